@@ -1,0 +1,23 @@
+"""All that a plugin author imports. Anything outside `__all__` may change without notice."""
+
+from avabuild.framework import Framework, Options, Release, Request
+from avabuild.hookspecs import hookimpl
+from avabuild.layers import Apt, Env, File, Files, Mount, Python, Run
+from avabuild.target import Device, Target
+
+__all__ = [
+    "Apt",
+    "Device",
+    "Env",
+    "File",
+    "Files",
+    "Framework",
+    "Mount",
+    "Options",
+    "Python",
+    "Release",
+    "Request",
+    "Run",
+    "Target",
+    "hookimpl",
+]

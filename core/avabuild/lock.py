@@ -1,0 +1,114 @@
+"""Lock: what a recipe's targets resolved to. Files are named by hash, never by a mirror's host."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from avabuild.value import Value, digest_of
+
+FORMAT = 1
+
+
+class Package(Value):
+    """One resolved Python distribution.
+
+    Attributes:
+        name: the normalised project name (PEP 503).
+        version: its version.
+        kind: `wheel` as the index has it, `sdist` to be built, `file` a wheel or sdist of the recipe's own
+            (`path` is relative to the recipe), `git` a commit of a repository.
+        filename: the file's name in the index, or of the recipe's own file; empty for git.
+        sha256: hex digest of that file; empty for git.
+        size: its bytes, 0 where unknown.
+        extra: False when a framework needs it, True when only the recipe's own packages do.
+        path: of a `file`, relative to the recipe.
+        url: of `git`, the repository as the recipe names it; `commit` the 40 hex digits.
+    """
+
+    name: str
+    version: str
+    kind: Literal["wheel", "sdist", "file", "git"] = "wheel"
+    filename: str = ""
+    sha256: str = ""
+    size: int = 0
+    extra: bool = False
+    path: str = ""
+    url: str = ""
+    commit: str = ""
+    subdirectory: str = ""
+
+
+class Deb(Value):
+    """One resolved Debian package: `name`, `version`, `arch`, hex `sha256` and `size` in bytes."""
+
+    name: str
+    version: str
+    arch: str
+    sha256: str
+    size: int
+
+
+class AptLock(Value):
+    """What one apt layer resolved to: `packages` asked for, `base` the digest below it, `debs` to install."""
+
+    base: str
+    packages: tuple[str, ...]
+    debs: tuple[Deb, ...]
+
+
+class Distribution(Value):
+    """A plugin's distribution: the framework it provided, its PyPI name and version."""
+
+    framework: str
+    name: str
+    version: str
+
+
+class TargetLock(Value):
+    """The resolution of one target.
+
+    Attributes:
+        target: the target's tag (`py311-cpu`).
+        request: digest of all that was asked of the resolver; a different one means re-resolve.
+        base: the digest of the base's manifest, empty for scratch.
+        python: the packages, by name.
+        apt: one entry per apt layer.
+    """
+
+    target: str
+    request: str
+    base: str
+    python: tuple[Package, ...] = ()
+    apt: tuple[AptLock, ...] = ()
+
+
+class Lock(Value):
+    """A recipe's lock file.
+
+    Attributes:
+        format: of the file and of the layers that avabuild makes from it.
+        recipe: the recipe's name.
+        plugins: the distributions that declared its frameworks.
+        targets: one entry per target that was built.
+    """
+
+    format: int = FORMAT
+    recipe: str
+    plugins: tuple[Distribution, ...] = ()
+    targets: tuple[TargetLock, ...] = ()
+
+    def target(self, tag: str) -> TargetLock | None:
+        """Return the entry of the target tagged `tag`, or None."""
+        return next((entry for entry in self.targets if entry.target == tag), None)
+
+    def with_target(self, entry: TargetLock) -> Lock:
+        """Return this lock with `entry` in place of the one of the same tag; entries sorted by tag."""
+        rest = [old for old in self.targets if old.target != entry.target]
+        return self.model_copy(update={"targets": tuple(sorted([*rest, entry], key=lambda e: e.target))})
+
+
+def request_digest(
+    requirements: tuple[str, ...], extras: tuple[str, ...], python: str, arch: str, glibc: str
+) -> str:
+    """Return the digest of what the resolver is asked: requirements of frameworks, extras, platform."""
+    return digest_of([sorted(requirements), sorted(extras), python, arch, glibc])

@@ -1,0 +1,62 @@
+"""Target: one point of a recipe's matrix, and the device it is for."""
+
+from __future__ import annotations
+
+import re
+
+from avabuild.value import Value
+
+_DEVICE = re.compile(r"cpu|cuda(?P<cuda>\d+(?:\.\d+)?)(?:-cudnn(?P<cudnn>\d+(?:\.\d+)?))?")
+
+
+class Device(Value):
+    """What the image computes on: the CPU, or CUDA in a version with or without a cuDNN version."""
+
+    cuda: str | None = None
+    cudnn: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Device:
+        """Read `cpu`, `cuda12.5` or `cuda9.0-cudnn7`; raise ValueError for anything else."""
+        found = _DEVICE.fullmatch(text)
+        if not found:
+            raise ValueError(f'"{text}" is no device; write cpu, cuda12.5 or cuda9.0-cudnn7')
+        return cls(cuda=found["cuda"], cudnn=found["cudnn"])
+
+    def __str__(self) -> str:
+        if self.cuda is None:
+            return "cpu"
+        return f"cuda{self.cuda}" + (f"-cudnn{self.cudnn}" if self.cudnn else "")
+
+    @property
+    def tag(self) -> str:
+        """The form used in image tags, without dots: `cuda80-cudnn6`."""
+        return str(self).replace(".", "")
+
+
+class Target(Value):
+    """What an image is built for.
+
+    Attributes:
+        distribution: a Debian-like code name (`bookworm`), or `scratch` or `unknown`.
+        arch: the machine as `uname -m` names it (`x86_64`).
+        python: `MAJOR.MINOR` of the image's interpreter, or None for an image without Python.
+        device: cpu or CUDA.
+        glibc: `MAJOR.MINOR` of the base's C library: the newest manylinux policy that fits.
+    """
+
+    distribution: str
+    arch: str
+    python: str | None
+    device: Device
+    glibc: str
+
+    @property
+    def tag(self) -> str:
+        """The default image tag: `py311-cpu`, `py27-cuda80-cudnn6`, or the device alone without Python."""
+        return f"py{self.python.replace('.', '')}-{self.device.tag}" if self.python else self.device.tag
+
+    @property
+    def oci_arch(self) -> str:
+        """The architecture as the OCI image config names it (GOARCH)."""
+        return {"x86_64": "amd64", "aarch64": "arm64"}.get(self.arch, self.arch)

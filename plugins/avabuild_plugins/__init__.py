@@ -1,0 +1,1 @@
+"""The framework plugins that come with avabuild, registered exactly as third parties' are."""
