@@ -1,0 +1,30 @@
+# Two commands for a fresh machine: `make demo` and `make test`.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench clean
+
+BIN := .venv/bin
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 8
+
+setup: ## install what is missing: system tools by apt-get, Python ones into .venv
+	@scripts/setup
+
+demo: setup ## build recipes/keras.toml and let the image prove that it works
+	@$(BIN)/avabuild recipe recipes/keras.toml
+
+lint: setup ## ruff, mypy --strict and import-linter
+	@$(BIN)/ruff check core plugins tests scripts
+	@$(BIN)/ruff format --check core plugins tests scripts
+	@$(BIN)/mypy
+	@$(BIN)/mypy scripts/bench
+	@$(BIN)/lint-imports
+
+test: lint ## lint, then the whole suite, real builds included
+	@$(BIN)/pytest
+
+bench: setup ## measure avabuild against Containerfiles; BENCH="--help" for its options
+	@PYTHONPATH=scripts $(BIN)/python -m bench $(BENCH)
+
+clean: ## remove .venv and the tools' caches; images and the build cache stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -1,0 +1,97 @@
+"""Arranging resolved wheels into file layers: which share one, in what order, under which key. Pure.
+
+Big wheels get a layer each, so that a new version of one moves nothing else; small ones share. The order
+is stable, heavy first, frameworks below the recipe's own packages: the image storage extracts anew
+everything above the first layer that differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from avabuild.lock import Package
+from avabuild.value import Value, digest_of
+from avabuild.wheel import FORMAT, Scheme
+
+HEAVY = 20_000_000
+MOST_LAYERS = 40
+_MOST_HEAVY = 16
+
+
+class FileLayer(Value):
+    """One layer made without a container.
+
+    Attributes:
+        kind: the environment's skeleton, wheels, or the bytecode of wheels.
+        name: what a person is shown.
+        packages: whose wheels it holds, in the order in which they are written.
+        parts: the named inputs of its key, to tell which one changed.
+        key: digest of the parts.
+    """
+
+    kind: Literal["venv", "wheels", "bytecode"]
+    name: str
+    packages: tuple[Package, ...] = ()
+    parts: tuple[tuple[str, str], ...]
+    key: str
+
+    @property
+    def download(self) -> int:
+        """Bytes of the packages' files."""
+        return sum(package.size for package in self.packages) if self.kind == "wheels" else 0
+
+
+def arrange(
+    packages: Sequence[Package],
+    wheels: Mapping[str, str],
+    scheme: Scheme,
+    interpreter: str,
+    *,
+    bytecode: bool,
+    compression: str,
+    room: int = MOST_LAYERS,
+) -> tuple[FileLayer, ...]:
+    """Return the file layers of `packages`, lowest first.
+
+    `wheels` gives, by package name, the sha256 of the wheel where it isn't the package's own file (those
+    built from source). `room` is how many layers there may be; heavy wheels share when there are more.
+    """
+    common = (("format", str(FORMAT)), ("scheme", digest_of(scheme.model_dump())), ("compression", compression))
+    layers = [_keyed("venv", "python environment", (), (*common, ("interpreter", interpreter)))]
+    for extra, title in ((False, "frameworks"), (True, "packages")):
+        group = [package for package in packages if package.extra is extra]
+        heavy = sorted((p for p in group if p.size >= HEAVY), key=_weight)[: max(0, min(_MOST_HEAVY, room // 2 - 3))]
+        light = sorted((p for p in group if p not in heavy), key=lambda p: p.name)
+        for package in heavy:
+            layers.append(_wheels(package.name, (package,), wheels, common))  # noqa: PERF401 - two kinds follow
+        if light:
+            layers.append(_wheels(f"{len(light)} wheels of {title}", tuple(light), wheels, common))
+        if bytecode and group:
+            hashes = (*common, ("python", scheme.python), *_hashes((*heavy, *light), wheels))
+            layers.append(_keyed("bytecode", f"bytecode of {title}", (*heavy, *light), hashes))
+    return tuple(layers)
+
+
+def _wheels(
+    name: str, packages: tuple[Package, ...], wheels: Mapping[str, str], common: tuple[tuple[str, str], ...]
+) -> FileLayer:
+    return _keyed("wheels", name, packages, (*common, *_hashes(packages, wheels)))
+
+
+def _hashes(packages: Sequence[Package], wheels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((package.name, wheels.get(package.name) or package.sha256) for package in packages)
+
+
+def _keyed(
+    kind: Literal["venv", "wheels", "bytecode"],
+    name: str,
+    packages: tuple[Package, ...],
+    parts: tuple[tuple[str, str], ...],
+) -> FileLayer:
+    return FileLayer(kind=kind, name=name, packages=packages, parts=parts, key=digest_of([kind, parts]))
+
+
+def _weight(package: Package) -> tuple[int, str]:
+    """Heavy first, by powers of two: a version that is a little bigger doesn't change places."""
+    return (-package.size.bit_length(), package.name)

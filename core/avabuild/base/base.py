@@ -1,0 +1,36 @@
+"""Base: an image in the store that others stand on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from avabuild import image
+from avabuild.base.facts import Facts
+from avabuild.blob import Blob
+from avabuild.store import Store
+from avabuild.value import Value
+
+
+class Base(Value):
+    """What an image stands on; its blobs are in the store.
+
+    Attributes:
+        digest: of the base's own manifest: what a lock pins. Empty for scratch.
+        config: the digest of its image config, empty for scratch.
+        layers: lowest first.
+        facts: what can be built on it.
+    """
+
+    digest: str = ""
+    config: str = ""
+    layers: tuple[Blob, ...] = ()
+    facts: Facts = Facts()
+
+    def read_config(self, store: Store) -> dict[str, Any]:
+        """Return the image config, empty for scratch."""
+        return image.decode(store.blob_path(self.config).read_bytes()) if self.config else {}
+
+    def is_whole(self, store: Store) -> bool:
+        """Whether every blob of it is still in the store."""
+        needed = [blob.digest for blob in self.layers] + ([self.config] if self.config else [])
+        return all(store.has(digest) for digest in needed)

@@ -1,0 +1,114 @@
+"""Facts: what a base's files say of it: distribution, C library, interpreters. Read from the layers' tars."""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import zstandard
+from isal import igzip
+
+from avabuild.value import Value
+
+# What a fresh Debian will turn out to hold: lets a plan be made before the base is.
+_DEBIAN = {"bullseye": ("2.31", "3.9"), "bookworm": ("2.36", "3.11"), "trixie": ("2.41", "3.13")}
+_PYTHON = re.compile(r"(usr|usr/local)/bin/python(\d\.\d+)")
+_LIBC = re.compile(r"(^|.*/)libc-(\d+\.\d+)\.so$")
+_READ = ("etc/os-release", "usr/lib/os-release", "var/lib/dpkg/status")
+_OLDEST = "2.17"
+
+
+class Facts(Value):
+    """What can be built on a base.
+
+    Attributes:
+        distribution: os-release's VERSION_CODENAME, else ID, else `unknown`.
+        glibc: `MAJOR.MINOR`; the oldest that wheels are made for when unknown.
+        pythons: `MAJOR.MINOR` and absolute path of every interpreter.
+        apt: whether Debian packages can be installed.
+        installable: the Python that the distribution's packages offer, or None.
+    """
+
+    distribution: str = "unknown"
+    glibc: str = _OLDEST
+    pythons: tuple[tuple[str, str], ...] = ()
+    apt: bool = False
+    installable: str | None = None
+
+    def interpreter(self, python: str) -> str | None:
+        """Return the path of the interpreter of `python`, there already or to be installed; else None."""
+        found = dict(self.pythons).get(python)
+        if found is None and self.installable == python:
+            return f"/usr/bin/python{python}"
+        return found
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """Every Python that an image on this base can have, the one that is there first."""
+        names = [name for name, _ in self.pythons]
+        return tuple(dict.fromkeys([*names, *([self.installable] if self.installable else [])]))
+
+
+def assumed(suite: str) -> Facts:
+    """Return the facts of a Debian release that is yet to be bootstrapped."""
+    glibc, python = _DEBIAN[suite]
+    return Facts(distribution=suite, glibc=glibc, apt=True, installable=python)
+
+
+def read_facts(layers: Iterable[Path]) -> Facts:
+    """Return the facts of the file system that the layer blobs `layers`, lowest first, make."""
+    texts: dict[str, str] = {}
+    pythons: dict[str, str] = {}
+    glibc = None
+    apt = False
+    for layer in layers:
+        with _opened(layer) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+            for member in tar:
+                name = member.name.removeprefix("./").lstrip("/")
+                if name in _READ and member.isreg():
+                    file = tar.extractfile(member)
+                    texts[name] = file.read().decode(errors="replace") if file else ""
+                if found := _PYTHON.fullmatch(name):
+                    pythons[found[2]] = f"/{name}"
+                if found := _LIBC.match(name):
+                    glibc = found[2]
+                apt = apt or name == "usr/bin/apt-get"
+    release = _os_release(texts.get("etc/os-release") or texts.get("usr/lib/os-release") or "")
+    distribution = release.get("VERSION_CODENAME") or release.get("ID") or "unknown"
+    known = _DEBIAN.get(distribution) if release.get("ID") == "debian" else None
+    packaged = re.search(r"^Package: libc6\n(?:.+\n)*?Version: (\d+\.\d+)", texts.get("var/lib/dpkg/status", ""), re.M)
+    return Facts(
+        distribution=distribution,
+        glibc=packaged[1] if packaged else glibc or _OLDEST,
+        pythons=tuple(sorted(pythons.items(), key=lambda item: _order(item[0]), reverse=True)),
+        apt=apt,
+        installable=known[1] if known and apt else None,
+    )
+
+
+def _order(python: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in python.split("."))
+
+
+def _os_release(text: str) -> dict[str, str]:
+    """Read os-release(5): NAME=value lines, values maybe quoted."""
+    pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    return {name.strip(): value.strip().strip("\"'") for name, value in pairs}
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a layer blob for reading, whatever its compression."""
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic[:2] == b"\x1f\x8b":
+        return cast(BinaryIO, igzip.open(path, "rb"))
+    if magic == b"\x28\xb5\x2f\xfd":
+        stream = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True)
+        return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, stream)))
+    return path.open("rb")
+
+

@@ -1,0 +1,173 @@
+"""Bringing a base into the store: bootstrapped, pulled, unpacked from an archive, or nothing at all."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from pathlib import Path
+
+from avabuild import commands, image
+from avabuild.base.base import Base
+from avabuild.base.facts import read_facts
+from avabuild.blob import Blob, compress
+from avabuild.buildah import Tools
+from avabuild.errors import AvabuildError, RecipeError, StepError, UnavailableError
+from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, ScratchBase
+from avabuild.recipe import Base as BaseSpec
+from avabuild.store import Scratch, Store
+from avabuild.store.hashing import file_digest
+from avabuild.target import Target
+
+_NO_ANSWER = ("temporary failure", "could not resolve", "connection refused", "timeout", "timed out", "i/o timeout",
+              "no such host", "network is unreachable", "connection reset", "failed to fetch")  # fmt: skip
+
+
+def reference(spec: BaseSpec, directory: Path, arch: str, store: Store, mirror: str | None) -> str:
+    """Return what names the base before it is obtained: equal names mean the same base until upgraded.
+
+    An archive is relative to `directory`, the recipe's.
+    """
+    if isinstance(spec, DebianBase):
+        return f"debian:{spec.debian}:{arch}:{spec.mirror or mirror or ''}"
+    if isinstance(spec, ImageBase):
+        return f"image:{spec.image}:{arch}"
+    if isinstance(spec, ArchiveBase):
+        return f"archive:{file_digest(store, directory / spec.archive)}"
+    return "scratch"
+
+
+def obtained(spec: BaseSpec, store: Store, name: str, pinned: str = "") -> Base | None:
+    """Return the base when the store has it whole: the `pinned` digest if given, else what `name` was last."""
+    if isinstance(spec, ScratchBase):
+        return Base()
+    digest = pinned or store.recall("base-name", name)
+    data = store.recall("base", digest) if digest else None
+    base = Base.model_validate(data) if data else None
+    return base if base and base.is_whole(store) else None
+
+
+def obtain(
+    spec: BaseSpec, directory: Path, target: Target, store: Store, scratch: Scratch, tools: Tools, name: str
+) -> Base:
+    """Bring the base into the store under `name` and return it.
+
+    Raises:
+        UnavailableError: the mirror or registry did not answer.
+        RecipeError: the archive is no image and no root file system.
+        StepError: the tool failed otherwise.
+    """
+    with store.lock("base", name):
+        if (base := obtained(spec, store, name)) is not None:
+            return base
+        if isinstance(spec, DebianBase):
+            base = _bootstrap(spec, target, store, scratch, tools)
+        elif isinstance(spec, ImageBase):
+            base = _pull(spec.image, store, scratch, tools)
+        elif isinstance(spec, ArchiveBase):
+            base = _unpack(directory / spec.archive, target, store, scratch, tools)
+        else:
+            raise AssertionError(f"no way to obtain {spec!r}")
+        store.record("base", base.digest, base.model_dump(mode="json"))
+        store.record("base-name", name, base.digest)
+        return base
+
+
+def forget(store: Store, name: str) -> None:
+    """Make the next `obtain` of `name` fetch anew: for `--upgrade`."""
+    store.record("base-name", name, "")
+
+
+def _bootstrap(spec: DebianBase, target: Target, store: Store, scratch: Scratch, tools: Tools) -> Base:
+    tarball = scratch.path / "base.tar"
+    mirror = spec.mirror or tools.host.mirror
+    argv = commands.bootstrap(spec.debian, tarball, mirror, target.oci_arch)
+    if mirror and not spec.mirror:
+        # The mirror is the host's affair, not the image's: apt layers are given it by mount.
+        argv[4:4] = ['--customize-hook=: > "$1/etc/apt/sources.list"']
+    try:
+        tools.call("mmdebstrap", argv, env={"SOURCE_DATE_EPOCH": "315532800"}, place=f"base {spec.debian}")
+    except StepError as error:
+        raise _unreachable(error, f"debian {spec.debian} can't be bootstrapped") from error
+    return _single(tarball, store, scratch, target)
+
+
+def _pull(ref: str, store: Store, scratch: Scratch, tools: Tools) -> Base:
+    transports = ("containers-storage", "docker")
+    local, remote = (f"containers-storage:{ref}", f"docker://{ref}")
+    source = local if ref in tools.image_ids() else remote
+    if ref.split(":", 1)[0] in {*transports, "oci", "oci-archive", "docker-archive", "dir"}:
+        source = ref
+    layout = scratch.directory("base-image")
+    try:
+        tools.skopeo(commands.copy(source, f"oci:{layout}:base"), place=f"base {ref}")
+    except StepError as error:
+        raise _unreachable(error, f"image {ref} can't be had") from error
+    return _adopt(layout, store)
+
+
+def _unpack(path: Path, target: Target, store: Store, scratch: Scratch, tools: Tools) -> Base:
+    kind = archive_kind(path)
+    if kind == "rootfs":
+        return _single(path, store, scratch, target)
+    layout = scratch.directory("base-image")
+    tools.skopeo(commands.copy(f"{kind}:{path}", f"oci:{layout}:base"), place=f"base {path.name}")
+    return _adopt(layout, store)
+
+
+def archive_kind(path: Path) -> str:
+    """Return `oci-archive`, `docker-archive` or `rootfs`, by what the tar holds.
+
+    Raises:
+        RecipeError: it is no tar at all.
+    """
+    try:
+        with tarfile.open(path) as tar:
+            for count, member in enumerate(tar):
+                name = member.name.removeprefix("./")
+                if name == "oci-layout":
+                    return "oci-archive"
+                if name == "manifest.json":
+                    return "docker-archive"
+                if name.startswith(("usr", "etc", "bin", "lib")) and not name.endswith(".tar"):
+                    return "rootfs"
+                if count > 10_000:
+                    break
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise RecipeError((), hint=f"{path.name} is no archive of an image or a root file system: {error}") from error
+    return "rootfs"
+
+
+def _single(tarball: Path, store: Store, scratch: Scratch, target: Target) -> Base:
+    """Make a base of one layer out of a root file system's tar."""
+    out = scratch.path / "base.layer"
+    blob = compress(tarball, out)
+    path = store.adopt(out, blob.digest)
+    settings = image.config({}, [image.Piece(blob=blob, created_by="base")], image.Settings(), target.oci_arch)
+    config = store.put(image.encode(settings))
+    manifest = image.manifest(image.encode(settings), [image.layer_descriptor(blob)], {})
+    digest = store.put(image.encode(manifest))
+    return Base(digest=digest, config=config, layers=(blob,), facts=read_facts([path]))
+
+
+def _adopt(layout: Path, store: Store) -> Base:
+    """Move an OCI layout's one image into the store."""
+    listed = image.decode((layout / "index.json").read_bytes())["manifests"][0]
+    blobs = layout / "blobs" / "sha256"
+    manifest = image.decode((blobs / listed["digest"].removeprefix("sha256:")).read_bytes())
+    config = image.decode((blobs / manifest["config"]["digest"].removeprefix("sha256:")).read_bytes())
+    layers = tuple(
+        Blob(digest=d["digest"], diff_id=diff_id, size=d["size"], unpacked=0, media_type=d["mediaType"])
+        for d, diff_id in zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True)
+    )
+    for path in blobs.iterdir():
+        store.adopt(path, f"sha256:{path.name}")
+    shutil.rmtree(layout)
+    facts = read_facts(store.blob_path(blob.digest) for blob in layers)
+    return Base(digest=listed["digest"], config=manifest["config"]["digest"], layers=layers, facts=facts)
+
+
+def _unreachable(error: StepError, message: str) -> AvabuildError:
+    if any(words in error.tail.lower() for words in _NO_ANSWER):
+        last = error.tail.strip().splitlines()[-1:] or [""]
+        return UnavailableError(f"{message}: {last[0]}", hint=f"try again later; full log: {error.log}")
+    return error

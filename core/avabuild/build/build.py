@@ -1,0 +1,281 @@
+"""build: a Plan and its lock become an image. The imperative shell around everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from avabuild.arrange import MOST_LAYERS, FileLayer, arrange
+from avabuild.base import Base
+from avabuild.blob import Blob
+from avabuild.build.apt import add_apt
+from avabuild.build.chain import Chain
+from avabuild.build.check import run_checks
+from avabuild.build.context import Context
+from avabuild.build.files import files_key, write_files
+from avabuild.build.importer import Importer, import_image
+from avabuild.build.layout import Composed, compose_image
+from avabuild.build.output import Output, write_output
+from avabuild.build.run import add_run
+from avabuild.build.wheels import Layers, Python, Sources, host_interpreter
+from avabuild.build.workshop import Workshop
+from avabuild.chain import ExecLayer
+from avabuild.describe import labels
+from avabuild.image import Piece, Settings
+from avabuild.layers import Apt, Files
+from avabuild.lock import AptLock, Package, TargetLock
+from avabuild.plan import Plan, Step
+from avabuild.resolve import Fetcher, Indexes
+from avabuild.scheme import Scheme
+from avabuild.value import digest_of
+
+Resolve = Callable[[Workshop], tuple[tuple[Package, ...], dict[str, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to build, and how far to go.
+
+    Attributes:
+        plan: the plan.
+        base: what it stands on, in the store.
+        lock: what the target resolved to before, or None.
+        request: the digest of what is asked of the resolver now.
+        content: what the recipe says, for the labels.
+        directory: the recipe's.
+        resolve: the resolver of this target: packages, and where their files were seen.
+        fetcher: downloads.
+        indexes: the host's.
+        output: where the image goes.
+        check: whether the frameworks' checks run.
+        locked: whether nothing may be resolved.
+    """
+
+    plan: Plan
+    base: Base
+    lock: TargetLock | None
+    request: str
+    content: dict[str, Any]
+    directory: Path
+    resolve: Resolve
+    fetcher: Fetcher
+    indexes: Indexes
+    output: Output = Output()
+    check: bool = True
+    locked: bool = False
+
+
+@dataclass
+class Built:
+    """What a build came to.
+
+    Attributes:
+        composed: the image's digests and size.
+        identity: its id in the local storage, empty for other outputs.
+        lock: what the target resolved to.
+        made: names of the layers that were made now; `reused` those that were there.
+        parts: the named inputs of every layer's key, to explain the next rebuild.
+    """
+
+    composed: Composed
+    identity: str
+    lock: TargetLock
+    made: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
+    parts: dict[str, list[list[str]]] = field(default_factory=dict)
+
+
+class _Build:
+    """One build: exec layers in one thread, Python layers in others, the import behind both."""
+
+    def __init__(self, context: Context, job: Job) -> None:
+        self.context = context
+        self.job = job
+        self.plan = job.plan
+        self.made: list[str] = []
+        self.reused: list[str] = []
+        self.parts: dict[str, list[list[str]]] = {}
+        self.apt: list[AptLock] = []
+        self.keys: list[str] = []
+
+    def run(self) -> Built:
+        job, plan = self.job, self.plan
+        lower = Chain(self.context, job.base, plan.target, plan.compression)
+        with (
+            Importer(self.context, job.base, plan.target.oci_arch) as importer,
+            ThreadPoolExecutor(1, "exec") as pool,
+        ):
+            try:
+                below: Future[Chain] = pool.submit(self._below, lower)
+                above = pool.submit(self._packages, below)
+                packages, pieces = self._python(below, importer if job.output.kind == "storage" else None)
+                chain = above.result()
+                importer.settle()
+            except BaseException:
+                self.context.tools.stop()
+                raise
+        chain.pieces[len(below.result().pieces) : len(below.result().pieces)] = pieces
+        chain.digest = digest_of([chain.digest, *self.keys])
+        for step in plan.files:
+            self._files(chain, step)
+        for step in plan.last:
+            self._say(step.name, made=add_run(chain, step, job.directory))
+        lock = TargetLock(
+            target=plan.target.tag,
+            request=job.request,
+            base=job.base.digest,
+            python=packages,
+            apt=tuple(self.apt),
+        )
+        return self._finish(chain, lock)
+
+    # -- exec layers ---------------------------------------------------------------------------------------
+
+    def _below(self, chain: Chain) -> Chain:
+        """System steps and the frameworks' packages: what Python itself may come from."""
+        for step in self.plan.system:
+            self._say(step.name, made=add_run(chain, step, self.job.directory))
+        if self.plan.apt:
+            self._add_apt(chain, self.plan.apt)
+        return chain.fork()
+
+    def _packages(self, below: Future[Chain]) -> Chain:
+        """The recipe's own packages: made without the wheels, which they don't see."""
+        chain = below.result().fork()
+        if self.plan.apt_extra:
+            self._add_apt(chain, self.plan.apt_extra)
+        return chain
+
+    def _add_apt(self, chain: Chain, step: Step) -> None:
+        assert isinstance(step.layer, Apt)  # noqa: S101 - compose puts no other kind here
+        locks = self.job.lock.apt if self.job.lock else ()
+        lock, made = add_apt(chain, step.name, step.layer.packages, locks, locked=self.job.locked)
+        self.apt.append(lock)
+        if lock.debs:
+            self._say(step.name, made=made)
+
+    # -- file layers ---------------------------------------------------------------------------------------
+
+    def _python(self, below: Future[Chain], importer: Importer | None) -> tuple[tuple[Package, ...], list[Piece]]:
+        plan, job = self.plan, self.job
+        if plan.target.python is None:
+            return (), []
+        interpreter = job.base.facts.interpreter(plan.target.python)
+        assert interpreter  # noqa: S101 - the target was held against the base before
+        with Workshop(below, interpreter, job.indexes) as workshop:
+            if job.lock and job.lock.request == job.request:
+                packages, urls = job.lock.python, {}
+            else:
+                with self.context.report.step("resolve Python packages", "resolve") as said:
+                    packages, urls = job.resolve(workshop)
+                    said.append(f"{len(packages)} packages, {sum(p.size for p in packages) / 1e6:.0f} MB")
+            scheme = Scheme(python=plan.target.python)
+            python = Python(scheme, interpreter, self._compiler(workshop), plan.compression)
+            sources = Sources(job.fetcher, urls, workshop, job.directory)
+            layers = arrange_plan(plan, packages, workshop.hashes(packages), interpreter, job.base)
+            pieces: list[Piece | None] = [None] * len(layers)
+            self._expect(below, importer, len(layers))
+            if not workshop.all_built(packages):
+                layers = self._build_sources(workshop, sources, packages, interpreter)
+
+            def ready(layer: FileLayer, blob: Blob, made: bool) -> None:
+                index = layers.index(layer)
+                pieces[index] = Piece(blob=blob, created_by=f"avabuild: {layer.name}")
+                self._say(layer.name, made=made)
+                if importer:
+                    importer.fill(index + 1, pieces[index])
+
+            Layers(self.context, python, sources).make(layers, ready)
+        self.keys = [layer.key for layer in layers]
+        self.parts |= {layer.name: [list(part) for part in layer.parts] for layer in layers}
+        return packages, [piece for piece in pieces if piece]
+
+    def _expect(self, below: Future[Chain], importer: Importer | None, count: int) -> None:
+        """Slot 0 stands for all exec layers below the wheels: an import waits until they are there."""
+        if importer:
+            importer.expect(count + 1)
+            below.add_done_callback(lambda done: importer.lower(done.result().pieces) if not done.exception() else None)
+
+    def _build_sources(
+        self, workshop: Workshop, sources: Sources, packages: Sequence[Package], interpreter: str
+    ) -> tuple[FileLayer, ...]:
+        """Build what has no wheel first: its wheel's hash is part of its layer's key."""
+        for _ in sources.wheels([p for p in packages if not workshop.is_wheel(p)]):
+            pass
+        return arrange_plan(self.plan, packages, workshop.hashes(packages), interpreter, self.job.base)
+
+    def _compiler(self, workshop: Workshop) -> Callable[[], tuple[str, ...]]:
+        version = self.plan.target.python or ""
+        return lambda: host_interpreter(version) or workshop.interpreter()
+
+    def _files(self, chain: Chain, step: Step) -> None:
+        assert isinstance(step.layer, Files)  # noqa: S101 - compose puts no other kind here
+        files, store = step.layer.files, self.context.store
+        parts = files_key(store, files, self.job.directory, chain.compression)
+        key = digest_of(["files", parts])
+        blob, made = store.make_layer(
+            key, self.context.scratch.path, lambda out: write_files(out, files, self.job.directory, self.plan.compression)
+        )
+        chain.add(ExecLayer(name=step.name, parts=parts, key=key), blob)
+        self.parts[step.name] = [list(part) for part in parts]
+        self._say(step.name, made=made)
+
+    # -- the image -----------------------------------------------------------------------------------------
+
+    def _finish(self, chain: Chain, lock: TargetLock) -> Built:
+        job, plan, context = self.job, self.plan, self.context
+        if len(job.base.layers) + len(chain.pieces) > MOST_LAYERS:
+            context.report.warn(f"the image has {len(job.base.layers) + len(chain.pieces)} layers; some tools stop at 127")
+        own = dict(labels(plan, job.content, lock.python, job.base.digest))
+        settings = _labelled(plan.settings, own)
+        annotations = {**own, **dict(plan.settings.annotations)}
+        arch = plan.target.oci_arch
+        composed = compose_image(context.store, job.base, chain.pieces, settings, arch, annotations)
+        identity = ""
+        if job.output.kind == "storage" or (job.check and plan.checks):
+            identity = import_image(context, composed)
+            if job.check:
+                run_checks(context, identity, plan.checks)
+        if job.output.kind == "storage":
+            context.tools.tag(identity, plan.reference)
+        else:
+            write_output(context, composed, job.output, plan.reference)
+            identity = ""
+        return Built(composed, identity, lock, self.made, self.reused, self.parts)
+
+    def _say(self, name: str, *, made: bool) -> None:
+        (self.made if made else self.reused).append(name)
+
+
+def arrange_plan(
+    plan: Plan, packages: Sequence[Package], wheels: dict[str, str], interpreter: str, base: Base
+) -> tuple[FileLayer, ...]:
+    """Return the file layers of the plan's packages, within the room that base and other steps leave."""
+    others = len(base.layers) + len(plan.system) + len(plan.files) + len(plan.last) + 2
+    return arrange(
+        packages,
+        wheels,
+        Scheme(python=plan.target.python or "3.0"),
+        interpreter,
+        bytecode=plan.bytecode,
+        compression=plan.compression,
+        room=MOST_LAYERS - others,
+    )
+
+
+def _labelled(settings: Settings, own: dict[str, str]) -> Settings:
+    return settings.model_copy(update={"labels": tuple({**own, **dict(settings.labels)}.items())})
+
+
+def build(context: Context, job: Job) -> Built:
+    """Build the image of `job.plan`; on every way out, clean up.
+
+    Raises:
+        AvabuildError: of the class that fits; the name of the image is not moved.
+        KeyboardInterrupt: after everything that ran was stopped.
+    """
+    with context.cleanup:
+        return _Build(context, job).run()

@@ -1,0 +1,136 @@
+"""The chain of exec layers: base, system steps, apt packages; each made in a container on those below."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from avabuild import commands
+from avabuild.base import Base
+from avabuild.blob import Blob
+from avabuild.build.context import Context
+from avabuild.build.layout import compose_image, write_layout
+from avabuild.chain import ExecLayer, chain
+from avabuild.commands import Bind
+from avabuild.image import Piece, Settings
+from avabuild.target import Target
+
+GIVEN = "/run/avabuild"  # where a step finds what it is given; never part of a layer
+
+
+class Chain:
+    """What exec layers have made so far, and a way to run the next one on top of it.
+
+    Attributes:
+        digest: of everything below the next layer: the `below` of its key.
+        pieces: the layers made so far, above the base.
+    """
+
+    def __init__(self, context: Context, base: Base, target: Target, compression: str) -> None:
+        self.context = context
+        self.base = base
+        self.target = target
+        self.compression = compression
+        self.digest = base.digest
+        self.pieces: list[Piece] = []
+        self._image: tuple[str, str] | None = None
+
+    def add(self, layer: ExecLayer, blob: Blob) -> None:
+        """Put a layer on top; the next one stands on it."""
+        self.pieces.append(Piece(blob=blob, created_by=f"avabuild: {layer.name}"))
+        self.digest = chain(self.digest, layer.key)
+
+    def fork(self) -> Chain:
+        """Return a chain that stands where this one does and goes its own way from here."""
+        other = Chain(self.context, self.base, self.target, self.compression)
+        other.digest, other.pieces, other._image = self.digest, list(self.pieces), self._image
+        return other
+
+    def image(self) -> str:
+        """Return the local image of the chain so far, importing it when it has changed since."""
+        if self._image and self._image[0] == self.digest:
+            return self._image[1]
+        context = self.context
+        layout = context.layout_path()
+        composed = compose_image(context.store, self.base, self.pieces, Settings(), self.target.oci_arch)
+        write_layout(context.store, composed, layout)
+        with context.report.step("import the base", "import"):
+            identity = context.tools.pull(layout)
+        context.cleanup.callback(context.tools.reopen_for_cleanup, lambda: context.tools.untag(layout))
+        self._image = (self.digest, identity)
+        return identity
+
+    @contextmanager
+    def container(self, name: str) -> Iterator[str]:
+        """A working container on the chain so far."""
+        context = self.context
+        image = self.image()
+        named = context.container_name(name)
+        with context.tools.container(image, named, context.isolation, keep=context.keep) as container:
+            yield container
+
+    def make(
+        self, layer: ExecLayer, container: str, run: Callable[[], None], drop: Sequence[str]
+    ) -> tuple[Blob, bool]:
+        """Return the blob of `layer`, made by `run` in `container` unless the store has it."""
+        context = self.context
+
+        def capture(out: Path) -> Blob:
+            began = time.time()
+            run()
+            return changes(context, container, out, began, drop, self.compression)
+
+        return context.store.make_layer(layer.key, context.scratch.path, capture)
+
+
+def changes(
+    context: Context, container: str, out: Path, began: float, drop: Sequence[str], compression: str
+) -> Blob:
+    """Write what changed in `container` since `began` to the layer `out`, inside its user namespace."""
+    program = [sys.executable, "-m", "avabuild.changes"]
+    arguments = [str(out), repr(began), compression, *drop]
+    buildah = shlex.join(["buildah", *commands.storage(context.host.driver), *commands.mount(container)])
+    script = f'merged=$({buildah}) && exec {shlex.join(program)} "$merged" {shlex.join(arguments)}'
+    if os.geteuid() == 0:
+        printed = context.tools.call("sh", ["-c", script], place="capture")
+    else:
+        printed = context.tools.buildah(["unshare", "sh", "-c", script], place="capture")
+    return Blob.model_validate_json(printed.strip().splitlines()[-1])
+
+
+@contextmanager
+def given(
+    context: Context, shell: str, env: Mapping[str, str], files: Mapping[str, str | Path]
+) -> Iterator[tuple[list[str], list[Bind]]]:
+    """Prepare what a step is given; yield the command that runs `shell` with it and the mounts it needs.
+
+    The text, the environment and the host's certificates are files in a private directory that is mounted
+    at GIVEN: nothing of them is ever an argument, in a log or in a layer.
+    """
+    context.containers += 1
+    directory = context.scratch.directory(f"step-{context.containers}")
+    directory.chmod(0o700)
+    variables = {**context.host.step_environment(f"{GIVEN}/ca.pem"), **env}
+    _write(directory / "env", "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()))
+    _write(directory / "step", shell if shell.endswith("\n") else f"{shell}\n")
+    for name, content in files.items():
+        _write(directory / name, content.read_text() if isinstance(content, Path) else content)
+    if context.host.ca_bundle:
+        _write(directory / "ca.pem", context.host.ca_bundle.read_text())
+    try:
+        start = f"set -a; . {GIVEN}/env; set +a; exec /bin/sh -e {GIVEN}/step"
+        yield ["/bin/sh", "-c", start], [Bind(source=str(directory), target=GIVEN)]
+    finally:
+        for path in directory.iterdir():
+            path.unlink()
+        directory.rmdir()
+
+
+def _write(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)

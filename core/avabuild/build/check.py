@@ -1,0 +1,48 @@
+"""Checks: each framework's proof, run in the new image as its users will run it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from avabuild import commands
+from avabuild.build.context import Context
+from avabuild.commands import Bind
+from avabuild.errors import CheckError, StepError
+from avabuild.plan import Check
+
+PLACE = "/run/avabuild"
+
+
+def run_checks(context: Context, image: str, checks: Sequence[Check]) -> None:
+    """Run every check in one container on the local image `image`.
+
+    Raises:
+        CheckError: a program ended with another status than zero; carries what it printed.
+    """
+    if not checks:
+        return
+    directory = context.scratch.directory("checks")
+    directory.chmod(0o755)
+    for check in checks:
+        path = directory / f"{check.framework}.py"
+        path.write_text(check.program)
+        path.chmod(0o644)
+    bind = Bind(source=str(directory), target=PLACE)
+    name = context.container_name("check")
+    with context.tools.container(image, name, context.isolation, keep=context.keep) as container:
+        for check in checks:
+            with context.report.step(f"check {check.framework}", "check") as said:
+                argv = ["python", f"{PLACE}/{check.framework}.py"]
+                command = commands.run_as_image(container, argv, context.isolation, [bind])
+                try:
+                    printed = context.tools.buildah(command, place=f"check {check.framework}")
+                except StepError as error:
+                    raise CheckError(
+                        "the check failed; the image's name was not moved to it",
+                        place=f"check {check.framework}",
+                        command=" ".join(argv),
+                        tail=error.tail,
+                        log=error.log,
+                        hint="a released version may be broken: pin another in [frameworks], or skip with --no-check",
+                    ) from error
+                said.extend(line for line in printed.strip().splitlines() if line)

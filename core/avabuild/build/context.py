@@ -1,0 +1,53 @@
+"""Context: what every part of one build shares."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from avabuild.buildah import Tools
+from avabuild.commands import Isolation
+from avabuild.host import Host
+from avabuild.report import Report
+from avabuild.store import Scratch, Store
+
+
+@dataclass
+class Context:
+    """One build's store, scratch space, tools and report.
+
+    Attributes:
+        keep: leave the working container of a failed step for a look inside.
+        cleanup: what to undo on every way out.
+        containers: how many working containers were started: none in a build that is all cached.
+        log: the build's full log.
+    """
+
+    store: Store
+    scratch: Scratch
+    tools: Tools
+    report: Report
+    host: Host
+    log: Path
+    keep: bool = False
+    cleanup: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    containers: int = 0
+    layouts: int = 0
+
+    @cached_property
+    def isolation(self) -> Isolation:
+        """How commands run in working containers: `chroot`, which no cgroup or runtime can refuse."""
+        return Isolation()
+
+    def layout_path(self) -> Path:
+        """Return the next layout's directory; its name becomes the imported image's, hence the build's id."""
+        self.layouts += 1
+        return self.scratch.path / f"avabuild-{self.scratch.build}-{self.layouts}"
+
+    def container_name(self, words: str) -> str:
+        """Return the next working container's name: the build's id first, for the sweep of killed builds."""
+        self.containers += 1
+        kept = "".join(letter if letter.isalnum() else "-" for letter in words.lower())
+        return f"avabuild-{self.scratch.build}-{self.containers}-{kept[:40]}"

@@ -1,0 +1,114 @@
+"""Files layers: a recipe's own files, streamed into a layer; keyed by content, never by time or place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from avabuild.blob import MTIME, Blob, BlobWriter, Compression
+from avabuild.errors import RecipeError
+from avabuild.layers import File
+from avabuild.store import Store
+from avabuild.store.hashing import file_digest
+from avabuild.value import digest_of
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One thing to write: `name` in the image, from `source` or `text`."""
+
+    name: str
+    source: Path | None
+    text: bytes
+    mode: int
+    uid: int
+    gid: int
+
+
+def files_key(store: Store, files: Sequence[File], directory: Path, compression: str) -> tuple[tuple[str, str], ...]:
+    """Return the named inputs of the key: every path with its mode, owner and content's digest."""
+    parts = [("format", str(FORMAT)), ("compression", compression)]
+    for entry in _entries(files, directory):
+        parts.append((f"/{entry.name}", digest_of([entry.mode, entry.uid, entry.gid, _content(store, entry)])))
+    return tuple(parts)
+
+
+def write_files(out: Path, files: Sequence[File], directory: Path, compression: Compression) -> Blob:
+    """Write the layer; sources are relative to `directory`, the recipe's."""
+    with BlobWriter(out, compression) as writer:
+        for entry in _entries(files, directory):
+            info = tarfile.TarInfo(entry.name)
+            info.mode, info.uid, info.gid, info.mtime = entry.mode, entry.uid, entry.gid, MTIME
+            if entry.source and entry.source.is_symlink():
+                info.type, info.linkname = tarfile.SYMTYPE, str(entry.source.readlink())
+                writer.add(info, ())
+            elif entry.source and entry.source.is_dir():
+                info.type = tarfile.DIRTYPE
+                writer.add(info, ())
+            else:
+                info.size = entry.source.stat().st_size if entry.source else len(entry.text)
+                writer.add(info, _chunks(entry.source) if entry.source else (entry.text,))
+        return writer.finish()
+
+
+def _entries(files: Sequence[File], directory: Path) -> Iterator[_Entry]:
+    for file in files:
+        uid, _, gid = file.owner.partition(":")
+        owner = (int(uid), int(gid or uid))
+        source = directory / file.source if file.source is not None else None
+        name = file.target.lstrip("/").rstrip("/")
+        if source is not None and not source.is_dir() and (file.target.endswith("/") or not name):
+            name = str(PurePosixPath(name) / source.name)
+        if source is None or not source.is_dir():
+            yield _Entry(name, source, (file.content or "").encode(), _mode(source, file.mode), *owner)
+            continue
+        if name:
+            yield _Entry(name, source, b"", 0o755, *owner)
+        for path in _below(source):
+            inner = str(PurePosixPath(name) / path.relative_to(source).as_posix())
+            yield _Entry(inner, path, b"", 0o755 if _is_directory(path) else _mode(path, file.mode), *owner)
+
+
+def _below(source: Path) -> Iterator[Path]:
+    for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
+        path = Path(entry.path)
+        kind = entry.stat(follow_symlinks=False).st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or stat.S_ISLNK(kind)):
+            raise RecipeError((), hint=f"{path} is neither a file, a directory nor a link: it can't be in an image")
+        yield path
+        if stat.S_ISDIR(kind):
+            yield from _below(path)
+
+
+def _is_directory(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _mode(source: Path | None, mode: str | None) -> int:
+    """The recipe's bits, else 0644 with the executable bit of the source: a checkout's umask must not show."""
+    if mode is not None:
+        return int(mode, 8)
+    if source is not None and source.is_symlink():
+        return 0o777
+    return 0o755 if source is not None and source.stat().st_mode & stat.S_IXUSR else 0o644
+
+
+def _content(store: Store, entry: _Entry) -> str:
+    if entry.source is None:
+        return hashlib.sha256(entry.text).hexdigest()
+    if entry.source.is_symlink():
+        return f"-> {entry.source.readlink()}"
+    return "directory" if entry.source.is_dir() else file_digest(store, entry.source)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            yield chunk

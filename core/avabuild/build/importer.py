@@ -1,0 +1,107 @@
+"""Importing an image into the local storage while its upper layers are still being made.
+
+The storage extracts layers one by one, lowest first, and that is the slowest part of a build. So as soon as
+a heavy layer and all below it are there, an image of just those is imported; the whole image then finds
+them in the storage.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from avabuild.base import Base
+from avabuild.build.context import Context
+from avabuild.build.layout import Composed, compose_image, write_layout
+from avabuild.image import Piece, Settings
+
+HEAVY = 150_000_000  # bytes unpacked: an import of its own costs a tenth of a second
+
+
+class Importer:
+    """Takes the pieces of an image in any order; imports prefixes of it; a context manager."""
+
+    def __init__(self, context: Context, base: Base, arch: str) -> None:
+        self._context = context
+        self._base = base
+        self._arch = arch
+        self._slots: list[Piece | None | bool] = []
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(1, "import")
+        self._running: Future[None] | None = None
+        self._done = 0
+        self._lower: list[Piece] = []
+
+    def __enter__(self) -> Importer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def expect(self, count: int) -> None:
+        """Say how many pieces, from the lowest, will be handed in."""
+        self._slots = [False] * count
+
+    def fill(self, index: int, piece: Piece | None) -> None:
+        """Hand in the piece at `index`, or None when there is none after all."""
+        with self._lock:
+            self._slots[index] = piece
+            self._start()
+
+    def lower(self, pieces: Sequence[Piece]) -> None:
+        """Hand in the exec layers below, which stand before slot 0."""
+        with self._lock:
+            self._lower = list(pieces)
+        self.fill(0, None)
+
+    def _start(self) -> None:
+        """Import the longest prefix there is, when it has a heavy piece that was not imported yet."""
+        if self._running and not self._running.done():
+            return
+        ready = next((i for i, slot in enumerate(self._slots) if slot is False), len(self._slots))
+        fresh = [slot for slot in self._slots[self._done : ready] if isinstance(slot, Piece)]
+        if sum(piece.blob.unpacked for piece in fresh) < HEAVY or ready == len(self._slots):
+            return
+        pieces = [*self._lower, *(slot for slot in self._slots[:ready] if isinstance(slot, Piece))]
+        self._done = ready
+        self._running = self._pool.submit(self._import, pieces)
+        self._running.add_done_callback(lambda _: self._again())
+
+    def _again(self) -> None:
+        with self._lock:
+            self._running = None
+            if self._slots:
+                self._start_soon()
+
+    def _start_soon(self) -> None:
+        try:
+            self._start()
+        except RuntimeError:  # the pool was shut down meanwhile: the build is over
+            self._slots = []
+
+    def _import(self, pieces: Sequence[Piece]) -> None:
+        context = self._context
+        composed = compose_image(context.store, self._base, pieces, Settings(), self._arch)
+        with context.report.step(f"import {len(pieces)} lower layers", "import"):
+            layout = context.layout_path()
+            write_layout(context.store, composed, layout)
+            context.tools.pull(layout)
+        context.cleanup.callback(context.tools.reopen_for_cleanup, lambda: context.tools.untag(layout))
+
+    def settle(self) -> None:
+        """Wait for the import that runs; raise what it raised."""
+        with self._lock:
+            self._slots, running = [], self._running
+        if running:
+            running.result()
+
+
+def import_image(context: Context, composed: Composed) -> str:
+    """Import the whole image; return its id in the local storage. The caller tags it."""
+    with context.report.step("import the image", "import"):
+        layout = context.layout_path()
+        write_layout(context.store, composed, layout)
+        identity = context.tools.pull(layout)
+    context.cleanup.callback(context.tools.reopen_for_cleanup, lambda: context.tools.untag(layout))
+    return identity

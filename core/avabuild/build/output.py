@@ -1,0 +1,54 @@
+"""Outputs: where a finished image goes: the local storage, an OCI layout, or an archive."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from avabuild import commands
+from avabuild.build.context import Context
+from avabuild.build.layout import Composed, write_layout
+from avabuild.store.store import disk_errors
+from avabuild.value import Value
+
+Kind = Literal["storage", "oci", "oci-archive", "docker-archive"]
+_OUTPUT = re.compile(r"(?P<kind>oci|oci-archive|docker-archive):(?P<path>.+)")
+
+
+class Output(Value):
+    """One destination; `path` is None for the local storage."""
+
+    kind: Kind = "storage"
+    path: Path | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Output:
+        """Read `oci:DIR`, `oci-archive:FILE` or `docker-archive:FILE`; raise ValueError for anything else."""
+        found = _OUTPUT.fullmatch(text)
+        if not found:
+            raise ValueError(f'"{text}" is no output; write oci:DIR, oci-archive:FILE or docker-archive:FILE')
+        return cls.model_validate({"kind": found["kind"], "path": Path(found["path"]).absolute()})
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.path}" if self.path else "local storage"
+
+
+def write_output(context: Context, composed: Composed, output: Output, name: str) -> None:
+    """Write the image to a directory or archive, under the tag of `name`; archives appear when complete."""
+    assert output.path is not None  # noqa: S101 - the local storage is the importer's
+    tag = name.rpartition(":")[2]
+    with context.report.step(f"write {output}", "output"), disk_errors(output.path.parent):
+        output.path.parent.mkdir(parents=True, exist_ok=True)
+        if output.kind == "oci":
+            write_layout(context.store, composed, output.path, tag)
+            return
+        layout = context.layout_path()
+        write_layout(context.store, composed, layout, tag)
+        partial = output.path.with_name(f".{output.path.name}.{context.scratch.build}")
+        try:
+            reference = name if output.kind == "docker-archive" else tag
+            context.tools.skopeo(commands.copy(f"oci:{layout}:{tag}", f"{output.kind}:{partial}:{reference}"))
+            partial.replace(output.path)
+        finally:
+            partial.unlink(missing_ok=True)

@@ -1,0 +1,204 @@
+"""The Python layers of a build: files are fetched, turned into layers and compiled as they arrive, on all cores."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from avabuild.arrange import FileLayer
+from avabuild.blob import Blob, Compression
+from avabuild.build.context import Context
+from avabuild.build.workshop import Workshop
+from avabuild.bytecode import compile_wheels, write_bytecode
+from avabuild.lock import Package
+from avabuild.resolve import Fetcher
+from avabuild.scheme import Scheme
+from avabuild.value import digest_of
+from avabuild.venv import write_venv
+from avabuild.wheel import FORMAT, clashes, write_wheels
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the wheels of a build come from.
+
+    Attributes:
+        fetcher: downloads files.
+        urls: sha256 -> where the resolver last saw the file.
+        workshop: builds what has no wheel.
+        directory: the recipe's, for its own files.
+    """
+
+    fetcher: Fetcher
+    urls: Mapping[str, str]
+    workshop: Workshop
+    directory: Path
+
+    def wheels(self, packages: Sequence[Package]) -> Iterator[tuple[Package, Path]]:
+        """Yield every package with its wheel, as soon as it is there; what must be built comes last."""
+        later: list[tuple[Package, Path | None]] = [(p, None) for p in packages if p.kind == "git"]
+        for package in packages:
+            if package.kind == "file":
+                path = self.directory / package.path
+                if path.suffix == ".whl":
+                    yield package, path
+                else:
+                    later.append((package, path))
+        fetched = [p for p in packages if p.kind in {"wheel", "sdist"}]
+        fresh = [p for p in fetched if p.kind == "wheel" or self.workshop.built(p) is None]
+        later += [(p, None) for p in fetched if p not in fresh]
+        for package, path in self.fetcher.fetch(fresh, self.urls):
+            if package.kind == "wheel":
+                yield package, path
+            else:
+                later.append((package, path))
+        for package, source in later:
+            yield package, self.workshop.build(package, source)
+
+
+@dataclass(frozen=True, slots=True)
+class Python:
+    """What Python layers are made with: the scheme, the image's interpreter, and how to compile.
+
+    Attributes:
+        scheme: where the wheels go.
+        interpreter: the interpreter's path in the image.
+        compiler: argv of an interpreter of that version, here or in a container.
+        compression: of the layers.
+    """
+
+    scheme: Scheme
+    interpreter: str
+    compiler: Callable[[], tuple[str, ...]]
+    compression: Compression
+
+
+class Layers:
+    """Makes the blobs of file layers; what the store has is not made, and nothing is fetched for it."""
+
+    def __init__(self, context: Context, python: Python, sources: Sources) -> None:
+        self._context = context
+        self._python = python
+        self._sources = sources
+        self._paths: dict[str, Path] = {}
+        self._hashes: dict[Path, str] = {}
+
+    def make(self, layers: Sequence[FileLayer], ready: Callable[[FileLayer, Blob, bool], None]) -> None:
+        """Make every layer and hand each to `ready` (from any thread) with whether it was made now."""
+        store = self._context.store
+        missing: list[FileLayer] = []
+        for layer in layers:
+            if blob := store.layer(layer.key):
+                ready(layer, blob, False)
+            else:
+                missing.append(layer)
+        if not missing:
+            return
+        with ThreadPoolExecutor(max(2, self._context.host.cores), "layers") as pool:
+            running: list[Future[None]] = []
+            try:
+                running += self._begin(missing, pool, ready)
+                for future in as_completed(running):
+                    future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        self._report_clashes(layers)
+
+    def _begin(
+        self, missing: Sequence[FileLayer], pool: ThreadPoolExecutor, ready: Callable[[FileLayer, Blob, bool], None]
+    ) -> list[Future[None]]:
+        """Submit the work of each layer as soon as its last wheel is there; bytecode begins with each wheel."""
+        waiting = {layer.name: {p.name for p in layer.packages} for layer in missing}
+        compiled = {p.name for layer in missing if layer.kind == "bytecode" for p in layer.packages}
+        packages = tuple({p.name: p for layer in missing for p in layer.packages}.values())
+        running: list[Future[None]] = []
+        compiling: dict[str, Future[None]] = {}
+        batch: list[Path] = []
+
+        def start(layer: FileLayer) -> None:
+            before = tuple(dict.fromkeys(compiling[p.name] for p in layer.packages)) if layer.kind == "bytecode" else ()
+            running.append(pool.submit(self._layer, layer, before, ready))
+
+        def compile_batch() -> None:
+            if batch:
+                future = pool.submit(self._compile, tuple(batch))
+                compiling.update({name: future for name, path in self._paths.items() if path in batch})
+                batch.clear()
+
+        for layer in missing:
+            if not layer.packages:
+                start(layer)
+        for package, path in self._sources.wheels(packages):
+            self._paths[package.name] = path
+            self._hashes[path] = package.sha256 if path.name == package.filename else path.parent.name
+            for layer in missing:
+                names = waiting[layer.name]
+                if package.name in names:
+                    names.discard(package.name)
+                    if not names and layer.kind == "wheels":
+                        start(layer)
+            if package.name in compiled:
+                batch.append(path)
+                if sum(p.stat().st_size for p in batch) > 8_000_000:
+                    compile_batch()
+        compile_batch()
+        for layer in missing:
+            if layer.kind == "bytecode":
+                start(layer)
+        return running
+
+    def _layer(
+        self, layer: FileLayer, before: Sequence[Future[None]], ready: Callable[[FileLayer, Blob, bool], None]
+    ) -> None:
+        for future in before:
+            future.result()
+        python, context = self._python, self._context
+        paths = [self._paths[package.name] for package in layer.packages]
+
+        def write(out: Path) -> Blob:
+            if layer.kind == "venv":
+                return write_venv(out, python.scheme, python.interpreter, python.compression)
+            if layer.kind == "bytecode":
+                return write_bytecode([self._pack(p) for p in paths], out, python.scheme, python.compression)
+            return write_wheels(paths, out, python.scheme, compression=python.compression)
+
+        with context.report.step(f"layer {layer.name}", "layers") as said:
+            blob, made = context.store.make_layer(layer.key, context.scratch.path, write)
+            said.append(f"{blob.size / 1e6:.1f} MB" if made else "made by another build")
+        ready(layer, blob, made)
+
+    def _pack(self, wheel: Path) -> Path:
+        """Where the compiled modules of `wheel` are kept."""
+        key = digest_of([FORMAT, self._hashes[wheel], self._python.scheme.model_dump()])
+        return self._context.store.root / "pyc" / f"{key.removeprefix('sha256:')}.zip"
+
+    def _compile(self, wheels: Sequence[Path]) -> None:
+        packs = {wheel: self._pack(wheel) for wheel in wheels}
+        wanted = {wheel: pack for wheel, pack in packs.items() if not pack.exists()}
+        if wanted:
+            with self._context.report.step(f"compile {_named(list(wanted))}", "bytecode"):
+                compile_wheels(wanted, self._python.scheme, self._python.compiler())
+
+    def _report_clashes(self, layers: Sequence[FileLayer]) -> None:
+        order = [p.name for layer in layers if layer.kind == "wheels" for p in layer.packages]
+        known = {name: self._paths[name] for name in order if name in self._paths}
+        for path, first, second in clashes(known, self._python.scheme)[:10]:
+            self._context.report.warn(f"{first} and {second} both install {path}; the one of {second} is in the image")
+
+
+def _named(wheels: Sequence[Path]) -> str:
+    first = wheels[0].name.split("-")[0]
+    return first if len(wheels) == 1 else f"{first} and {len(wheels) - 1} more"
+
+
+def host_interpreter(python: str) -> tuple[str, ...] | None:
+    """Return argv of an interpreter of version `python` on this host, or None."""
+    if python == f"{sys.version_info[0]}.{sys.version_info[1]}":
+        return (sys.executable,)
+    found = shutil.which(f"python{python}")
+    return (found,) if found else None

@@ -1,0 +1,207 @@
+"""The workshop: a throw-away container of the target in which source distributions become wheels.
+
+Whatever a build needs (compilers, git, build backends) is installed here and never reaches the image. A
+wheel is built once per source, Python and base, kept by content, and then layered like any other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import cached_property
+from pathlib import Path
+
+import avabuild
+from avabuild import commands
+from avabuild.build.apt import run_apt
+from avabuild.build.chain import Chain, given
+from avabuild.commands import Bind
+from avabuild.errors import StepError, WheelError
+from avabuild.lock import Package
+from avabuild.resolve import Command, Indexes, Outcome, find_uv
+from avabuild.store.hashing import file_digest
+from avabuild.value import digest_of
+
+FORMAT = 1
+OUT = "/run/avabuild-out"
+UV = "/run/avabuild-uv"
+CACHE = "/run/avabuild-cache"
+_COMPILED = (".c", ".cc", ".cpp", ".cxx", ".f", ".f90", ".pyx", ".pxd", ".rs", ".cu")
+_COMPILERS = ("build-essential", "python3-dev")
+_GIT = ("git", "ca-certificates")
+
+
+class Workshop:
+    """Builds wheels in one container, started when the first one is asked for; a context manager."""
+
+    def __init__(self, below: Future[Chain], interpreter: str, indexes: Indexes) -> None:
+        self._below = below
+        self._interpreter = interpreter
+        self._indexes = indexes
+        self._stack = contextlib.ExitStack()
+        self._container: str | None = None
+        self._installed: set[str] = set()
+
+    def __enter__(self) -> Workshop:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    @cached_property
+    def _chain(self) -> Chain:
+        """What the workshop stands on; waits until it is made."""
+        return self._below.result().fork()
+
+    def key(self, package: Package) -> str:
+        """Return the key of the wheel built from `package`: its source, and what it is built with."""
+        source = package.sha256 or f"{package.url}@{package.commit}#{package.subdirectory}"
+        return digest_of(["built", FORMAT, source, self._interpreter, self._chain.digest])
+
+    def built(self, package: Package) -> Path | None:
+        """Return the wheel that was built from `package` before, when it is still there and whole."""
+        known = self._chain.context.store.recall("built", self.key(package))
+        if known is None:
+            return None
+        path = self._wheels / known["sha256"] / known["filename"]
+        whole = path.exists() and file_digest(self._chain.context.store, path) == f"sha256:{known['sha256']}"
+        return path if whole else None
+
+    def is_wheel(self, package: Package) -> bool:
+        """Whether `package` needs no building."""
+        return package.kind == "wheel" or (package.kind == "file" and package.path.endswith(".whl"))
+
+    def all_built(self, packages: Sequence[Package]) -> bool:
+        """Whether every source among `packages` has its wheel."""
+        return all(self.is_wheel(p) or self.built(p) is not None for p in packages)
+
+    def hashes(self, packages: Sequence[Package]) -> dict[str, str]:
+        """Return name -> sha256 of the wheels that were built from sources among `packages`."""
+        built = {p.name: self.built(p) for p in packages if not self.is_wheel(p)}
+        return {name: path.parent.name for name, path in built.items() if path}
+
+    def interpreter(self) -> tuple[str, ...]:
+        """Return argv that starts the target's own interpreter here, on the store's files."""
+        store = self._chain.context.store.root
+        binds = [Bind(source=str(store), target=str(store), writable=True), *_package_binds()]
+        context = self._chain.context
+        argv = commands.run(self._start(), [self._interpreter], context.isolation, binds)
+        return ("buildah", *commands.storage(context.host.driver), *argv)
+
+    def build(self, package: Package, source: Path | None) -> Path:
+        """Return the wheel of `package`, built from the sdist `source`, or from git when that is None."""
+        context = self._chain.context
+        if path := self.built(package):
+            return path
+        with context.report.step(f"build {package.name} {package.version} from source", "python"):
+            out = context.scratch.directory(f"built-{package.name}")
+            self._install(_GIT if source is None else ())
+            if source is None or needs_compiler(source):
+                self._install(_COMPILERS)
+            binds = [Bind(source=str(out), target=OUT, writable=True)]
+            if source is not None:
+                binds.append(Bind(source=str(source), target=f"{OUT}-source/{source.name}"))
+            try:
+                self._run(self._script(package, source), binds, package.name)
+            except StepError as error:
+                raise StepError(
+                    f"{package.name} {package.version} can't be built from source",
+                    place=f"build {package.name}",
+                    tail=error.tail,
+                    log=error.log,
+                    hint="no index has a wheel of it for this target; name another version, or what it needs in packages.apt",
+                ) from error
+            return self._keep(package, out)
+
+    def resolve(self, command: Command) -> Outcome:
+        """Run uv's resolution where foreign code may run: the Runner for what has no metadata but its own."""
+        self._install((*_GIT, *_COMPILERS))
+        container, context = self._start(), self._chain.context
+        argv = (UV, *command.argv[1:])
+        binds = [Bind(source=str(path), target=str(path)) for path in command.reads[1:] if path.exists()]
+        binds.append(Bind(source=str(command.directory), target=str(command.directory), writable=True))
+        shell = f"cd {shlex.quote(str(command.directory))}\nexec {shlex.join(argv)}\n"
+        try:
+            with given(context, shell, self._environment(dict(command.environment)), {}) as (run, mounts):
+                context.tools.run(container, run, context.isolation, [*mounts, *self._tools(), *binds], place="resolve")
+        except StepError as error:
+            return Outcome(1, error.tail)
+        return Outcome(0, "")
+
+    @property
+    def _wheels(self) -> Path:
+        path = self._chain.context.store.root / "built"
+        path.mkdir(exist_ok=True)
+        return path
+
+    def _start(self) -> str:
+        if self._container is None:
+            self._container = self._stack.enter_context(self._chain.container("workshop"))
+        return self._container
+
+    def _install(self, packages: Sequence[str]) -> None:
+        wanted = [package for package in packages if package not in self._installed]
+        if wanted:
+            container = self._start()
+            shell = f"apt-get update -qq -o APT::Update::Error-Mode=any\napt-get install -qq {shlex.join(wanted)}\n"
+            with self._chain.context.store.lock("apt", "archives"):
+                run_apt(self._chain, container, shell, lists=True)
+            self._installed.update(wanted)
+
+    def _environment(self, env: dict[str, str]) -> dict[str, str]:
+        kept = {name: value for name, value in env.items() if name != "SSL_CERT_FILE"}
+        return {**kept, "UV_CACHE_DIR": CACHE, "SOURCE_DATE_EPOCH": "315532800", "HOME": "/tmp"}  # noqa: S108 - the container's
+
+    def _tools(self) -> list[Bind]:
+        cache = self._chain.context.store.root / "uv-build"
+        cache.mkdir(exist_ok=True)
+        return [Bind(source=str(find_uv()), target=UV), Bind(source=str(cache), target=CACHE, writable=True)]
+
+    def _run(self, shell: str, binds: Sequence[Bind], place: str) -> None:
+        context, container = self._chain.context, self._start()
+        binds = [*binds, *(Bind(source=str(p), target=str(p)) for p in self._indexes.local_paths())]
+        with given(context, shell, self._environment(self._indexes.environment()), {}) as (command, mounts):
+            context.tools.run(container, command, context.isolation, [*mounts, *self._tools(), *binds], place=place)
+
+    def _script(self, package: Package, source: Path | None) -> str:
+        build = f"{UV} build --quiet --wheel --no-create-gitignore --python {self._interpreter} --out-dir {OUT}"
+        if source is not None:
+            return f"{build} {shlex.quote(f'{OUT}-source/{source.name}')}\n"
+        place = f"checkout/{package.subdirectory}" if package.subdirectory else "checkout"
+        return (
+            f"cd {OUT}\ngit clone --quiet {shlex.quote(package.url)} checkout\n"
+            f"git -C checkout checkout --quiet {shlex.quote(package.commit)}\n"
+            f"git -C checkout submodule --quiet update --init --recursive\n"
+            f"{build} {shlex.quote(place)}\nrm -rf checkout\n"
+        )
+
+    def _keep(self, package: Package, out: Path) -> Path:
+        wheels = sorted(out.glob("*.whl"))
+        if len(wheels) != 1:
+            raise WheelError(f"building {package.name} made {len(wheels)} wheels where one was expected")
+        store = self._chain.context.store
+        sha256 = file_digest(store, wheels[0]).removeprefix("sha256:")
+        target = self._wheels / sha256
+        target.mkdir(exist_ok=True)
+        path = wheels[0].replace(target / wheels[0].name)
+        store.record("built", self.key(package), {"filename": path.name, "sha256": sha256})
+        return path
+
+
+def _package_binds() -> list[Bind]:
+    """The directory of this package: programs of it are run by the container's interpreter."""
+    own = str(Path(avabuild.__file__).parent)
+    return [Bind(source=own, target=own)]
+
+
+def needs_compiler(sdist: Path) -> bool:
+    """Whether the source distribution holds anything that a compiler reads."""
+    if sdist.suffix == ".zip":
+        with zipfile.ZipFile(sdist) as archive:
+            return any(name.endswith(_COMPILED) for name in archive.namelist())
+    with tarfile.open(sdist) as tar:
+        return any(name.endswith(_COMPILED) for name in tar.getnames())

@@ -1,0 +1,211 @@
+"""The outside tools, run through `sh`: found, version-checked, logged, stopped together."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import sh
+
+from avabuild import commands
+from avabuild.commands import Bind, Isolation
+from avabuild.errors import DiskFullError, HostError, StepError
+from avabuild.host import Host
+from avabuild.report import Event, Report
+
+MINIMUM = (1, 28)
+TAIL = 40
+_FULL = ("no space left on device", "disk quota exceeded", "io: read/write on closed pipe")
+
+
+class Tools:
+    """buildah, skopeo and mmdebstrap on this host.
+
+    Every call is logged with its output; a non-zero exit or a signal raises StepError with the quoted
+    command and the last lines of what it printed. `stop` ends whatever runs, from any thread.
+    """
+
+    def __init__(self, host: Host, report: Report, log: Path) -> None:
+        self.host = host
+        self.log = log
+        self._report = report
+        self._running: set[Any] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._checked = False
+
+    def buildah(self, argv: Sequence[str], *, place: str | None = None, cwd: Path | None = None) -> str:
+        """Run buildah and return what it printed on its standard output."""
+        self._check_version()
+        return self.call("buildah", [*commands.storage(self.host.driver), *argv], place=place, cwd=cwd)
+
+    def skopeo(self, argv: Sequence[str], *, place: str | None = None) -> str:
+        """Run skopeo and return what it printed."""
+        return self.call("skopeo", argv, place=place)
+
+    def call(
+        self,
+        tool: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        place: str | None = None,
+        cwd: Path | None = None,
+    ) -> str:
+        """Run `tool` with exactly `argv`; `env` is added to the host's environment."""
+        try:
+            command = sh.Command(tool)
+        except sh.CommandNotFound:
+            raise HostError(f"{tool} is not on PATH", hint=f"install it: apt-get install {tool}") from None
+        out: list[str] = []
+        tail: deque[str] = deque(maxlen=TAIL)
+        shown = shlex.join([tool, *argv])
+        with self.log.open("a", encoding="utf-8") as log:
+            log.write(f"$ {shown}\n")
+
+            def line(text: str, *, keep: bool) -> None:
+                if keep:
+                    out.append(text)
+                tail.append(text.rstrip("\n"))
+                log.write(text)
+                self._report.emit(Event("output", place or tool, text.rstrip("\n")))
+
+            code = self._wait(command, argv, line, {**self.host.environment, **(env or {})}, cwd)
+        if code != 0:
+            raise _failure(tool, shown, code, "\n".join(tail), str(self.log), place)
+        return "".join(out)
+
+    def _wait(self, command: Any, argv: Sequence[str], line: Any, env: dict[str, str], cwd: Path | None) -> int:  # noqa: ANN401 - sh is untyped
+        process = None
+        with self._lock:
+            if self._stopped:
+                raise KeyboardInterrupt
+            process = command(
+                *argv,
+                _out=lambda text: line(text, keep=True),
+                _err=lambda text: line(text, keep=False),
+                _env=env,
+                _cwd=str(cwd) if cwd else None,
+                _tty_out=False,
+                _no_out=True,
+                _no_err=True,
+                _bg=True,
+                _bg_exc=False,
+                _decode_errors="replace",
+                _new_session=True,
+            )
+            self._running.add(process)
+        try:
+            process.wait()
+        except sh.ErrorReturnCode as error:
+            return int(error.exit_code)
+        except sh.SignalException as error:
+            return int(error.exit_code)
+        finally:
+            with self._lock:
+                self._running.discard(process)
+                stopped = self._stopped
+            if stopped:
+                raise KeyboardInterrupt
+        return 0
+
+    def stop(self) -> None:
+        """End every running command and its children, and let none start but clean-up through `reopen`."""
+        with self._lock:
+            self._stopped = True
+            running = list(self._running)
+        for process in running:
+            with suppress(ProcessLookupError, OSError):
+                process.signal_group(15)
+
+    def reopen(self) -> None:
+        """Allow commands again after `stop`, for cleaning up."""
+        with self._lock:
+            self._stopped = False
+
+    def _check_version(self) -> None:
+        if self._checked:
+            return
+        self._checked = True
+        text = self.call("buildah", ["--version"])
+        found = re.search(r"(\d+)\.(\d+)", text)
+        if not found or (int(found[1]), int(found[2])) < MINIMUM:
+            needed = ".".join(map(str, MINIMUM))
+            raise HostError(
+                f"buildah {needed} or later is needed; found: {text.strip() or 'no version'}",
+                hint="install a newer one (Debian 12 and Ubuntu 23.04 have it)",
+            )
+
+    # -- images and working containers -------------------------------------------------------------------
+
+    def pull(self, layout: Path) -> str:
+        """Import the OCI layout at `layout` into the local storage; return the image's id.
+
+        The image is named after the layout's directory, which is the caller's to remove with `untag`.
+        """
+        return self.buildah(commands.pull(layout.name), place="import", cwd=layout.parent).split()[-1]
+
+    def tag(self, image: str, name: str) -> None:
+        """Give a local image one more name; an image that had it loses it."""
+        self.buildah(commands.tag(image, name))
+
+    def untag(self, layout: Path) -> None:
+        """Remove the name that `pull` gave, and with it an image that has no other."""
+        with suppress(StepError):
+            self.buildah(commands.remove_image(f"localhost/{layout.name}:latest"))
+
+    @contextmanager
+    def container(self, image: str, name: str, isolation: Isolation, *, keep: bool = False) -> Iterator[str]:
+        """A working container on the local image `image`; removed on every way out but `keep` and failure."""
+        try:
+            self.buildah(commands.start(image, name, isolation))
+            yield name
+        except BaseException as error:
+            if not (keep and isinstance(error, StepError)):
+                self._remove(name)
+            raise
+        self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        self.reopen_for_cleanup(lambda: self.buildah(commands.remove_container(name)))
+
+    def reopen_for_cleanup(self, act: Any) -> None:  # noqa: ANN401 - any callable
+        """Run `act` even after `stop`, swallowing what a half-made container answers."""
+        with self._lock:
+            stopped, self._stopped = self._stopped, False
+        try:
+            with suppress(StepError):
+                act()
+        finally:
+            with self._lock:
+                self._stopped = stopped or self._stopped
+
+    def run(
+        self, container: str, command: Sequence[str], isolation: Isolation, binds: Sequence[Bind] = (), *, place: str
+    ) -> str:
+        """Run `command` as root in a working container; return what it printed."""
+        return self.buildah(commands.run(container, command, isolation, binds), place=place)
+
+    def image_ids(self) -> dict[str, str]:
+        """Return name -> id of the local images."""
+        listed = json.loads(self.buildah(commands.images()) or "[]") or []
+        return {name: image["id"] for image in listed for name in image.get("names") or []}
+
+
+def _failure(tool: str, shown: str, code: int, tail: str, log: str, place: str | None) -> Exception:
+    lowered = tail.lower()
+    if any(words in lowered for words in _FULL):
+        return DiskFullError(
+            f"no space left while running: {shown}",
+            place=place,
+            hint="free some space in the image storage and in TMPDIR",
+        )
+    how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
+    return StepError(f"{tool} {how}", command=shown, tail=tail, log=log, place=place)

@@ -1,0 +1,75 @@
+"""Keys of exec layers: what a command in a container depends on. Pure.
+
+An apt layer depends on the base and on the exec layers below it, not on the wheels: they live under a
+prefix of their own, so neither sees the other. A run step on top sees, and depends on, everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from avabuild.layers import Run
+from avabuild.lock import AptLock, Deb
+from avabuild.value import Value, digest_of
+
+FORMAT = 1
+
+
+class ExecLayer(Value):
+    """One layer made by commands: its name, the named inputs of its key, and the key."""
+
+    name: str
+    parts: tuple[tuple[str, str], ...]
+    key: str
+
+
+def apt_layer(name: str, below: str, packages: Sequence[str], debs: Sequence[Deb], compression: str) -> ExecLayer:
+    """Return the layer of `debs`, installed for `packages` on the chain `below`."""
+    parts = (
+        ("format", str(FORMAT)),
+        ("compression", compression),
+        ("below", below),
+        ("packages", " ".join(sorted(packages))),
+        *((deb.name, f"{deb.version} {deb.arch} {deb.sha256}") for deb in debs),
+    )
+    return ExecLayer(name=name, parts=parts, key=digest_of(["apt", parts]))
+
+
+def run_layer(name: str, below: str, run: Run, inputs: Sequence[tuple[str, str]], compression: str) -> ExecLayer:
+    """Return the layer of one run step on the chain `below`.
+
+    `inputs` are digests of what the step is given besides its text: mounted files by target, secrets by
+    name (a digest, never the secret).
+    """
+    parts = (
+        ("format", str(FORMAT)),
+        ("compression", compression),
+        ("below", below),
+        ("shell", run.shell),
+        ("env", digest_of(run.env)),
+        *inputs,
+    )
+    return ExecLayer(name=name, parts=parts, key=digest_of(["run", parts]))
+
+
+def chain(below: str, key: str) -> str:
+    """Return the chain's state after the layer `key`: what the next one stands on."""
+    return digest_of([below, key])
+
+
+def locked_debs(locks: Sequence[AptLock], below: str, packages: Sequence[str]) -> tuple[Deb, ...] | None:
+    """Return what `packages` on `below` resolved to, or None when the lock does not say."""
+    wanted = tuple(sorted(packages))
+    for lock in locks:
+        if lock.base == below and tuple(sorted(lock.packages)) == wanted:
+            return lock.debs
+    return None
+
+
+def changed_parts(before: Sequence[Sequence[str]], now: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Return, in words, which named inputs differ between two keys: the reason of a rebuild."""
+    old, new = {name: value for name, value in before}, dict(now)
+    words = [f"{name} changed" for name in new if name in old and old[name] != new[name]]
+    words += [f"{name} added" for name in new if name not in old]
+    words += [f"{name} removed" for name in old if name not in new]
+    return tuple(words)

@@ -1,0 +1,210 @@
+"""What a step changed in a working container, written as a layer: deterministic, without the step's litter.
+
+The overlay driver keeps a container's changes in a directory (`diff`) beside the merged mount. That
+directory says which paths changed; content and metadata are read through the mount, so that `metacopy` and
+renamed directories come out whole. Run as a program inside the container's user namespace it prints the
+layer's blob as JSON.
+
+Source: OCI image-spec, layer.md (whiteouts, opaque directories); Linux, Documentation/filesystems/overlayfs.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import stat
+import struct
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from avabuild.blob import MTIME, Blob, BlobWriter
+from avabuild.errors import HostError
+
+CHUNK = 1 << 20
+# What the engine or the kernel leaves in any container, whatever the step did.
+ENGINE = ("dev/*", "proc/*", "sys/*", "run/avabuild", "run/avabuild/*", "run/.containerenv", "etc/hosts", "etc/resolv.conf")
+# What APT and dpkg leave behind besides the packages: logs, lists, caches, locks and backups.
+APT = (
+    "var/log/*",
+    "var/cache/apt/*",
+    "var/lib/apt/lists/*",
+    "var/cache/debconf/*-old",
+    "var/cache/ldconfig/*",
+    "var/lib/dpkg/*-old",
+    "var/lib/dpkg/lock*",
+    "var/lib/dpkg/triggers/Lock",
+    "var/lib/systemd/*",
+    "etc/.pwd.lock",
+    "etc/*-",
+    "tmp/*",
+    "run/*",
+)
+_XATTR_KEPT = ("security.capability",)
+_PYC_HEADER = struct.Struct("<4sIII")
+
+
+def write_changes(merged: Path, out: Path, began: float, drop: tuple[str, ...], compression: str) -> Blob:
+    """Write what changed in the container mounted at `merged` to the layer `out`.
+
+    Times after `began` (seconds since the epoch: when the step started) become the fixed time of all
+    layers; older ones, which a package brought, stay. `drop` are patterns of paths to leave out.
+    """
+    if not (merged.parent / "diff").is_dir():
+        raise HostError(
+            "layers made by commands need the overlay storage driver",
+            hint='set driver = "overlay" in ~/.config/containers/storage.conf',
+        )
+    with BlobWriter(out, compression) as writer:
+        _Changes(merged, began, drop, writer).walk("")
+        return writer.finish()
+
+
+class _Changes:
+    """One walk over a container's changes; parents of what is written come before it, once each."""
+
+    def __init__(self, merged: Path, began: float, drop: tuple[str, ...], writer: BlobWriter) -> None:
+        self.merged = merged
+        self.upper = merged.parent / "diff"
+        self.lowers = _lowers(merged.parent)
+        self.began = began
+        self.drop = drop
+        self.writer = writer
+        self.written = {""}
+        self.links: dict[tuple[int, int], str] = {}
+
+    def walk(self, directory: str, *, whole: bool = False) -> None:
+        """Write the changes below `directory`; all of it when `whole`, since it replaces what was there."""
+        source = self.merged if whole else self.upper
+        for entry in sorted(os.scandir(source / directory), key=lambda entry: entry.name):
+            name = f"{directory}/{entry.name}" if directory else entry.name
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in self.drop):
+                continue
+            state = entry.stat(follow_symlinks=False)
+            if stat.S_ISCHR(state.st_mode) and state.st_rdev == 0:
+                self._mark(directory, f".wh.{entry.name}")
+            elif stat.S_ISDIR(state.st_mode):
+                self._directory(name, whole=whole)
+            elif not stat.S_ISSOCK(state.st_mode):
+                self._file(name)
+
+    def _directory(self, name: str, *, whole: bool) -> None:
+        replaced = not whole and _replaces(self.upper / name)
+        if whole or replaced or self._is_new(name):
+            self._parents(name)
+        if replaced:
+            self._mark(name, ".wh..wh..opq")
+        self.walk(name, whole=whole or replaced)
+
+    def _is_new(self, name: str) -> bool:
+        """Whether no layer below has this directory with the same owner and mode."""
+        now = (self.upper / name).lstat()
+        for lower in self.lowers:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                before = (lower / name).lstat()
+                return (now.st_mode, now.st_uid, now.st_gid) != (before.st_mode, before.st_uid, before.st_gid)
+        return True
+
+    def _parents(self, name: str) -> None:
+        """Write `name`, a directory, and the directories above it, unless they have been."""
+        if name in self.written:
+            return
+        self._parents(name.rpartition("/")[0])
+        self.written.add(name)
+        self.writer.add(self._info(name), ())
+
+    def _mark(self, directory: str, name: str) -> None:
+        self._parents(directory)
+        info = tarfile.TarInfo(f"{directory}/{name}" if directory else name)
+        info.mtime = MTIME
+        self.writer.add(info, ())
+
+    def _file(self, name: str) -> None:
+        self._parents(name.rpartition("/")[0])
+        info = self._info(name)
+        if not info.isreg():
+            self.writer.add(info, ())
+            return
+        with (self.merged / name).open("rb") as file:
+            self.writer.add(info, _content(file, name, self.began))
+
+    def _info(self, name: str) -> tarfile.TarInfo:
+        path = self.merged / name
+        state = path.lstat()
+        info = tarfile.TarInfo(name)
+        info.mode = stat.S_IMODE(state.st_mode)
+        info.uid, info.gid = state.st_uid, state.st_gid
+        info.mtime = MTIME if state.st_mtime > self.began else int(state.st_mtime)
+        if stat.S_ISDIR(state.st_mode):
+            info.type = tarfile.DIRTYPE
+        elif stat.S_ISLNK(state.st_mode):
+            info.type, info.linkname = tarfile.SYMTYPE, str(path.readlink())
+        elif stat.S_ISFIFO(state.st_mode):
+            info.type = tarfile.FIFOTYPE
+        elif stat.S_ISCHR(state.st_mode) or stat.S_ISBLK(state.st_mode):
+            info.type = tarfile.CHRTYPE if stat.S_ISCHR(state.st_mode) else tarfile.BLKTYPE
+            info.devmajor, info.devminor = os.major(state.st_rdev), os.minor(state.st_rdev)
+        else:
+            first = self.links.setdefault((state.st_dev, state.st_ino), name)
+            if first != name:
+                info.type, info.linkname = tarfile.LNKTYPE, first
+            else:
+                info.size = state.st_size
+                info.pax_headers = _xattrs(path)
+        return info
+
+
+def _lowers(layer: Path) -> tuple[Path, ...]:
+    """The directories of the layers below, topmost first, from the driver's own `lower` file."""
+    links = (layer / "lower").read_text().strip().split(":") if (layer / "lower").exists() else []
+    return tuple((layer.parent / link).resolve() for link in links if link)
+
+
+def _replaces(directory: Path) -> bool:
+    """Whether overlayfs hides the lower directory of this name (opaque), or shows another (redirect)."""
+    for name in ("overlay.opaque", "overlay.redirect"):
+        for space in ("trusted", "user"):
+            with suppress(OSError):
+                if os.getxattr(directory, f"{space}.{name}", follow_symlinks=False):
+                    return True
+    return False
+
+
+def _xattrs(path: Path) -> dict[str, str]:
+    kept = {}
+    for name in _XATTR_KEPT:
+        with suppress(OSError):
+            value = os.getxattr(path, name, follow_symlinks=False)
+            kept[f"SCHILY.xattr.{name}"] = value.decode("utf-8", "surrogateescape")
+    return kept
+
+
+def _content(file: BinaryIO, name: str, began: float) -> Iterator[bytes]:
+    """The file's bytes; in a module compiled for a source of this step, with the source's new time.
+
+    A `.pyc` holds its source's time (PEP 552): fixing one without the other would have every import
+    compile anew.
+    """
+    chunk = file.read(CHUNK)
+    if name.endswith(".pyc") and len(chunk) >= _PYC_HEADER.size:
+        magic, flags, time, size = _PYC_HEADER.unpack_from(chunk)
+        if flags == 0 and time > began:
+            chunk = _PYC_HEADER.pack(magic, flags, MTIME, size) + chunk[_PYC_HEADER.size :]
+    while chunk:
+        yield chunk
+        chunk = file.read(CHUNK)
+
+
+def main(argv: list[str]) -> int:
+    """`MERGED OUT BEGAN COMPRESSION [PATTERN ...]`: write the layer, print its blob as JSON."""
+    merged, out, began, compression, *drop = argv
+    blob = write_changes(Path(merged), Path(out), float(began), tuple(drop), compression)
+    sys.stdout.write(blob.model_dump_json())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

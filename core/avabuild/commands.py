@@ -1,0 +1,126 @@
+"""The argv of every outside tool, as pure functions. `buildah`'s own are for 1.28 and later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from avabuild.value import Value
+
+
+class Bind(Value):
+    """A host path that a command in a container sees at `target`."""
+
+    source: str
+    target: str
+    writable: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.target}:{'rw' if self.writable else 'ro'}"
+
+
+class Isolation(Value):
+    """How `buildah run` starts a command: `chroot`, or `oci`/`rootless` with an OCI runtime."""
+
+    kind: str = "chroot"
+    runtime: str | None = None
+
+    @property
+    def argv(self) -> list[str]:
+        """The flags that choose it. The host's network is used: a build needs its indexes, no ports."""
+        runtime = ["--runtime", self.runtime] if self.runtime else []
+        return ["--isolation", self.kind, *runtime, "--network", "host"]
+
+
+def storage(driver: str | None) -> list[str]:
+    """Return buildah's global flags; `driver` overrides what the host's configuration says."""
+    return ["--storage-driver", driver] if driver else []
+
+
+def pull(layout: str) -> list[str]:
+    """`buildah pull` of an OCI layout, whose directory's name becomes the image's."""
+    return ["pull", "--quiet", f"oci:{layout}"]
+
+
+def tag(image: str, name: str) -> list[str]:
+    """`buildah tag`: give a local image one more name."""
+    return ["tag", image, name]
+
+
+def remove_image(name: str) -> list[str]:
+    """`buildah rmi`: take a name away, and the image with its last one."""
+    return ["rmi", name]
+
+
+def start(image: str, name: str, isolation: Isolation) -> list[str]:
+    """`buildah from`: a working container on a local image."""
+    return ["from", "--pull-never", "--name", name, *isolation.argv[:2], image]
+
+
+def run(
+    container: str, command: Sequence[str], isolation: Isolation, binds: Sequence[Bind] = (), *, user: str = "0:0"
+) -> list[str]:
+    """`buildah run`: one command in a working container. Its environment comes by file, never here."""
+    fixed = ["--user", user, "--workingdir", "/"]
+    return ["run", *isolation.argv, *fixed, *_volumes(binds), container, "--", *command]
+
+
+def run_as_image(
+    container: str, command: Sequence[str], isolation: Isolation, binds: Sequence[Bind] = ()
+) -> list[str]:
+    """`buildah run` with the image's own user, directory and environment: how a check sees it."""
+    return ["run", *isolation.argv, *_volumes(binds), container, "--", *command]
+
+
+def _volumes(binds: Sequence[Bind]) -> list[str]:
+    return [flag for bind in binds for flag in ("--volume", str(bind))]
+
+
+def remove_container(name: str) -> list[str]:
+    """`buildah rm`: drop a working container."""
+    return ["rm", name]
+
+
+def mount(container: str) -> list[str]:
+    """`buildah mount`: print where a working container's file system is."""
+    return ["mount", container]
+
+
+def containers() -> list[str]:
+    """`buildah containers`: the names of all working containers, a line each."""
+    return ["containers", "--quiet", "--notruncate", "--format", "{{.ContainerName}}"]
+
+
+def inspect_image(image: str) -> list[str]:
+    """`buildah inspect` of a local image, reduced to its id."""
+    return ["inspect", "--type", "image", "--format", "{{.FromImageID}}", image]
+
+
+def images() -> list[str]:
+    """`buildah images`: names and ids of the local images as JSON."""
+    return ["images", "--json", "--no-trunc"]
+
+
+def info() -> list[str]:
+    """`buildah info`: storage and host facts as JSON."""
+    return ["info"]
+
+
+def copy(source: str, destination: str) -> list[str]:
+    """`skopeo copy` between two transports, keeping digests."""
+    return ["copy", "--quiet", "--insecure-policy", source, destination]
+
+
+def inspect_raw(source: str) -> list[str]:
+    """`skopeo inspect --raw`: the manifest, byte for byte."""
+    return ["inspect", "--raw", source]
+
+
+def bootstrap(suite: str, tarball: Path, mirror: str | None, arch: str) -> list[str]:
+    """`mmdebstrap`: a minimal Debian, signatures checked against the host's keyring.
+
+    The tool's own mirror is used unless one is given. Caches and logs stay out of the archive by its
+    default hooks; SOURCE_DATE_EPOCH in the environment makes two runs alike.
+    """
+    flags = ["--quiet", "--variant=minbase", f"--architectures={arch}", "--include=ca-certificates"]
+    return [*flags, suite, str(tarball), *([mirror] if mirror else [])]

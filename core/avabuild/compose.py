@@ -1,0 +1,157 @@
+"""compose: recipe, chosen frameworks and target make a Plan. Pure: no file, no network, no clock, no plugin host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from avabuild.framework import Framework, Request
+from avabuild.image import Settings
+from avabuild.layers import Apt, Env, File, Files, Layer, Mount, Python, Run
+from avabuild.plan import Check, Chosen, Plan, Step
+from avabuild.recipe import Recipe
+from avabuild.target import Target
+
+PREFIX = "/opt/venv"
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A framework of the image with what was chosen for it, in the order of `requires`.
+
+    Attributes:
+        framework: the declaration.
+        request: what its callables are asked with.
+        layers: what it contributes.
+        program: its check.
+        distribution: the plugin's distribution, with `version`.
+        required_by: the frameworks that brought it, empty when the recipe names it.
+    """
+
+    framework: Framework
+    request: Request
+    layers: tuple[Layer, ...]
+    program: str
+    distribution: str
+    version: str
+    required_by: tuple[str, ...] = ()
+
+
+def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_python: bool) -> Plan:
+    """Return the plan of `recipe` for `target`.
+
+    `install_python` says that the base has no interpreter of the target's version yet, but its distribution
+    has. Frameworks' packages are merged into one apt and one Python step, the recipe's own into another of
+    each above them; every step knows who asked for it.
+    """
+    versions = {pick.framework.name: pick.request.release.version for pick in picks}
+    layers = [(pick.framework.name, layer) for pick in picks for layer in pick.layers]
+    own_apt = [("avabuild", "python3")] if install_python else []
+    own_pip = [("avabuild", "pip")] if target.python else []
+    apt = own_apt + [(name, item) for name, layer in layers if isinstance(layer, Apt) for item in layer.packages]
+    pip = own_pip + [(name, r) for name, layer in layers if isinstance(layer, Python) for r in layer.requirements]
+    runs = [(name, layer) for name, layer in layers if isinstance(layer, Run)]
+    runs += [("recipe", _run(step)) for step in recipe.run]
+    names = [step.name for step in recipe.run]
+    return Plan(
+        name=recipe.name,
+        tag=recipe.tag_for(target, versions),
+        base=recipe.base,
+        target=target,
+        system=_run_steps(runs, "system", names),
+        apt=_merged("apt: frameworks", apt, lambda items: Apt(packages=items)),
+        python=_merged("python: frameworks", pip, lambda items: Python(requirements=items)),
+        python_extra=_merged(
+            "python: packages", _recipes(recipe.packages.pip), lambda items: Python(requirements=items)
+        ),
+        apt_extra=_merged("apt: packages", _recipes(recipe.packages.apt), lambda items: Apt(packages=items)),
+        files=_files(layers, recipe),
+        last=_run_steps(runs, "last", names),
+        settings=_settings(layers, recipe, has_python=target.python is not None),
+        frameworks=tuple(
+            Chosen(
+                name=pick.framework.name,
+                series=pick.request.release.version,
+                distribution=pick.distribution,
+                version=pick.version,
+                required_by=pick.required_by,
+            )
+            for pick in picks
+        ),
+        checks=tuple(Check(framework=pick.framework.name, program=pick.program) for pick in picks),
+        constraints=recipe.packages.constraints,
+        bytecode=recipe.build.bytecode,
+        compression=recipe.build.compression,
+    )
+
+
+def _recipes(items: Iterable[str]) -> list[tuple[str, str]]:
+    return [("recipe", item) for item in items]
+
+
+def _merged(
+    name: str, asked: Sequence[tuple[str, str]], make: Callable[[tuple[str, ...]], Layer]
+) -> Step | None:
+    """Return one step of all that was asked for: sorted, so that no order of plugins shows in it."""
+    if not asked:
+        return None
+    return Step(
+        name=name,
+        layer=make(tuple(sorted({item for _, item in asked}))),
+        origins=tuple(dict.fromkeys(origin for origin, _ in asked)),
+    )
+
+
+def _run(step: Any) -> Run:  # noqa: ANN401 - the recipe's own class, structurally
+    mounts = tuple(Mount(source=m.source, target=m.target, writable=m.writable) for m in step.mounts)
+    return Run(shell=step.shell, stage=step.stage, env=step.env, secrets=step.secrets, mounts=mounts)
+
+
+def _run_steps(runs: Sequence[tuple[str, Run]], stage: str, names: Sequence[str | None]) -> tuple[Step, ...]:
+    """Number the steps of one stage; a recipe's own name for a step is shown in place of its text."""
+    titles = iter(names)
+    steps = []
+    for origin, run in runs:
+        title = next(titles, None) if origin == "recipe" else None
+        if run.stage != stage:
+            continue
+        words = title or " ".join(run.shell.split())
+        shown = words if len(words) <= 50 else f"{words[:49]}…"
+        steps.append(Step(name=f"run {len(steps) + 1} ({stage}): {shown}", layer=run, origins=(origin,)))
+    return tuple(steps)
+
+
+def _files(layers: Sequence[tuple[str, Layer]], recipe: Recipe) -> tuple[Step, ...]:
+    steps = [
+        Step(name=f"files: {name}", layer=layer, origins=(name,)) for name, layer in layers if isinstance(layer, Files)
+    ]
+    if recipe.files:
+        files = tuple(File(source=f.source, target=f.target, mode=f.mode, owner=f.owner) for f in recipe.files)
+        steps.append(Step(name="files: recipe", layer=Files(files=files), origins=("recipe",)))
+    return tuple(steps)
+
+
+def _settings(layers: Sequence[tuple[str, Layer]], recipe: Recipe, *, has_python: bool) -> Settings:
+    variables: dict[str, str] = {"VIRTUAL_ENV": PREFIX} if has_python else {}
+    for _, layer in layers:
+        if isinstance(layer, Env):
+            variables.update(layer.variables)
+    variables.update(_pairs(recipe.image.env))
+    image = recipe.image
+    return Settings(
+        env=tuple(variables.items()),
+        path=(f"{PREFIX}/bin",) if has_python else (),
+        labels=tuple(_pairs(image.labels).items()),
+        annotations=tuple(_pairs(image.annotations).items()),
+        entrypoint=image.entrypoint,
+        cmd=image.cmd,
+        workdir=image.workdir,
+        user=image.user,
+        ports=tuple(str(port) for port in image.ports),
+        volumes=image.volumes,
+    )
+
+
+def _pairs(items: Iterable[tuple[str, str]] | Mapping[str, str]) -> dict[str, str]:
+    return dict(items)

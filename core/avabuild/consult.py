@@ -1,0 +1,101 @@
+"""Asking a framework: every call into a plugin's own code, with its answer checked and its failure blamed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, get_args
+
+from packaging.requirements import Requirement
+
+from avabuild.errors import PluginError
+from avabuild.framework import Framework, Options, Request
+from avabuild.layers import Layer, Python
+
+_KINDS = get_args(Layer)[0]
+
+
+def requires_of(framework: Framework, options: Options) -> tuple[str, ...]:
+    """Return the names of the frameworks that `framework` needs beside it with `options`.
+
+    Raises:
+        PluginError: `requires` raised, or returned anything but names.
+    """
+    return _answer(framework, "requires", lambda: _names(framework.requires(options)))
+
+
+def layers_of(framework: Framework, request: Request) -> tuple[Layer, ...]:
+    """Return the layers that `framework` contributes to `request`.
+
+    Raises:
+        PluginError: `layers` raised, or returned anything but layers with valid requirements (PEP 508).
+    """
+    return _answer(framework, "layers", lambda: _layers(framework.layers(request)))
+
+
+def check_of(framework: Framework, request: Request) -> str:
+    """Return the Python program that proves `framework` works.
+
+    Raises:
+        PluginError: `check` raised, or returned anything but a program.
+    """
+    return _answer(framework, "check", lambda: _program(framework.check(request)))
+
+
+def ordered(frameworks: Iterable[Framework], options: Mapping[str, Options]) -> tuple[Framework, ...]:
+    """Return `frameworks` with each one after those it requires, and by name where that leaves a choice.
+
+    `options` holds each framework's options by name; the order in which frameworks come in is of no account.
+
+    Raises:
+        PluginError: they require each other in a circle, or one that is not among them.
+    """
+    by_name = {framework.name: framework for framework in frameworks}
+    graph = {name: requires_of(framework, options[name]) for name, framework in by_name.items()}
+    for name, required in graph.items():
+        if absent := sorted(set(required) - set(by_name)):
+            raise PluginError(f"{name} requires {', '.join(absent)}, which the image doesn't have")
+    sorter = TopologicalSorter(graph)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        circle = " requires ".join(reversed(error.args[1]))
+        raise PluginError(f"frameworks require each other: {circle}") from error
+    names: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        names += ready
+        sorter.done(*ready)
+    return tuple(by_name[name] for name in names)
+
+
+def _answer[T](framework: Framework, question: str, ask: Callable[[], T]) -> T:
+    try:
+        return ask()
+    except (Exception, SystemExit) as error:
+        module = getattr(getattr(framework, question), "__module__", "unknown module")
+        what = f"{type(error).__name__}: {error}"
+        raise PluginError(f"{framework.name} ({module}): {question} failed: {what}") from error
+
+
+def _names(answer: Any) -> tuple[str, ...]:  # noqa: ANN401 - whatever a plugin returned
+    if isinstance(answer, str) or not all(isinstance(name, str) for name in answer):
+        raise TypeError(f"expected framework names, got {answer!r:.80}")
+    return tuple(answer)
+
+
+def _layers(answer: Any) -> tuple[Layer, ...]:  # noqa: ANN401 - whatever a plugin returned
+    layers = tuple(answer)
+    for layer in layers:
+        if not isinstance(layer, _KINDS):
+            raise TypeError(f"expected a layer, got {layer!r:.80}")
+        if isinstance(layer, Python):
+            for requirement in layer.requirements:
+                Requirement(requirement)
+    return layers
+
+
+def _program(answer: Any) -> str:  # noqa: ANN401 - whatever a plugin returned
+    if not isinstance(answer, str) or not answer.strip():
+        raise TypeError(f"expected the text of a program, got {answer!r:.80}")
+    return answer

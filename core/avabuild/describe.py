@@ -1,0 +1,49 @@
+"""What an image says of itself: labels and annotations. Pure.
+
+Source: OCI image-spec, annotations.md (`org.opencontainers.image.*`); ours are `org.avabuild.*`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from avabuild.lock import FORMAT, Package
+from avabuild.plan import Plan
+
+
+def labels(
+    plan: Plan, content: Mapping[str, Any], packages: Sequence[Package], base_digest: str
+) -> tuple[tuple[str, str], ...]:
+    """Return the labels of the image of `plan`, sorted by name.
+
+    `content` is what the recipe says, without anything of the host; `packages` give the exact versions of
+    the frameworks, whose distributions are found among the requirements.
+    """
+    versions = {package.name: package.version for package in packages}
+    made = {
+        "org.opencontainers.image.title": plan.name,
+        "org.opencontainers.image.version": plan.tag,
+        "org.avabuild.format": str(FORMAT),
+        "org.avabuild.recipe": _text(content),
+        "org.avabuild.target": plan.target.tag,
+        "org.avabuild.frameworks": _text({f.name: exact_version(f.name, f.series, versions) for f in plan.frameworks}),
+        "org.avabuild.plugins": _text({f.name: f"{f.distribution} {f.version}" for f in plan.frameworks}),
+        "org.avabuild.layers": _text([[step.name, *step.origins] for step in plan.steps]),
+    }
+    if base_digest:
+        made["org.opencontainers.image.base.digest"] = base_digest
+    return tuple(sorted(made.items()))
+
+
+def exact_version(framework: str, series: str, versions: Mapping[str, str]) -> str:
+    """Return the version that a framework's main distribution resolved to, its series where none is like it."""
+    for name, version in sorted(versions.items(), key=lambda item: (item[0] != framework, item[0])):
+        if (name.startswith(framework) or framework.endswith(name)) and version.startswith(series):
+            return version
+    return series
+
+
+def _text(data: Any) -> str:  # noqa: ANN401 - any JSON value
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

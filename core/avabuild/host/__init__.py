@@ -1,0 +1,104 @@
+"""Host: what this machine and user offer a build, read once and given to the engine as a value."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+import platformdirs
+
+from avabuild.value import Value
+
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+_CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
+_CA_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+_INDEX_VARIABLES = (
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_TRUSTED_HOST",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX",
+    "UV_INDEX_URL",
+    "UV_EXTRA_INDEX_URL",
+)
+_CA_CONSUMERS = (*_CA_VARIABLES, "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS")
+
+
+class Host(Value):
+    """A frozen description of the host.
+
+    Attributes:
+        uid: the user's id; 0 is root.
+        arch: the machine as `uname -m` names it.
+        cores: processors this process may use.
+        cache: where the store is.
+        environment: the variables that outside tools get.
+        ca_bundle: the host's certificate bundle, or None.
+        mirror: the Debian mirror to use instead of the tool's default, or None.
+        driver: the storage driver to ask buildah for, or None for its own choice.
+    """
+
+    uid: int
+    arch: str
+    cores: int
+    cache: Path
+    variables: tuple[tuple[str, str], ...]
+    ca_bundle: Path | None
+    mirror: str | None
+    driver: str | None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that outside tools get."""
+        return dict(self.variables)
+
+    def step_environment(self, ca_path: str) -> dict[str, str]:
+        """What a step in a container gets of the host: proxies, indexes, the bundle mounted at `ca_path`."""
+        own = self.environment
+        wanted = [*(name for proxy in _PROXIES for name in (proxy, proxy.upper())), *_INDEX_VARIABLES]
+        env = {name: own[name] for name in wanted if name in own}
+        if self.ca_bundle:
+            env.update(dict.fromkeys(_CA_CONSUMERS, ca_path))
+        return env
+
+
+def probe(environ: Mapping[str, str]) -> Host:
+    """Look at this machine through `environ` and a few files; start no process."""
+    return Host(
+        uid=os.geteuid(),
+        arch=platform.machine(),
+        cores=len(os.sched_getaffinity(0)),
+        cache=cache_directory(environ),
+        variables=tuple(sorted(environ.items())),
+        ca_bundle=ca_bundle(environ),
+        mirror=environ.get("AVABUILD_DEBIAN_MIRROR") or None,
+        driver=_driver(environ),
+    )
+
+
+def cache_directory(environ: Mapping[str, str]) -> Path:
+    """Return `$AVABUILD_CACHE`, or the user's cache directory (XDG Base Directory Specification)."""
+    named = environ.get("AVABUILD_CACHE")
+    return Path(named).expanduser().absolute() if named else Path(platformdirs.user_cache_dir("avabuild"))
+
+
+def ca_bundle(environ: Mapping[str, str]) -> Path | None:
+    """Return the certificate bundle that the user's tools are told of, else the distribution's, else None."""
+    named = [environ[name] for name in _CA_VARIABLES if environ.get(name)]
+    return next((Path(path) for path in [*named, *_CA_BUNDLES] if Path(path).is_file()), None)
+
+
+def _driver(environ: Mapping[str, str]) -> str | None:
+    """Overlay for an ordinary user who has not chosen: buildah 1.28 would copy every layer with vfs."""
+    chosen = environ.get("AVABUILD_STORAGE_DRIVER") or None
+    if chosen or os.geteuid() == 0 or environ.get("STORAGE_DRIVER"):
+        return chosen
+    config = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "containers" / "storage.conf"
+    return None if config.exists() else "overlay"

@@ -1,0 +1,90 @@
+"""Plan: base, ordered steps and config for one target; pure data, complete, printable."""
+
+from __future__ import annotations
+
+from avabuild.image import Settings
+from avabuild.layers import Layer
+from avabuild.recipe import Base
+from avabuild.target import Target
+from avabuild.value import Value
+
+
+class Step(Value):
+    """One layer that somebody asked for.
+
+    Attributes:
+        name: unique in its plan; what a person is shown (`apt: frameworks`).
+        layer: what to have.
+        origins: who asked: framework names, `recipe`, or `avabuild` itself.
+    """
+
+    name: str
+    layer: Layer
+    origins: tuple[str, ...]
+
+
+class Chosen(Value):
+    """A framework of the image: the release series that was picked, its plugin, and who asked for it."""
+
+    name: str
+    series: str
+    distribution: str
+    version: str
+    required_by: tuple[str, ...] = ()
+
+
+class Check(Value):
+    """A Python program that proves a framework works."""
+
+    framework: str
+    program: str
+
+
+class Plan(Value):
+    """All that decides an image of one target, before anything is resolved.
+
+    Attributes:
+        name: the recipe's name, the image's repository.
+        tag: the image's tag.
+        base: what it stands on.
+        target: the point of the matrix.
+        system: run steps on the bare base.
+        apt: packages of the frameworks, then in `apt_extra` those of the recipe.
+        python: requirements of the frameworks; `python_extra` those of the recipe.
+        files: files of plugins and recipe, in order.
+        last: run steps on top of everything.
+        settings: the image config's part.
+        frameworks: what was chosen.
+        checks: one per framework.
+        bytecode: whether Python modules are compiled beforehand.
+        compression: of the layers.
+    """
+
+    name: str
+    tag: str
+    base: Base
+    target: Target
+    system: tuple[Step, ...] = ()
+    apt: Step | None = None
+    python: Step | None = None
+    python_extra: Step | None = None
+    apt_extra: Step | None = None
+    files: tuple[Step, ...] = ()
+    last: tuple[Step, ...] = ()
+    settings: Settings = Settings()
+    frameworks: tuple[Chosen, ...] = ()
+    checks: tuple[Check, ...] = ()
+    constraints: tuple[str, ...] = ()
+    bytecode: bool = True
+    compression: str = "gzip"
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Every step in the order of the image's layers, lowest first."""
+        middle = (self.apt, self.python, self.python_extra, self.apt_extra)
+        return (*self.system, *(step for step in middle if step), *self.files, *self.last)
+
+    @property
+    def reference(self) -> str:
+        """The image's name in the local storage."""
+        return f"localhost/{self.name}:{self.tag}"

@@ -1,0 +1,156 @@
+"""From a recipe file to what will be built: targets, chosen frameworks, plans. Reads files, asks no index."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from avabuild.base import Facts
+from avabuild.compose import Pick, compose
+from avabuild.errors import TargetError
+from avabuild.framework import Options, Release, Request
+from avabuild.host import Host
+from avabuild.layers import Python
+from avabuild.lock import Distribution, request_digest
+from avabuild.plan import Plan
+from avabuild.recipe import Known, Recipe, flatten, load, parse_options
+from avabuild.registry import Registry
+from avabuild.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A recipe with the plugins that it needs.
+
+    Attributes:
+        recipe: flattened: recipes it stands on are merged in.
+        registry: where its frameworks come from.
+    """
+
+    recipe: Recipe
+    registry: Registry
+
+    @property
+    def directory(self) -> Path:
+        """What the recipe's paths are relative to."""
+        return self.recipe.directory
+
+    @property
+    def lock_path(self) -> Path:
+        """The lock beside the recipe: `keras.toml` has `keras.lock`."""
+        return self.recipe.path.with_suffix(".lock")
+
+    def distributions(self, plans: Sequence[Plan]) -> tuple[Distribution, ...]:
+        """Return the plugin distributions behind the frameworks of `plans`."""
+        chosen = {f.name: f for plan in plans for f in plan.frameworks}
+        return tuple(
+            Distribution(framework=f.name, name=f.distribution, version=f.version)
+            for f in sorted(chosen.values(), key=lambda f: f.name)
+        )
+
+
+def open_project(path: Path) -> Project:
+    """Read the recipe at `path` and load the plugins that it names.
+
+    Raises:
+        RecipeError: with every problem, by line.
+        PluginError: a plugin that the recipe needs is broken.
+    """
+    registry = Registry()
+    known = Known(registry.names, registry.options)
+    return Project(flatten(load(path, known), lambda inner: load(inner, known)), registry)
+
+
+def targets(recipe: Recipe, facts: Facts, host: Host) -> tuple[Target, ...]:
+    """Return the targets of the recipe's matrix on a base with `facts`, in the recipe's order.
+
+    Raises:
+        TargetError: the base can't give a Python that is asked for, or frameworks are asked for and it has none.
+    """
+    needs_python = bool(recipe.frameworks or recipe.packages.pip)
+    pythons: tuple[str | None, ...] = recipe.matrix.python
+    if not pythons:
+        pythons = facts.offered[:1] or (None,)
+    for python in pythons:
+        if python is not None and facts.interpreter(python) is None:
+            offered = f"it offers {', '.join(facts.offered)}" if facts.offered else "it has none"
+            raise TargetError(
+                f"the base ({facts.distribution}) can't give Python {python}; {offered}",
+                place=recipe.place("matrix", "python"),
+                hint="choose another base, or a Python that this one has",
+            )
+        if python is None and needs_python:
+            raise TargetError(
+                f"the base ({facts.distribution}) has no Python, which the frameworks and packages need",
+                place=recipe.place("base"),
+                hint='use a Debian base ({ debian = "bookworm" }) or an image that has Python',
+            )
+    return tuple(
+        Target(distribution=facts.distribution, arch=host.arch, python=python, device=device, glibc=facts.glibc)
+        for python, device in itertools.product(pythons, recipe.matrix.devices)
+    )
+
+
+def make_plan(project: Project, target: Target, facts: Facts) -> Plan:
+    """Return the plan of one target.
+
+    Raises:
+        TargetError: no release of a framework fits; says what would.
+        PluginError: a plugin raised or answered junk.
+    """
+    missing = target.python is not None and target.python not in dict(facts.pythons)
+    return compose(project.recipe, target, _picks(project, target), install_python=missing)
+
+
+def _picks(project: Project, target: Target) -> tuple[Pick, ...]:
+    """Choose a release for every framework that the recipe names or that one of them requires."""
+    registry, recipe = project.registry, project.recipe
+    options: dict[str, Options] = {}
+    wanted_by: dict[str, list[str]] = {}
+    queue = [item.name for item in recipe.frameworks]
+    named = frozenset(queue)
+    while queue:
+        name = queue.pop(0)
+        if name in options:
+            continue
+        options[name] = parse_options(recipe, name, registry.framework(name).options)
+        for needed in registry.requires(name, options[name]):
+            wanted_by.setdefault(needed, []).append(name)
+            queue.append(needed)
+    releases: dict[str, Release] = {
+        name: registry.select(registry.framework(name), options[name], target) for name in options
+    }
+    requires = {name: registry.requires(name, options[name]) for name in options}
+    picks = []
+    for name in registry.ordered(requires):
+        others = {other: release for other, release in releases.items() if other != name}
+        request = Request(target=target, options=options[name], release=releases[name], others=others)
+        provider = registry.provider(name)
+        picks.append(
+            Pick(
+                framework=registry.framework(name),
+                request=request,
+                layers=registry.layers(name, request),
+                program=registry.check(name, request),
+                distribution=provider.distribution,
+                version=provider.version,
+                required_by=() if name in named else tuple(wanted_by[name]),
+            )
+        )
+    return tuple(picks)
+
+
+def requirements(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the requirements of the frameworks and those of the recipe's own packages."""
+    pair = (plan.python, plan.python_extra)
+    mine, extra = (s.layer.requirements if s and isinstance(s.layer, Python) else () for s in pair)
+    return mine, extra
+
+
+def request_of(plan: Plan) -> str:
+    """Return the digest of all that the resolver would be asked for `plan`: equal means the lock still holds."""
+    mine, extra = requirements(plan)
+    constrained = tuple(f"constraint {text}" for text in plan.constraints)
+    return request_digest((*mine, *constrained), extra, plan.target.python or "", plan.target.arch, plan.target.glibc)

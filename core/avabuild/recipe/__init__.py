@@ -1,0 +1,38 @@
+"""The recipe: a TOML file, validated and frozen, with the line of everything it says."""
+
+from avabuild.recipe.bases import ArchiveBase, Base, DebianBase, ImageBase, RecipeBase, ScratchBase
+from avabuild.recipe.inherit import flatten
+from avabuild.recipe.model import Recipe, Wanted
+from avabuild.recipe.packages import Packages, PipKind, pip_kind
+from avabuild.recipe.plugins import Known, check_frameworks, parse_options
+from avabuild.recipe.read import load
+from avabuild.recipe.schema import json_schema
+from avabuild.recipe.source import Source
+from avabuild.recipe.tables import Build, FileEntry, ImageConfig, Matrix, MountEntry, RunStep
+
+__all__ = [
+    "ArchiveBase",
+    "Base",
+    "Build",
+    "DebianBase",
+    "FileEntry",
+    "ImageBase",
+    "ImageConfig",
+    "Known",
+    "Matrix",
+    "MountEntry",
+    "Packages",
+    "PipKind",
+    "Recipe",
+    "RecipeBase",
+    "RunStep",
+    "ScratchBase",
+    "Source",
+    "Wanted",
+    "check_frameworks",
+    "flatten",
+    "json_schema",
+    "load",
+    "parse_options",
+    "pip_kind",
+]

@@ -1,0 +1,120 @@
+"""The bases a recipe may stand on, one class per way to get one."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
+
+from avabuild.recipe.fields import ExistingFile, Text
+from avabuild.recipe.wording import did_you_mean
+from avabuild.value import Value
+
+CODENAMES = ("bullseye", "bookworm", "trixie")
+
+# The grammar of the distribution project's reference package: [domain[:port]/]path[:tag][@digest]
+_REFERENCE = re.compile(
+    r"(?:[A-Za-z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
+_HOW = (
+    'write { debian = "bookworm" }, { image = "..." }, { recipe = "x.toml" }, { archive = "x.tar" } '
+    'or "scratch"'
+)
+
+
+def _codename(text: str) -> str:
+    if text not in CODENAMES:
+        raise ValueError(f'"{text}" is none of {", ".join(CODENAMES)}{did_you_mean(text, CODENAMES)}')
+    return text
+
+
+def _mirror(text: str) -> str:
+    if not re.fullmatch(r"https?://\S+|(?:file|copy):/\S+", text):
+        raise ValueError(f'"{text}" is no address of a mirror; it begins with http://, https:// or file:/')
+    return text
+
+
+def _reference(text: str) -> str:
+    if not _REFERENCE.fullmatch(text):
+        raise ValueError(f'"{text}" is no image reference; write "registry/name:tag" or "name@sha256:..."')
+    return text
+
+
+class DebianBase(Value):
+    """Debian, bootstrapped from a mirror without any registry."""
+
+    debian: Annotated[Text, AfterValidator(_codename)] = Field(
+        description="Code name of the Debian release", json_schema_extra={"enum": list(CODENAMES)}
+    )
+    # Which mirror served the packages changes no byte of them, so it is no part of a recipe's content.
+    mirror: Annotated[Text, AfterValidator(_mirror)] | None = Field(
+        default=None, exclude=True, description="Mirror to bootstrap from, instead of the host's own"
+    )
+
+
+class ImageBase(Value):
+    """An image that buildah pulls and probes."""
+
+    image: Annotated[Text, AfterValidator(_reference)] = Field(description="Reference of the image to pull")
+
+
+class RecipeBase(Value):
+    """Another recipe: its frameworks and packages are resolved together with this one's."""
+
+    recipe: ExistingFile = Field(description="Path of the other recipe, relative to this one")
+
+
+class ArchiveBase(Value):
+    """An OCI or docker archive, or the tar of a root file system."""
+
+    archive: ExistingFile = Field(description="Path of the archive, relative to the recipe")
+
+
+class ScratchBase(Value):
+    """Nothing at all: the image holds only what the recipe puts there. Written `base = "scratch"`."""
+
+    scratch: Literal[True] = True
+
+
+_Table = DebianBase | ImageBase | RecipeBase | ArchiveBase
+_KINDS: dict[str, type[_Table]] = {
+    "debian": DebianBase,
+    "image": ImageBase,
+    "recipe": RecipeBase,
+    "archive": ArchiveBase,
+}
+KEYS = tuple(_KINDS)
+
+
+def _read(value: Any, _handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> _Table | ScratchBase:
+    if isinstance(value, _Table | ScratchBase):
+        return value
+    if isinstance(value, str):
+        return _read_word(value)
+    if not isinstance(value, dict):
+        raise ValueError(f"must be a table: {_HOW}")  # noqa: TRY004 - pydantic collects ValueErrors
+    given = [key for key in KEYS if key in value]
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)} exclude each other; keep one")
+    if not given:
+        near = next((hint for key in value if (hint := did_you_mean(key, KEYS))), "")
+        raise ValueError(f"says nothing to build on; {_HOW}{near}")
+    return _KINDS[given[0]].model_validate(value, context=info.context)
+
+
+def _read_word(word: str) -> ScratchBase:
+    if word == "scratch":
+        return ScratchBase()
+    if word in CODENAMES or word == "debian":
+        kind, word = "debian", word if word in CODENAMES else "bookworm"
+    elif word.endswith(".toml"):
+        kind = "recipe"
+    else:
+        kind = "archive" if word.endswith(".tar") else "image"
+    raise ValueError(f'must be a table; write base = {{ {kind} = "{word}" }}')
+
+
+Base = Annotated[
+    _Table | ScratchBase, WrapValidator(_read, json_schema_input_type=_Table | Literal["scratch"])
+]

@@ -1,0 +1,191 @@
+"""The field types of a recipe: what one string, list or table may hold, and how a wrong one is named.
+
+Validators raise ValueError with the whole message. Those that look at the disk take the recipe's directory
+from the validation context, a `Source`; without a context (a Recipe made in Python) the disk isn't asked.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    TypeAdapter,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic.config import JsonDict
+
+from avabuild.recipe.source import Source
+from avabuild.target import Device
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PYTHON = re.compile(r"\d\.\d{1,2}")
+_MODE = re.compile(r"0?[0-7]{3,4}")
+_OWNER = re.compile(r"\d+(:\d+)?")
+_PORT = re.compile(r"(\d{1,5})(/(?:tcp|udp|sctp))?")
+# The path components of the OCI distribution-spec, "Pulling manifests"
+_NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
+
+
+def existing(text: str, info: ValidationInfo) -> str:
+    """Return `text`, a path relative to the recipe; ValueError when nothing is there."""
+    _kind_on_disk(text, info)
+    return text
+
+
+def existing_file(text: str, info: ValidationInfo) -> str:
+    """Return `text`, a path of a file relative to the recipe; ValueError when it is none."""
+    if _kind_on_disk(text, info) == "directory":
+        raise ValueError(f'"{text}" is a directory; name a file')
+    return text
+
+
+def _kind_on_disk(text: str, info: ValidationInfo) -> Literal["file", "directory"] | None:
+    """Say what is at `text`; None when there is no recipe file to be relative to."""
+    if not isinstance(info.context, Source):
+        return None
+    directory = info.context.directory
+    try:
+        return "directory" if stat.S_ISDIR((directory / text).stat().st_mode) else "file"
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f'there is no "{text}" in {directory}; paths are relative to the recipe') from None
+    except OSError as error:
+        raise ValueError(f'"{text}" can\'t be read: {(error.strerror or str(error)).lower()}') from None
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    if "\0" in text:
+        raise ValueError("holds a NUL character, which no command or path can")
+    return text
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/") or ".." in text.split("/"):
+        raise ValueError(f'"{text}" must be an absolute path of the image without "..", like "/workspace"')
+    return text
+
+
+def _variable(text: str) -> str:
+    if not _VARIABLE.fullmatch(text):
+        raise ValueError(f'"{text}" is no name of an environment variable')
+    return text
+
+
+def _name(text: str) -> str:
+    if ":" in text:
+        raise ValueError(
+            f'"{text}" holds a tag; write name = "{text.partition(":")[0]}" and put the rest in tag'
+        )
+    if not _NAME.fullmatch(text):
+        raise ValueError(
+            f'"{text}" is no repository name; use lower-case words joined by "-", ".", "_" or "/", '
+            'like "ava-keras"'
+        )
+    return text
+
+
+def _mode(value: object) -> object:
+    if isinstance(value, int) or (isinstance(value, str) and not _MODE.fullmatch(value)):
+        raise ValueError('must be octal digits in quotes, like mode = "0755"')
+    return value
+
+
+def _owner(value: object) -> object:
+    if isinstance(value, int) or (isinstance(value, str) and not _OWNER.fullmatch(value)):
+        raise ValueError(
+            'must be numeric ids in quotes, like owner = "0:0" or owner = "1000"; names differ by image'
+        )
+    return value
+
+
+def _python(value: object) -> object:
+    if isinstance(value, int | float):
+        raise ValueError('needs quotes, like python = ["3.11"]; as a number 3.10 would be 3.1')  # noqa: TRY004 - pydantic collects ValueErrors
+    if isinstance(value, str) and not _PYTHON.fullmatch(value):
+        found = re.fullmatch(r"(?:py|python)?(\d)\.?(\d{1,2})(?:\.\d+)?", value.strip())
+        near = f"{found[1]}.{found[2]}" if found else "3.11"
+        raise ValueError(f'"{value}" is no MAJOR.MINOR version of Python; write "{near}"')
+    return value
+
+
+def _device(text: str) -> str:
+    return str(Device.parse(text))
+
+
+def _port(value: object) -> str:
+    found = None if isinstance(value, bool) else _PORT.fullmatch(str(value))
+    if not found or not 0 < int(found[1]) < 65536:
+        raise ValueError(f'{value!r} is no port; write 8888 or "8888/udp"'.replace("'", '"'))
+    return found[1] + (found[2] or "/tcp")
+
+
+def _one_or_many(value: object) -> object:
+    if isinstance(value, str | int | float):
+        return (value,)
+    return value
+
+
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    for position, value in enumerate(values):
+        if value in values[:position]:
+            raise ValueError(f'"{value}" is named twice')
+    return values
+
+
+def _some(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise ValueError("must name at least one")
+    return values
+
+
+def _command(value: object) -> object:
+    return ("/bin/sh", "-c", value) if isinstance(value, str) else value
+
+
+# The default of a table that is kept as a tuple, as the file would spell it
+EMPTY_TABLE: JsonDict = {"default": {}}
+
+Text = Annotated[str, AfterValidator(_filled)]
+RepositoryName = Annotated[Text, AfterValidator(_name)]
+Absolute = Annotated[Text, AfterValidator(_absolute)]
+ExistingPath = Annotated[Text, AfterValidator(existing)]
+ExistingFile = Annotated[Text, AfterValidator(existing_file)]
+Variable = Annotated[Text, AfterValidator(_variable)]
+OctalMode = Annotated[str, BeforeValidator(_mode, json_schema_input_type=str)]
+NumericOwner = Annotated[str, BeforeValidator(_owner, json_schema_input_type=str)]
+Port = Annotated[str, BeforeValidator(_port, json_schema_input_type=int | str)]
+Command = Annotated[tuple[Text, ...], BeforeValidator(_command, json_schema_input_type=str | tuple[str, ...])]
+Pythons = Annotated[
+    tuple[Annotated[str, BeforeValidator(_python, json_schema_input_type=str)], ...],
+    BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[str, ...]),
+    AfterValidator(_distinct),
+]
+Devices = Annotated[
+    tuple[Annotated[Text, AfterValidator(_device)], ...],
+    BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[str, ...]),
+    AfterValidator(_distinct),
+    AfterValidator(_some),
+]
+
+_VARIABLES: TypeAdapter[dict[str, str]] = TypeAdapter(dict[Variable, str])
+_TABLE: TypeAdapter[dict[str, str]] = TypeAdapter(dict[Text, str])
+
+
+def _pairs(table: TypeAdapter[dict[str, str]]) -> WrapValidator:
+    def read(value: Any, _handler: ValidatorFunctionWrapHandler) -> tuple[tuple[str, str], ...]:
+        if isinstance(value, tuple):  # as a Recipe holds it already
+            value = dict(value)
+        return tuple(sorted(table.validate_python(value).items()))
+
+    return WrapValidator(read, json_schema_input_type=dict[str, str])
+
+
+Variables = Annotated[tuple[tuple[str, str], ...], _pairs(_VARIABLES)]
+Pairs = Annotated[tuple[tuple[str, str], ...], _pairs(_TABLE)]

@@ -1,0 +1,152 @@
+"""Composition: a recipe on another recipe becomes one recipe, resolved as a whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from avabuild.errors import RecipeError
+from avabuild.recipe.bases import ArchiveBase, RecipeBase
+from avabuild.recipe.model import Recipe
+from avabuild.recipe.packages import Packages, pip_kind
+from avabuild.recipe.source import Source
+from avabuild.recipe.tables import ImageConfig, RunStep
+from avabuild.recipe.tags import template_problem
+from avabuild.recipe.wording import KeyPath
+from avabuild.value import Value
+
+Table = TypeVar("Table", bound=Value)
+
+
+def flatten(recipe: Recipe, load: Callable[[Path], Recipe]) -> Recipe:
+    """Return `recipe` merged with the recipes below it; itself when its base is no recipe.
+
+    The base is the innermost one's. Packages, files and run steps of the inner recipe come first; a framework
+    named by both has the outer's options; of matrix, tag, build and image the outer's keys win, variables and
+    labels one by one. Relative paths stay relative to the outer recipe, and places name the right file.
+
+    Raises:
+        RecipeError: recipes in a circle, or a tag field that the whole doesn't know; whatever `load` raises.
+    """
+    chain = [recipe]
+    while isinstance(base := chain[-1].base, RecipeBase):
+        path = Path(os.path.normpath(chain[-1].directory / base.recipe))
+        seen = [link.path.resolve() for link in chain]
+        if path.resolve() in seen:
+            names = " -> ".join(str(link) for link in (*(link.path for link in chain), path))
+            raise RecipeError(
+                (
+                    chain[-1].source.problem(
+                        ("base", "recipe"), f"the recipes stand on each other in a circle: {names}"
+                    ),
+                )
+            )
+        chain.append(load(path))
+    whole = chain.pop()
+    while chain:
+        whole = _merge(chain.pop(), whole)
+    problem = template_problem(whole.tag, [item.name for item in whole.frameworks])
+    if problem:
+        raise RecipeError((whole.source.problem(("tag",), problem),))
+    return whole
+
+
+def _merge(outer: Recipe, inner: Recipe) -> Recipe:
+    inner = _moved(inner, outer.directory)
+    return outer.replaced(
+        _source(outer, inner),
+        base=inner.base,
+        tag=outer.tag if "tag" in outer.model_fields_set else inner.tag,
+        matrix=_keys_of_outer(outer.matrix, inner.matrix),
+        build=_keys_of_outer(outer.build, inner.build),
+        frameworks=tuple({item.name: item for item in inner.frameworks + outer.frameworks}.values()),
+        packages=_packages(outer.packages, inner.packages),
+        files=inner.files + outer.files,
+        run=inner.run + outer.run,
+        image=_image(outer.image, inner.image),
+    )
+
+
+def _keys_of_outer(outer: Table, inner: Table) -> Table:
+    return inner.model_copy(update={name: getattr(outer, name) for name in outer.model_fields_set})
+
+
+def _packages(outer: Packages, inner: Packages) -> Packages:
+    both = {name: _unique(getattr(inner, name) + getattr(outer, name)) for name in Packages.model_fields}
+    return inner.model_copy(update=both)
+
+
+def _image(outer: ImageConfig, inner: ImageConfig) -> ImageConfig:
+    merged = _keys_of_outer(outer, inner)
+    joined: dict[str, object] = {
+        name: tuple(sorted({**dict(getattr(inner, name)), **dict(getattr(outer, name))}.items()))
+        for name in ("env", "labels", "annotations")
+    }
+    joined |= {name: _unique(getattr(inner, name) + getattr(outer, name)) for name in ("ports", "volumes")}
+    if outer.entrypoint is not None:
+        joined["cmd"] = outer.cmd  # arguments meant for another program, as Dockerfiles have it
+    return merged.model_copy(update=joined)
+
+
+def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+def _moved(inner: Recipe, directory: Path) -> Recipe:
+    """Return `inner` with its relative paths spelled from `directory`."""
+    way = os.path.relpath(inner.directory, directory)
+    if way == ".":
+        return inner
+
+    def moved(text: str) -> str:
+        if text.startswith("/"):
+            return text
+        path = os.path.normpath(f"{way}/{text}")
+        return (path if path.startswith("..") else f"./{path}") + ("/" if text.endswith("/") else "")
+
+    base = inner.base
+    if isinstance(base, ArchiveBase):
+        base = ArchiveBase(archive=moved(base.archive))
+    pip = tuple(moved(text) if pip_kind(text) == "file" else text for text in inner.packages.pip)
+    return inner.replaced(
+        inner.source,
+        base=base,
+        packages=inner.packages.model_copy(update={"pip": pip}),
+        files=tuple(item.model_copy(update={"source": moved(item.source)}) for item in inner.files),
+        run=tuple(_with_mounts(step, moved) for step in inner.run),
+    )
+
+
+def _with_mounts(step: RunStep, moved: Callable[[str], str]) -> RunStep:
+    mounts = tuple(item.model_copy(update={"source": moved(item.source)}) for item in step.mounts)
+    return step.model_copy(update={"mounts": mounts})
+
+
+def _source(outer: Recipe, inner: Recipe) -> Source:
+    """Return where each key of the merged recipe is: the file and line it came from."""
+    renamed = {item.name for item in outer.frameworks}
+    places = {
+        keys: place
+        for keys, place in inner.source.places.items()
+        if not (keys[0] == "frameworks" and len(keys) > 1 and keys[1] in renamed)
+    }
+    for keys, place in outer.source.places.items():
+        if keys[0] != "base":
+            places[_shifted(keys, outer, inner)] = place
+    return Source(outer.path, places)
+
+
+def _shifted(keys: KeyPath, outer: Recipe, inner: Recipe) -> KeyPath:
+    """Return the path in the merged recipe of what is at `keys` in `outer`."""
+    match keys:
+        case ("files", int(index), *rest):
+            return ("files", len(inner.files) + index, *rest)
+        case ("run", int(index), *rest):
+            return ("run", len(inner.run) + index, *rest)
+        case ("packages", str(name), int(index)):
+            values = getattr(outer.packages, name)
+            merged = _unique(getattr(inner.packages, name) + values)
+            return ("packages", name, merged.index(values[index]))
+    return keys

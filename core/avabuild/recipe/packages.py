@@ -1,0 +1,115 @@
+"""The recipe's own packages: Debian's by name, Python's as requirements, files or git repositories."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from avabuild.recipe.fields import Text, existing_file
+from avabuild.value import Value
+
+# Debian Policy 5.6.1 (names) and 5.6.12 (versions)
+_APT = re.compile(r"[a-z0-9][a-z0-9+.-]+(=(?:\d+:)?\d[A-Za-z0-9.+~-]*)?")
+_GIT = re.compile(r"git\+(?:https?|ssh|file)://\S+")
+_FILE_ENDINGS = (".whl", ".tar.gz", ".zip")
+_EDITABLE = "an editable install needs the host's source tree, which no image has; name a wheel instead"
+_OPTIONS = {
+    "-e": _EDITABLE,
+    "--editable": _EDITABLE,
+    "-r": "list the requirements here instead of a requirements file",
+    "--requirement": "list the requirements here instead of a requirements file",
+    "-c": "put constraints in packages.constraints",
+    "--constraint": "put constraints in packages.constraints",
+}
+
+PipKind = Literal["index", "file", "git"]
+
+
+def pip_kind(text: str) -> PipKind:
+    """Return where an entry of `packages.pip` comes from: an index (or its own URL), a local file, or git."""
+    if _GIT.match(text) or re.match(r"[\w.\[\],-]+\s*@\s*git\+", text):
+        return "git"
+    if text.startswith(("./", "../", "/")) or (text.endswith(_FILE_ENDINGS) and "@" not in text):
+        return "file"
+    return "index"
+
+
+def _apt(text: str) -> str:
+    if text.startswith("-"):
+        raise ValueError(f'"{text}" is an option; list only packages')
+    if not _APT.fullmatch(text):
+        near = text.lower().replace("_", "-").replace("==", "=")
+        hint = f'; did you mean "{near}"?' if near != text and _APT.fullmatch(near) else ""
+        raise ValueError(f'"{text}" is no Debian package; write "git" or "git=1:2.39.2-1.1"{hint}')
+    return text
+
+
+def _pip(text: str, info: ValidationInfo) -> str:
+    if text.startswith("-"):
+        option = re.split(r"[\s=]", text, maxsplit=1)[0]
+        why = _OPTIONS.get(
+            option, "indexes and other settings are read from the host's own pip and uv configuration"
+        )
+        raise ValueError(f'"{text}" is an option of pip; {why}')
+    if "://" in text and "@" not in text and not _GIT.fullmatch(text):
+        raise ValueError(f'"{text}" needs its name in front: "NAME @ {text}"')
+    match pip_kind(text):
+        case "file":
+            return _local(text, info)
+        case "git" if _GIT.fullmatch(text):
+            return text
+    return _requirement(text)
+
+
+def _local(text: str, info: ValidationInfo) -> str:
+    existing_file(text, info)
+    filename = text.rsplit("/", 1)[-1]
+    try:
+        if filename.endswith(".whl"):
+            parse_wheel_filename(filename)
+        else:
+            parse_sdist_filename(filename)
+    except InvalidWheelFilename:
+        raise ValueError(
+            f'"{filename}" is no wheel\'s name; it must be as it was built, like mine-1.0-py3-none-any.whl'
+        ) from None
+    except InvalidSdistFilename:
+        raise ValueError(f'"{filename}" is no wheel or sdist; build one with "pip wheel --no-deps"') from None
+    return text
+
+
+def _requirement(text: str) -> str:
+    try:
+        Requirement(text)
+    except InvalidRequirement as error:
+        if single := re.fullmatch(r"([\w.-]+(?:\[[\w,. -]*\])?)\s*=\s*([\w.*+-]+)", text):
+            raise ValueError(
+                f'"{text}" is no requirement; did you mean "{single[1]}=={single[2]}"?'
+            ) from None
+        why = str(error).splitlines()[0].rstrip(":")
+        raise ValueError(f'"{text}" is no requirement (PEP 508): {why[:1].lower()}{why[1:]}') from None
+    return text
+
+
+class Packages(Value):
+    """What the recipe adds on top of its frameworks."""
+
+    apt: tuple[Annotated[Text, AfterValidator(_apt)], ...] = Field(
+        default=(), description='Debian packages, "git" or "git=1:2.39.2-1.1"'
+    )
+    pip: tuple[Annotated[Text, AfterValidator(_pip)], ...] = Field(
+        default=(),
+        description="Python packages: requirements (PEP 508), wheels and sdists by path, git+https://...",
+    )
+    constraints: tuple[Annotated[Text, AfterValidator(_requirement)], ...] = Field(
+        default=(), description="Requirements (PEP 508) that limit versions without asking for a package"
+    )

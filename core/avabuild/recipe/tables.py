@@ -1,0 +1,112 @@
+"""The tables of a recipe: matrix, files, run, image, build."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StrictBool
+
+from avabuild.recipe.fields import (
+    EMPTY_TABLE,
+    Absolute,
+    Command,
+    Devices,
+    ExistingPath,
+    NumericOwner,
+    OctalMode,
+    Pairs,
+    Port,
+    Pythons,
+    Text,
+    Variable,
+    Variables,
+)
+from avabuild.target import Device
+from avabuild.value import Value
+
+
+class Matrix(Value):
+    """The targets: every Python with every device."""
+
+    python: Pythons = Field(
+        default=(), description='Python versions, like "3.11"; none means the base\'s own'
+    )
+    device: Devices = Field(default=("cpu",), description='Devices: "cpu", "cuda12.5" or "cuda12.5-cudnn9.3"')
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """The devices as values."""
+        return tuple(map(Device.parse, self.device))
+
+
+class FileEntry(Value):
+    """A file or directory beside the recipe, put into the image without a container."""
+
+    source: ExistingPath = Field(description="File or directory, relative to the recipe")
+    target: Absolute = Field(description="Absolute path in the image; a trailing / means into this directory")
+    mode: OctalMode | None = Field(default=None, description='Octal permission bits in quotes, like "0644"')
+    owner: NumericOwner = Field(default="0:0", description='Numeric owner, "UID" or "UID:GID"')
+
+
+class MountEntry(Value):
+    """A host path that one run step sees; the image never holds it."""
+
+    source: ExistingPath = Field(description="Host path, relative to the recipe")
+    target: Absolute = Field(description="Absolute path in the step's container")
+    writable: StrictBool = Field(default=False, description="Whether the step may change the host path")
+
+
+def _mount(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    source, colon, target = value.partition(":")
+    if not colon or ":" in target:
+        raise ValueError(
+            f'"{value}" is no mount; write "./data:/data", or '
+            '{ source = "./data", target = "/data", writable = true }'
+        )
+    return {"source": source, "target": target}
+
+
+class RunStep(Value):
+    """A shell command that runs as root in a working container."""
+
+    shell: Text = Field(description="Text given to sh -ec")
+    name: Text | None = Field(default=None, description="Shown in place of the command")
+    stage: Literal["system", "last"] = Field(
+        default="last", description="system: on the base before any package; last: on top of everything"
+    )
+    env: Variables = Field(
+        default=(), json_schema_extra=EMPTY_TABLE, description="Variables of this step alone"
+    )
+    secrets: tuple[Variable, ...] = Field(
+        default=(), description="Names of host variables that this step sees and nothing stores"
+    )
+    mounts: tuple[
+        Annotated[MountEntry, BeforeValidator(_mount, json_schema_input_type=str | MountEntry)], ...
+    ] = Field(default=(), description='Host paths that this step sees: "./data:/data" or a table')
+
+
+class ImageConfig(Value):
+    """What a container of the image starts with; unset keys keep what the base says."""
+
+    env: Variables = Field(default=(), json_schema_extra=EMPTY_TABLE, description="Environment variables")
+    labels: Pairs = Field(default=(), json_schema_extra=EMPTY_TABLE, description="Labels of the image")
+    entrypoint: Command | None = Field(
+        default=None, description="Program and first arguments; a string is run by /bin/sh -c"
+    )
+    cmd: Command | None = Field(default=None, description="Default arguments; a string is run by /bin/sh -c")
+    workdir: Absolute | None = Field(default=None, description="Directory in which a container starts")
+    user: Text | None = Field(default=None, description='User of a container: "1000:1000" or a name')
+    ports: tuple[Port, ...] = Field(default=(), description='Ports that a container serves: 8888 or "53/udp"')
+    volumes: tuple[Absolute, ...] = Field(default=(), description="Directories meant to be mounted")
+    annotations: Pairs = Field(
+        default=(), json_schema_extra=EMPTY_TABLE, description="OCI annotations of the manifest"
+    )
+
+
+class Build(Value):
+    """How layers are made."""
+
+    bytecode: StrictBool = Field(default=True, description="Compile wheels' modules once, at build time")
+    compression: Literal["gzip", "zstd"] = Field(default="gzip", description="Compression of layer blobs")

@@ -1,0 +1,1 @@
+"""Requirements to packages, and packages to files: uv, indexes, the lock file and the downloads."""

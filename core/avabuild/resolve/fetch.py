@@ -1,0 +1,149 @@
+"""Fetcher: the files of locked packages, in parallel, into a content-addressed directory."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from filelock import FileLock, Timeout
+
+from avabuild.errors import DiskFullError, WheelError
+from avabuild.lock import Package
+from avabuild.resolve.cancellation import Cancellation
+from avabuild.resolve.indexes import Indexes
+from avabuild.resolve.transfer import Policy, Transfer, Wanted
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FILENAME = re.compile(r"[^/\x00-\x1f]+\.(?:whl|tar\.gz|tgz|zip|tar\.bz2|tar\.xz)")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one file is: `done` of `total` bytes (0 where unknown)."""
+
+    filename: str
+    done: int
+    total: int
+
+
+def _silent(progress: Progress) -> None:
+    """Take a report and drop it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """Downloads what is not there yet; safe with other processes on the same directory.
+
+    Attributes:
+        directory: holds `<sha256[:2]>/<sha256>/<filename>`; a file there is whole and has that hash.
+        indexes: for credentials and the CA bundle.
+        locate: packages -> URL by sha256, asked once for all whose URL is not given.
+        jobs: files at a time.
+        progress: called from the downloading threads, at most once per MiB of a file.
+        policy: how often to retry.
+    """
+
+    directory: Path
+    indexes: Indexes
+    locate: Callable[[Sequence[Package]], Mapping[str, str]]
+    jobs: int = 8
+    progress: Callable[[Progress], None] = _silent
+    policy: Policy = field(default_factory=Policy)
+
+    def path(self, package: Package) -> Path:
+        """Return where the file of `package` is or will be; WheelError for a name that leads elsewhere."""
+        if not _SHA256.fullmatch(package.sha256) or not _FILENAME.fullmatch(package.filename):
+            raise WheelError(
+                f"{package.name} has no usable file name and hash: {package.filename!r}, {package.sha256!r}",
+                hint="restore the lock, or resolve again",
+            )
+        return self.directory / package.sha256[:2] / package.sha256 / package.filename
+
+    def fetch(self, packages: Sequence[Package], urls: Mapping[str, str]) -> Iterator[tuple[Package, Path]]:
+        """Yield each package with its file as soon as that is whole: cached ones first, then as they come.
+
+        `urls` maps sha256 to where a file was last seen. Packages of kind git have no file and are left
+        out. Closing the iterator stops the downloads.
+
+        Raises:
+            WheelError: a file differs from its hash, and nothing of it is kept; or no index has it.
+            UnavailableError: a server does not answer, or not with the file.
+            DiskFullError: the files don't fit.
+            StoreError: the directory can't be written.
+        """
+        places = [(package, self.path(package)) for package in packages if package.kind != "git"]
+        there = [(package, path) for package, path in places if path.is_file()]
+        yield from there
+        missing = [place for place in places if place not in there]
+        if missing:
+            yield from self._download(missing, urls)
+
+    def _download(
+        self, missing: Sequence[tuple[Package, Path]], urls: Mapping[str, str]
+    ) -> Iterator[tuple[Package, Path]]:
+        by_path: dict[Path, list[Package]] = {}
+        for package, path in sorted(missing, key=lambda place: (-place[0].size, place[0].name)):
+            by_path.setdefault(path, []).append(package)
+        self._preflight(sum(group[0].size for group in by_path.values()))
+        unknown = [group[0] for group in by_path.values() if group[0].sha256 not in urls]
+        known = {**urls, **self.locate(unknown)} if unknown else urls
+        cancellation = Cancellation()
+        with self._client() as client, ThreadPoolExecutor(self.jobs, "fetch") as pool:
+            transfer = Transfer(client, self.indexes, cancellation, self.policy)
+            try:
+                running = {
+                    pool.submit(self._one, transfer, group[0], path, known[group[0].sha256]): path
+                    for path, group in by_path.items()
+                }
+                for done in as_completed(running):
+                    done.result()
+                    yield from ((package, running[done]) for package in by_path[running[done]])
+            finally:
+                cancellation.stop()
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _one(self, transfer: Transfer, package: Package, path: Path, url: str) -> None:
+        """Put one file at `path`, or find that another process did while this one waited for the lock."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.parent / ".lock")
+        while not lock.is_locked:
+            transfer.cancellation.check()
+            try:
+                lock.acquire(timeout=0.2, poll_interval=0.02)
+            except Timeout:
+                continue
+        try:
+            if not path.is_file():
+                wanted = Wanted(url, package.sha256, package.size, package.filename)
+                part = path.with_name(".part")
+                transfer.get(wanted, part, lambda done, total: self._report(package, done, total))
+                part.replace(path)
+        finally:
+            lock.release()
+
+    def _report(self, package: Package, done: int, total: int) -> None:
+        self.progress(Progress(package.filename, done, total))
+
+    def _preflight(self, needed: int) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.directory).free
+        if needed > free:
+            raise DiskFullError(
+                f"{self.directory} needs {needed} bytes for downloads and has {free}",
+                hint="free some space, or point AVABUILD_CACHE at another disk",
+            )
+
+    def _client(self) -> httpx.Client:
+        bundle = self.indexes.ca_bundle
+        return httpx.Client(
+            verify=ssl.create_default_context(cafile=str(bundle)) if bundle else True,
+            follow_redirects=True,
+            limits=httpx.Limits(max_connections=self.jobs, max_keepalive_connections=self.jobs),
+            timeout=httpx.Timeout(30, connect=10),
+        )

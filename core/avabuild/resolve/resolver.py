@@ -1,0 +1,157 @@
+"""Resolver: requirements to locked packages, and locked packages to where their files are now."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avabuild.errors import AvabuildError, WheelError
+from avabuild.lock import Package
+from avabuild.resolve.indexes import Indexes, redact
+from avabuild.resolve.platforms import Platform
+from avabuild.resolve.pylock import Resolved, file_urls, preference_text, read_pylock
+from avabuild.resolve.requirements import pin_line, requirement_line
+from avabuild.resolve.uv import Command, Runner, compile_argv, failure, find_uv, run_here
+
+
+def _silent(line: str) -> None:
+    """Take a log line and drop it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """Asks uv, one target at a time.
+
+    Attributes:
+        platform: what the wheels must fit.
+        indexes: what to ask.
+        recipe_dir: what the recipe's own files are relative to.
+        workdir: an existing directory for uv's inputs and outputs, of this resolver alone.
+        run: how uv is run: here, or in a container when `build=True` lets sdists run their code.
+        interpreter: the Python that uv inspects, as `run` sees it.
+        log: takes each command line and each warning of uv.
+    """
+
+    platform: Platform
+    indexes: Indexes
+    recipe_dir: Path
+    workdir: Path
+    run: Runner = run_here
+    interpreter: Path = Path(sys.executable)
+    log: Callable[[str], None] = _silent
+
+    def resolve(
+        self,
+        requirements: Sequence[str],
+        extras: Sequence[str] = (),
+        *,
+        preferences: Sequence[Package] = (),
+        upgrade: frozenset[str] = frozenset(),
+        build: bool = False,
+    ) -> tuple[Resolved, ...]:
+        """Resolve the frameworks' `requirements` and the recipe's own `extras` together, once.
+
+        Versions of `preferences` (an older lock) are kept unless `upgrade` names their project or holds `*`.
+        Packages that only the extras need have `extra` set. Results are sorted by name.
+
+        Raises:
+            ResolveError: the requirements contradict each other, or name what no index has.
+            NeedsBuild: an sdist's metadata is wanted and `build` is off.
+            UnavailableError: an index did not answer.
+        """
+        lines = {text: requirement_line(text, self.recipe_dir) for text in (*requirements, *extras)}
+        if not lines:
+            return ()
+        kept = () if "*" in upgrade else tuple(p for p in preferences if p.name not in upgrade)
+        everything = self._compile(
+            "all", lines.values(), kept=kept, build=build, refresh=tuple(sorted(upgrade))
+        )
+        if not extras:
+            return everything
+        of_frameworks = [lines[text] for text in requirements]
+        packages = [one.package for one in everything]
+        needed = self._needed(of_frameworks, packages, build=build) if of_frameworks else frozenset()
+        return tuple(
+            Resolved(one.package.model_copy(update={"extra": one.package.name not in needed}), one.url)
+            for one in everything
+        )
+
+    def locate(self, packages: Sequence[Package]) -> dict[str, str]:
+        """Return the URL of every file among `packages`, by sha256: what the lock does not keep.
+
+        Raises WheelError when no index has a file of that hash, UnavailableError as `resolve` does.
+        """
+        own = {p.sha256: (self.recipe_dir / p.path).resolve().as_uri() for p in packages if p.kind == "file"}
+        direct = {p.sha256: p.url for p in packages if p.kind in {"wheel", "sdist"} and p.url}
+        indexed = [p for p in packages if p.kind in {"wheel", "sdist"} and not p.url]
+        found: Mapping[str, str] = {}
+        if indexed:
+            pins = [pin_line(package, self.recipe_dir) for package in indexed]
+            found = file_urls(self._run_uv("pins", pins, (), dependencies=False))
+            missing = [p for p in indexed if p.sha256 not in found]
+            if missing:
+                raise WheelError(
+                    "no configured index has "
+                    + ", ".join(f"{p.filename} (sha256 {p.sha256})" for p in missing),
+                    hint=f"resolve again: --upgrade {missing[0].name}",
+                )
+        return {**found, **own, **direct}
+
+    def _needed(self, lines: Sequence[str], packages: Sequence[Package], *, build: bool) -> frozenset[str]:
+        """Return the names that the frameworks alone need, from what uv's cache already holds if it can."""
+        pins = [pin_line(package, self.recipe_dir) for package in packages]
+        try:
+            found = self._compile("frameworks", lines, pins=pins, build=build, offline=True)
+        except AvabuildError:
+            found = self._compile("frameworks", lines, pins=pins, build=build)
+        return frozenset(one.package.name for one in found)
+
+    def _compile(
+        self,
+        stem: str,
+        lines: Iterable[str],
+        *,
+        kept: Sequence[Package] = (),
+        pins: Sequence[str] = (),
+        build: bool = False,
+        offline: bool = False,
+        refresh: tuple[str, ...] = (),
+    ) -> tuple[Resolved, ...]:
+        constraints = self._write(f"{stem}.constraints", "\n".join(pins)) if pins else None
+        output = self._run_uv(
+            stem, lines, kept, constraints=constraints, build=build, offline=offline, refresh=refresh
+        )
+        return read_pylock(output, self.platform, self.recipe_dir)
+
+    def _run_uv(self, stem: str, lines: Iterable[str], kept: Sequence[Package], **options: Any) -> Path:
+        """Run uv on `lines` and return the file it wrote; one that is there before holds what it prefers."""
+        source = self._write(f"{stem}.in", "\n".join(lines) + "\n")
+        output = self._write(f"pylock.{stem}.toml", preference_text(kept))
+        uv = find_uv()
+        argv = compile_argv(
+            uv,
+            self.interpreter,
+            self.platform,
+            source,
+            output,
+            no_index=self.indexes.no_index,
+            **options,
+        )
+        self.log(shlex.join(argv))
+        reads = (uv, self.recipe_dir.resolve(), *self.indexes.local_paths())
+        environment = tuple(sorted(self.indexes.environment().items()))
+        outcome = self.run(Command(argv, environment, self.workdir.resolve(), reads))
+        if outcome.status != 0:
+            raise failure(outcome, self.indexes)
+        for line in redact(outcome.stderr).splitlines():
+            self.log(line)
+        return output
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self.workdir.resolve() / name
+        path.write_text(text, encoding="utf-8")
+        return path

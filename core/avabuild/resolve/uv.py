@@ -1,0 +1,164 @@
+"""Running uv: argv made by a pure function, and its failures told apart."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from avabuild.errors import AvabuildError, DiskFullError, HostError, ResolveError, UnavailableError
+from avabuild.resolve.indexes import UV_NAMES, Indexes, redact
+from avabuild.resolve.platforms import Platform
+
+_NEEDS_BUILD = re.compile(
+    r"Wheels are required for `(?P<name>[^`]+)` because building"
+    r"|Building source distributions(?: for `(?P<name2>[^`]+)`)? is disabled"
+)
+_UNREACHABLE = re.compile(
+    r"error sending request|Request failed after|status server error|dns error|timed out"
+    r"|Could not resolve host|Connection refused|Connection reset|429 Too Many"
+)
+_TLS = re.compile(r"certificate|handshake|\btls\b", re.IGNORECASE)
+_SECONDS = 1800
+
+
+class NeedsBuild(ResolveError):  # noqa: N818 - it asks for something, and is no failure of the user's
+    """Metadata of `names` needs a build; ask again with `build=True` where foreign code may run."""
+
+    def __init__(self, message: str, names: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.names = names
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One run of uv, to be made here or in a container.
+
+    Attributes:
+        argv: the command; its paths are absolute, so a container mounts `directory` and `reads` in place.
+        environment: what it needs beside the caller's own environment; holds credentials, never to be shown.
+        directory: where it runs and writes.
+        reads: what else it reads.
+    """
+
+    argv: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    directory: Path
+    reads: tuple[Path, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Command({shlex.join(self.argv)!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended: its exit status and what it wrote to stderr."""
+
+    status: int
+    stderr: str
+
+
+Runner = Callable[[Command], Outcome]
+
+
+def find_uv() -> Path:
+    """Return uv's binary; raise HostError when it is not installed with avabuild."""
+    try:
+        return Path(find_uv_bin())
+    except FileNotFoundError as error:
+        raise HostError(
+            "uv is not installed beside avabuild", hint="reinstall avabuild with its dependencies"
+        ) from error
+
+
+def compile_argv(
+    uv: Path,
+    interpreter: Path,
+    platform: Platform,
+    source: Path,
+    output: Path,
+    *,
+    constraints: Path | None = None,
+    build: bool = False,
+    dependencies: bool = True,
+    no_index: bool = False,
+    offline: bool = False,
+    refresh: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Return the command that resolves the requirements file `source` into the PEP 751 file `output`.
+
+    `build` allows running the code of sdists; without `dependencies` each line stands for itself, and an
+    exact pin then needs no metadata and so no build. `refresh` names projects to ask anew, `*` for all.
+    """
+    # fmt: off
+    argv = [
+        str(uv), "pip", "compile", str(source), "--output-file", str(output), "--format", "pylock.toml",
+        "--python", str(interpreter), "--python-version", platform.python,
+        "--python-platform", platform.uv_name(),
+        "--no-header", "--no-annotate", "--no-progress", "--color", "never",
+    ]
+    # fmt: on
+    argv += ["--constraints", str(constraints)] if constraints else []
+    argv += [] if build or not dependencies else ["--no-build"]
+    argv += [] if dependencies else ["--no-deps"]
+    argv += ["--no-index"] if no_index else []
+    argv += ["--offline"] if offline else []
+    if "*" in refresh:
+        return (*argv, "--refresh")
+    return (*argv, *(part for name in refresh for part in ("--refresh-package", name)))
+
+
+def run_here(command: Command) -> Outcome:
+    """Run `command` on this host; raise UnavailableError after half an hour, HostError if it can't start."""
+    inherited = {name: value for name, value in os.environ.items() if name not in UV_NAMES}
+    try:
+        done = subprocess.run(
+            command.argv,
+            cwd=command.directory,
+            env=inherited | dict(command.environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UnavailableError(
+            f"uv did not finish in {_SECONDS // 60} minutes", hint="try again later"
+        ) from error
+    except OSError as error:
+        raise HostError(f"uv can't be started: {error.strerror}", place=command.argv[0]) from error
+    return Outcome(done.returncode, done.stderr)
+
+
+def failure(outcome: Outcome, indexes: Indexes) -> AvabuildError:
+    """Return the error that a failed run stands for, with uv's own explanation in it."""
+    words = _explanation(outcome.stderr)
+    if "No space left on device" in words:
+        return DiskFullError(f"uv found no space on the disk of its cache:\n{words}", hint="free some space")
+    builds = [found["name"] or found["name2"] or "" for found in _NEEDS_BUILD.finditer(words)]
+    if builds:
+        return NeedsBuild(f"some packages come only as source:\n{words}", tuple(sorted({*builds} - {""})))
+    if "network was disabled" in words:
+        return UnavailableError(f"the network is switched off:\n{words}", hint="unset UV_OFFLINE")
+    if _UNREACHABLE.search(words) and "status client error" not in words:
+        hint = "try again later, or check the index settings (UV_*, PIP_* or pip.conf) and proxies"
+        if _TLS.search(words):
+            bundle = indexes.ca_bundle or "the built-in one"
+            hint = f"set SSL_CERT_FILE to a bundle that has the index's authority; now it is {bundle}"
+        return UnavailableError(f"an index did not answer:\n{words}", hint=hint)
+    return ResolveError(f"the requirements can't be resolved:\n{words}")
+
+
+def _explanation(stderr: str) -> str:
+    """Return uv's words from its first error on, indented, without credentials."""
+    start = stderr.find("error: ")
+    lines = redact(stderr[start:] if start >= 0 else stderr).strip().removeprefix("error: ").splitlines()
+    return "\n".join(f"  {line}".rstrip() for line in lines) or "  uv gave no reason"

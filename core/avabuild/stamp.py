@@ -1,0 +1,124 @@
+"""Stamps: knowing in a few milliseconds that a build would do nothing. Standard library only, for speed.
+
+After a build, a stamp remembers the content of every file it read, what is installed, and the images it
+made. A later run whose inputs are all as they were, and whose images are where they were, is done. Anything
+unusual makes the stamp void, never the build wrong: the full path comes to the same answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+
+
+def stamp_path(cache: Path, recipe: Path, options: Sequence[str]) -> Path:
+    """Return where the stamp of this recipe, built with these options, is kept."""
+    name = hashlib.sha256(json.dumps([str(recipe.absolute()), *options]).encode()).hexdigest()
+    return cache / "stamps" / f"{name}.json"
+
+
+def write_stamp(
+    path: Path, inputs: Iterable[Path], images: Sequence[Mapping[str, str]], shown: Sequence[str]
+) -> None:
+    """Remember `inputs` (files and directories) and `images`; `shown` is what to say when nothing is to do."""
+    data = {
+        "format": FORMAT,
+        "installed": _installed(),
+        "inputs": {str(p.absolute()): _state(p) for p in inputs},
+        "images": [dict(image) for image in images],
+        "shown": list(shown),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(data))
+    partial.replace(path)
+
+
+def fresh(path: Path) -> list[str] | None:
+    """Return what to say when nothing would be done, or None when the full path must decide."""
+    try:
+        data = json.loads(path.read_bytes())
+        if data["format"] != FORMAT or data["installed"] != _installed():
+            return None
+        if any(not _same(Path(name), state) for name, state in data["inputs"].items()):
+            return None
+        if not data["images"] or not all(_present(image) for image in data["images"]):
+            return None
+        shown = data["shown"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return [str(line) for line in shown]
+
+
+def image_list(info: Mapping[str, Any]) -> Path:
+    """Return the storage's own list of images, from what `buildah info` says."""
+    store = info["store"]
+    return Path(store["GraphRoot"]) / f"{store['GraphDriverName']}-images" / "images.json"
+
+
+def _present(image: Mapping[str, str]) -> bool:
+    """Whether the image is still where the stamp says, under its name."""
+    if "layout" in image:
+        index = json.loads((Path(image["layout"]) / "index.json").read_bytes())
+        named = [entry["digest"] for entry in index["manifests"]]
+        blob = Path(image["layout"]) / "blobs" / "sha256" / image["digest"].removeprefix("sha256:")
+        return image["digest"] in named and blob.exists()
+    if "archive" in image:
+        return _state(Path(image["archive"]))[:4] == json.loads(image["state"])[:4]
+    listed = json.loads(Path(image["list"]).read_bytes())
+    return any(i["id"] == image["id"] and image["name"] in (i.get("names") or []) for i in listed)
+
+
+def _state(path: Path) -> list[Any]:
+    """What tells whether a file changed: its status first, which saves reading it, then its content."""
+    if path.is_dir() and not path.is_symlink():
+        below = sorted(str(p.relative_to(path)) for p in path.rglob("*"))
+        return ["directory", _hash("\n".join(below).encode())]
+    status = path.lstat()
+    content = _hash(os.readlink(path).encode()) if path.is_symlink() else _digest(path)
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, content, status.st_mode]
+
+
+def archive_state(path: Path) -> str:
+    """Return the state of an archive as a stamp keeps it."""
+    return json.dumps(_state(path))
+
+
+def _same(path: Path, state: Sequence[Any]) -> bool:
+    if state[0] == "directory":
+        return _state(path) == list(state)
+    now = path.lstat()
+    if [now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino] == list(state[:4]):
+        return True
+    return _state(path)[4:] == list(state[4:])
+
+
+def _installed() -> str:
+    """A digest of what is installed: every distribution by name and version, and this package's own files."""
+    found = []
+    for entry in sys.path:
+        try:
+            found += [name for name in os.listdir(entry) if name.endswith((".dist-info", ".egg-info"))]
+        except OSError:
+            continue
+    own = Path(__file__).parent
+    for directory in (own, own.parent.parent / "plugins", own.parent / "avabuild_plugins"):
+        for parent, _, names in os.walk(directory):
+            found += [f"{n} {os.stat(f'{parent}/{n}').st_mtime_ns}" for n in names if n.endswith(".py")]
+    return _hash("\n".join([sys.version, *sorted(found)]).encode())
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,63 @@
+"""Scratch: one build's private directory in the store, swept by a later build when its owner was killed."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from pathlib import Path
+from types import TracebackType
+
+from filelock import FileLock, Timeout
+
+from avabuild.store.store import Store, disk_errors
+
+
+class Scratch:
+    """A context manager: `tmp/BUILD/`, locked while it lives, removed on the way out.
+
+    Attributes:
+        build: the build's random id, also the prefix of its working containers' names.
+        path: the directory, on the store's own file system so that results can be renamed into place.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.build = secrets.token_hex(6)
+        self.path = store.root / "tmp" / self.build
+        self._lock = FileLock(store.root / "tmp" / f"{self.build}.lock", thread_local=False)
+        self._root = store.root
+
+    def __enter__(self) -> Scratch:
+        with disk_errors(self._root):
+            self._lock.acquire()
+            self.path.mkdir(mode=0o700)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        Path(self._lock.lock_file).unlink(missing_ok=True)
+        self._lock.release()
+
+    def directory(self, name: str) -> Path:
+        """Return the directory `name` inside, made when absent."""
+        path = self.path / name
+        path.mkdir(exist_ok=True)
+        return path
+
+
+def sweep(store: Store) -> tuple[str, ...]:
+    """Remove the scratch of builds that no longer live; return their ids."""
+    dead = []
+    for marker in sorted((store.root / "tmp").glob("*.lock")):
+        lock = FileLock(marker)
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, FileNotFoundError):
+            continue
+        build = marker.name.removesuffix(".lock")
+        shutil.rmtree(store.root / "tmp" / build, ignore_errors=True)
+        marker.unlink(missing_ok=True)
+        lock.release()
+        dead.append(build)
+    return tuple(dead)

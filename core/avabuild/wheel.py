@@ -1,0 +1,98 @@
+"""Wheels as file layers: the layer that holds several wheels, and what two of them would both write.
+
+The result is what `pip install --no-compile` leaves on disk (packaging.python.org: the binary distribution
+format, recording installed projects), but no file is unpacked on the way: see `avabuild.blob`.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from avabuild.blob import Blob, BlobWriter, Compression
+from avabuild.installed import Installed, OpenWheel, opened
+from avabuild.scheme import Scheme
+
+__all__ = ["FORMAT", "Scheme", "clashes", "modules", "paths", "write_wheels"]
+
+FORMAT = 1  # of the layers made here; part of their keys, so a change that moves a byte raises it
+
+
+def write_wheels(
+    wheels: Sequence[Path],
+    out: Path,
+    scheme: Scheme,
+    *,
+    requested: frozenset[str] = frozenset(),
+    compression: Compression = "gzip",
+) -> Blob:
+    """Write one layer with `wheels` installed, in their order, and return what it is.
+
+    Entries are sorted within a wheel. Of two wheels with one path the later one wins, as when they are
+    installed one after the other; see `clashes`.
+
+    Args:
+        wheels: the files, under the names that an index gives them.
+        out: where to write; absent after a failure.
+        scheme: where the wheels go.
+        requested: normalised names (PEP 503) of the distributions to mark as asked for by the user.
+        compression: `gzip`, where big entries are copied without being compressed again, or `zstd`.
+
+    Raises:
+        WheelError: a wheel is damaged or unsupported, or a file of it would leave the environment.
+        DiskFullError: no space left beside `out`.
+    """
+    written: dict[str, tuple[object, ...]] = {}
+    with BlobWriter(out, compression) as writer:
+        for path in wheels:
+            with opened(path, scheme) as wheel:
+                files = list(wheel.files())
+                if canonicalize_name(wheel.distribution) in requested:
+                    files.append(wheel.metadata("REQUESTED"))
+                files.append(wheel.record(files))
+                for item in sorted(files, key=lambda item: item.path):
+                    if written.get(item.path) != item.identity:
+                        written[item.path] = item.identity
+                        _write(writer, wheel, item, scheme.root)
+        return writer.finish()
+
+
+def _write(writer: BlobWriter, wheel: OpenWheel, item: Installed, root: str) -> None:
+    name, entry = item.path[1:], item.entry
+    writer.parents(name, root)
+    if entry and not item.skip and entry.compress_type == zipfile.ZIP_DEFLATED:
+        raw, packed = wheel.deflated(entry), entry.compress_size
+        writer.deflated(name, entry.file_size, raw, item.mode, packed=packed, crc32=entry.CRC)
+    else:
+        writer.stream(name, item.size, wheel.content(item), item.mode)
+
+
+def paths(wheel: Path, scheme: Scheme) -> frozenset[str]:
+    """Return the absolute path of every file that `wheel` installs; WheelError for an unusable wheel."""
+    with opened(wheel, scheme) as source:
+        return frozenset(item.path for item in (*source.files(), source.metadata("RECORD")))
+
+
+def modules(wheel: Path, scheme: Scheme) -> tuple[tuple[str, str], ...]:
+    """Return (name in the wheel, absolute installed path) of each `.py` below site-packages, by path."""
+    below = f"{scheme.purelib}/"
+    with opened(wheel, scheme) as source:
+        found = [(item.path, item.entry.filename) for item in source.files() if item.entry]
+    chosen = sorted(pair for pair in found if pair[0].startswith(below) and pair[0].endswith(".py"))
+    return tuple((name, path) for path, name in chosen)
+
+
+def clashes(wheels: Mapping[str, Path], scheme: Scheme) -> tuple[tuple[str, str, str], ...]:
+    """Return (path, first wheel's name, second's) where two wheels install different content, by path."""
+    owners: dict[str, tuple[str, tuple[object, ...]]] = {}
+    found = []
+    for name, wheel in wheels.items():
+        with opened(wheel, scheme) as source:
+            for item in source.files():
+                first, identity = owners.setdefault(item.path, (name, item.identity))
+                if identity != item.identity:
+                    found.append((item.path, first, name))
+    return tuple(sorted(found))

@@ -1,0 +1,1 @@
+"""The benchmark: avabuild against hand-written Containerfiles, on the same base and the same packages."""

@@ -1,0 +1,139 @@
+from pathlib import Path
+
+import pytest
+
+from avabuild.errors import HostError
+from avabuild.resolve.indexes import Indexes, from_host, pip_conf_paths, redact
+
+
+def conf(tmp_path, text, name="pip.conf"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_nothing_configured_leaves_the_resolver_its_own_default():
+    indexes = from_host({})
+    assert (indexes.index, indexes.extra, indexes.find_links) == (None, (), ())
+    assert not {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS"} & set(indexes.environment())
+
+
+def test_uv_variables_win_over_everything_of_pip(tmp_path):
+    pip = conf(tmp_path, "[global]\nindex-url = https://pip.example.invalid/simple\n")
+    environ = {
+        "UV_INDEX_URL": "https://uv.example.invalid/simple",
+        "PIP_EXTRA_INDEX_URL": "https://x.example.invalid",
+    }
+    indexes = from_host(environ, [pip])
+    assert indexes.index == "https://uv.example.invalid/simple"
+    assert indexes.extra == ()
+    assert not indexes.best_match
+
+
+def test_uv_index_and_its_older_name_are_both_heard():
+    indexes = from_host(
+        {"UV_INDEX": "https://a.example.invalid", "UV_EXTRA_INDEX_URL": "https://b.example.invalid"}
+    )
+    assert indexes.environment()["UV_INDEX"] == "https://a.example.invalid https://b.example.invalid"
+
+
+def test_credentials_of_a_named_uv_index_are_used_for_its_files():
+    environ = {
+        "UV_INDEX": "our-own=https://a.example.invalid/simple",
+        "UV_INDEX_OUR_OWN_USERNAME": "me@work",
+        "UV_INDEX_OUR_OWN_PASSWORD": "p/w",
+    }
+    indexes = from_host(environ)
+    assert indexes.credentials("https://a.example.invalid/files/x.whl") == ("me@work", "p/w")
+    assert indexes.credentials("https://b.example.invalid/files/x.whl") is None
+    assert indexes.credentials("http://a.example.invalid/files/x.whl") is None
+
+
+def test_pip_files_override_each_other_in_order_and_by_section(tmp_path):
+    weak = conf(
+        tmp_path,
+        "[global]\nindex-url = https://weak.example.invalid\n"
+        "extra-index-url =\n  https://a.example.invalid\n  https://b.example.invalid\n",
+        "weak",
+    )
+    strong = conf(
+        tmp_path,
+        "[install]\nindex_url = https://strong.example.invalid/%7Eme\n[global]\nindex-url = no\n",
+        "strong",
+    )
+    indexes = from_host({}, [weak, strong, tmp_path / "absent"])
+    assert indexes.index == "https://strong.example.invalid/%7Eme"
+    assert indexes.extra == ("https://a.example.invalid", "https://b.example.invalid")
+
+
+def test_pip_variables_override_pip_files_and_all_indexes_count_the_same(tmp_path):
+    pip = conf(tmp_path, "[global]\nextra-index-url = https://file.example.invalid\n")
+    indexes = from_host({"PIP_EXTRA_INDEX_URL": "https://env.example.invalid", "PIP_NO_INDEX": "1"}, [pip])
+    assert indexes.extra == ("https://env.example.invalid",)
+    assert indexes.no_index
+    assert indexes.environment()["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+
+
+def test_find_links_that_are_not_there_are_dropped_and_the_others_made_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("wheels, mine").mkdir()
+    indexes = from_host({"PIP_FIND_LINKS": f"{tmp_path}/gone https://a.example.invalid/x.html"})
+    assert indexes.find_links == ("https://a.example.invalid/x.html",)
+    Path("here").mkdir()
+    assert from_host({"PIP_FIND_LINKS": "here"}).local_paths() == (tmp_path / "here",)
+
+
+def test_a_broken_pip_file_is_named(tmp_path):
+    with pytest.raises(HostError) as caught:
+        from_host({}, [conf(tmp_path, "index-url = https://me:secret@example.invalid\n")])
+    assert caught.value.place == str(tmp_path / "pip.conf")
+    assert "secret" not in str(caught.value)
+
+
+def test_the_first_bundle_that_exists_is_trusted(tmp_path):
+    bundle = conf(tmp_path, "", "ca.pem")
+    environ = {"SSL_CERT_FILE": str(tmp_path / "gone.pem"), "PIP_CERT": str(bundle)}
+    indexes = from_host(environ)
+    assert indexes.ca_bundle == bundle
+    assert indexes.environment()["SSL_CERT_FILE"] == str(bundle)
+
+
+def test_the_host_may_set_its_own_timeouts_and_be_offline():
+    environment = from_host({"UV_HTTP_TIMEOUT": "300", "UV_OFFLINE": "1"}).environment()
+    assert environment["UV_HTTP_TIMEOUT"] == "300"
+    assert environment["UV_OFFLINE"] == "1"
+
+
+def test_pip_files_are_looked_for_where_pip_documents_them():
+    paths = pip_conf_paths({"HOME": "/home/me", "PIP_CONFIG_FILE": "/own/pip.ini"}, Path("/venv"))
+    assert [str(path) for path in paths] == [
+        "/etc/xdg/pip/pip.conf",
+        "/etc/pip.conf",
+        "/home/me/.pip/pip.conf",
+        "/home/me/.config/pip/pip.conf",
+        "/venv/pip.conf",
+        "/own/pip.ini",
+    ]
+    assert Path("/x/pip/pip.conf") in pip_conf_paths(
+        {"HOME": "/home/me", "XDG_CONFIG_HOME": "/x"}, Path("/venv")
+    )
+    assert pip_conf_paths({"PIP_CONFIG_FILE": "/dev/null"}, Path("/venv")) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("see https://me:se@cret@a.example.invalid/x.", "see https://***@a.example.invalid/x."),
+        ("https://token@a.example.invalid", "https://***@a.example.invalid"),
+        ("git+ssh://git@a.example.invalid/r@v1", "git+ssh://***@a.example.invalid/r@v1"),
+        ("https://a.example.invalid/r@v1 me@b", "https://a.example.invalid/r@v1 me@b"),
+    ],
+)
+def test_redact_hides_the_user_and_password_of_every_url(text, shown):
+    assert redact(text) == shown
+
+
+def test_an_indexes_value_does_not_show_its_secrets():
+    assert "secret" not in repr(
+        Indexes(index="https://me:secret@a.example.invalid", extra=("https://secret@b",))
+    )

@@ -1,0 +1,211 @@
+import shutil
+import subprocess
+
+import pytest
+
+from avabuild.errors import ResolveError, UnavailableError, WheelError
+from avabuild.lock import Package
+from avabuild.resolve.uv import NeedsBuild
+
+
+def versions(resolved):
+    return {one.package.name: one.package.version for one in resolved}
+
+
+def test_requirements_are_resolved_together_with_files_hashes_and_urls(index, resolver, package_of):
+    index.wheel("alpha", "1.0", requires=("beta",))
+    wheel = index.wheel("beta", "1.0")
+    index.wheel("beta", "2.0")
+    index.wheel("gamma", "1.0", requires=("beta<2",))
+    resolved = resolver().resolve(["alpha", "gamma"])
+    assert versions(resolved) == {"alpha": "1.0", "beta": "1.0", "gamma": "1.0"}
+    assert resolved[1].package == package_of(wheel, size=0)
+    assert resolved[1].url == index.file_url(wheel.name)
+
+
+def test_what_only_the_extras_need_is_marked(index, resolver):
+    index.wheel("alpha", "1.0", requires=("beta",))
+    index.wheel("beta", "1.0")
+    index.wheel("gamma", "1.0", requires=("beta", "delta"))
+    index.wheel("delta", "1.0")
+    resolved = resolver().resolve(["alpha"], ["gamma"])
+    assert {one.package.name for one in resolved if one.package.extra} == {"gamma", "delta"}
+    alone = resolver().resolve([], ["gamma"])
+    assert all(one.package.extra for one in alone)
+
+
+def test_nothing_asked_asks_nobody(resolver):
+    assert resolver(index="http://127.0.0.1:1/simple").resolve([]) == ()
+
+
+def test_a_conflict_keeps_uvs_words(index, resolver):
+    index.wheel("alpha", "1.0")
+    index.wheel("gamma", "1.0", requires=("alpha<1",))
+    with pytest.raises(ResolveError, match=r"gamma depend on alpha<1") as caught:
+        resolver().resolve(["alpha", "gamma"])
+    assert type(caught.value) is ResolveError
+
+
+def test_an_unknown_package_is_named(resolver):
+    with pytest.raises(ResolveError, match="nowhere was not found"):
+        resolver().resolve(["nowhere"])
+
+
+def test_an_index_that_is_down_is_unavailable_and_its_password_is_not_shown(resolver):
+    with pytest.raises(UnavailableError) as caught:
+        resolver(index="http://me:secret@127.0.0.1:1/simple").resolve(["alpha"])
+    assert "127.0.0.1:1/simple" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert caught.value.exit_code == 75
+
+
+def test_an_index_that_answers_503_is_unavailable(index, resolver):
+    index.faults["alpha"] += ["503"] * 9
+    with pytest.raises(UnavailableError, match="503"):
+        resolver().resolve(["alpha"])
+
+
+def test_versions_of_an_older_lock_are_kept_until_upgraded(index, resolver):
+    for version in ("1.0", "2.0"):
+        index.wheel("alpha", version)
+        index.wheel("beta", version)
+    old = (Package(name="alpha", version="1.0"), Package(name="beta", version="1.0"))
+    asked = ["alpha", "beta"]
+    assert versions(resolver().resolve(asked)) == {"alpha": "2.0", "beta": "2.0"}
+    assert versions(resolver().resolve(asked, preferences=old)) == {"alpha": "1.0", "beta": "1.0"}
+    one = resolver().resolve(asked, preferences=old, upgrade=frozenset({"beta"}))
+    assert versions(one) == {"alpha": "1.0", "beta": "2.0"}
+    everything = resolver().resolve(asked, preferences=old, upgrade=frozenset({"*"}))
+    assert versions(everything) == {"alpha": "2.0", "beta": "2.0"}
+
+
+def test_a_preference_gives_way_to_the_requirements(index, resolver):
+    index.wheel("alpha", "1.0")
+    index.wheel("alpha", "2.0")
+    old = (Package(name="alpha", version="1.0"), Package(name="gone", version="9"))
+    assert versions(resolver().resolve(["alpha>1"], preferences=old)) == {"alpha": "2.0"}
+
+
+def test_wheels_are_for_the_targets_python_and_not_for_the_one_that_runs(index, resolver):
+    for tag in ("cp39-cp39", "cp311-cp311", "cp313-cp313"):
+        index.wheel("alpha", "1.0", tag=f"{tag}-manylinux_2_28_x86_64")
+    for python in ("3.9", "3.13"):
+        (found,) = resolver(python).resolve(["alpha"])
+        assert f"cp{python.replace('.', '')}-" in found.package.filename
+    with pytest.raises(ResolveError):
+        resolver("3.11", glibc="2.17").resolve(["alpha"])
+
+
+def test_a_version_that_has_wheels_is_taken_before_a_newer_one_that_has_none(index, resolver):
+    index.wheel("alpha", "1.0")
+    index.sdist("alpha", "2.0")
+    assert versions(resolver().resolve(["alpha"])) == {"alpha": "1.0"}
+
+
+def test_an_sdist_alone_needs_a_build_and_no_code_of_it_runs_here(index, resolver):
+    index.sdist("alpha", "1.0")
+    with pytest.raises(NeedsBuild) as caught:
+        resolver().resolve(["alpha"])
+    assert caught.value.names == ("alpha",)
+
+
+def test_an_sdist_is_located_without_a_build(index, resolver, package_of):
+    sdist = index.sdist("alpha", "1.0")
+    package = package_of(sdist, kind="sdist", version="1.0")
+    assert resolver().locate([package]) == {package.sha256: index.file_url(sdist.name)}
+
+
+def test_a_wheel_of_the_recipe_is_hashed_and_named_by_its_relative_path(
+    index, resolver, recipe_dir, package_of
+):
+    index.wheel("beta", "1.0")
+    (recipe_dir / "wheels").mkdir()
+    wheel = recipe_dir / "wheels" / "mine-1.0-py3-none-any.whl"
+    shutil.move(index.wheel("mine", "1.0", requires=("beta",)), wheel)
+    resolved = resolver().resolve([], ["./wheels/mine-1.0-py3-none-any.whl"])
+    mine = next(one for one in resolved if one.package.name == "mine")
+    assert mine.package == package_of(wheel, kind="file", path="wheels/mine-1.0-py3-none-any.whl", extra=True)
+    assert mine.url == wheel.as_uri()
+    assert resolver().locate([mine.package]) == {mine.package.sha256: wheel.as_uri()}
+    assert {one.package.name for one in resolved} == {"beta", "mine"}
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A bare repository with one commit, and a function that adds another."""
+    work, bare = tmp_path / "work", tmp_path / "bare.git"
+    work.mkdir()
+
+    def git(*argv):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.invalid")
+        done = subprocess.run(["git", *identity, *argv], cwd=work, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def commit(version):
+        build = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        (work / "pyproject.toml").write_text(f'{build}[project]\nname = "gitty"\nversion = "{version}"\n')
+        git("add", ".")
+        git("commit", "--quiet", "--message", version)
+        git("push", "--quiet", str(bare), "HEAD:refs/heads/main")
+        return git("rev-parse", "HEAD")
+
+    git("init", "--quiet", "--initial-branch=main")
+    git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
+    return f"git+{bare.as_uri()}", commit
+
+
+def test_git_is_locked_to_its_commit_until_upgraded(resolver, repository):
+    url, commit = repository
+    first = commit("1.0")
+    (old,) = resolver().resolve([], [url])
+    assert (old.package.kind, old.package.name, old.package.commit) == ("git", "gitty", first)
+    assert old.package.extra
+    second = commit("2.0")
+    (kept,) = resolver().resolve([], [url], preferences=[old.package])
+    assert kept.package.commit == first
+    (moved,) = resolver().resolve([], [url], preferences=[old.package], upgrade=frozenset({"gitty"}))
+    assert moved.package.commit == second
+
+
+def test_locked_files_are_found_again_by_hash(index, resolver):
+    index.wheel("alpha", "1.0", requires=("beta",))
+    index.wheel("beta", "1.0")
+    resolved = resolver().resolve(["alpha"])
+    index.wheel("alpha", "2.0")
+    urls = resolver().locate([one.package for one in resolved])
+    assert urls == {one.package.sha256: one.url for one in resolved}
+
+
+def test_a_file_that_was_replaced_is_not_located(index, resolver, package_of):
+    package = package_of(index.wheel("alpha", "1.0"))
+    index.wheel("alpha", "1.0", body=b"other")
+    with pytest.raises(WheelError, match=package.sha256) as caught:
+        resolver().locate([package])
+    assert "--upgrade alpha" in caught.value.hint
+
+
+def test_find_links_serve_without_any_index(index, resolver, package_of):
+    wheel = index.wheel("alpha", "1.0")
+    (found,) = resolver(index=None, no_index=True, find_links=(str(index.directory),)).resolve(["alpha"])
+    assert found.package == package_of(wheel)
+    assert found.url == wheel.as_uri()
+
+
+def test_an_extra_index_that_lacks_a_project_does_no_harm(index, resolver, tmp_path):
+    index.wheel("alpha", "1.0")
+    extra = ((tmp_path / "nothing" / "simple").as_uri(),)
+    assert versions(resolver(extra=extra, best_match=True).resolve(["alpha"])) == {"alpha": "1.0"}
+
+
+def test_credentials_reach_the_index_by_environment_only(index, resolver):
+    index.wheel("alpha", "1.0")
+    index.login = "Basic bWU6c2VjcmV0"
+    told = []
+    asking = resolver(index=index.url.replace("://", "://me:secret@"))
+    object.__setattr__(asking, "log", told.append)
+    (found,) = asking.resolve(["alpha"])
+    assert "secret" not in found.url
+    assert told
+    assert "secret" not in "".join(told)
+    with pytest.raises(ResolveError, match="401"):
+        resolver().resolve(["alpha"])

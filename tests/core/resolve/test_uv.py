@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+
+from avabuild.errors import DiskFullError, HostError, ResolveError, UnavailableError
+from avabuild.resolve.indexes import Indexes
+from avabuild.resolve.platforms import Platform
+from avabuild.resolve.uv import Command, NeedsBuild, Outcome, compile_argv, failure, run_here
+
+PLATFORM = Platform("3.11", "x86_64", "2.36")
+
+
+def argv(**options):
+    return compile_argv(
+        Path("/uv"), Path("/py"), PLATFORM, Path("/w/all.in"), Path("/w/pylock.all.toml"), **options
+    )
+
+
+def test_the_command_names_the_target_and_forbids_foreign_code():
+    assert " ".join(argv()) == (
+        "/uv pip compile /w/all.in --output-file /w/pylock.all.toml --format pylock.toml"
+        " --python /py --python-version 3.11 --python-platform x86_64-manylinux_2_36"
+        " --no-header --no-annotate --no-progress --color never --no-build"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "ending"),
+    [
+        ({"build": True}, ("never",)),
+        ({"dependencies": False}, ("never", "--no-deps")),
+        ({"constraints": Path("/w/c")}, ("--constraints", "/w/c", "--no-build")),
+        ({"no_index": True, "offline": True}, ("--no-build", "--no-index", "--offline")),
+        ({"refresh": ("a", "b")}, ("--refresh-package", "a", "--refresh-package", "b")),
+        ({"refresh": ("*", "b")}, ("--no-build", "--refresh")),
+    ],
+)
+def test_each_option_is_said_in_uvs_words(options, ending):
+    assert argv(**options)[-len(ending) :] == ending
+
+
+@pytest.mark.parametrize(
+    ("stderr", "kind", "words"),
+    [
+        ("error: No solution found\n  cause: Because a and b\n", ResolveError, "Because a and b"),
+        (
+            "error: Request failed after 3 retries\n  cause: tcp connect error\n",
+            UnavailableError,
+            "tcp connect",
+        ),
+        ("error: x\n  cause: HTTP status server error (503 Service Unavailable)\n", UnavailableError, "503"),
+        ("error: x\n  cause: HTTP status client error (404 Not Found) for url\n", ResolveError, "404"),
+        ("error: fatal: unable to access: Could not resolve host: h\n", UnavailableError, "resolve host"),
+        ("hint: Packages were unavailable because the network was disabled.\n", UnavailableError, "disabled"),
+        ("error: failed to write: No space left on device (os error 28)\n", DiskFullError, "No space"),
+        ("", ResolveError, "no reason"),
+    ],
+)
+def test_failures_are_told_apart_and_keep_uvs_words(stderr, kind, words):
+    error = failure(Outcome(1, stderr), Indexes())
+    assert type(error) is kind
+    assert words in str(error)
+
+
+def test_a_certificate_that_is_not_trusted_leads_to_the_bundle():
+    stderr = "error: Failed to fetch\n  cause: error sending request\n  cause: invalid peer certificate: UnknownIssuer\n"
+    error = failure(Outcome(2, stderr), Indexes(ca_bundle=Path("/etc/own.pem")))
+    assert isinstance(error, UnavailableError)
+    assert "SSL_CERT_FILE" in error.hint
+    assert "/etc/own.pem" in error.hint
+
+
+def test_sdists_that_must_be_built_are_named():
+    stderr = (
+        "error: No solution found\n"
+        "hint: Wheels are required for `b` because building from source is disabled for all packages\n"
+        "hint: Wheels are required for `a` because building from source is disabled for all packages\n"
+    )
+    error = failure(Outcome(1, stderr), Indexes())
+    assert isinstance(error, NeedsBuild)
+    assert error.names == ("a", "b")
+    unnamed = failure(Outcome(1, "error: Building source distributions is disabled\n"), Indexes())
+    assert isinstance(unnamed, NeedsBuild)
+    assert unnamed.names == ()
+
+
+def test_warnings_and_credentials_are_left_out_of_the_explanation():
+    stderr = "warning: noise\nerror: Failed to fetch https://me:secret@example.invalid/a\n"
+    error = failure(Outcome(1, stderr), Indexes())
+    assert "noise" not in str(error)
+    assert "secret" not in str(error)
+    assert "example.invalid" in str(error)
+
+
+def test_a_command_does_not_show_its_environment():
+    command = Command(("uv", "pip"), (("UV_DEFAULT_INDEX", "https://me:secret@example.invalid"),), Path("/w"))
+    assert "secret" not in repr(command)
+
+
+def test_the_hosts_own_index_variables_do_not_come_in_by_the_side(tmp_path, monkeypatch):
+    monkeypatch.setenv("UV_EXTRA_INDEX_URL", "https://other.example.invalid")
+    shell = 'echo "[$UV_EXTRA_INDEX_URL][$UV_INDEX]" >&2; exit 3'
+    outcome = run_here(Command(("sh", "-c", shell), (("UV_INDEX", "given"),), tmp_path))
+    assert outcome == Outcome(3, "[][given]\n")
+
+
+def test_a_binary_that_cannot_be_started_is_the_hosts_trouble(tmp_path):
+    with pytest.raises(HostError, match="can't be started"):
+        run_here(Command((str(tmp_path / "uv"),), (), tmp_path))
