@@ -111,6 +111,7 @@ class BlobWriter:
         self._unpacked = self._size = 0
         self._hashing, self._packing = _Lane(), _Lane()
         self._finished = False
+        self._ending = bytes(2 * tarfile.BLOCKSIZE)
 
     def __enter__(self) -> Self:
         return self
@@ -151,15 +152,18 @@ class BlobWriter:
     ) -> None:
         """Write a file of `size` bytes that come in `chunks`."""
         self._header(name, tarfile.REGTYPE, size=size, mode=mode, uid=uid, gid=gid)
-        done = 0
+        self._content(name, size, chunks)
+
+    def add(self, info: tarfile.TarInfo, chunks: Iterable[bytes]) -> None:
+        """Write an entry of any kind as `info` describes it; `chunks` are a file's `info.size` bytes."""
+        self._entry(info)
+        self._content(info.name, info.size, chunks)
+
+    def raw(self, chunks: Iterable[bytes]) -> None:
+        """Take a whole tar as it is, its end included: nothing else may be written to this blob."""
         for chunk in chunks:
-            done += len(chunk)
-            if done > size:
-                break
             self._add(chunk)
-        if done != size:
-            raise ValueError(f"{name}: its content is not the {size} bytes that were announced")
-        self._pad(size)
+        self._ending = b""
 
     def deflated(
         self, name: str, size: int, chunks: Iterable[bytes], mode: int = 0o644, *, packed: int, crc32: int
@@ -182,7 +186,7 @@ class BlobWriter:
 
     def finish(self) -> Blob:
         """End the tar (two zero blocks) and the file, and return what was written."""
-        self._add(bytes(2 * tarfile.BLOCKSIZE))
+        self._add(self._ending)
         self._flush()
         self._hashing.join()
         self._packing.join()
@@ -199,13 +203,27 @@ class BlobWriter:
         )
 
     def _header(self, name: str, kind: bytes, **fields: Any) -> None:
-        if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
-            raise ValueError(f"{name!r} is not a plain path below the root")
         info = tarfile.TarInfo(name)
         info.type, info.mtime = kind, MTIME
         for field, value in fields.items():
             setattr(info, field, value)
+        self._entry(info)
+
+    def _entry(self, info: tarfile.TarInfo) -> None:
+        if "\0" in info.name or any(part in ("", ".", "..") for part in info.name.split("/")):
+            raise ValueError(f"{info.name!r} is not a plain path below the root")
         self._add(_encoded(info))
+
+    def _content(self, name: str, size: int, chunks: Iterable[bytes]) -> None:
+        done = 0
+        for chunk in chunks:
+            done += len(chunk)
+            if done > size:
+                break
+            self._add(chunk)
+        if done != size:
+            raise ValueError(f"{name}: its content is not the {size} bytes that were announced")
+        self._pad(size)
 
     def _pad(self, size: int) -> None:
         if rest := -size % tarfile.BLOCKSIZE:
@@ -247,7 +265,7 @@ class BlobWriter:
 
 def _encoded(info: tarfile.TarInfo) -> bytes:
     """Return the entry's header: one ustar block where that can say it, else with a pax record before it."""
-    if info.name.isascii() and info.linkname.isascii():
+    if info.name.isascii() and info.linkname.isascii() and not info.pax_headers:
         with contextlib.suppress(ValueError):  # a name or size too long for ustar
             return info.tobuf(tarfile.USTAR_FORMAT)
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")

@@ -36,7 +36,7 @@ class Tools:
         self.host = host
         self.log = log
         self._report = report
-        self._running: set[Any] = set()
+        self._running: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._stopped = False
         self._checked = False
@@ -101,7 +101,7 @@ class Tools:
                 _decode_errors="replace",
                 _new_session=True,
             )
-            self._running.add(process)
+            self._running[id(process)] = process
         try:
             process.wait()
         except sh.ErrorReturnCode as error:
@@ -110,7 +110,7 @@ class Tools:
             return int(error.exit_code)
         finally:
             with self._lock:
-                self._running.discard(process)
+                self._running.pop(id(process), None)
                 stopped = self._stopped
             if stopped:
                 raise KeyboardInterrupt
@@ -120,7 +120,7 @@ class Tools:
         """End every running command and its children, and let none start but clean-up through `reopen`."""
         with self._lock:
             self._stopped = True
-            running = list(self._running)
+            running = list(self._running.values())
         for process in running:
             with suppress(ProcessLookupError, OSError):
                 process.signal_group(15)
@@ -161,6 +161,10 @@ class Tools:
         with suppress(StepError):
             self.buildah(commands.remove_image(f"localhost/{layout.name}:latest"))
 
+    def remove_image(self, name: str) -> None:
+        """Take the name from a local image, and with its last name the image."""
+        self.reopen_for_cleanup(lambda: self.buildah(commands.remove_image(name)))
+
     @contextmanager
     def container(self, image: str, name: str, isolation: Isolation, *, keep: bool = False) -> Iterator[str]:
         """A working container on the local image `image`; removed on every way out but `keep` and failure."""
@@ -169,11 +173,12 @@ class Tools:
             yield name
         except BaseException as error:
             if not (keep and isinstance(error, StepError)):
-                self._remove(name)
+                self.remove(name)
             raise
-        self._remove(name)
+        self.remove(name)
 
-    def _remove(self, name: str) -> None:
+    def remove(self, name: str) -> None:
+        """Drop a working container, also while everything else is being stopped."""
         self.reopen_for_cleanup(lambda: self.buildah(commands.remove_container(name)))
 
     def reopen_for_cleanup(self, act: Any) -> None:  # noqa: ANN401 - any callable

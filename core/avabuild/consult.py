@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from packaging.requirements import Requirement
 
@@ -13,6 +13,7 @@ from avabuild.framework import Framework, Options, Request
 from avabuild.layers import Layer, Python
 
 _KINDS = get_args(Layer)[0]
+_Answer = TypeVar("_Answer")
 
 
 def requires_of(framework: Framework, options: Options) -> tuple[str, ...]:
@@ -69,7 +70,7 @@ def ordered(frameworks: Iterable[Framework], options: Mapping[str, Options]) -> 
     return tuple(by_name[name] for name in names)
 
 
-def _answer[T](framework: Framework, question: str, ask: Callable[[], T]) -> T:
+def _answer(framework: Framework, question: str, ask: Callable[[], _Answer]) -> _Answer:
     try:
         return ask()
     except (Exception, SystemExit) as error:
@@ -78,13 +79,13 @@ def _answer[T](framework: Framework, question: str, ask: Callable[[], T]) -> T:
         raise PluginError(f"{framework.name} ({module}): {question} failed: {what}") from error
 
 
-def _names(answer: Any) -> tuple[str, ...]:  # noqa: ANN401 - whatever a plugin returned
+def _names(answer: Any) -> tuple[str, ...]:
     if isinstance(answer, str) or not all(isinstance(name, str) for name in answer):
         raise TypeError(f"expected framework names, got {answer!r:.80}")
     return tuple(answer)
 
 
-def _layers(answer: Any) -> tuple[Layer, ...]:  # noqa: ANN401 - whatever a plugin returned
+def _layers(answer: Any) -> tuple[Layer, ...]:
     layers = tuple(answer)
     for layer in layers:
         if not isinstance(layer, _KINDS):
@@ -95,7 +96,7 @@ def _layers(answer: Any) -> tuple[Layer, ...]:  # noqa: ANN401 - whatever a plug
     return layers
 
 
-def _program(answer: Any) -> str:  # noqa: ANN401 - whatever a plugin returned
+def _program(answer: Any) -> str:
     if not isinstance(answer, str) or not answer.strip():
         raise TypeError(f"expected the text of a program, got {answer!r:.80}")
     return answer

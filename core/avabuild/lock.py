@@ -22,7 +22,10 @@ class Package(Value):
         size: its bytes, 0 where unknown.
         extra: False when a framework needs it, True when only the recipe's own packages do.
         path: of a `file`, relative to the recipe.
-        url: of `git`, the repository as the recipe names it; `commit` the 40 hex digits.
+        url: of `git`, the repository as the recipe names it; of a wheel or sdist, the recipe's own direct
+            address of it (never an index's).
+        commit: of `git`, the 40 hex digits.
+        subdirectory: of `git`, where in the repository the project is.
     """
 
     name: str

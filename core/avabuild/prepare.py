@@ -10,13 +10,13 @@ from pathlib import Path
 from avabuild.base import Facts
 from avabuild.compose import Pick, compose
 from avabuild.errors import TargetError
-from avabuild.framework import Options, Release, Request
+from avabuild.framework import Options, Request
 from avabuild.host import Host
 from avabuild.layers import Python
 from avabuild.lock import Distribution, request_digest
 from avabuild.plan import Plan
 from avabuild.recipe import Known, Recipe, flatten, load, parse_options
-from avabuild.registry import Registry
+from avabuild.registry import Registry, check_of, installed, layers_of, ordered, requires_of, select
 from avabuild.target import Target
 
 
@@ -58,7 +58,7 @@ def open_project(path: Path) -> Project:
         RecipeError: with every problem, by line.
         PluginError: a plugin that the recipe needs is broken.
     """
-    registry = Registry()
+    registry = Registry(installed())
     known = Known(registry.names, registry.options)
     return Project(flatten(load(path, known), lambda inner: load(inner, known)), registry)
 
@@ -115,25 +115,24 @@ def _picks(project: Project, target: Target) -> tuple[Pick, ...]:
         name = queue.pop(0)
         if name in options:
             continue
-        options[name] = parse_options(recipe, name, registry.framework(name).options)
-        for needed in registry.requires(name, options[name]):
+        framework = registry.framework(name)
+        options[name] = parse_options(recipe, name, framework.options)
+        for needed in requires_of(framework, options[name]):
             wanted_by.setdefault(needed, []).append(name)
             queue.append(needed)
-    releases: dict[str, Release] = {
-        name: registry.select(registry.framework(name), options[name], target) for name in options
-    }
-    requires = {name: registry.requires(name, options[name]) for name in options}
+    releases = {name: select(registry.framework(name), options[name], target) for name in options}
     picks = []
-    for name in registry.ordered(requires):
+    for framework in ordered([registry.framework(name) for name in options], options):
+        name = framework.name
         others = {other: release for other, release in releases.items() if other != name}
         request = Request(target=target, options=options[name], release=releases[name], others=others)
         provider = registry.provider(name)
         picks.append(
             Pick(
-                framework=registry.framework(name),
+                framework=framework,
                 request=request,
-                layers=registry.layers(name, request),
-                program=registry.check(name, request),
+                layers=layers_of(framework, request),
+                program=check_of(framework, request),
                 distribution=provider.distribution,
                 version=provider.version,
                 required_by=() if name in named else tuple(wanted_by[name]),

@@ -148,7 +148,7 @@ def _frameworks(manager: pluggy.PluginManager) -> tuple[Framework, ...]:
     return tuple(framework for answer in manager.hook.avabuild_frameworks() for framework in answer)
 
 
-def _refuse_faulty(value: Any) -> None:  # noqa: ANN401 - whatever a plugin declared
+def _refuse_faulty(value: Any) -> None:
     if not isinstance(value, Framework):
         raise TypeError(f"expected a Framework, got {value!r:.80}")
     for field, kind in _FIELDS.items():

@@ -57,11 +57,15 @@ def _newest(releases: Sequence[Release]) -> str:
 
 def _offers(releases: Sequence[Release]) -> str:
     """Word what series there are, alike neighbours together: `cpu on python 3.9 to 3.13 (2.20)`."""
-    rows = [
-        f"{' or '.join(devices)} on python {_span(pythons)} ({_series([release.version for release in alike])})"
-        for (devices, pythons), alike in groupby(releases, lambda release: (release.devices, release.pythons))
-    ]
+    rows = []
+    for (devices, pythons), alike in groupby(releases, lambda release: (release.devices, release.pythons)):
+        series = _series([release.version for release in alike])
+        rows.append(f"{_devices(devices)} on python {_span(pythons)} ({series})")
     return ", ".join([*rows[:_MOST_OFFERS], *(["..."] if len(rows) > _MOST_OFFERS else [])])
+
+
+def _devices(offers: Sequence[str]) -> str:
+    return "any device" if ANY_DEVICE in offers else " or ".join(offers)
 
 
 def _series(versions: Sequence[str]) -> str:

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from avabuild import stamp
 from avabuild.base import Base, Facts, assumed, forget, obtain, obtained, reference
-from avabuild.build.build import Build as BuildResult
-from avabuild.build.build import Job, build
+from avabuild.build.build import Built, Job, build
 from avabuild.build.context import Context
 from avabuild.build.output import Output
 from avabuild.build.workshop import Workshop
 from avabuild.buildah import Tools
-from avabuild.errors import LockError, TargetError
+from avabuild.commands import containers, info
+from avabuild.errors import LockError
+from avabuild.forecast import Forecast, Row
 from avabuild.host import Host
 from avabuild.lock import Lock, Package, TargetLock
 from avabuild.plan import Plan
 from avabuild.prepare import Project, make_plan, open_project, request_of, requirements, targets
-from avabuild.recipe import DebianBase, RecipeBase, ScratchBase
+from avabuild.recipe import ArchiveBase, DebianBase, pip_kind
 from avabuild.report import Event, Report
 from avabuild.resolve import (
     Fetcher,
-    Indexes,
     NeedsBuild,
     Platform,
     Progress,
@@ -38,3 +39,281 @@ from avabuild.resolve import (
 )
 from avabuild.store import Scratch, Store
 from avabuild.store.scratch import sweep
+from avabuild.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user asked for on the command line.
+
+    Attributes:
+        output: where images go.
+        check: whether checks run; None means "where the image is in the local storage".
+        locked: fail rather than resolve anything.
+        upgrade: names of packages to resolve anew, `*` for everything.
+        keep: leave the container of a failed step.
+    """
+
+    output: Output = Output()
+    check: bool | None = None
+    locked: bool = False
+    upgrade: frozenset[str] = frozenset()
+    keep: bool = False
+
+    @property
+    def checks(self) -> bool:
+        """Whether checks run."""
+        return self.output.kind == "storage" if self.check is None else self.check
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One image that a run made, with the seconds it took."""
+
+    plan: Plan
+    built: Built
+    seconds: float
+
+
+class Session:
+    """Everything that the targets of one recipe share while they are planned or built."""
+
+    def __init__(self, recipe: Path, host: Host, report: Report, wishes: Wishes) -> None:
+        self.project: Project = open_project(recipe)
+        self.host = host
+        self.report = report
+        self.wishes = wishes
+        self.store = Store(host.cache)
+        self.lock = read_lock(self.project.lock_path)
+        self.indexes = from_host(host.environment, pip_conf_paths(host.environment, Path(sys.prefix)))
+        self.base_name = reference(
+            self.project.recipe.base, self.project.directory, host.arch, self.store, host.mirror
+        )
+        if wishes.locked and self.lock is None:
+            raise LockError(f"{self.project.lock_path} does not exist", hint="run once without --locked, commit it")
+
+    # -- planning ------------------------------------------------------------------------------------------
+
+    def known_base(self) -> Base | None:
+        """Return the base when the store has it, the lock's own if there is one."""
+        return obtained(self.project.recipe.base, self.store, self.base_name, self._pinned)
+
+    @property
+    def _pinned(self) -> str:
+        upgraded = self.wishes.upgrade & {"*", "base"}
+        return self.lock.targets[0].base if self.lock and self.lock.targets and not upgraded else ""
+
+    def facts(self, base: Base | None) -> Facts:
+        """Return what can be built on the base; for a Debian yet to be bootstrapped, what it will be."""
+        spec = self.project.recipe.base
+        if base is not None:
+            return base.facts
+        assert isinstance(spec, DebianBase)  # noqa: S101 - every other base is obtained before
+        return assumed(spec.debian)
+
+    def plans(self, facts: Facts) -> tuple[Plan, ...]:
+        """Return one plan per target of the recipe's matrix."""
+        found = targets(self.project.recipe, facts, self.host)
+        return tuple(make_plan(self.project, target, facts) for target in found)
+
+    def base_for_plan(self) -> Base | None:
+        """Return the base for a plan: an image or archive whose Pythons aren't known is brought in for it."""
+        base = self.known_base()
+        if base is None and not isinstance(self.project.recipe.base, DebianBase):
+            with Scratch(self.store) as scratch:
+                return self._base(Tools(self.host, self.report, self.store.root / "logs" / "plan.log"), scratch)
+        return base
+
+    @property
+    def base_words(self) -> str:
+        """The base as a person is shown it."""
+        base = self.known_base()
+        state = base.digest[:19] if base and base.digest else "to be made"
+        return "scratch" if self.base_name == "scratch" else f"{self.base_name.rstrip(':')} ({state})"
+
+    def forecast(self, plan: Plan) -> tuple[Row, ...]:
+        """Return what a build of `plan` would make and find."""
+        base = self.known_base()
+        entry = self.lock.target(plan.target.tag) if self.lock else None
+        packages: tuple[Package, ...] | None = entry.python if entry and entry.request == request_of(plan) else None
+        if packages is None and plan.target.python:
+            packages = self._resolved_for_plan(plan, entry)
+        parts = self.store.recall("parts", f"{self.project.recipe.path.absolute()}:{plan.target.tag}") or {}
+        facts = self.facts(base)
+        interpreter = facts.interpreter(plan.target.python) if plan.target.python else None
+        apt = entry.apt if entry else ()
+        forecast = Forecast(self.store, self.host, base, parts, apt, self.project.directory)
+        return forecast.rows(plan, packages, interpreter or "")
+
+    def _resolved_for_plan(self, plan: Plan, entry: TargetLock | None) -> tuple[Package, ...] | None:
+        """Resolve in memory; None when a package must be built before anything is known of it."""
+        with Scratch(self.store) as scratch:
+            mine, extra = requirements(plan)
+            resolver = self._resolver(plan, scratch)
+            try:
+                found = resolver.resolve(
+                    mine, extra, preferences=entry.python if entry else (), constraints=plan.constraints
+                )
+            except NeedsBuild:
+                return None
+        return tuple(one.package for one in found)
+
+    # -- building ------------------------------------------------------------------------------------------
+
+    def build(self) -> Iterator[Done]:
+        """Build every target, one after the other; the lock is written after each."""
+        log = self.store.root / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+        tools = Tools(self.host, self.report, log)
+        self._sweep(tools)
+        with Scratch(self.store) as scratch:
+            base = self._base(tools, scratch)
+            for plan in self.plans(base.facts):
+                began = time.monotonic()
+                with Scratch(self.store) as own:
+                    context = Context(self.store, own, tools, self.report, self.host, log, keep=self.wishes.keep)
+                    built = build(context, self._job(plan, base, own))
+                self._remember(plan, built)
+                yield Done(plan, built, time.monotonic() - began)
+
+    def _sweep(self, tools: Tools) -> None:
+        """Remove what killed builds left: their scratch, working containers and half-imported images."""
+        dead = sweep(self.store)
+        if not dead:
+            return
+        marks = tuple(f"avabuild-{build}-" for build in dead)
+        for name in tools.buildah(containers()).split():
+            if name.startswith(marks):
+                tools.remove(name)
+        for name in tools.image_ids():
+            if name.removeprefix("localhost/").startswith(marks):
+                tools.remove_image(name)
+
+    def _base(self, tools: Tools, scratch: Scratch) -> Base:
+        spec, host = self.project.recipe.base, self.host
+        if self.wishes.upgrade & {"*", "base"}:
+            forget(self.store, self.base_name)
+        if (base := self.known_base()) is not None:
+            return base
+        target = Target.for_base(host.arch)
+        with self.report.step(f"base {self.base_name.partition(':')[2].rstrip(':') or self.base_name}", "base"):
+            base = obtain(spec, self.project.directory, target, self.store, scratch, tools, self.base_name)
+        pinned = self._pinned
+        if pinned and pinned != base.digest:
+            if self.wishes.locked:
+                raise LockError(
+                    f"the lock's base {pinned[:19]} can't be had any more; the mirror gives {base.digest[:19]}",
+                    hint="take today's with --upgrade base",
+                )
+            self.report.warn("the base changed since the lock was written; the lock now names the new one")
+        return base
+
+    def _job(self, plan: Plan, base: Base, scratch: Scratch) -> Job:
+        entry = self.lock.target(plan.target.tag) if self.lock else None
+        request = request_of(plan)
+        if self.wishes.locked and (entry is None or entry.request != request):
+            raise LockError(
+                f"{self.project.lock_path.name} does not fit {self.project.recipe.path.name} for {plan.target.tag}",
+                hint="the recipe or its plugins changed since; run without --locked to bring the lock up to date",
+            )
+        if self.wishes.locked and self.lock:
+            self._require_plugins(plan, self.lock)
+        before = entry
+        if entry and self.wishes.upgrade:
+            entry = entry.model_copy(update={"request": "", "apt": () if self.wishes.upgrade & {"*", "apt"} else entry.apt})
+        resolver = self._resolver(plan, scratch)
+
+        def resolve(workshop: Workshop) -> tuple[tuple[Package, ...], dict[str, str]]:
+            return self._resolve(plan, resolver, workshop, before)
+
+        return Job(
+            plan=plan,
+            base=base,
+            lock=entry,
+            request=request,
+            content=self.project.recipe.content(),
+            directory=self.project.directory,
+            resolve=resolve,
+            fetcher=Fetcher(self.store.root / "wheels", self.indexes, resolver.locate, progress=self._progress),
+            indexes=self.indexes,
+            output=self.wishes.output,
+            check=self.wishes.checks,
+            locked=self.wishes.locked,
+        )
+
+    def _resolver(self, plan: Plan, scratch: Scratch) -> Resolver:
+        target = plan.target
+        return Resolver(
+            platform=Platform(target.python or "3.11", target.arch, target.glibc),
+            indexes=self.indexes,
+            recipe_dir=self.project.directory,
+            workdir=scratch.directory("resolve"),
+        )
+
+    def _resolve(
+        self, plan: Plan, resolver: Resolver, workshop: Workshop, before: TargetLock | None
+    ) -> tuple[tuple[Package, ...], dict[str, str]]:
+        mine, extra = requirements(plan)
+        kept = before.python if before else ()
+        options = {"preferences": kept, "upgrade": self.wishes.upgrade - {"base", "apt"}, "constraints": plan.constraints}
+        try:
+            found = resolver.resolve(mine, extra, **options)
+        except NeedsBuild as needed:
+            self.report.note(f"{', '.join(needed.names) or 'a package'} comes only as source: resolving in a container")
+            found = workshop.resolver(resolver).resolve(mine, extra, build=True, **options)
+        return tuple(one.package for one in found), {one.package.sha256: one.url for one in found if one.url}
+
+    def _require_plugins(self, plan: Plan, lock: Lock) -> None:
+        locked = {d.framework: f"{d.name} {d.version}" for d in lock.plugins}
+        for chosen in plan.frameworks:
+            have = f"{chosen.distribution} {chosen.version}"
+            if locked.get(chosen.name, have) != have:
+                raise LockError(f"{chosen.name}: the lock was made with {locked[chosen.name]}, installed is {have}")
+
+    def _progress(self, progress: Progress) -> None:
+        self.report.emit(Event("progress", progress.filename, done=progress.done, total=progress.total))
+
+    def _remember(self, plan: Plan, built: Built) -> None:
+        """Write the lock when it changed, and the parts of every key, to explain the next rebuild."""
+        lock = self.lock or Lock(recipe=self.project.recipe.name)
+        fresh = {d.framework: d for d in (*lock.plugins, *self.project.distributions([plan]))}
+        lock = lock.with_target(built.lock).model_copy(
+            update={"recipe": plan.name, "plugins": tuple(fresh[name] for name in sorted(fresh))}
+        )
+        if lock != self.lock:
+            write_lock(self.project.lock_path, lock)
+        self.lock = lock
+        self.store.record("parts", f"{self.project.recipe.path.absolute()}:{plan.target.tag}", built.parts)
+
+    # -- the fast way out ----------------------------------------------------------------------------------
+
+    def inputs(self) -> tuple[Path, ...]:
+        """Return every file and directory whose content decides the images."""
+        recipe, directory = self.project.recipe, self.project.directory
+        found = [Path(place.rpartition(":")[0]) for place in recipe.source.places.values()]
+        found += [recipe.path, self.project.lock_path]
+        found += [directory / entry.source for entry in recipe.files]
+        found += [directory / mount.source for step in recipe.run for mount in step.mounts]
+        found += [directory / text for text in recipe.packages.pip if pip_kind(text) == "file"]
+        if isinstance(recipe.base, ArchiveBase):
+            found.append(directory / recipe.base.archive)
+        below = [path for entry in found if entry.is_dir() for path in sorted(entry.rglob("*")) if path.is_file()]
+        return tuple(dict.fromkeys([*found, *below]))
+
+    def stamp(self, path: Path, done: list[Done], shown: list[str]) -> None:
+        """Remember that all is built, unless a secret decides what is."""
+        if any(step.secrets for step in self.project.recipe.run):
+            return
+        images = []
+        tools = Tools(self.host, self.report, self.store.root / "logs" / "stamp.log")
+        listed = stamp.image_list(json.loads(tools.buildah(info()))) if self.wishes.output.path is None else None
+        for one in done:
+            composed = one.built.composed
+            if listed:
+                images.append({"list": str(listed), "id": one.built.identity, "name": one.plan.reference})
+            elif self.wishes.output.kind == "oci":
+                images.append({"layout": str(self.wishes.output.path), "digest": composed.digest})
+            elif self.wishes.output.path:
+                archive = self.wishes.output.path
+                images.append({"archive": str(archive), "state": stamp.archive_state(archive)})
+        stamp.write_stamp(path, self.inputs(), images, shown)
+

@@ -51,6 +51,11 @@ class Target(Value):
     device: Device
     glibc: str
 
+    @classmethod
+    def for_base(cls, arch: str) -> Target:
+        """Return the target of a base alone, about which nothing but `arch` is known yet."""
+        return cls(distribution="unknown", arch=arch, python=None, device=Device(), glibc="2.17")
+
     @property
     def tag(self) -> str:
         """The default image tag: `py311-cpu`, `py27-cuda80-cudnn6`, or the device alone without Python."""

@@ -14,8 +14,8 @@ class KerasOptions(Options):
 
     backend: Literal["tensorflow", "torch", "jax"] = Field(
         default="tensorflow",
-        description="What Keras computes with. tensorflow and torch bring the framework tensorflow or pytorch "
-        "into the image; jax is installed by this plugin, for the CPU only",
+        description="What Keras computes with. tensorflow and torch bring the framework tensorflow or "
+        "pytorch into the image; jax is installed by this plugin, for the CPU only",
     )
 
 

@@ -19,26 +19,35 @@ class PytorchOptions(Options):
 
     build: Literal["auto", "index"] = Field(
         default="auto",
-        description='"auto" takes the +cpu build for the device cpu, which PyPI does not have: the project\'s own '
-        'index or a folder of wheels does. "index" takes whichever build the index has for the version; PyPI\'s '
-        "works without a GPU too, and brings 3 GB of CUDA",
+        description='"auto" takes the +cpu build for the device cpu; PyPI has none, so an index or a folder '
+        'of wheels must be configured that does. "index" takes whichever build the index has of the version; '
+        "PyPI's works without a GPU too, and brings 3 GB of CUDA",
     )
 
 
-# series -> its last patch release. A +cpu build can be asked for only by its exact version (PEP 440 allows
-# no wildcard before a local version).
-_LAST_PATCH = {
-    "2.15": 0,
-    "2.14": 1,
-    "2.13": 0,
-    "2.12": 1,
-    "2.11": 0,
-    "2.10": 0,
-    "2.9": 1,
-    "2.8": 0,
-    "2.7": 1,
-    "2.6": 0,
-}
+# Series, last patch release, Pythons from 3.A to 3.B, the CUDA that its public wheels carry.
+_TABLE = (
+    ("2.15", 0, 11, 15, "cuda13.2-cudnn9.26"),
+    ("2.14", 1, 10, 14, "cuda13.0-cudnn9.24"),
+    ("2.13", 0, 10, 14, "cuda13.0-cudnn9.20"),
+    ("2.12", 1, 10, 14, "cuda13.0-cudnn9.20"),
+    ("2.11", 0, 10, 14, "cuda13.0-cudnn9.19"),
+    ("2.10", 0, 10, 14, "cuda12.8-cudnn9.10"),
+    ("2.9", 1, 10, 14, "cuda12.8-cudnn9.10"),
+    ("2.8", 0, 9, 13, "cuda12.8-cudnn9.10"),
+    ("2.7", 1, 9, 13, "cuda12.6-cudnn9.5"),
+    ("2.6", 0, 9, 13, "cuda12.4-cudnn9.1"),
+)
+_RELEASES = tuple(
+    Release(
+        version=series,
+        pythons=tuple(f"3.{minor}" for minor in range(first, last + 1)),
+        devices=("cpu", cuda),
+        note=f"the build for cpu is {series}.{patch}+cpu, which PyPI does not have",
+    )
+    for series, patch, first, last, cuda in _TABLE
+)
+_LAST_PATCH = {series: patch for series, patch, *_ in _TABLE}
 
 _CHECK = """\
 import torch
@@ -54,27 +63,11 @@ print("torch", torch.__version__, "built with CUDA %s" % cuda if cuda else "buil
 """
 
 
-def _release(version: str, first: int, last: int, cuda: str) -> Release:
-    pythons = tuple(f"3.{minor}" for minor in range(first, last + 1))
-    return Release(version=version, pythons=pythons, devices=("cpu", cuda))
-
-
-_RELEASES = (
-    _release("2.15", 11, 15, "cuda13.2-cudnn9.26"),
-    _release("2.14", 10, 14, "cuda13.0-cudnn9.24"),
-    _release("2.13", 10, 14, "cuda13.0-cudnn9.20"),
-    _release("2.12", 10, 14, "cuda13.0-cudnn9.20"),
-    _release("2.11", 10, 14, "cuda13.0-cudnn9.19"),
-    _release("2.10", 10, 14, "cuda12.8-cudnn9.10"),
-    _release("2.9", 10, 14, "cuda12.8-cudnn9.10"),
-    _release("2.8", 9, 13, "cuda12.8-cudnn9.10"),
-    _release("2.7", 9, 13, "cuda12.6-cudnn9.5"),
-    _release("2.6", 9, 13, "cuda12.4-cudnn9.1"),
-)
-
-
 def _cpu_builds(series: str) -> tuple[str, ...]:
-    """Return the exact versions of the series' +cpu builds, newest first."""
+    """Return the exact versions of the series' +cpu builds, newest first.
+
+    No shorter way asks for them: PEP 440 has no wildcard before a local version.
+    """
     return tuple(f"{series}.{patch}+cpu" for patch in range(_LAST_PATCH[series], -1, -1))
 
 
@@ -94,10 +87,9 @@ def _layers(request: Request) -> tuple[Python | Env, ...]:
 
 def _check(request: Request) -> str:
     cuda = request.target.device.cuda
-    if cuda:
-        wanted = f'cuda == "{cuda}"'
-    else:
-        wanted = "cuda is None" if request.options.build == "auto" else "True"
+    wanted = f'cuda == "{cuda}"' if cuda else "cuda is None"
+    if not cuda and request.options.build == "index":
+        wanted = "True"
     return _CHECK.replace("WANTED", wanted)
 
 

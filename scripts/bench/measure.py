@@ -29,7 +29,9 @@ def middle(costs: Sequence[Cost]) -> Cost:
     return Cost(median(cost.seconds for cost in costs), median(cost.peak for cost in costs))
 
 
-def run(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Cost:
+def run(
+    argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Cost:
     """Run `argv` with its output appended to `log`; return what it cost.
 
     Raises:
@@ -47,7 +49,9 @@ def run(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cw
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-        raise SystemExit(f"{tail}\nbench: exit {process.returncode}: {shlex.join(argv)}\nbench: full log: {log}")
+        raise SystemExit(
+            f"{tail}\nbench: exit {process.returncode}: {shlex.join(argv)}\nbench: full log: {log}"
+        )
     return Cost(seconds, usage.ru_maxrss * 1024 / 1e6)
 
 
@@ -55,10 +59,11 @@ def machine() -> str:
     """Describe this machine in one line: processor, cores, memory, kernel, tools."""
     model = _field(Path("/proc/cpuinfo"), "model name") or platform.machine()
     kilobytes = (_field(Path("/proc/meminfo"), "MemTotal") or "0 kB").split()[0]
-    buildah = subprocess.run(["buildah", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]  # noqa: S607
+    version = subprocess.run(["buildah", "--version"], capture_output=True, text=True, check=True).stdout
     cores = len(os.sched_getaffinity(0))
     memory = f"{int(kilobytes) * 1024 / 1e9:.0f} GB"
-    return f"{cores} cores ({model}), {memory} of memory, Linux {platform.release()}, buildah {buildah}"
+    tools = f"Linux {platform.release()}, buildah {version.split()[2]}"
+    return f"{cores} cores ({model}), {memory} of memory, {tools}"
 
 
 def _field(path: Path, name: str) -> str | None:

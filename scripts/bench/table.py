@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bench.measure import Cost
-from bench.variant import LIMITS
+from bench.variant import SCENARIOS
 
 OURS = "avabuild"
 
 Results = Mapping[str, Mapping[str, Cost]]
-"""Scenario -> way -> cost."""
+"""Key of SCENARIOS -> way -> cost."""
 
 
 def ratio(costs: Mapping[str, Cost]) -> float | None:
@@ -27,11 +27,12 @@ def table(results: Results, ways: tuple[str, ...]) -> str:
     named = [way if way == OURS else f"Containerfile, {way}" for way in ways]
     head = ["scenario", *named, "avabuild / best", "at most"]
     rows = [head, ["---", *["---:"] * (len(head) - 1)]]
-    for scenario, costs in results.items():
-        found, limit = ratio(costs), LIMITS[scenario]
+    for key, costs in results.items():
+        found, limit = ratio(costs), SCENARIOS[key].limit
         missed = found is not None and limit is not None and found > limit
         share = "" if found is None else f"{found:.2f}" + (" (missed)" if missed else "")
-        rows.append([scenario, *(_cell(costs.get(way)) for way in ways), share, "" if limit is None else f"{limit:g}"])
+        cells = [_cell(costs.get(way)) for way in ways]
+        rows.append([SCENARIOS[key].title, *cells, share, "" if limit is None else f"{limit:g}"])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""What is built: the image, its one-edit variants, and how a recipe and the Containerfiles say each of them."""
+"""What is built: the image and its one-edit variants, as a recipe and as Containerfiles."""
 
 from __future__ import annotations
 
@@ -28,28 +28,30 @@ class Variant:
     apt: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is timed: `variant` is built; `limit` is the promised avabuild / best Containerfile, if any."""
+
+    title: str
+    variant: Variant
+    limit: float | None = None
+
+
 START = Variant()
 
-# Every edit is made to the start, after the cold build, on the caches that it left.
+# Each on caches of its own, empty but for the base; downloads included.
+FRESH = {
+    "cold": Scenario("cold to local store", START, 0.6),
+    "oci": Scenario("cold to an OCI layout, compressed", START, 0.25),
+}
+# Each is one edit of the start, on the caches that `cold` left.
 EDITS = {
-    "no-op": START,
-    "one pip package added": replace(START, pip=("requests", "scikit-learn")),
-    "one apt package added": replace(START, apt=("tree",)),
-    "framework version changed": replace(START, tensorflow="2.18"),
+    "no-op": Scenario("no-op", START, 2.0),
+    "pip": Scenario("one pip package added", replace(START, pip=("requests", "scikit-learn")), 0.15),
+    "apt": Scenario("one apt package added", replace(START, apt=("tree",)), 0.5),
+    "framework": Scenario("framework version changed", replace(START, tensorflow="2.18")),
 }
-COLD = "cold to local store"
-OCI = "cold to an OCI layout, compressed"
-SCENARIOS = (COLD, OCI, *EDITS)
-
-# What the ratio avabuild / best Containerfile is meant to be at most; None where nothing was promised.
-LIMITS: dict[str, float | None] = {
-    COLD: 0.6,
-    OCI: 0.25,
-    "no-op": 2.0,
-    "one pip package added": 0.15,
-    "one apt package added": 0.5,
-    "framework version changed": None,
-}
+SCENARIOS = FRESH | EDITS
 
 
 def recipe(variant: Variant) -> str:
@@ -71,50 +73,51 @@ apt = [{", ".join(f'"{name}"' for name in variant.apt)}]
 
 def base_recipe() -> str:
     """Return the recipe of the base alone: what FROM finds in the local store, avabuild must have too."""
-    return 'name = "bench-base"\nbase = { archive = "base.tar" }\n[matrix]\npython = ["3.11"]\ndevice = ["cpu"]\n'
+    return """\
+name = "bench-base"
+base = { archive = "base.tar" }
+[matrix]
+python = ["3.11"]
+device = ["cpu"]
+"""
 
 
 def requirements(variant: Variant) -> str:
     """Return the Containerfiles' requirements.txt: what the recipe's plugins ask for, in the same series."""
-    return "".join(f"{line}\n" for line in (f"tensorflow-cpu=={variant.tensorflow}.*", "jupyterlab", *variant.pip))
+    return "".join(
+        f"{line}\n" for line in (f"tensorflow-cpu=={variant.tensorflow}.*", "jupyterlab", *variant.pip)
+    )
 
 
-def containerfile(way: str, variant: Variant) -> str:
-    """Return the Containerfile of `way` (`pip` or `uv`), written as someone who knows buildah would.
+_PIP = r"""
+COPY requirements.txt /opt/requirements.txt
+
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python3 -m venv /opt/venv && pip install -r /opt/requirements.txt
+"""
+
+_UV = r"""
+COPY requirements.txt /opt/requirements.txt
+
+RUN --mount=type=bind,source=uv,target=/usr/local/bin/uv \
+    --mount=type=cache,target=/root/.cache/uv \
+    uv venv /opt/venv && \
+    UV_LINK_MODE=copy uv pip install --python /opt/venv/bin/python --compile-bytecode -r /opt/requirements.txt
+"""
+
+_APT = r"""
+RUN apt-get update && \
+    apt-get install -y --no-install-recommends {packages} && \
+    rm -rf /var/lib/apt/lists/*
+"""
+
+
+def containerfile(installer: str, variant: Variant) -> str:
+    """Return the Containerfile for `installer` (`pip` or `uv`), written as someone who knows buildah would.
 
     Downloads are in a cache mount, nothing of them in a layer; the apt line of an added package is below
     the Python packages, where adding it costs least.
     """
-    return "\n\n".join([_head(), *_python(way), *_apt(variant.apt)]) + "\n"
-
-
-def _head() -> str:
-    return "\n".join([f"FROM {BASE}", *(f"ARG {name}" for name in PASSED), "ENV PATH=/opt/venv/bin:$PATH"])
-
-
-def _python(way: str) -> list[str]:
-    copy = "COPY requirements.txt /opt/requirements.txt"
-    if way == "pip":
-        return [
-            copy,
-            "RUN --mount=type=cache,target=/root/.cache/pip \\\n"
-            "    python3 -m venv /opt/venv && pip install -r /opt/requirements.txt",
-        ]
-    return [
-        copy,
-        "RUN --mount=type=bind,source=uv,target=/usr/local/bin/uv \\\n"
-        "    --mount=type=cache,target=/root/.cache/uv \\\n"
-        "    uv venv /opt/venv && \\\n"
-        "    UV_LINK_MODE=copy uv pip install --python /opt/venv/bin/python --compile-bytecode"
-        " -r /opt/requirements.txt",
-    ]
-
-
-def _apt(packages: tuple[str, ...]) -> list[str]:
-    if not packages:
-        return []
-    return [
-        "RUN apt-get update && \\\n"
-        f"    apt-get install -y --no-install-recommends {' '.join(packages)} && \\\n"
-        "    rm -rf /var/lib/apt/lists/*"
-    ]
+    head = [f"FROM {BASE}", *(f"ARG {name}" for name in PASSED), "ENV PATH=/opt/venv/bin:$PATH", ""]
+    apt = _APT.format(packages=" ".join(variant.apt)) if variant.apt else ""
+    return "\n".join(head) + {"pip": _PIP, "uv": _UV}[installer] + apt

@@ -66,7 +66,7 @@ def read_facts(layers: Iterable[Path]) -> Facts:
     glibc = None
     apt = False
     for layer in layers:
-        with _opened(layer) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+        with opened(layer) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
             for member in tar:
                 name = member.name.removeprefix("./").lstrip("/")
                 if name in _READ and member.isreg():
@@ -100,8 +100,8 @@ def _os_release(text: str) -> dict[str, str]:
     return {name.strip(): value.strip().strip("\"'") for name, value in pairs}
 
 
-def _opened(path: Path) -> BinaryIO:
-    """Open a layer blob for reading, whatever its compression."""
+def opened(path: Path) -> BinaryIO:
+    """Open a tar for reading, whatever its compression: gzip, zstd or none."""
     with path.open("rb") as file:
         magic = file.read(4)
     if magic[:2] == b"\x1f\x8b":

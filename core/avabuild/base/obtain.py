@@ -8,8 +8,8 @@ from pathlib import Path
 
 from avabuild import commands, image
 from avabuild.base.base import Base
-from avabuild.base.facts import read_facts
-from avabuild.blob import Blob, compress
+from avabuild.base.facts import opened, read_facts
+from avabuild.blob import BLOCK, Blob, BlobWriter
 from avabuild.buildah import Tools
 from avabuild.errors import AvabuildError, RecipeError, StepError, UnavailableError
 from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, ScratchBase
@@ -140,13 +140,20 @@ def archive_kind(path: Path) -> str:
 def _single(tarball: Path, store: Store, scratch: Scratch, target: Target) -> Base:
     """Make a base of one layer out of a root file system's tar."""
     out = scratch.path / "base.layer"
-    blob = compress(tarball, out)
+    blob = _compressed(tarball, out)
     path = store.adopt(out, blob.digest)
     settings = image.config({}, [image.Piece(blob=blob, created_by="base")], image.Settings(), target.oci_arch)
     config = store.put(image.encode(settings))
     manifest = image.manifest(image.encode(settings), [image.layer_descriptor(blob)], {})
     digest = store.put(image.encode(manifest))
     return Base(digest=digest, config=config, layers=(blob,), facts=read_facts([path]))
+
+
+def _compressed(tarball: Path, out: Path) -> Blob:
+    """Write the layer of a root file system's tar, which may be compressed itself."""
+    with opened(tarball) as file, BlobWriter(out) as writer:
+        writer.raw(iter(lambda: file.read(BLOCK), b""))
+        return writer.finish()
 
 
 def _adopt(layout: Path, store: Store) -> Base:

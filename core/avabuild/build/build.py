@@ -220,7 +220,6 @@ class _Build:
             key, self.context.scratch.path, lambda out: write_files(out, files, self.job.directory, self.plan.compression)
         )
         chain.add(ExecLayer(name=step.name, parts=parts, key=key), blob)
-        self.parts[step.name] = [list(part) for part in parts]
         self._say(step.name, made=made)
 
     # -- the image -----------------------------------------------------------------------------------------
@@ -244,7 +243,7 @@ class _Build:
         else:
             write_output(context, composed, job.output, plan.reference)
             identity = ""
-        return Built(composed, identity, lock, self.made, self.reused, self.parts)
+        return Built(composed, identity, lock, self.made, self.reused, {**self.parts, **chain.parts})
 
     def _say(self, name: str, *, made: bool) -> None:
         (self.made if made else self.reused).append(name)

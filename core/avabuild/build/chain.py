@@ -38,17 +38,20 @@ class Chain:
         self.compression = compression
         self.digest = base.digest
         self.pieces: list[Piece] = []
+        self.parts: dict[str, list[list[str]]] = {}
         self._image: tuple[str, str] | None = None
 
     def add(self, layer: ExecLayer, blob: Blob) -> None:
         """Put a layer on top; the next one stands on it."""
         self.pieces.append(Piece(blob=blob, created_by=f"avabuild: {layer.name}"))
+        self.parts[layer.name] = [list(part) for part in layer.parts]
         self.digest = chain(self.digest, layer.key)
 
     def fork(self) -> Chain:
         """Return a chain that stands where this one does and goes its own way from here."""
         other = Chain(self.context, self.base, self.target, self.compression)
         other.digest, other.pieces, other._image = self.digest, list(self.pieces), self._image
+        other.parts = dict(self.parts)
         return other
 
     def image(self) -> str:

@@ -24,7 +24,7 @@ def run_checks(context: Context, image: str, checks: Sequence[Check]) -> None:
     directory = context.scratch.directory("checks")
     directory.chmod(0o755)
     for check in checks:
-        path = directory / f"{check.framework}.py"
+        path = directory / f"check_{check.framework}.py"
         path.write_text(check.program)
         path.chmod(0o644)
     bind = Bind(source=str(directory), target=PLACE)
@@ -32,7 +32,7 @@ def run_checks(context: Context, image: str, checks: Sequence[Check]) -> None:
     with context.tools.container(image, name, context.isolation, keep=context.keep) as container:
         for check in checks:
             with context.report.step(f"check {check.framework}", "check") as said:
-                argv = ["python", f"{PLACE}/{check.framework}.py"]
+                argv = ["python", f"{PLACE}/check_{check.framework}.py"]
                 command = commands.run_as_image(container, argv, context.isolation, [bind])
                 try:
                     printed = context.tools.buildah(command, place=f"check {check.framework}")

@@ -12,6 +12,7 @@ from avabuild.commands import Bind
 from avabuild.errors import HostError, StepError
 from avabuild.layers import Run
 from avabuild.plan import Step
+from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 
 
@@ -27,8 +28,7 @@ def add_run(chain: Chain, step: Step, directory: Path) -> bool:
     assert isinstance(step.layer, Run)  # noqa: S101 - compose puts no other kind here
     run, context = step.layer, chain.context
     secrets = _secrets(run, context.host.environment, step.name)
-    inputs = [(f"secret {name}", hashlib.sha256(value.encode()).hexdigest()) for name, value in secrets.items()]
-    inputs += [(f"mount {m.target}", _mount_digest(chain, directory / m.source)) for m in run.mounts]
+    inputs = run_inputs(context.store, run, context.host.environment, directory, step.name)
     layer = run_layer(step.name, chain.digest, run, inputs, chain.compression)
     if blob := context.store.layer(layer.key):
         chain.add(layer, blob)
@@ -51,6 +51,15 @@ def add_run(chain: Chain, step: Step, directory: Path) -> bool:
     return made
 
 
+def run_inputs(
+    store: Store, run: Run, environ: dict[str, str], directory: Path, place: str
+) -> list[tuple[str, str]]:
+    """Return what the key of a run step holds besides its text: digests of its secrets and mounted files."""
+    secrets = _secrets(run, environ, place)
+    inputs = [(f"secret {name}", hashlib.sha256(value.encode()).hexdigest()) for name, value in secrets.items()]
+    return inputs + [(f"mount {m.target}", _mount_digest(store, directory / m.source)) for m in run.mounts]
+
+
 def _secrets(run: Run, environ: dict[str, str], place: str) -> dict[str, str]:
     missing = [name for name in run.secrets if name not in environ]
     if missing:
@@ -62,11 +71,11 @@ def _secrets(run: Run, environ: dict[str, str], place: str) -> dict[str, str]:
     return {name: environ[name] for name in run.secrets}
 
 
-def _mount_digest(chain: Chain, path: Path) -> str:
+def _mount_digest(store: Store, path: Path) -> str:
     if path.is_file():
-        return file_digest(chain.context.store, path)
+        return file_digest(store, path)
     lines = [
-        f"{inner.relative_to(path)} {file_digest(chain.context.store, inner)}"
+        f"{inner.relative_to(path)} {file_digest(store, inner)}"
         for inner in sorted(path.rglob("*"))
         if inner.is_file()
     ]

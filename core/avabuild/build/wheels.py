@@ -13,7 +13,7 @@ from avabuild.arrange import FileLayer
 from avabuild.blob import Blob, Compression
 from avabuild.build.context import Context
 from avabuild.build.workshop import Workshop
-from avabuild.bytecode import compile_wheels, write_bytecode
+from avabuild.bytecode import compile_wheel, write_bytecode
 from avabuild.lock import Package
 from avabuild.resolve import Fetcher
 from avabuild.scheme import Scheme
@@ -182,7 +182,11 @@ class Layers:
         wanted = {wheel: pack for wheel, pack in packs.items() if not pack.exists()}
         if wanted:
             with self._context.report.step(f"compile {_named(list(wanted))}", "bytecode"):
-                compile_wheels(wanted, self._python.scheme, self._python.compiler())
+                compiler = self._python.compiler()
+                for wheel, pack in wanted.items():
+                    partial = pack.with_suffix(f".{self._context.scratch.build}")
+                    compile_wheel(wheel, self._python.scheme, compiler, partial)
+                    partial.replace(pack)
 
     def _report_clashes(self, layers: Sequence[FileLayer]) -> None:
         order = [p.name for layer in layers if layer.kind == "wheels" for p in layer.packages]

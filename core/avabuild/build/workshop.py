@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from avabuild.build.chain import Chain, given
 from avabuild.commands import Bind
 from avabuild.errors import StepError, WheelError
 from avabuild.lock import Package
-from avabuild.resolve import Command, Indexes, Outcome, find_uv
+from avabuild.resolve import Command, Indexes, Outcome, Resolver, find_uv
 from avabuild.store.hashing import file_digest
 from avabuild.value import digest_of
 
@@ -116,6 +117,10 @@ class Workshop:
                     hint="no index has a wheel of it for this target; name another version, or what it needs in packages.apt",
                 ) from error
             return self._keep(package, out)
+
+    def resolver(self, resolver: Resolver) -> Resolver:
+        """Return `resolver` asking its questions in here."""
+        return replace(resolver, run=self.resolve, interpreter=Path(self._interpreter))
 
     def resolve(self, command: Command) -> Outcome:
         """Run uv's resolution where foreign code may run: the Runner for what has no metadata but its own."""

@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_serializer,
+)
 
 from avabuild.recipe.fields import ExistingFile, Text
 from avabuild.recipe.wording import did_you_mean
@@ -74,7 +81,9 @@ class ArchiveBase(Value):
 class ScratchBase(Value):
     """Nothing at all: the image holds only what the recipe puts there. Written `base = "scratch"`."""
 
-    scratch: Literal[True] = True
+    @model_serializer
+    def _as_written(self) -> str:
+        return "scratch"
 
 
 _Table = DebianBase | ImageBase | RecipeBase | ArchiveBase

@@ -22,11 +22,11 @@ class Known:
 
     Attributes:
         names: every framework's name, from metadata: no plugin was imported for it.
-        options: name -> the class of its options; imports that one plugin, and may raise PluginError.
+        options: names -> the class of each one's options; imports those plugins, and may raise PluginError.
     """
 
     names: tuple[str, ...]
-    options: Callable[[str], type[Options]]
+    options: Callable[[tuple[str, ...]], Mapping[str, type[Options]]]
 
 
 def check_frameworks(wanted: Mapping[str, Any], source: Source, known: Known) -> tuple[Problem, ...]:
@@ -49,7 +49,7 @@ def check_frameworks(wanted: Mapping[str, Any], source: Source, known: Known) ->
         if not isinstance(value, str | dict):
             continue  # the recipe's own model names this one
         try:
-            problems.extend(_option_problems(name, value, known.options(name), source))
+            problems.extend(_option_problems(name, value, known.options((name,))[name], source))
         except PluginError as error:
             broken = broken or error
     if broken and not problems:

@@ -51,11 +51,13 @@ class Resolver:
         *,
         preferences: Sequence[Package] = (),
         upgrade: frozenset[str] = frozenset(),
+        constraints: Sequence[str] = (),
         build: bool = False,
     ) -> tuple[Resolved, ...]:
         """Resolve the frameworks' `requirements` and the recipe's own `extras` together, once.
 
         Versions of `preferences` (an older lock) are kept unless `upgrade` names their project or holds `*`.
+        `constraints` limit versions without asking for a package.
         Packages that only the extras need have `extra` set. Results are sorted by name.
 
         Raises:
@@ -68,7 +70,7 @@ class Resolver:
             return ()
         kept = () if "*" in upgrade else tuple(p for p in preferences if p.name not in upgrade)
         everything = self._compile(
-            "all", lines.values(), kept=kept, build=build, refresh=tuple(sorted(upgrade))
+            "all", lines.values(), kept=kept, pins=constraints, build=build, refresh=tuple(sorted(upgrade))
         )
         if not extras:
             return everything

@@ -119,7 +119,7 @@ class Transfer:
 
     def _attempt(self, wanted: Wanted, part: Path, progress: Callable[[int, int], None]) -> str:
         digest = hashlib.sha256()
-        with part.open("ab+") as file:
+        with part.open("ab+", buffering=CHUNK) as file:
             start = self._rehash(file, digest)
             if wanted.size and start >= wanted.size:
                 return digest.hexdigest()
@@ -127,13 +127,19 @@ class Transfer:
                 if offset != start:
                     file.truncate(0)
                     digest = hashlib.sha256()
-                done = offset
+                done = reported = offset
                 for chunk in chunks:
                     self.cancellation.check()
                     file.write(chunk)
                     digest.update(chunk)
                     done += len(chunk)
-                    progress(done, total or wanted.size)
+                    if done - reported >= CHUNK:
+                        progress(done, total or wanted.size)
+                        reported = done
+        if not total and done < wanted.size:
+            # Without a length, a server that closes the connection is all the sign of a break there is.
+            raise _Broken(f"the connection ended after {done} of {wanted.size} bytes")
+        progress(done, total or done)
         return digest.hexdigest()
 
     def _rehash(self, file: BinaryIO, digest: _Hash) -> int:
@@ -165,7 +171,7 @@ class Transfer:
             _accept(wanted, response)
             offset = start if response.status_code == 206 else 0
             length = int(response.headers.get("Content-Length", 0))
-            yield offset, offset + length if length else 0, response.iter_raw(CHUNK)
+            yield offset, offset + length if length else 0, response.iter_raw()
 
 
 def _accept(wanted: Wanted, response: httpx.Response) -> None:

@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from avabuild.errors import RecipeError
-from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, MountEntry, RecipeBase, ScratchBase, load
+from avabuild.recipe import (
+    ArchiveBase,
+    DebianBase,
+    ImageBase,
+    MountEntry,
+    Recipe,
+    RecipeBase,
+    ScratchBase,
+    load,
+)
 from avabuild.recipe.explain import recipe_keys
 from avabuild.target import Device
 
@@ -107,7 +116,6 @@ def test_the_content_names_no_host_path_and_no_mirror(write):
     assert one == two
     assert one["frameworks"] == {"a": {"version": "1"}, "b": {"version": "*"}}
     assert "example.invalid" not in str(one)
-    assert load(write('name = "x"\nbase = "scratch"')).content() != one
 
 
 @pytest.mark.parametrize(
@@ -124,6 +132,12 @@ def test_the_content_names_no_host_path_and_no_mirror(write):
 )
 def test_bases_are_told_apart_by_their_key(write, text, base):
     assert load(write(f'name = "x"\nbase = {text}')).base == base
+
+
+@pytest.mark.parametrize("base", ['"scratch"', '{ debian = "trixie" }', '{ image = "a:b" }'])
+def test_a_base_survives_json(write, base):
+    recipe = load(write(f'name = "x"\nbase = {base}'))
+    assert Recipe.model_validate({"name": "x", "base": recipe.content()["base"]}).base == recipe.base
 
 
 def test_all_problems_are_reported_at_once_by_line(write):

@@ -31,11 +31,11 @@ class Plugins:
         self.loaded = []
         self.known = Known(("broken", "hostile", "jupyterlab", "keras"), self.options)
 
-    def options(self, name):
-        self.loaded.append(name)
-        if name == "broken":
+    def options(self, names):
+        self.loaded.extend(names)
+        if "broken" in names:
             raise PluginError("broken 1.0 can't be imported")
-        return {"keras": KerasOptions, "hostile": Hostile}.get(name, Options)
+        return {name: {"keras": KerasOptions, "hostile": Hostile}.get(name, Options) for name in names}
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from avabuild.lock import Package
 from avabuild.resolve.indexes import Indexes
 from avabuild.resolve.platforms import Platform
 from avabuild.resolve.resolver import Resolver
+from avabuild.resolve.uv import run_here
 
 
 @dataclass
@@ -134,6 +135,10 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._send(416, b"")
             headers = {"Content-Range": f"bytes {start}-{min(stop, len(content)) - 1}/{len(content)}"}
             status, content = 206, content[start:stop]
+        if fault == "cut without a length":
+            self._send(status, content[: len(content) // 2], {"Content-Length": ""})
+            self.close_connection = True
+            return None
         if fault == "cut":
             self._send(status, content[: len(content) // 2], {"Content-Length": str(len(content)), **headers})
             self.close_connection = True
@@ -152,7 +157,8 @@ class _Handler(BaseHTTPRequestHandler):
             "Accept-Ranges": "bytes",
             **(headers or {}),
         }.items():
-            self.send_header(key, value)
+            if value:
+                self.send_header(key, value)
         self.end_headers()
         self.wfile.write(content)
 
@@ -196,11 +202,11 @@ def recipe_dir(tmp_path):
 def resolver(index, recipe_dir, tmp_path):
     """A function that makes a resolver of `index` for Python 3.11 on glibc 2.36, or what it is told."""
 
-    def make(python="3.11", glibc="2.36", **indexes):
+    def make(python="3.11", glibc="2.36", run=run_here, log=print, **indexes):
         workdir = tmp_path / f"work-{uuid.uuid4().hex}"
         workdir.mkdir()
         settings = Indexes(**{"index": index.url, "others": (("UV_HTTP_RETRIES", "0"),), **indexes})
-        return Resolver(Platform(python, "x86_64", glibc), settings, recipe_dir, workdir)
+        return Resolver(Platform(python, "x86_64", glibc), settings, recipe_dir, workdir, run=run, log=log)
 
     return make
 
@@ -209,9 +215,9 @@ def resolver(index, recipe_dir, tmp_path):
 def package_of():
     """A function that makes the locked package of a wheel's file."""
 
-    def make(path, **changes):
-        name, version = path.name.split("-")[:2]
-        fields = {"filename": path.name, "sha256": sha256(path), "size": path.stat().st_size}
+    def make(file, /, **changes):
+        name, version = file.name.split("-")[:2]
+        fields = {"filename": file.name, "sha256": sha256(file), "size": file.stat().st_size}
         return Package(**{"name": name, "version": version, **fields, **changes})
 
     return make

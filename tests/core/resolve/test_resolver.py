@@ -5,7 +5,7 @@ import pytest
 
 from avabuild.errors import ResolveError, UnavailableError, WheelError
 from avabuild.lock import Package
-from avabuild.resolve.uv import NeedsBuild
+from avabuild.resolve.uv import NeedsBuild, Outcome
 
 
 def versions(resolved):
@@ -109,6 +109,27 @@ def test_an_sdist_alone_needs_a_build_and_no_code_of_it_runs_here(index, resolve
     assert caught.value.names == ("alpha",)
 
 
+def test_a_build_is_run_by_the_callers_runner_which_is_told_what_to_mount(index, resolver, recipe_dir):
+    index.sdist("alpha", "1.0")
+    asked = []
+
+    def elsewhere(command):
+        asked.append(command)
+        sdist = f'url = "{index.file_url("alpha-1.0.tar.gz")}", hashes = {{ sha256 = "aa" }}'
+        head = 'lock-version = "1.0"\ncreated-by = "test"\n[[packages]]\nname = "alpha"\nversion = "1.0"\n'
+        (command.directory / "pylock.all.toml").write_text(f"{head}sdist = {{ {sdist} }}\n")
+        return Outcome(0, "")
+
+    building = resolver(run=elsewhere, find_links=(str(index.directory),))
+    (found,) = building.resolve(["alpha"], build=True)
+    assert (found.package.kind, found.package.sha256) == ("sdist", "aa")
+    (command,) = asked
+    assert "--no-build" not in command.argv
+    assert command.directory == building.workdir
+    assert {recipe_dir, index.directory} <= set(command.reads)
+    assert dict(command.environment)["UV_DEFAULT_INDEX"] == index.url
+
+
 def test_an_sdist_is_located_without_a_build(index, resolver, package_of):
     sdist = index.sdist("alpha", "1.0")
     package = package_of(sdist, kind="sdist", version="1.0")
@@ -201,9 +222,8 @@ def test_credentials_reach_the_index_by_environment_only(index, resolver):
     index.wheel("alpha", "1.0")
     index.login = "Basic bWU6c2VjcmV0"
     told = []
-    asking = resolver(index=index.url.replace("://", "://me:secret@"))
-    object.__setattr__(asking, "log", told.append)
-    (found,) = asking.resolve(["alpha"])
+    own = index.url.replace("://", "://me:secret@")
+    (found,) = resolver(index=own, log=told.append).resolve(["alpha"])
     assert "secret" not in found.url
     assert told
     assert "secret" not in "".join(told)

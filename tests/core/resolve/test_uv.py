@@ -63,7 +63,7 @@ def test_failures_are_told_apart_and_keep_uvs_words(stderr, kind, words):
 
 
 def test_a_certificate_that_is_not_trusted_leads_to_the_bundle():
-    stderr = "error: Failed to fetch\n  cause: error sending request\n  cause: invalid peer certificate: UnknownIssuer\n"
+    stderr = "error: x\n  cause: error sending request\n  cause: invalid peer certificate: UnknownIssuer\n"
     error = failure(Outcome(2, stderr), Indexes(ca_bundle=Path("/etc/own.pem")))
     assert isinstance(error, UnavailableError)
     assert "SSL_CERT_FILE" in error.hint

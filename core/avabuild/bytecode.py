@@ -1,0 +1,138 @@
+"""Bytecode layers: modules compiled once per wheel and Python, kept as packs, and put together per image.
+
+A pack is a zip of stored `.pyc` files under their installed paths. They are "unchecked hash" ones (PEP 552):
+valid whatever the dates of the sources are, and never written again in the container.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import subprocess
+import zipfile
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from avabuild.blob import BLOCK, Blob, BlobWriter, Compression, disk
+from avabuild.errors import StepError, StoreError
+from avabuild.scheme import Scheme
+from avabuild.wheel import modules
+
+FORMAT = 1  # of packs; part of their keys: a change of the worker may move a byte of what it writes
+
+# The worker runs with a fixed hash seed (before Python 3.11, marshal writes sets in hash order) and without
+# the rest of PYTHON*. The interpreter may be behind a container, where our own environment does not reach.
+_BOOTSTRAP = """\
+import os, sys
+env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+env["PYTHONHASHSEED"] = "0"
+os.execve(sys.executable, [sys.executable, "-s", "-S", "-B", "-X", "utf8", "-c", sys.argv[1]], env)
+"""
+
+
+def compile_wheel(
+    wheel: Path, scheme: Scheme, interpreter: tuple[str, ...], out: Path, *, jobs: int = 2
+) -> None:
+    """Compile every module of `wheel` below site-packages into the pack `out`.
+
+    Modules with syntax that the interpreter does not know are left out, as pip leaves them. The same wheel,
+    scheme and interpreter give the same bytes, whatever `jobs` is; another patch release of Python may not.
+
+    Args:
+        wheel: the file, under a path that `interpreter` sees too.
+        scheme: where the modules will be; their code objects name these paths.
+        interpreter: the command that starts a CPython of the scheme's version.
+        out: where to write; absent after a failure.
+        jobs: how many processes compile at once.
+
+    Raises:
+        WheelError: the wheel is damaged or unsupported.
+        StepError: the interpreter can't be started, is of another version, or fails.
+        DiskFullError: no space left beside `out`.
+    """
+    request = json.dumps({"wheel": str(wheel), "jobs": jobs, "modules": modules(wheel, scheme)})
+    try:
+        with disk(out.parent), out.open("wb") as pack:
+            _run(interpreter, request, pack, wheel.name)
+        if (tag := _tag(out)) != _expected(scheme):
+            _fail(f"this is {tag}, not Python {scheme.python}", interpreter, wheel.name)
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+
+
+def _run(interpreter: tuple[str, ...], request: str, pack: BinaryIO, place: str) -> None:
+    """Run the worker with stdout to `pack`; StepError when it fails, OSError when the disk is full."""
+    worker = resources.files("avabuild").joinpath("bytecode_worker.py").read_text("utf-8")
+    argv = [*interpreter, "-I", "-S", "-B", "-c", _BOOTSTRAP, worker]
+    try:
+        done = subprocess.run(argv, input=request.encode(), stdout=pack, stderr=subprocess.PIPE, check=False)
+    except (FileNotFoundError, PermissionError) as error:
+        _fail(f"the interpreter can't be started: {error.strerror}", interpreter, place)
+    if done.returncode == errno.ENOSPC:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if done.returncode:
+        _fail("compiling failed", interpreter, place, done.stderr.decode("utf-8", "replace")[-2000:])
+
+
+def _fail(message: str, interpreter: tuple[str, ...], place: str, tail: str = "") -> NoReturn:
+    raise StepError(message, command=shlex.join(interpreter), tail=tail, place=place)
+
+
+def write_bytecode(
+    packs: Sequence[Path], out: Path, scheme: Scheme, compression: Compression = "gzip"
+) -> Blob:
+    """Write one layer with the bytecode of several wheels, in their order, and return what it is.
+
+    Args:
+        packs: files that `compile_wheel` wrote for `scheme`.
+        out: where to write; absent after a failure.
+        scheme: where the modules are.
+        compression: `gzip` or `zstd`.
+
+    Raises:
+        StoreError: a pack is damaged, or was made for another Python or prefix.
+        DiskFullError: no space left beside `out`.
+    """
+    with BlobWriter(out, compression) as writer:
+        for path in packs:
+            try:
+                _copy(path, writer, scheme)
+            except (ValueError, zipfile.BadZipFile, EOFError) as error:
+                hint = "remove it from the cache; it is made again"
+                raise StoreError(
+                    f"this is no pack of bytecode: {error}", place=path.name, hint=hint
+                ) from error
+        return writer.finish()
+
+
+def _copy(path: Path, writer: BlobWriter, scheme: Scheme) -> None:
+    if (tag := _tag(path)) != _expected(scheme):
+        raise ValueError(f"it was compiled by {tag}, not for Python {scheme.python}")
+    with zipfile.ZipFile(path) as pack:
+        for entry in sorted(pack.infolist(), key=lambda entry: entry.filename):
+            if not entry.filename.startswith(f"{scheme.root}/"):
+                raise ValueError(f"{entry.filename} is not below {scheme.prefix}")
+            writer.parents(entry.filename, scheme.root)
+            writer.stream(entry.filename, entry.file_size, _content(pack, entry))
+
+
+def _content(pack: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+    with pack.open(entry) as stream:
+        while data := stream.read(BLOCK):
+            yield data
+
+
+def _tag(path: Path) -> str:
+    """Return the cache tag (PEP 3147) of the interpreter that made a pack; ValueError where there is none."""
+    with zipfile.ZipFile(path) as pack:
+        about = json.loads(pack.comment)
+    return str(about["tag"]) if isinstance(about, dict) and "tag" in about else "an unknown interpreter"
+
+
+def _expected(scheme: Scheme) -> str:
+    return f"cpython-{scheme.python.replace('.', '')}"

@@ -1,0 +1,43 @@
+"""The application: its global options and its commands, one file each."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from avabuild import __version__
+from avabuild.cli.plan import plan
+from avabuild.cli.plugins import plugins
+from avabuild.cli.recipe import recipe
+from avabuild.cli.schema import schema
+
+app = typer.Typer(
+    name="avabuild",
+    help="Build OCI images for machine-learning frameworks from a TOML recipe: no Dockerfile, no daemon.",
+    epilog="Start with: avabuild recipe recipes/keras.toml",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
+    if asked:
+        typer.echo(f"avabuild {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
+
+
+app.command()(recipe)
+app.command()(plan)
+app.command()(schema)
+app.command()(plugins)

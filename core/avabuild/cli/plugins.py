@@ -1,0 +1,25 @@
+"""`avabuild plugins`: what is installed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+
+
+def plugins(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the installed frameworks with their distributions; imports none of them.
+
+    Example: avabuild plugins
+    """
+    from avabuild.registry import installed
+
+    found = installed()
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(provider) for provider in found], indent=2))
+        return
+    width = max((len(provider.framework) for provider in found), default=0)
+    for provider in found:
+        typer.echo(f"{provider.framework:{width}}  {provider.distribution} {provider.version}")

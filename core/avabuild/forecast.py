@@ -1,0 +1,135 @@
+"""Forecast: what a build of a plan would make, what it would find, and why. Asks the store, changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from avabuild.base import Base
+from avabuild.build.build import arrange_plan
+from avabuild.build.files import files_key
+from avabuild.build.run import run_inputs
+from avabuild.chain import apt_layer, chain, changed_parts, locked_debs, run_layer
+from avabuild.host import Host
+from avabuild.layers import Apt, Files, Run
+from avabuild.lock import AptLock, Package
+from avabuild.plan import Plan, Step
+from avabuild.store import Store
+from avabuild.value import Value, digest_of
+
+Parts = Sequence[tuple[str, str]]
+State = Literal["cached", "build", "unknown"]
+
+
+class Row(Value):
+    """One layer of the image to be.
+
+    Attributes:
+        name: what it is.
+        origins: who asked for it.
+        state: `cached`, `build`, or `unknown` until what is below it is resolved.
+        why: the reason of a rebuild, empty for a first build.
+        holds: packages with versions, where known.
+        download: bytes to fetch.
+    """
+
+    name: str
+    origins: tuple[str, ...]
+    state: State
+    why: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+    download: int = 0
+
+
+class Forecast:
+    """Walks a plan as a build would, with keys alone.
+
+    Args:
+        store: where layers may be.
+        base: the base when the store has it, else None.
+        parts: the named inputs of every layer's key at the last build, by layer name.
+        apt: what the lock knows of apt layers.
+    """
+
+    def __init__(
+        self, store: Store, host: Host, base: Base | None, parts: dict[str, Any], apt: Sequence[AptLock], directory: Path
+    ) -> None:
+        self._store = store
+        self._host = host
+        self._base = base
+        self._before = parts
+        self._apt = apt
+        self._directory = directory
+        self._below = base.digest if base else None
+
+    def rows(self, plan: Plan, packages: Sequence[Package] | None, interpreter: str) -> tuple[Row, ...]:
+        """Return the rows of `plan`, lowest first; `packages` is None when they can't be known without a build."""
+        made = [self._run(step, plan) for step in plan.system]
+        made += [self._aptitude(plan.apt, plan)] if plan.apt else []
+        below = self._below
+        files: list[Row] = []
+        keys: list[str] = []
+        if plan.target.python:
+            files, keys = self._python(plan, packages, interpreter)
+        made += files
+        made += [self._aptitude(plan.apt_extra, plan)] if plan.apt_extra else []
+        if self._below is not None and below is not None:
+            self._below = digest_of([self._below, *keys]) if packages is not None else None
+        made += [self._files(step, plan) for step in plan.files]
+        made += [self._run(step, plan) for step in plan.last]
+        return tuple(made)
+
+    def _python(self, plan: Plan, packages: Sequence[Package] | None, interpreter: str) -> tuple[list[Row], list[str]]:
+        origins = tuple(dict.fromkeys([*(plan.python.origins if plan.python else ())]))
+        if packages is None:
+            return [Row(name="python packages", origins=origins, state="unknown")], []
+        layers = arrange_plan(plan, packages, {}, interpreter, self._base or Base())
+        rows = []
+        for layer in layers:
+            extra = bool(layer.packages) and layer.packages[0].extra
+            row = self._row(layer.name, ("recipe",) if extra else origins, layer.key, layer.parts)
+            fetched = sum(p.size for p in layer.packages if not self._has(p)) if layer.kind == "wheels" else 0
+            holds = tuple(f"{p.name} {p.version}" for p in layer.packages) if layer.kind == "wheels" else ()
+            download = 0 if row.state == "cached" else fetched
+            rows.append(row.model_copy(update={"holds": holds, "download": download}))
+        return rows, [layer.key for layer in layers]
+
+    def _has(self, package: Package) -> bool:
+        return (self._store.root / "wheels" / package.sha256[:2] / package.sha256 / package.filename).exists()
+
+    def _aptitude(self, step: Step, plan: Plan) -> Row:
+        assert isinstance(step.layer, Apt)  # noqa: S101 - compose puts no other kind here
+        debs = locked_debs(self._apt, self._below, step.layer.packages) if self._below else None
+        if self._below is None or debs is None:
+            return Row(name=step.name, origins=step.origins, state="build", holds=step.layer.packages)
+        layer = apt_layer(step.name, self._below, step.layer.packages, debs, plan.compression)
+        holds = tuple(f"{deb.name} {deb.version}" for deb in debs)
+        row = self._row(step.name, step.origins, layer.key, layer.parts)
+        if debs:
+            self._below = chain(self._below, layer.key)
+        missing = sum(deb.size for deb in debs) if row.state == "build" else 0
+        return row.model_copy(update={"holds": holds, "download": missing})
+
+    def _files(self, step: Step, plan: Plan) -> Row:
+        assert isinstance(step.layer, Files)  # noqa: S101
+        parts = files_key(self._store, step.layer.files, self._directory, plan.compression)
+        key = digest_of(["files", parts])
+        if self._below is not None:
+            self._below = chain(self._below, key)
+        return self._row(step.name, step.origins, key, parts)
+
+    def _run(self, step: Step, plan: Plan) -> Row:
+        assert isinstance(step.layer, Run)  # noqa: S101
+        if self._below is None:
+            return Row(name=step.name, origins=step.origins, state="unknown")
+        inputs = run_inputs(self._store, step.layer, self._host.environment, self._directory, step.name)
+        layer = run_layer(step.name, self._below, step.layer, inputs, plan.compression)
+        self._below = chain(self._below, layer.key)
+        return self._row(step.name, step.origins, layer.key, layer.parts)
+
+    def _row(self, name: str, origins: tuple[str, ...], key: str, parts: Parts) -> Row:
+        if self._store.layer(key):
+            return Row(name=name, origins=origins, state="cached")
+        before = self._before.get(name)
+        return Row(name=name, origins=origins, state="build", why=changed_parts(before, parts) if before else ())

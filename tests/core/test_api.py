@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import types
+from pathlib import Path
+
+import pytest
+
+import avabuild_plugins
+from avabuild import api, hookspecs
+from avabuild.registry import Provider, load
+
+ROOT = Path(__file__).parents[2]
+HOOKS = [f for name, f in vars(hookspecs).items() if name.startswith("avabuild_")]
+DOCUMENT = (ROOT / "docs" / "hooks.md").read_text()
+
+
+def test_what_plugin_authors_may_import_is_pinned():
+    assert sorted(api.__all__) == [
+        "Apt",
+        "Device",
+        "Env",
+        "File",
+        "Files",
+        "Framework",
+        "Mount",
+        "Options",
+        "Python",
+        "Release",
+        "Request",
+        "Run",
+        "Target",
+        "hookimpl",
+    ]
+    assert all(hasattr(api, name) for name in api.__all__)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(avabuild_plugins.__path__[0]).glob("*.py")), ids=lambda path: path.stem
+)
+def test_a_built_in_plugin_imports_of_ours_only_what_a_third_partys_may(path):
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    modules = {node.module or "." for node in nodes if isinstance(node, ast.ImportFrom)}
+    modules |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    assert {module for module in modules if module.startswith((".", "avabuild"))} <= {"avabuild.api"}
+
+
+def test_there_are_hooks_to_document():
+    assert [hook.__name__ for hook in HOOKS] == ["avabuild_frameworks"]
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook.__name__)
+def test_every_hook_has_a_section_with_its_exact_signature(hook):
+    sections = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", DOCUMENT, re.DOTALL | re.MULTILINE))
+    signature = f"def {hook.__name__}{inspect.signature(hook)}: ...".replace("'", "")
+    assert signature in sections[hook.__name__].splitlines()
+
+
+def test_the_documents_examples_are_a_working_plugin_and_its_test(monkeypatch):
+    _, plugin, test = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    module = types.ModuleType("avabuild_jax")
+    exec(plugin, vars(module))
+    monkeypatch.setitem(__import__("sys").modules, "avabuild_jax", module)
+    assert (
+        load(["jax"], [Provider("jax", "avabuild_jax", "avabuild-jax", "1.0")]).framework("jax").summary
+        == "JAX"
+    )
+    exec(test, dict(vars(module)))

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from avabuild.framework import Options, Release, Request
+from avabuild.target import Device, Target
+
+TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=Device(), glibc="2.36")
+
+
+@pytest.mark.parametrize(
+    ("version", "specifier"),
+    [
+        ("*", ""),
+        (" * ", ""),
+        ("2.19", "==2.19.*"),
+        ("2.19.*", "==2.19.*"),
+        ("2.19.1", "==2.19.1.*"),
+        ("~=2.19", "~=2.19"),
+        (">=2,<3", "<3,>=2"),
+        ("==2.13.0+cpu", "==2.13.0+cpu"),
+    ],
+)
+def test_a_version_is_read_as_a_specifier(version, specifier):
+    assert str(Options(version=version).specifier) == specifier
+
+
+@pytest.mark.parametrize("version", ["newest", "2.19 or so", ">=", "=2.19", "^2.19", "2..19"])
+def test_a_version_that_is_no_specifier_is_refused_with_examples(version):
+    with pytest.raises(ValidationError, match=r'is no version specifier; write "\*", "2.19", "~=2.19"'):
+        Options(version=version)
+
+
+def test_an_option_that_is_not_declared_is_refused():
+    with pytest.raises(ValidationError, match="bakend"):
+        Options.model_validate({"bakend": "torch"})
+
+
+def test_options_are_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        Options().version = "2.19"
+
+
+@pytest.mark.parametrize(
+    ("version", "allowed"),
+    [
+        ("*", True),
+        ("2.19", True),
+        ("2.19.1", True),
+        ("==2.19", True),
+        ("==2.19.0rc1", True),
+        ("==2.19.1+cpu", True),
+        ("~=2.18", True),
+        ("~=2.19.3", True),
+        (">2.19", True),
+        (">=2.19.5,<2.20", True),
+        ("<2.19.1", True),
+        ("!=2.19.0", True),
+        ("2.1", False),
+        ("2.190", False),
+        ("~=2.18.0", False),
+        (">=2.20", False),
+        ("<2.19", False),
+        ("!=2.19.*", False),
+        (">3,<2", False),
+    ],
+)
+def test_a_series_is_allowed_when_one_of_its_versions_is(version, allowed):
+    series = Release(version="2.19", pythons=("3.11",))
+    assert series.allowed(Options(version=version).specifier) is allowed
+
+
+def test_an_exact_version_is_a_series_of_itself():
+    exact = Release(version="1.6.0", pythons=("3.11",))
+    assert exact.allowed(Options(version="~=1.6").specifier)
+    assert not exact.allowed(Options(version=">1.6.1").specifier)
+
+
+def test_a_request_asks_for_the_series_and_what_the_recipe_says():
+    release = Release(version="2.19", pythons=("3.11",))
+    assert Request(TARGET, Options(), release).requirement == "==2.19.*"
+    assert Request(TARGET, Options(version="~=2.19.1"), release).requirement == "==2.19.*,~=2.19.1"
