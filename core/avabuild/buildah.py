@@ -82,7 +82,9 @@ class Tools:
             raise _failure(tool, shown, code, "\n".join(tail), str(self.log), place)
         return "".join(out)
 
-    def _wait(self, command: Any, argv: Sequence[str], line: Any, env: dict[str, str], cwd: Path | None) -> int:  # noqa: ANN401 - sh is untyped
+    def _wait(
+        self, command: Any, argv: Sequence[str], line: Any, env: dict[str, str], cwd: Path | None
+    ) -> int:  # noqa: ANN401 - sh is untyped
         process = None
         with self._lock:
             if self._stopped:
@@ -193,7 +195,13 @@ class Tools:
                 self._stopped = stopped or self._stopped
 
     def run(
-        self, container: str, command: Sequence[str], isolation: Isolation, binds: Sequence[Bind] = (), *, place: str
+        self,
+        container: str,
+        command: Sequence[str],
+        isolation: Isolation,
+        binds: Sequence[Bind] = (),
+        *,
+        place: str,
     ) -> str:
         """Run `command` as root in a working container; return what it printed."""
         return self.buildah(commands.run(container, command, isolation, binds), place=place)

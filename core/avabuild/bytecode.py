@@ -12,10 +12,10 @@ import os
 import shlex
 import subprocess
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import NoReturn
 
 from avabuild.blob import BLOCK, Blob, BlobWriter, Compression, disk
 from avabuild.errors import StepError, StoreError
@@ -37,16 +37,22 @@ os.execve(sys.executable, [sys.executable, "-s", "-S", "-B", "-X", "utf8", "-c",
 def compile_wheel(
     wheel: Path, scheme: Scheme, interpreter: tuple[str, ...], out: Path, *, jobs: int = 2
 ) -> None:
-    """Compile every module of `wheel` below site-packages into the pack `out`.
+    """Compile one wheel; see `compile_wheels`."""
+    compile_wheels({wheel: out}, scheme, interpreter, jobs=jobs)
+
+
+def compile_wheels(
+    packs: Mapping[Path, Path], scheme: Scheme, interpreter: tuple[str, ...], *, jobs: int = 2
+) -> None:
+    """Compile every module of each wheel below site-packages into its pack; one interpreter does them all.
 
     Modules with syntax that the interpreter does not know are left out, as pip leaves them. The same wheel,
     scheme and interpreter give the same bytes, whatever `jobs` is; another patch release of Python may not.
 
     Args:
-        wheel: the file, under a path that `interpreter` sees too.
+        packs: where to write the pack of each wheel, absent after a failure; `interpreter` sees both paths.
         scheme: where the modules will be; their code objects name these paths.
         interpreter: the command that starts a CPython of the scheme's version.
-        out: where to write; absent after a failure.
         jobs: how many processes compile at once.
 
     Raises:
@@ -54,23 +60,28 @@ def compile_wheel(
         StepError: the interpreter can't be started, is of another version, or fails.
         DiskFullError: no space left beside `out`.
     """
-    request = json.dumps({"wheel": str(wheel), "jobs": jobs, "modules": modules(wheel, scheme)})
+    wheels = [
+        {"wheel": str(wheel), "out": str(out), "modules": modules(wheel, scheme)} for wheel, out in packs.items()
+    ]
+    place = next(iter(packs)).name if len(packs) == 1 else f"{len(packs)} wheels"
     try:
-        with disk(out.parent), out.open("wb") as pack:
-            _run(interpreter, request, pack, wheel.name)
-        if (tag := _tag(out)) != _expected(scheme):
-            _fail(f"this is {tag}, not Python {scheme.python}", interpreter, wheel.name)
+        with disk(next(iter(packs.values())).parent):
+            _run(interpreter, json.dumps({"jobs": jobs, "wheels": wheels}), place)
+        for out in packs.values():
+            if (tag := _tag(out)) != _expected(scheme):
+                _fail(f"this is {tag}, not Python {scheme.python}", interpreter, place)
     except BaseException:
-        out.unlink(missing_ok=True)
+        for out in packs.values():
+            out.unlink(missing_ok=True)
         raise
 
 
-def _run(interpreter: tuple[str, ...], request: str, pack: BinaryIO, place: str) -> None:
-    """Run the worker with stdout to `pack`; StepError when it fails, OSError when the disk is full."""
+def _run(interpreter: tuple[str, ...], request: str, place: str) -> None:
+    """Run the worker; StepError when it fails, OSError when the disk is full."""
     worker = resources.files("avabuild").joinpath("bytecode_worker.py").read_text("utf-8")
     argv = [*interpreter, "-I", "-S", "-B", "-c", _BOOTSTRAP, worker]
     try:
-        done = subprocess.run(argv, input=request.encode(), stdout=pack, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(argv, input=request.encode(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
     except (FileNotFoundError, PermissionError) as error:
         _fail(f"the interpreter can't be started: {error.strerror}", interpreter, place)
     if done.returncode == errno.ENOSPC:

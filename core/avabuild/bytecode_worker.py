@@ -1,8 +1,8 @@
-"""Compiles one wheel's modules: run by the target's own interpreter (CPython 3.8+), standard library only.
+"""Compiles wheels' modules: run by the target's own interpreter (CPython 3.8+), standard library only.
 
-Reads from stdin the JSON {"wheel": path, "jobs": N, "modules": [[name in the wheel, installed path], ...]}
-and writes to stdout a zip of stored `.pyc` files under their installed paths, whose comment is the JSON
-{"magic": hex, "tag": cache tag}. Exit status ENOSPC says that stdout's disk is full.
+Reads from stdin the JSON {"jobs": N, "wheels": [{"wheel": path, "out": path, "modules": [[name in the wheel,
+installed path], ...]}, ...]} and writes to each `out` a zip of stored `.pyc` files under their installed paths,
+whose comment is the JSON {"magic": hex, "tag": cache tag}. Exit status ENOSPC says that its disk is full.
 
 What marshal writes depends on the process: which strings are interned, how often an object is referenced. So
 every CHUNK modules are compiled by a child of their own, and all children are forked from one parent before
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import importlib.util
 import json
 import marshal
@@ -46,20 +47,20 @@ def compiled(archive: zipfile.ZipFile, modules: list[list[str]]) -> list[tuple[s
     return done
 
 
-def start(request: dict[str, Any], turns: int) -> list[int]:
-    """Fork a child for every chunk of modules; return the pipes that they answer through."""
-    parent, modules = os.getpid(), request["modules"]
-    archive = zipfile.ZipFile(request["wheel"])
+def start(task: dict[str, Any], jobs: int, turns: int, open_pipes: list[int]) -> list[int]:
+    """Fork a child for every chunk of a wheel's modules; return the pipes that they answer through."""
+    parent, modules = os.getpid(), task["modules"]
+    archive = zipfile.ZipFile(task["wheel"])
     readers: list[int] = []
     for first in range(0, len(modules), CHUNK):
         reader, writer = os.pipe()
         if os.fork() == 0:
-            for other in (*readers, reader):
+            for other in (*open_pipes, *readers, reader):
                 os.close(other)  # else a child that outlives the parent waits for its siblings to read
-            turn = first // CHUNK % request["jobs"]
+            turn = (len(open_pipes) + len(readers)) % jobs
             fcntl.lockf(turns, fcntl.LOCK_EX, 1, turn)  # a lock, since the system frees it if this child dies
             if os.getppid() == parent:
-                archive.fp = open(request["wheel"], "rb")  # noqa: PTH123, SIM115 - its own file position
+                archive.fp = open(task["wheel"], "rb")  # noqa: PTH123, SIM115 - its own file position
                 result = marshal.dumps(compiled(archive, modules[first : first + CHUNK]))
                 fcntl.lockf(turns, fcntl.LOCK_UN, 1, turn)
                 with os.fdopen(writer, "wb") as pipe:
@@ -71,19 +72,28 @@ def start(request: dict[str, Any], turns: int) -> list[int]:
 
 
 def main() -> None:
-    """Compile what stdin asks for; write the zip to stdout."""
+    """Compile what stdin asks for; write the zips."""
     warnings.simplefilter("ignore")
+    gc.disable()  # nothing here is worth collecting: each child ends after its chunk
     request = json.load(sys.stdin)
-    readers = start(request, os.memfd_create("turns"))
+    turns, open_pipes, readers = os.memfd_create("turns"), [], []
+    for task in request["wheels"]:
+        readers.append(start(task, request["jobs"], turns, open_pipes))
+        open_pipes += readers[-1]
+    for task, pipes in zip(request["wheels"], readers):
+        write(task["out"], pipes)
+
+
+def write(out: str, pipes: list[int]) -> None:
+    """Write the pack of one wheel from what its children answer."""
     about = {"magic": importlib.util.MAGIC_NUMBER.hex(), "tag": sys.implementation.cache_tag}
-    with zipfile.ZipFile(sys.stdout.buffer, "w") as pack:
+    with zipfile.ZipFile(out, "w") as pack:
         pack.comment = json.dumps(about, sort_keys=True).encode()
-        for reader in readers:
+        for reader in pipes:
             with os.fdopen(reader, "rb") as pipe:
                 for path, content in marshal.loads(pipe.read()):  # noqa: S302 - from our own child
                     pack.writestr(zipfile.ZipInfo(path[1:]), content)
             os.wait()
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

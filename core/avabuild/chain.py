@@ -23,19 +23,23 @@ class ExecLayer(Value):
     key: str
 
 
-def apt_layer(name: str, below: str, packages: Sequence[str], debs: Sequence[Deb], compression: str) -> ExecLayer:
+def apt_layer(
+    name: str, below: str, packages: Sequence[str], debs: Sequence[Deb], compression: str
+) -> ExecLayer:
     """Return the layer of `debs`, installed for `packages` on the chain `below`."""
     parts = (
         ("format", str(FORMAT)),
         ("compression", compression),
         ("below", below),
         ("packages", " ".join(sorted(packages))),
-        *((deb.name, f"{deb.version} {deb.arch} {deb.sha256}") for deb in debs),
+        *sorted((deb.name, f"{deb.version} {deb.arch} {deb.sha256}") for deb in debs),
     )
     return ExecLayer(name=name, parts=parts, key=digest_of(["apt", parts]))
 
 
-def run_layer(name: str, below: str, run: Run, inputs: Sequence[tuple[str, str]], compression: str) -> ExecLayer:
+def run_layer(
+    name: str, below: str, run: Run, inputs: Sequence[tuple[str, str]], compression: str
+) -> ExecLayer:
     """Return the layer of one run step on the chain `below`.
 
     `inputs` are digests of what the step is given besides its text: mounted files by target, secrets by
@@ -47,7 +51,8 @@ def run_layer(name: str, below: str, run: Run, inputs: Sequence[tuple[str, str]]
         ("below", below),
         ("shell", run.shell),
         ("env", digest_of(run.env)),
-        *inputs,
+        ("mounts", digest_of(sorted((mount.target, mount.writable) for mount in run.mounts))),
+        *sorted(inputs),
     )
     return ExecLayer(name=name, parts=parts, key=digest_of(["run", parts]))
 
@@ -68,7 +73,7 @@ def locked_debs(locks: Sequence[AptLock], below: str, packages: Sequence[str]) -
 
 def changed_parts(before: Sequence[Sequence[str]], now: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     """Return, in words, which named inputs differ between two keys: the reason of a rebuild."""
-    old, new = {name: value for name, value in before}, dict(now)
+    old, new = {part[0]: part[1] for part in before}, dict(now)
     words = [f"{name} changed" for name in new if name in old and old[name] != new[name]]
     words += [f"{name} added" for name in new if name not in old]
     words += [f"{name} removed" for name in old if name not in new]

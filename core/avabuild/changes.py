@@ -21,15 +21,28 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from avabuild.blob import MTIME, Blob, BlobWriter
+from avabuild.blob import MTIME, Blob, BlobWriter, Compression
 from avabuild.errors import HostError
 
 CHUNK = 1 << 20
 # What the engine or the kernel leaves in any container, whatever the step did.
-ENGINE = ("dev/*", "proc/*", "sys/*", "run/avabuild", "run/avabuild/*", "run/.containerenv", "etc/hosts", "etc/resolv.conf")
+ENGINE = (
+    "dev/*",
+    "proc/*",
+    "sys/*",
+    "run/avabuild",
+    "run/avabuild/*",
+    "run/.containerenv",
+    "etc/hosts",
+    "etc/resolv.conf",
+)
 # What APT and dpkg leave behind besides the packages: logs, lists, caches, locks and backups.
 APT = (
-    "var/log/*",
+    "var/log/*.log",  # not the directories, which packages bring with their own owners
+    "var/log/*tmp",
+    "var/log/apt/*",
+    "var/log/faillog",
+    "var/log/lastlog",
     "var/cache/apt/*",
     "var/lib/apt/lists/*",
     "var/cache/debconf/*-old",
@@ -39,7 +52,7 @@ APT = (
     "var/lib/dpkg/triggers/Lock",
     "var/lib/systemd/*",
     "etc/.pwd.lock",
-    "etc/*-",
+    *(f"etc/{name}-" for name in ("passwd", "group", "shadow", "gshadow", "subuid", "subgid")),
     "tmp/*",
     "run/*",
 )
@@ -47,7 +60,9 @@ _XATTR_KEPT = ("security.capability",)
 _PYC_HEADER = struct.Struct("<4sIII")
 
 
-def write_changes(merged: Path, out: Path, began: float, drop: tuple[str, ...], compression: str) -> Blob:
+def write_changes(
+    merged: Path, out: Path, began: float, drop: tuple[str, ...], compression: Compression
+) -> Blob:
     """Write what changed in the container mounted at `merged` to the layer `out`.
 
     Times after `began` (seconds since the epoch: when the step started) become the fixed time of all
@@ -191,7 +206,7 @@ def _content(file: BinaryIO, name: str, began: float) -> Iterator[bytes]:
     chunk = file.read(CHUNK)
     if name.endswith(".pyc") and len(chunk) >= _PYC_HEADER.size:
         magic, flags, time, size = _PYC_HEADER.unpack_from(chunk)
-        if flags == 0 and time > began:
+        if flags == 0 and time >= int(began):  # whole seconds
             chunk = _PYC_HEADER.pack(magic, flags, MTIME, size) + chunk[_PYC_HEADER.size :]
     while chunk:
         yield chunk
@@ -200,7 +215,8 @@ def _content(file: BinaryIO, name: str, began: float) -> Iterator[bytes]:
 
 def main(argv: list[str]) -> int:
     """`MERGED OUT BEGAN COMPRESSION [PATTERN ...]`: write the layer, print its blob as JSON."""
-    merged, out, began, compression, *drop = argv
+    merged, out, began, packed, *drop = argv
+    compression: Compression = "zstd" if packed == "zstd" else "gzip"
     blob = write_changes(Path(merged), Path(out), float(began), tuple(drop), compression)
     sys.stdout.write(blob.model_dump_json())
     return 0

@@ -58,7 +58,12 @@ def start(image: str, name: str, isolation: Isolation) -> list[str]:
 
 
 def run(
-    container: str, command: Sequence[str], isolation: Isolation, binds: Sequence[Bind] = (), *, user: str = "0:0"
+    container: str,
+    command: Sequence[str],
+    isolation: Isolation,
+    binds: Sequence[Bind] = (),
+    *,
+    user: str = "0:0",
 ) -> list[str]:
     """`buildah run`: one command in a working container. Its environment comes by file, never here."""
     fixed = ["--user", user, "--workingdir", "/"]

@@ -1,4 +1,4 @@
-"""compose: recipe, chosen frameworks and target make a Plan. Pure: no file, no network, no clock, no plugin host."""
+"""compose: recipe, frameworks and target make a Plan. Pure: no file, network, clock or plugin host."""
 
 from __future__ import annotations
 
@@ -49,8 +49,12 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
     layers = [(pick.framework.name, layer) for pick in picks for layer in pick.layers]
     own_apt = [("avabuild", "python3")] if install_python else []
     own_pip = [("avabuild", "pip")] if target.python else []
-    apt = own_apt + [(name, item) for name, layer in layers if isinstance(layer, Apt) for item in layer.packages]
-    pip = own_pip + [(name, r) for name, layer in layers if isinstance(layer, Python) for r in layer.requirements]
+    apt = own_apt + [
+        (name, item) for name, layer in layers if isinstance(layer, Apt) for item in layer.packages
+    ]
+    pip = own_pip + [
+        (name, r) for name, layer in layers if isinstance(layer, Python) for r in layer.requirements
+    ]
     runs = [(name, layer) for name, layer in layers if isinstance(layer, Run)]
     runs += [("recipe", _run(step)) for step in recipe.run]
     names = [step.name for step in recipe.run]
@@ -103,7 +107,7 @@ def _merged(
     )
 
 
-def _run(step: Any) -> Run:  # noqa: ANN401 - the recipe's own class, structurally
+def _run(step: Any) -> Run:
     mounts = tuple(Mount(source=m.source, target=m.target, writable=m.writable) for m in step.mounts)
     return Run(shell=step.shell, stage=step.stage, env=step.env, secrets=step.secrets, mounts=mounts)
 
@@ -111,7 +115,7 @@ def _run(step: Any) -> Run:  # noqa: ANN401 - the recipe's own class, structural
 def _run_steps(runs: Sequence[tuple[str, Run]], stage: str, names: Sequence[str | None]) -> tuple[Step, ...]:
     """Number the steps of one stage; a recipe's own name for a step is shown in place of its text."""
     titles = iter(names)
-    steps = []
+    steps: list[Step] = []
     for origin, run in runs:
         title = next(titles, None) if origin == "recipe" else None
         if run.stage != stage:
@@ -123,13 +127,17 @@ def _run_steps(runs: Sequence[tuple[str, Run]], stage: str, names: Sequence[str 
 
 
 def _files(layers: Sequence[tuple[str, Layer]], recipe: Recipe) -> tuple[Step, ...]:
-    steps = [
-        Step(name=f"files: {name}", layer=layer, origins=(name,)) for name, layer in layers if isinstance(layer, Files)
-    ]
+    asked: dict[str, tuple[File, ...]] = {}
+    for name, layer in layers:
+        if isinstance(layer, Files):
+            asked[name] = (*asked.get(name, ()), *layer.files)
     if recipe.files:
-        files = tuple(File(source=f.source, target=f.target, mode=f.mode, owner=f.owner) for f in recipe.files)
-        steps.append(Step(name="files: recipe", layer=Files(files=files), origins=("recipe",)))
-    return tuple(steps)
+        asked["recipe"] = tuple(
+            File(source=f.source, target=f.target, mode=f.mode, owner=f.owner) for f in recipe.files
+        )
+    return tuple(
+        Step(name=f"files: {name}", layer=Files(files=files), origins=(name,)) for name, files in asked.items()
+    )
 
 
 def _settings(layers: Sequence[tuple[str, Layer]], recipe: Recipe, *, has_python: bool) -> Settings:

@@ -28,7 +28,9 @@ def labels(
         "org.avabuild.format": str(FORMAT),
         "org.avabuild.recipe": _text(content),
         "org.avabuild.target": plan.target.tag,
-        "org.avabuild.frameworks": _text({f.name: exact_version(f.name, f.series, versions) for f in plan.frameworks}),
+        "org.avabuild.frameworks": _text(
+            {f.name: exact_version(f.name, f.series, versions) for f in plan.frameworks}
+        ),
         "org.avabuild.plugins": _text({f.name: f"{f.distribution} {f.version}" for f in plan.frameworks}),
         "org.avabuild.layers": _text([[step.name, *step.origins] for step in plan.steps]),
     }
@@ -38,12 +40,13 @@ def labels(
 
 
 def exact_version(framework: str, series: str, versions: Mapping[str, str]) -> str:
-    """Return the version that a framework's main distribution resolved to, its series where none is like it."""
+    """Return the version that a framework's main distribution resolved to; its series where there is none."""
     for name, version in sorted(versions.items(), key=lambda item: (item[0] != framework, item[0])):
-        if (name.startswith(framework) or framework.endswith(name)) and version.startswith(series):
+        alike = name.startswith(framework) or framework.endswith(name)
+        if alike and (version == series or version.startswith((f"{series}.", f"{series}+"))):
             return version
     return series
 
 
-def _text(data: Any) -> str:  # noqa: ANN401 - any JSON value
+def _text(data: Any) -> str:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

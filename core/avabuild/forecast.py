@@ -53,7 +53,13 @@ class Forecast:
     """
 
     def __init__(
-        self, store: Store, host: Host, base: Base | None, parts: dict[str, Any], apt: Sequence[AptLock], directory: Path
+        self,
+        store: Store,
+        host: Host,
+        base: Base | None,
+        parts: dict[str, Any],
+        apt: Sequence[AptLock],
+        directory: Path,
     ) -> None:
         self._store = store
         self._host = host
@@ -80,7 +86,9 @@ class Forecast:
         made += [self._run(step, plan) for step in plan.last]
         return tuple(made)
 
-    def _python(self, plan: Plan, packages: Sequence[Package] | None, interpreter: str) -> tuple[list[Row], list[str]]:
+    def _python(
+        self, plan: Plan, packages: Sequence[Package] | None, interpreter: str
+    ) -> tuple[list[Row], list[str]]:
         origins = tuple(dict.fromkeys([*(plan.python.origins if plan.python else ())]))
         if packages is None:
             return [Row(name="python packages", origins=origins, state="unknown")], []
@@ -132,4 +140,6 @@ class Forecast:
         if self._store.layer(key):
             return Row(name=name, origins=origins, state="cached")
         before = self._before.get(name)
-        return Row(name=name, origins=origins, state="build", why=changed_parts(before, parts) if before else ())
+        return Row(
+            name=name, origins=origins, state="build", why=changed_parts(before, parts) if before else ()
+        )

@@ -11,8 +11,10 @@ from packaging.version import Version
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from avabuild.layers import Layer
-from avabuild.target import Target
+from avabuild.target import Device, Target
 from avabuild.value import Value
+
+ANY_DEVICE = "any"
 
 
 class Options(BaseModel):
@@ -52,7 +54,7 @@ class Release(Value):
     Attributes:
         version: the series (`2.19`, `1.15`) or an exact version, as tags and specifiers name it.
         pythons: `MAJOR.MINOR` of every Python that it has wheels for.
-        devices: every device (`cpu`, `cuda12.5-cudnn9.3`) that it can be had for.
+        devices: every device (`cpu`, `cuda12.5-cudnn9.3`) that it can be had for; `any` means all.
         note: what else a reader of the table should know.
     """
 
@@ -61,21 +63,39 @@ class Release(Value):
     devices: tuple[str, ...] = ("cpu",)
     note: str = ""
 
-    def fits(self, target: Target, specifier: SpecifierSet) -> bool:
-        """Whether this series can be put on `target` within `specifier`."""
-        return target.python in self.pythons and str(target.device) in self.devices and self.allowed(specifier)
+    def fits(self, target: Target) -> bool:
+        """Whether this series works on `target`; CUDA without a cuDNN version takes whichever there is."""
+        return target.python in self.pythons and self.runs_on(target.device)
+
+    def runs_on(self, device: Device) -> bool:
+        """Whether the series can be had for `device`."""
+        return any(
+            offer in (ANY_DEVICE, str(device)) or (device.cudnn is None and offer.startswith(f"{device}-"))
+            for offer in self.devices
+        )
 
     def allowed(self, specifier: SpecifierSet) -> bool:
         """Whether some version of this series satisfies `specifier`.
 
-        A series is open at its end: `2.19` holds 2.19.0 and any 2.19.N. Testing both ends of that range and
-        the versions that the specifier itself names covers every operator of PEP 440.
+        A series is open at its end: `2.19` holds 2.19.0 and any 2.19.N. The versions to try are its two
+        ends, those that the specifier names, and their neighbours; a series that is one post- or
+        pre-release holds just that.
         """
-        named = [Version(s.version.removesuffix(".*")) for s in specifier if s.operator != "==="]
-        series = Version(self.version)
-        inside = [v for v in named if v.release[: len(series.release)] == series.release]
-        candidates = [series, Version(f"{self.version}.99999"), *inside]
-        return any(specifier.contains(v, prereleases=True) for v in candidates)
+        first = Version(self.version)
+        if first.is_postrelease or first.is_prerelease:
+            return specifier.contains(first, prereleases=True)
+        ends = [first, Version(f"{self.version}.99999")]
+        named = [Version(s.version.removesuffix(".*")) for s in specifier]
+        inside = [v for v in named if v.release[: len(first.release)] == first.release]
+        near = [n for v in inside if len(v.release) > len(first.release) for n in _neighbours(v)]
+        return any(specifier.contains(v, prereleases=True) for v in [*ends, *inside, *near])
+
+
+def _neighbours(version: Version) -> tuple[Version, ...]:
+    """Return the versions one below and one above in the last number."""
+    *head, last = version.release
+    numbers = ([*head, last + step] for step in (-1, 1) if last + step >= 0)
+    return tuple(Version(".".join(map(str, number))) for number in numbers)
 
 
 @dataclass(frozen=True, slots=True)

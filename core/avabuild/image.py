@@ -50,7 +50,8 @@ def config(base: Mapping[str, Any], pieces: Sequence[Piece], settings: Settings,
     """
     inner: dict[str, Any] = dict(base.get("config") or {})
     env = dict(entry.split("=", 1) for entry in inner.get("Env") or [] if "=" in entry)
-    env["PATH"] = ":".join((*settings.path, env.get("PATH") or PATH))
+    path = (env.get("PATH") or PATH).split(":")
+    env["PATH"] = ":".join((*settings.path, *(entry for entry in path if entry not in settings.path)))
     env.update(settings.env)
     inner["Env"] = [f"{name}={value}" for name, value in env.items()]
     if settings.entrypoint is not None:
@@ -64,12 +65,13 @@ def config(base: Mapping[str, Any], pieces: Sequence[Piece], settings: Settings,
         inner["User"] = settings.user
     if settings.ports:
         ports = (port if "/" in port else f"{port}/tcp" for port in settings.ports)
-        inner["ExposedPorts"] = {**(inner.get("ExposedPorts") or {}), **dict.fromkeys(ports, {})}
+        inner["ExposedPorts"] = {**(inner.get("ExposedPorts") or {}), **{port: {} for port in ports}}
     if settings.volumes:
-        inner["Volumes"] = {**(inner.get("Volumes") or {}), **dict.fromkeys(settings.volumes, {})}
+        inner["Volumes"] = {**(inner.get("Volumes") or {}), **{path: {} for path in settings.volumes}}
     if settings.labels:
         inner["Labels"] = {**(inner.get("Labels") or {}), **dict(settings.labels)}
-    history = list(base.get("history") or [])
+    below = (base.get("rootfs") or {}).get("diff_ids") or []
+    history = _history(base, len(below))
     history += [{"created": CREATED, "created_by": piece.created_by} for piece in pieces]
     return {
         "created": CREATED,
@@ -78,10 +80,18 @@ def config(base: Mapping[str, Any], pieces: Sequence[Piece], settings: Settings,
         "config": inner,
         "rootfs": {
             "type": "layers",
-            "diff_ids": [*((base.get("rootfs") or {}).get("diff_ids") or []), *(p.blob.diff_id for p in pieces)],
+            "diff_ids": [*below, *(piece.blob.diff_id for piece in pieces)],
         },
         "history": history,
     }
+
+
+def _history(base: Mapping[str, Any], layers: int) -> list[dict[str, Any]]:
+    """The base's history, which must have an entry for each of its layers; some tools write fewer or none."""
+    history = list(base.get("history") or [])
+    if sum(not entry.get("empty_layer") for entry in history) == layers:
+        return history
+    return [{"created": CREATED, "created_by": "base"}] * layers
 
 
 def manifest(
@@ -127,5 +137,5 @@ def decode(data: bytes) -> dict[str, Any]:
     """Read a config, manifest or index; raise ValueError when it is no JSON object."""
     read = json.loads(data)
     if not isinstance(read, dict):
-        raise ValueError("not a JSON object")
+        raise ValueError("not a JSON object")  # noqa: TRY004 - as json raises for what is no JSON at all
     return read

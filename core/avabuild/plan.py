@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from avabuild.image import Settings
 from avabuild.layers import Layer
 from avabuild.recipe import Base
@@ -76,7 +78,7 @@ class Plan(Value):
     checks: tuple[Check, ...] = ()
     constraints: tuple[str, ...] = ()
     bytecode: bool = True
-    compression: str = "gzip"
+    compression: Literal["gzip", "zstd"] = "gzip"
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -67,7 +67,7 @@ def targets(recipe: Recipe, facts: Facts, host: Host) -> tuple[Target, ...]:
     """Return the targets of the recipe's matrix on a base with `facts`, in the recipe's order.
 
     Raises:
-        TargetError: the base can't give a Python that is asked for, or frameworks are asked for and it has none.
+        TargetError: the base can't give a Python that is asked for, or has none and one is needed.
     """
     needs_python = bool(recipe.frameworks or recipe.packages.pip)
     pythons: tuple[str | None, ...] = recipe.matrix.python
@@ -88,7 +88,9 @@ def targets(recipe: Recipe, facts: Facts, host: Host) -> tuple[Target, ...]:
                 hint='use a Debian base ({ debian = "bookworm" }) or an image that has Python',
             )
     return tuple(
-        Target(distribution=facts.distribution, arch=host.arch, python=python, device=device, glibc=facts.glibc)
+        Target(
+            distribution=facts.distribution, arch=host.arch, python=python, device=device, glibc=facts.glibc
+        )
         for python, device in itertools.product(pythons, recipe.matrix.devices)
     )
 
@@ -152,4 +154,6 @@ def request_of(plan: Plan) -> str:
     """Return the digest of all that the resolver would be asked for `plan`: equal means the lock still holds."""
     mine, extra = requirements(plan)
     constrained = tuple(f"constraint {text}" for text in plan.constraints)
-    return request_digest((*mine, *constrained), extra, plan.target.python or "", plan.target.arch, plan.target.glibc)
+    return request_digest(
+        (*mine, *constrained), extra, plan.target.python or "", plan.target.arch, plan.target.glibc
+    )

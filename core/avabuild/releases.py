@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby, pairwise
 
 from avabuild.errors import TargetError
-from avabuild.framework import Framework, Options, Release
-from avabuild.target import Device, Target
+from avabuild.framework import ANY_DEVICE, Framework, Options, Release
+from avabuild.target import Target
 
-ANY_DEVICE = "any"
 _MOST_OFFERS = 4
 
 
@@ -24,7 +23,7 @@ def select(framework: Framework, options: Options, target: Target) -> Release:
     if not within:
         raise TargetError(f'{framework.name}: no release matches "{asked}"; {_newest(framework.releases)}')
     for release in within:
-        if _works_on(release, target):
+        if release.fits(target):
             return release
     wanted = "no release" if asked == "*" else f'no release within "{asked}"'
     python = f"python {target.python}" if target.python else "an image without python"
@@ -32,22 +31,10 @@ def select(framework: Framework, options: Options, target: Target) -> Release:
     raise TargetError(f"{framework.name}: {wanted} for {python} with {target.device}; it offers {offers}")
 
 
-def _works_on(release: Release, target: Target) -> bool:
-    return target.python in release.pythons and _runs_on(release, target.device)
-
-
-def _runs_on(release: Release, device: Device) -> bool:
-    """Whether the series has the device; CUDA without a cuDNN version takes whichever cuDNN there is."""
-    return any(
-        offer in (ANY_DEVICE, str(device)) or (device.cudnn is None and offer.startswith(f"{device}-"))
-        for offer in release.devices
-    )
-
-
 def _closest(releases: Sequence[Release], target: Target) -> Sequence[Release]:
     """Return those with the target's Python, else those with its device, else all."""
     same_python = [release for release in releases if target.python in release.pythons]
-    return same_python or [release for release in releases if _runs_on(release, target.device)] or releases
+    return same_python or [release for release in releases if release.runs_on(target.device)] or releases
 
 
 def _newest(releases: Sequence[Release]) -> str:

@@ -31,6 +31,7 @@ from avabuild.resolve import (
     NeedsBuild,
     Platform,
     Progress,
+    Resolved,
     Resolver,
     from_host,
     pip_conf_paths,
@@ -90,7 +91,9 @@ class Session:
             self.project.recipe.base, self.project.directory, host.arch, self.store, host.mirror
         )
         if wishes.locked and self.lock is None:
-            raise LockError(f"{self.project.lock_path} does not exist", hint="run once without --locked, commit it")
+            raise LockError(
+                f"{self.project.lock_path} does not exist", hint="run once without --locked, commit it"
+            )
 
     # -- planning ------------------------------------------------------------------------------------------
 
@@ -121,7 +124,9 @@ class Session:
         base = self.known_base()
         if base is None and not isinstance(self.project.recipe.base, DebianBase):
             with Scratch(self.store) as scratch:
-                return self._base(Tools(self.host, self.report, self.store.root / "logs" / "plan.log"), scratch)
+                return self._base(
+                    Tools(self.host, self.report, self.store.root / "logs" / "plan.log"), scratch
+                )
         return base
 
     @property
@@ -135,7 +140,9 @@ class Session:
         """Return what a build of `plan` would make and find."""
         base = self.known_base()
         entry = self.lock.target(plan.target.tag) if self.lock else None
-        packages: tuple[Package, ...] | None = entry.python if entry and entry.request == request_of(plan) else None
+        packages: tuple[Package, ...] | None = (
+            entry.python if entry and entry.request == request_of(plan) else None
+        )
         if packages is None and plan.target.python:
             packages = self._resolved_for_plan(plan, entry)
         parts = self.store.recall("parts", f"{self.project.recipe.path.absolute()}:{plan.target.tag}") or {}
@@ -170,7 +177,9 @@ class Session:
             for plan in self.plans(base.facts):
                 began = time.monotonic()
                 with Scratch(self.store) as own:
-                    context = Context(self.store, own, tools, self.report, self.host, log, keep=self.wishes.keep)
+                    context = Context(
+                        self.store, own, tools, self.report, self.host, log, keep=self.wishes.keep
+                    )
                     built = build(context, self._job(plan, base, own))
                 self._remember(plan, built)
                 yield Done(plan, built, time.monotonic() - began)
@@ -195,7 +204,9 @@ class Session:
         if (base := self.known_base()) is not None:
             return base
         target = Target.for_base(host.arch)
-        with self.report.step(f"base {self.base_name.partition(':')[2].rstrip(':') or self.base_name}", "base"):
+        with self.report.step(
+            f"base {self.base_name.partition(':')[2].rstrip(':') or self.base_name}", "base"
+        ):
             base = obtain(spec, self.project.directory, target, self.store, scratch, tools, self.base_name)
         pinned = self._pinned
         if pinned and pinned != base.digest:
@@ -219,7 +230,9 @@ class Session:
             self._require_plugins(plan, self.lock)
         before = entry
         if entry and self.wishes.upgrade:
-            entry = entry.model_copy(update={"request": "", "apt": () if self.wishes.upgrade & {"*", "apt"} else entry.apt})
+            entry = entry.model_copy(
+                update={"request": "", "apt": () if self.wishes.upgrade & {"*", "apt"} else entry.apt}
+            )
         resolver = self._resolver(plan, scratch)
 
         def resolve(workshop: Workshop) -> tuple[tuple[Package, ...], dict[str, str]]:
@@ -233,7 +246,9 @@ class Session:
             content=self.project.recipe.content(),
             directory=self.project.directory,
             resolve=resolve,
-            fetcher=Fetcher(self.store.root / "wheels", self.indexes, resolver.locate, progress=self._progress),
+            fetcher=Fetcher(
+                self.store.root / "wheels", self.indexes, resolver.locate, progress=self._progress
+            ),
             indexes=self.indexes,
             output=self.wishes.output,
             check=self.wishes.checks,
@@ -253,13 +268,24 @@ class Session:
         self, plan: Plan, resolver: Resolver, workshop: Workshop, before: TargetLock | None
     ) -> tuple[tuple[Package, ...], dict[str, str]]:
         mine, extra = requirements(plan)
-        kept = before.python if before else ()
-        options = {"preferences": kept, "upgrade": self.wishes.upgrade - {"base", "apt"}, "constraints": plan.constraints}
+
+        def ask(whom: Resolver, *, build: bool) -> tuple[Resolved, ...]:
+            return whom.resolve(
+                mine,
+                extra,
+                preferences=before.python if before else (),
+                upgrade=self.wishes.upgrade - {"base", "apt"},
+                constraints=plan.constraints,
+                build=build,
+            )
+
         try:
-            found = resolver.resolve(mine, extra, **options)
+            found = ask(resolver, build=False)
         except NeedsBuild as needed:
-            self.report.note(f"{', '.join(needed.names) or 'a package'} comes only as source: resolving in a container")
-            found = workshop.resolver(resolver).resolve(mine, extra, build=True, **options)
+            self.report.note(
+                f"{', '.join(needed.names) or 'a package'} comes only as source: resolving in a container"
+            )
+            found = ask(workshop.resolver(resolver), build=True)
         return tuple(one.package for one in found), {one.package.sha256: one.url for one in found if one.url}
 
     def _require_plugins(self, plan: Plan, lock: Lock) -> None:
@@ -267,7 +293,9 @@ class Session:
         for chosen in plan.frameworks:
             have = f"{chosen.distribution} {chosen.version}"
             if locked.get(chosen.name, have) != have:
-                raise LockError(f"{chosen.name}: the lock was made with {locked[chosen.name]}, installed is {have}")
+                raise LockError(
+                    f"{chosen.name}: the lock was made with {locked[chosen.name]}, installed is {have}"
+                )
 
     def _progress(self, progress: Progress) -> None:
         self.report.emit(Event("progress", progress.filename, done=progress.done, total=progress.total))
@@ -296,7 +324,9 @@ class Session:
         found += [directory / text for text in recipe.packages.pip if pip_kind(text) == "file"]
         if isinstance(recipe.base, ArchiveBase):
             found.append(directory / recipe.base.archive)
-        below = [path for entry in found if entry.is_dir() for path in sorted(entry.rglob("*")) if path.is_file()]
+        below = [
+            path for entry in found if entry.is_dir() for path in sorted(entry.rglob("*")) if path.is_file()
+        ]
         return tuple(dict.fromkeys([*found, *below]))
 
     def stamp(self, path: Path, done: list[Done], shown: list[str]) -> None:
@@ -305,7 +335,9 @@ class Session:
             return
         images = []
         tools = Tools(self.host, self.report, self.store.root / "logs" / "stamp.log")
-        listed = stamp.image_list(json.loads(tools.buildah(info()))) if self.wishes.output.path is None else None
+        listed = (
+            stamp.image_list(json.loads(tools.buildah(info()))) if self.wishes.output.path is None else None
+        )
         for one in done:
             composed = one.built.composed
             if listed:
@@ -316,4 +348,3 @@ class Session:
                 archive = self.wishes.output.path
                 images.append({"archive": str(archive), "state": stamp.archive_state(archive)})
         stamp.write_stamp(path, self.inputs(), images, shown)
-

@@ -27,7 +27,7 @@ def stamp_path(cache: Path, recipe: Path, options: Sequence[str]) -> Path:
 def write_stamp(
     path: Path, inputs: Iterable[Path], images: Sequence[Mapping[str, str]], shown: Sequence[str]
 ) -> None:
-    """Remember `inputs` (files and directories) and `images`; `shown` is what to say when nothing is to do."""
+    """Remember `inputs` (files, directories) and `images`; `shown` is what to say when nothing is to do."""
     data = {
         "format": FORMAT,
         "installed": _installed(),

@@ -15,11 +15,11 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def canonical(data: Any) -> bytes:  # noqa: ANN401 - any JSON value
+def canonical(data: Any) -> bytes:
     """Return the one JSON encoding of `data` (sorted keys, no spaces, UTF-8): the input of every key."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
 
 
-def digest_of(data: Any) -> str:  # noqa: ANN401 - any JSON value
+def digest_of(data: Any) -> str:
     """Return `sha256:<hex>` of the canonical form of `data`."""
     return "sha256:" + hashlib.sha256(canonical(data)).hexdigest()

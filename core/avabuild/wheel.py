@@ -28,6 +28,7 @@ def write_wheels(
     *,
     requested: frozenset[str] = frozenset(),
     compression: Compression = "gzip",
+    part: tuple[int, int] = (0, 1),
 ) -> Blob:
     """Write one layer with `wheels` installed, in their order, and return what it is.
 
@@ -39,6 +40,7 @@ def write_wheels(
         out: where to write; absent after a failure.
         scheme: where the wheels go.
         requested: normalised names (PEP 503) of the distributions to mark as asked for by the user.
+        part: which of how many layers of about equal size the files of each wheel are dealt to.
         compression: `gzip`, where big entries are copied without being compressed again, or `zstd`.
 
     Raises:
@@ -53,11 +55,24 @@ def write_wheels(
                 if canonicalize_name(wheel.distribution) in requested:
                     files.append(wheel.metadata("REQUESTED"))
                 files.append(wheel.record(files))
-                for item in sorted(files, key=lambda item: item.path):
+                for item in sorted(_share(files, *part), key=lambda item: item.path):
                     if written.get(item.path) != item.identity:
                         written[item.path] = item.identity
                         _write(writer, wheel, item, scheme.root)
         return writer.finish()
+
+
+def _share(files: Sequence[Installed], part: int, parts: int) -> Sequence[Installed]:
+    """Deal `files` to `parts`, biggest first, each to the one that has least; return what `part` gets."""
+    if parts == 1:
+        return files
+    loads, mine = [0] * parts, []
+    for item in sorted(files, key=lambda item: (-item.size, item.path)):
+        chosen = loads.index(min(loads))
+        loads[chosen] += item.size
+        if chosen == part:
+            mine.append(item)
+    return mine
 
 
 def _write(writer: BlobWriter, wheel: OpenWheel, item: Installed, root: str) -> None:

@@ -81,3 +81,20 @@ def test_a_request_asks_for_the_series_and_what_the_recipe_says():
     release = Release(version="2.19", pythons=("3.11",))
     assert Request(TARGET, Options(), release).requirement == "==2.19.*"
     assert Request(TARGET, Options(version="~=2.19.1"), release).requirement == "==2.19.*,~=2.19.1"
+
+
+@pytest.mark.parametrize(
+    ("series", "specifier", "allowed"),
+    [
+        ("1.6.0.post0", "*", True),
+        ("1.6.0.post0", "==1.6.0.post0", True),
+        ("1.6.0.post0", "==1.6.1", False),
+        ("2.19", "===2.19.0", True),
+        ("2.19", ">2.19.3,<2.19.5", True),
+        ("2.19", ">2.19.3,<2.19.4", False),
+        ("2.19", "!=2.19.*", False),
+    ],
+)
+def test_a_series_is_allowed_when_one_of_its_versions_is(series: str, specifier: str, allowed: bool) -> None:
+    release = Release(version=series, pythons=("3.11",))
+    assert release.allowed(Options(version=specifier).specifier) is allowed

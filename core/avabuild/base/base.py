@@ -32,5 +32,5 @@ class Base(Value):
 
     def is_whole(self, store: Store) -> bool:
         """Whether every blob of it is still in the store."""
-        needed = [blob.digest for blob in self.layers] + ([self.config] if self.config else [])
-        return all(store.has(digest) for digest in needed)
+        configured = not self.config or store.has(self.config)
+        return configured and all(store.has(blob.digest, blob.size) for blob in self.layers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import lzma
 import re
 import tarfile
 from collections.abc import Iterable
@@ -80,7 +81,9 @@ def read_facts(layers: Iterable[Path]) -> Facts:
     release = _os_release(texts.get("etc/os-release") or texts.get("usr/lib/os-release") or "")
     distribution = release.get("VERSION_CODENAME") or release.get("ID") or "unknown"
     known = _DEBIAN.get(distribution) if release.get("ID") == "debian" else None
-    packaged = re.search(r"^Package: libc6\n(?:.+\n)*?Version: (\d+\.\d+)", texts.get("var/lib/dpkg/status", ""), re.M)
+    packaged = re.search(
+        r"^Package: libc6\n(?:.+\n)*?Version: (\d+\.\d+)", texts.get("var/lib/dpkg/status", ""), re.MULTILINE
+    )
     return Facts(
         distribution=distribution,
         glibc=packaged[1] if packaged else glibc or _OLDEST,
@@ -101,14 +104,15 @@ def _os_release(text: str) -> dict[str, str]:
 
 
 def opened(path: Path) -> BinaryIO:
-    """Open a tar for reading, whatever its compression: gzip, zstd or none."""
+    """Open a tar for reading, whatever its compression: gzip, zstd, xz or none."""
     with path.open("rb") as file:
         magic = file.read(4)
     if magic[:2] == b"\x1f\x8b":
-        return cast(BinaryIO, igzip.open(path, "rb"))
+        return cast("BinaryIO", igzip.open(path, "rb"))  # type: ignore[no-untyped-call]
     if magic == b"\x28\xb5\x2f\xfd":
-        stream = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True)
-        return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, stream)))
+        unpacker = zstandard.ZstdDecompressor()
+        stream = unpacker.stream_reader(path.open("rb"), read_across_frames=True, closefd=True)
+        return cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", stream)))
+    if magic == b"\xfd7zX":
+        return cast("BinaryIO", lzma.open(path))
     return path.open("rb")
-
-

@@ -133,7 +133,9 @@ def archive_kind(path: Path) -> str:
                 if count > 10_000:
                     break
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise RecipeError((), hint=f"{path.name} is no archive of an image or a root file system: {error}") from error
+        raise RecipeError(
+            (), hint=f"{path.name} is no archive of an image or a root file system: {error}"
+        ) from error
     return "rootfs"
 
 
@@ -142,7 +144,9 @@ def _single(tarball: Path, store: Store, scratch: Scratch, target: Target) -> Ba
     out = scratch.path / "base.layer"
     blob = _compressed(tarball, out)
     path = store.adopt(out, blob.digest)
-    settings = image.config({}, [image.Piece(blob=blob, created_by="base")], image.Settings(), target.oci_arch)
+    settings = image.config(
+        {}, [image.Piece(blob=blob, created_by="base")], image.Settings(), target.oci_arch
+    )
     config = store.put(image.encode(settings))
     manifest = image.manifest(image.encode(settings), [image.layer_descriptor(blob)], {})
     digest = store.put(image.encode(manifest))

@@ -1,0 +1,1 @@
+"""The engine: what turns a plan into an image."""

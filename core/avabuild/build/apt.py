@@ -23,7 +23,9 @@ _DOWN = ("Temporary failure", "Could not resolve", "Could not connect", "Connect
          "Connection refused", "Network is unreachable", "Unable to connect")  # fmt: skip
 
 
-def add_apt(chain: Chain, name: str, packages: Sequence[str], locks: Sequence[AptLock], *, locked: bool) -> tuple[AptLock, bool]:
+def add_apt(
+    chain: Chain, name: str, packages: Sequence[str], locks: Sequence[AptLock], *, locked: bool
+) -> tuple[AptLock, bool]:
     """Put an apt layer with `packages` on the chain; return what it resolved to and whether it was made now.
 
     Raises:
@@ -34,7 +36,9 @@ def add_apt(chain: Chain, name: str, packages: Sequence[str], locks: Sequence[Ap
     below = chain.digest
     debs = locked_debs(locks, below, packages)
     if debs is None and locked:
-        raise LockError(f"{name}: the lock has no versions for {' '.join(packages)}", hint="run without --locked")
+        raise LockError(
+            f"{name}: the lock has no versions for {' '.join(packages)}", hint="run without --locked"
+        )
     if debs is not None:
         layer = apt_layer(name, below, packages, debs, chain.compression)
         if blob := chain.context.store.layer(layer.key):
@@ -50,7 +54,10 @@ def add_apt(chain: Chain, name: str, packages: Sequence[str], locks: Sequence[Ap
         layer = apt_layer(name, below, packages, debs, chain.compression)
         with chain.context.report.step(name, "apt") as said:
             blob, made = chain.make(
-                layer, container, lambda: _install(chain, container, packages, debs), (*changes.ENGINE, *changes.APT)
+                layer,
+                container,
+                lambda: _install(chain, container, packages, debs),
+                (*changes.ENGINE, *changes.APT),
             )
             said.append(f"{len(debs)} packages" if made else "cached")
         chain.add(layer, blob)
@@ -85,15 +92,21 @@ def _install(chain: Chain, container: str, packages: Sequence[str], debs: Sequen
     missing = [deb for deb in debs if not (archives / _filename(deb)).exists()]
     if missing:
         pins = shlex.join(f"{deb.name}={deb.version}" for deb in missing)
-        shell = f"apt-get update -qq -o APT::Update::Error-Mode=any\napt-get install -qq --download-only {pins}\n"
+        shell = (
+            f"apt-get update -qq -o APT::Update::Error-Mode=any\napt-get install -qq --download-only {pins}\n"
+        )
         run_apt(chain, container, shell, lists=True)
     for deb in debs:
         path = archives / _filename(deb)
         if not path.exists():
-            raise ResolveError(f"no mirror has {deb.name} {deb.version} any more", hint="take today's with --upgrade")
+            raise ResolveError(
+                f"no mirror has {deb.name} {deb.version} any more", hint="take today's with --upgrade"
+            )
         if file_digest(store, path) != f"sha256:{deb.sha256}":
             path.unlink()
-            raise WheelError(f"{path.name} differs from its hash in the lock", hint="it was removed; build again")
+            raise WheelError(
+                f"{path.name} differs from its hash in the lock", hint="it was removed; build again"
+            )
     names = {package.split("=")[0].split("/")[0] for package in packages}
     brought = [deb.name for deb in debs if deb.name not in names]
     files = shlex.join(f"{ARCHIVES}/{_filename(deb)}" for deb in debs)
@@ -156,12 +169,12 @@ def _explained(error: StepError) -> AvabuildError:
     if unknown:
         return ResolveError("; ".join(dict.fromkeys(unknown)), hint="check the names under packages.apt")
     if "unmet dependencies" in error.tail:
-        return ResolveError(f"apt can't satisfy the packages together:\n{error.tail}", hint=f"full log: {error.log}")
+        return ResolveError(
+            f"apt can't satisfy the packages together:\n{error.tail}", hint=f"full log: {error.log}"
+        )
     if any(words in error.tail for words in _DOWN):
         return UnavailableError(
             f"the Debian mirror does not answer:\n{error.tail}",
             hint="try again later, or name another with AVABUILD_DEBIAN_MIRROR",
         )
     return error
-
-

@@ -109,6 +109,8 @@ class _Build:
             ThreadPoolExecutor(1, "exec") as pool,
         ):
             try:
+                if job.output.kind == "storage" and job.base.layers and not (plan.system or plan.apt):
+                    importer.begin()
                 below: Future[Chain] = pool.submit(self._below, lower)
                 above = pool.submit(self._packages, below)
                 packages, pieces = self._python(below, importer if job.output.kind == "storage" else None)
@@ -159,7 +161,9 @@ class _Build:
 
     # -- file layers ---------------------------------------------------------------------------------------
 
-    def _python(self, below: Future[Chain], importer: Importer | None) -> tuple[tuple[Package, ...], list[Piece]]:
+    def _python(
+        self, below: Future[Chain], importer: Importer | None
+    ) -> tuple[tuple[Package, ...], list[Piece]]:
         plan, job = self.plan, self.job
         if plan.target.python is None:
             return (), []
@@ -167,7 +171,7 @@ class _Build:
         assert interpreter  # noqa: S101 - the target was held against the base before
         with Workshop(below, interpreter, job.indexes) as workshop:
             if job.lock and job.lock.request == job.request:
-                packages, urls = job.lock.python, {}
+                packages, urls = job.lock.python, dict[str, str]()
             else:
                 with self.context.report.step("resolve Python packages", "resolve") as said:
                     packages, urls = job.resolve(workshop)
@@ -197,7 +201,9 @@ class _Build:
         """Slot 0 stands for all exec layers below the wheels: an import waits until they are there."""
         if importer:
             importer.expect(count + 1)
-            below.add_done_callback(lambda done: importer.lower(done.result().pieces) if not done.exception() else None)
+            below.add_done_callback(
+                lambda done: importer.lower(done.result().pieces) if not done.exception() else None
+            )
 
     def _build_sources(
         self, workshop: Workshop, sources: Sources, packages: Sequence[Package], interpreter: str
@@ -217,7 +223,9 @@ class _Build:
         parts = files_key(store, files, self.job.directory, chain.compression)
         key = digest_of(["files", parts])
         blob, made = store.make_layer(
-            key, self.context.scratch.path, lambda out: write_files(out, files, self.job.directory, self.plan.compression)
+            key,
+            self.context.scratch.path,
+            lambda out: write_files(out, files, self.job.directory, self.plan.compression),
         )
         chain.add(ExecLayer(name=step.name, parts=parts, key=key), blob)
         self._say(step.name, made=made)
@@ -227,7 +235,9 @@ class _Build:
     def _finish(self, chain: Chain, lock: TargetLock) -> Built:
         job, plan, context = self.job, self.plan, self.context
         if len(job.base.layers) + len(chain.pieces) > MOST_LAYERS:
-            context.report.warn(f"the image has {len(job.base.layers) + len(chain.pieces)} layers; some tools stop at 127")
+            context.report.warn(
+                f"the image has {len(job.base.layers) + len(chain.pieces)} layers; some tools stop at 127"
+            )
         own = dict(labels(plan, job.content, lock.python, job.base.digest))
         settings = _labelled(plan.settings, own)
         annotations = {**own, **dict(plan.settings.annotations)}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from avabuild import commands
 from avabuild.base import Base
-from avabuild.blob import Blob
+from avabuild.blob import Blob, Compression
 from avabuild.build.context import Context
 from avabuild.build.layout import compose_image, write_layout
 from avabuild.chain import ExecLayer, chain
@@ -31,7 +31,7 @@ class Chain:
         pieces: the layers made so far, above the base.
     """
 
-    def __init__(self, context: Context, base: Base, target: Target, compression: str) -> None:
+    def __init__(self, context: Context, base: Base, target: Target, compression: Compression) -> None:
         self.context = context
         self.base = base
         self.target = target

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from avabuild.blob import MTIME, Blob, BlobWriter, Compression
-from avabuild.errors import RecipeError
+from avabuild.errors import Problem, RecipeError
 from avabuild.layers import File
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
@@ -32,12 +32,15 @@ class _Entry:
     gid: int
 
 
-def files_key(store: Store, files: Sequence[File], directory: Path, compression: str) -> tuple[tuple[str, str], ...]:
+def files_key(
+    store: Store, files: Sequence[File], directory: Path, compression: str
+) -> tuple[tuple[str, str], ...]:
     """Return the named inputs of the key: every path with its mode, owner and content's digest."""
-    parts = [("format", str(FORMAT)), ("compression", compression)]
+    inputs = [("format", str(FORMAT)), ("compression", compression)]
     for entry in _entries(files, directory):
-        parts.append((f"/{entry.name}", digest_of([entry.mode, entry.uid, entry.gid, _content(store, entry)])))
-    return tuple(parts)
+        facts = [entry.mode, entry.uid, entry.gid, _content(store, entry)]
+        inputs += [(f"/{entry.name}", digest_of(facts))]
+    return tuple(inputs)
 
 
 def write_files(out: Path, files: Sequence[File], directory: Path, compression: Compression) -> Blob:
@@ -81,7 +84,8 @@ def _below(source: Path) -> Iterator[Path]:
         path = Path(entry.path)
         kind = entry.stat(follow_symlinks=False).st_mode
         if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or stat.S_ISLNK(kind)):
-            raise RecipeError((), hint=f"{path} is neither a file, a directory nor a link: it can't be in an image")
+            problem = "is neither a file, a directory nor a link: it can't be in an image"
+            raise RecipeError((Problem(str(path), "", problem),))
         yield path
         if stat.S_ISDIR(kind):
             yield from _below(path)
@@ -92,7 +96,7 @@ def _is_directory(path: Path) -> bool:
 
 
 def _mode(source: Path | None, mode: str | None) -> int:
-    """The recipe's bits, else 0644 with the executable bit of the source: a checkout's umask must not show."""
+    """The recipe's bits, else 0644 and the source's executable bit: a checkout's umask must not show."""
     if mode is not None:
         return int(mode, 8)
     if source is not None and source.is_symlink():

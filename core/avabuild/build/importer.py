@@ -7,9 +7,11 @@ them in the storage.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self
 
 from avabuild.base import Base
 from avabuild.build.context import Context
@@ -26,28 +28,39 @@ class Importer:
         self._context = context
         self._base = base
         self._arch = arch
-        self._slots: list[Piece | None | bool] = []
+        self._slots: list[Piece | bool | None] = []
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, "import")
         self._running: Future[None] | None = None
+        self._busy = False  # also after a failure, so that nothing follows it
+        self._closed = False
         self._done = 0
         self._lower: list[Piece] = []
 
-    def __enter__(self) -> Importer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def begin(self) -> None:
+        """Import the base alone, which needs nothing that is made here."""
+        with self._lock:
+            self._start([])
 
     def expect(self, count: int) -> None:
         """Say how many pieces, from the lowest, will be handed in."""
-        self._slots = [False] * count
+        with self._lock:
+            self._slots = [False] * count
 
     def fill(self, index: int, piece: Piece | None) -> None:
         """Hand in the piece at `index`, or None when there is none after all."""
         with self._lock:
             self._slots[index] = piece
-            self._start()
+            if pieces := self._ready():
+                self._start(pieces)
 
     def lower(self, pieces: Sequence[Piece]) -> None:
         """Hand in the exec layers below, which stand before slot 0."""
@@ -55,44 +68,45 @@ class Importer:
             self._lower = list(pieces)
         self.fill(0, None)
 
-    def _start(self) -> None:
-        """Import the longest prefix there is, when it has a heavy piece that was not imported yet."""
-        if self._running and not self._running.done():
-            return
-        ready = next((i for i, slot in enumerate(self._slots) if slot is False), len(self._slots))
-        fresh = [slot for slot in self._slots[self._done : ready] if isinstance(slot, Piece)]
-        if sum(piece.blob.unpacked for piece in fresh) < HEAVY or ready == len(self._slots):
-            return
-        pieces = [*self._lower, *(slot for slot in self._slots[:ready] if isinstance(slot, Piece))]
-        self._done = ready
-        self._running = self._pool.submit(self._import, pieces)
-        self._running.add_done_callback(lambda _: self._again())
+    def _ready(self) -> list[Piece]:
+        """Take the longest prefix there is, when it has a heavy piece that was not imported yet."""
+        end = next((i for i, slot in enumerate(self._slots) if slot is False), len(self._slots))
+        fresh = [slot for slot in self._slots[self._done : end] if isinstance(slot, Piece)]
+        heavy = sum(piece.blob.unpacked for piece in fresh) >= HEAVY
+        if self._busy or self._closed or not heavy or end == len(self._slots):
+            return []
+        self._done = end
+        return [*self._lower, *(slot for slot in self._slots[:end] if isinstance(slot, Piece))]
 
-    def _again(self) -> None:
-        with self._lock:
-            self._running = None
-            if self._slots:
-                self._start_soon()
+    def _start(self, pieces: Sequence[Piece]) -> None:
+        self._busy = True
+        self._running = self._pool.submit(self._work, pieces)
 
-    def _start_soon(self) -> None:
-        try:
-            self._start()
-        except RuntimeError:  # the pool was shut down meanwhile: the build is over
-            self._slots = []
+    def _work(self, pieces: Sequence[Piece]) -> None:
+        """Import `pieces`, then what became ready meanwhile."""
+        self._import(pieces)
+        while True:
+            with self._lock:
+                self._busy = False
+                pieces = self._ready()
+                self._busy = bool(pieces)
+            if not pieces:
+                return
+            self._import(pieces)
 
     def _import(self, pieces: Sequence[Piece]) -> None:
         context = self._context
         composed = compose_image(context.store, self._base, pieces, Settings(), self._arch)
-        with context.report.step(f"import {len(pieces)} lower layers", "import"):
+        with context.report.step(f"import the base and {len(pieces)} layers", "import"):
             layout = context.layout_path()
             write_layout(context.store, composed, layout)
             context.tools.pull(layout)
         context.cleanup.callback(context.tools.reopen_for_cleanup, lambda: context.tools.untag(layout))
 
     def settle(self) -> None:
-        """Wait for the import that runs; raise what it raised."""
+        """Wait for the import that runs; raise what any raised."""
         with self._lock:
-            self._slots, running = [], self._running
+            self._closed, running = True, self._running
         if running:
             running.result()
 

@@ -34,7 +34,9 @@ def compose_image(
     """Put config and manifest of the image into the store and return their digests."""
     config = image.encode(image.config(base.read_config(store), pieces, settings, arch))
     blobs = [*base.layers, *(piece.blob for piece in pieces)]
-    manifest = image.encode(image.manifest(config, [image.layer_descriptor(b) for b in blobs], annotations or {}))
+    manifest = image.encode(
+        image.manifest(config, [image.layer_descriptor(b) for b in blobs], annotations or {})
+    )
     return Composed(
         digest=store.put(manifest),
         config=store.put(config),

@@ -13,7 +13,8 @@ from avabuild.store.store import disk_errors
 from avabuild.value import Value
 
 Kind = Literal["storage", "oci", "oci-archive", "docker-archive"]
-_OUTPUT = re.compile(r"(?P<kind>oci|oci-archive|docker-archive):(?P<path>.+)")
+_OUTPUT = re.compile(r"(?P<kind>oci|oci-archive|docker-archive):(?P<path>[^:]+)")
+_ELSEWHERE = "name another place with --output"
 
 
 class Output(Value):
@@ -24,7 +25,10 @@ class Output(Value):
 
     @classmethod
     def parse(cls, text: str) -> Output:
-        """Read `oci:DIR`, `oci-archive:FILE` or `docker-archive:FILE`; raise ValueError for anything else."""
+        """Read `oci:DIR`, `oci-archive:FILE` or `docker-archive:FILE`; raise ValueError for anything else.
+
+        A path with a colon is refused: the tools would take its end for a tag, which is the recipe's.
+        """
         found = _OUTPUT.fullmatch(text)
         if not found:
             raise ValueError(f'"{text}" is no output; write oci:DIR, oci-archive:FILE or docker-archive:FILE')
@@ -38,7 +42,7 @@ def write_output(context: Context, composed: Composed, output: Output, name: str
     """Write the image to a directory or archive, under the tag of `name`; archives appear when complete."""
     assert output.path is not None  # noqa: S101 - the local storage is the importer's
     tag = name.rpartition(":")[2]
-    with context.report.step(f"write {output}", "output"), disk_errors(output.path.parent):
+    with context.report.step(f"write {output}", "output"), disk_errors(output.path.parent, _ELSEWHERE):
         output.path.parent.mkdir(parents=True, exist_ok=True)
         if output.kind == "oci":
             write_layout(context.store, composed, output.path, tag)

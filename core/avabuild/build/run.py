@@ -34,7 +34,8 @@ def add_run(chain: Chain, step: Step, directory: Path) -> bool:
         chain.add(layer, blob)
         return False
     binds = [
-        Bind(source=str((directory / m.source).resolve()), target=m.target, writable=m.writable) for m in run.mounts
+        Bind(source=str((directory / m.source).resolve()), target=m.target, writable=m.writable)
+        for m in run.mounts
     ]
     litter = tuple(m.target.lstrip("/") for m in run.mounts)
     with context.report.step(step.name, "run"), chain.container(step.name) as container:
@@ -42,7 +43,9 @@ def add_run(chain: Chain, step: Step, directory: Path) -> bool:
         def execute() -> None:
             with given(context, run.shell, {**dict(run.env), **secrets}, {}) as (command, mounts):
                 try:
-                    context.tools.run(container, command, context.isolation, [*mounts, *binds], place=step.name)
+                    context.tools.run(
+                        container, command, context.isolation, [*mounts, *binds], place=step.name
+                    )
                 except StepError as error:
                     raise _explained(error, step, container, keep=context.keep) from error
 
@@ -56,7 +59,9 @@ def run_inputs(
 ) -> list[tuple[str, str]]:
     """Return what the key of a run step holds besides its text: digests of its secrets and mounted files."""
     secrets = _secrets(run, environ, place)
-    inputs = [(f"secret {name}", hashlib.sha256(value.encode()).hexdigest()) for name, value in secrets.items()]
+    inputs = [
+        (f"secret {name}", hashlib.sha256(value.encode()).hexdigest()) for name, value in secrets.items()
+    ]
     return inputs + [(f"mount {m.target}", _mount_digest(store, directory / m.source)) for m in run.mounts]
 
 

@@ -13,7 +13,7 @@ from avabuild.arrange import FileLayer
 from avabuild.blob import Blob, Compression
 from avabuild.build.context import Context
 from avabuild.build.workshop import Workshop
-from avabuild.bytecode import compile_wheel, write_bytecode
+from avabuild.bytecode import compile_wheels, write_bytecode
 from avabuild.lock import Package
 from avabuild.resolve import Fetcher
 from avabuild.scheme import Scheme
@@ -110,7 +110,10 @@ class Layers:
         self._report_clashes(layers)
 
     def _begin(
-        self, missing: Sequence[FileLayer], pool: ThreadPoolExecutor, ready: Callable[[FileLayer, Blob, bool], None]
+        self,
+        missing: Sequence[FileLayer],
+        pool: ThreadPoolExecutor,
+        ready: Callable[[FileLayer, Blob, bool], None],
     ) -> list[Future[None]]:
         """Submit the work of each layer as soon as its last wheel is there; bytecode begins with each wheel."""
         waiting = {layer.name: {p.name for p in layer.packages} for layer in missing}
@@ -121,7 +124,11 @@ class Layers:
         batch: list[Path] = []
 
         def start(layer: FileLayer) -> None:
-            before = tuple(dict.fromkeys(compiling[p.name] for p in layer.packages)) if layer.kind == "bytecode" else ()
+            before = (
+                tuple(dict.fromkeys(compiling[p.name] for p in layer.packages))
+                if layer.kind == "bytecode"
+                else ()
+            )
             running.append(pool.submit(self._layer, layer, before, ready))
 
         def compile_batch() -> None:
@@ -165,7 +172,7 @@ class Layers:
                 return write_venv(out, python.scheme, python.interpreter, python.compression)
             if layer.kind == "bytecode":
                 return write_bytecode([self._pack(p) for p in paths], out, python.scheme, python.compression)
-            return write_wheels(paths, out, python.scheme, compression=python.compression)
+            return write_wheels(paths, out, python.scheme, compression=python.compression, part=layer.part)
 
         with context.report.step(f"layer {layer.name}", "layers") as said:
             blob, made = context.store.make_layer(layer.key, context.scratch.path, write)
@@ -183,16 +190,18 @@ class Layers:
         if wanted:
             with self._context.report.step(f"compile {_named(list(wanted))}", "bytecode"):
                 compiler = self._python.compiler()
+                partial = {wheel: pack.with_suffix(f".{self._context.scratch.build}") for wheel, pack in wanted.items()}
+                compile_wheels(partial, self._python.scheme, compiler, jobs=self._context.host.cores)
                 for wheel, pack in wanted.items():
-                    partial = pack.with_suffix(f".{self._context.scratch.build}")
-                    compile_wheel(wheel, self._python.scheme, compiler, partial)
-                    partial.replace(pack)
+                    partial[wheel].replace(pack)
 
     def _report_clashes(self, layers: Sequence[FileLayer]) -> None:
         order = [p.name for layer in layers if layer.kind == "wheels" for p in layer.packages]
         known = {name: self._paths[name] for name in order if name in self._paths}
         for path, first, second in clashes(known, self._python.scheme)[:10]:
-            self._context.report.warn(f"{first} and {second} both install {path}; the one of {second} is in the image")
+            self._context.report.warn(
+                f"{first} and {second} both install {path}; the one of {second} is in the image"
+            )
 
 
 def _named(wheels: Sequence[Path]) -> str:

@@ -132,7 +132,9 @@ class Workshop:
         shell = f"cd {shlex.quote(str(command.directory))}\nexec {shlex.join(argv)}\n"
         try:
             with given(context, shell, self._environment(dict(command.environment)), {}) as (run, mounts):
-                context.tools.run(container, run, context.isolation, [*mounts, *self._tools(), *binds], place="resolve")
+                context.tools.run(
+                    container, run, context.isolation, [*mounts, *self._tools(), *binds], place="resolve"
+                )
         except StepError as error:
             return Outcome(1, error.tail)
         return Outcome(0, "")
@@ -170,10 +172,14 @@ class Workshop:
         context, container = self._chain.context, self._start()
         binds = [*binds, *(Bind(source=str(p), target=str(p)) for p in self._indexes.local_paths())]
         with given(context, shell, self._environment(self._indexes.environment()), {}) as (command, mounts):
-            context.tools.run(container, command, context.isolation, [*mounts, *self._tools(), *binds], place=place)
+            context.tools.run(
+                container, command, context.isolation, [*mounts, *self._tools(), *binds], place=place
+            )
 
     def _script(self, package: Package, source: Path | None) -> str:
-        build = f"{UV} build --quiet --wheel --no-create-gitignore --python {self._interpreter} --out-dir {OUT}"
+        build = (
+            f"{UV} build --quiet --wheel --no-create-gitignore --python {self._interpreter} --out-dir {OUT}"
+        )
         if source is not None:
             return f"{build} {shlex.quote(f'{OUT}-source/{source.name}')}\n"
         place = f"checkout/{package.subdirectory}" if package.subdirectory else "checkout"

@@ -6,28 +6,25 @@ do stay quick.
 
 from __future__ import annotations
 
-import os
+import signal
 import sys
 
 INTERRUPTED = 130
+BUG = 70  # EX_SOFTWARE of sysexits.h, as UnavailableError's 75 is its EX_TEMPFAIL
 
 
 def main() -> None:
     """Run the command line and exit with the status of its outcome."""
     from avabuild.cli.app import app
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` stops as cleanly as Ctrl-C
     arguments = with_default_upgrade(sys.argv[1:])
-    debug = "--debug" in arguments
     try:
-        code = app(args=arguments, standalone_mode=False)
-    except KeyboardInterrupt:
-        print("avabuild: stopped", file=sys.stderr)  # noqa: T201 - the command line prints
-        code = INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    except Exception as error:  # the one place that catches: what is no AvabuildError is a bug, shown whole
-        code = _explained(error, debug=debug)
+        code = app(args=arguments, prog_name="avabuild", standalone_mode=False)
+    except Exception as error:  # noqa: BLE001 - the one place that catches everything
+        code = _explained(error, debug="--debug" in arguments)
+    if code == INTERRUPTED:
+        _say("stopped")
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -42,15 +39,37 @@ def with_default_upgrade(arguments: list[str]) -> list[str]:
 
 
 def _explained(error: Exception, *, debug: bool) -> int:
+    """Tell `error` to a person and return the exit status; with `debug` let it go on as a traceback."""
     from avabuild.errors import AvabuildError
 
-    if debug:
-        raise error
-    if isinstance(error, AvabuildError):
-        print(f"avabuild: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
     show = getattr(error, "show", None)
     if callable(show):  # a usage error of the option parser
         show()
         return int(getattr(error, "exit_code", 2))
-    raise error
+    if debug:
+        raise error
+    if isinstance(error, AvabuildError):
+        for text in _messages(error):
+            _say(text)
+        return error.exit_code
+    if isinstance(error, OSError):
+        _say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return AvabuildError.exit_code
+    _say(f"internal error: {type(error).__name__}: {error}\n  please report it with the traceback of --debug")
+    return BUG
+
+
+def _messages(error: Exception) -> list[str]:
+    """Return what to say of `error`, one text per problem of a recipe."""
+    from avabuild.errors import RecipeError
+
+    if not isinstance(error, RecipeError):
+        return [str(error)]
+    *others, last = map(str, error.problems)
+    return [*others, f"{last}\n  {error.hint}" if error.hint else last]
+
+
+def _say(text: str) -> None:
+    import typer
+
+    typer.echo(f"avabuild: {text}", err=True)

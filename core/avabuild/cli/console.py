@@ -1,18 +1,24 @@
-"""Consoles: how a build's events look to a person: live on a terminal, a line a step elsewhere, or not at all."""
+"""Consoles: how a build's events look to a person who reads a log, or only the result."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
 
 import typer
 
+from avabuild.cli.sizes import human
+
 if TYPE_CHECKING:
+    from avabuild.errors import AvabuildError
     from avabuild.report import Event
     from avabuild.session import Done
 
+BIG = 5_000_000  # bytes of a download that is worth showing on its own
+
 
 class QuietConsole:
-    """Prints nothing but warnings and the references of finished images."""
+    """Prints nothing but warnings, and the references of finished images on the standard output."""
 
     def __enter__(self) -> Self:
         return self
@@ -25,9 +31,16 @@ class QuietConsole:
         if event.kind == "warn":
             typer.echo(f"warning: {event.text}", err=True)
 
-    def summary(self, done: Done, seconds: dict[str, float]) -> None:  # noqa: ARG002 - one shape for all consoles
-        """Say that an image is finished."""
+    def image(self, done: Done, seconds: Mapping[str, float]) -> None:  # noqa: ARG002 - of all consoles
+        """Say that an image is finished; `seconds` are those of its phases."""
         typer.echo(done.plan.reference)
+
+    def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:  # noqa: ARG002
+        """Say that there was nothing to do for an image, as `described` remembered it."""
+        typer.echo(image["reference"])
+
+    def failed(self, error: AvabuildError) -> None:
+        """Take the error that ends the build; the one who catches it shows it to people."""
 
 
 class PlainConsole(QuietConsole):
@@ -38,86 +51,55 @@ class PlainConsole(QuietConsole):
 
     def take(self, event: Event) -> None:
         """Show one event."""
-        line = _line(event)
         if event.kind == "output" and self._verbose:
-            line = f"  {event.step}| {event.text}"
-        if line:
-            self._write(line)
+            self._write(f"  {event.step}| {event.text}")
+        elif event.kind == "progress" and event.done == event.total >= BIG:
+            self._write(f"download {event.step}: {human(event.total)}")
+        elif line := line_of(event):
+            self._write(line, event.kind)
 
-    def _write(self, line: str) -> None:
-        typer.echo(line, err=True)
-
-    def summary(self, done: Done, seconds: dict[str, float]) -> None:
+    def image(self, done: Done, seconds: Mapping[str, float]) -> None:
         """Say what was built, of what size, from how much that was there, and where the time went."""
         built = done.built
-        typer.echo(f"{done.plan.reference}")
-        self._write(f"  digest  {built.composed.digest}")
-        self._write(f"  size    {built.composed.size / 1e6:.1f} MB in {len(built.composed.layers)} layers")
-        self._write(f"  layers  {len(built.made)} built, {len(built.reused)} reused")
-        phases = ", ".join(f"{name} {spent:.1f}" for name, spent in sorted(seconds.items(), key=lambda x: -x[1]))
-        self._write(f"  seconds {done.seconds:.1f} ({phases}; phases overlap)")
+        typer.echo(done.plan.reference)
+        self._write(f"  digest   {built.composed.digest}")
+        self._write(f"  size     {human(built.composed.size)} in {len(built.composed.layers)} layers")
+        self._write(f"  layers   {len(built.made)} built, {len(built.reused)} reused")
+        phases = sorted(seconds.items(), key=lambda item: (-item[1], item[0]))
+        named = ", ".join(f"{name} {spent:.1f}" for name, spent in phases if spent >= 0.05)
+        at_once = "; phases overlap" if sum(seconds.values()) > done.seconds else ""
+        self._write(f"  seconds  {done.seconds:.1f}" + (f" ({named}{at_once})" if named else ""))
+
+    def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:
+        """Say that there was nothing to do for an image."""
+        typer.echo(f"{image['reference']} is up to date, nothing to do ({seconds:.2f} s)")
+        self._write(f"  digest   {image['digest']}")
+
+    def _write(self, line: str, kind: str = "") -> None:  # noqa: ARG002 - the live one has colours
+        typer.echo(line, err=True)
 
 
-class RichConsole(PlainConsole):
-    """Live lines with bars for what runs, and a line above them for each finished step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        self._console = Console(stderr=True, highlight=False)
-        self._bytes = Progress(TextColumn("  {task.description}"), BarColumn(24), DownloadColumn(), transient=True)
-        self._steps = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), transient=True
-        )
-        self._tasks: dict[str, Any] = {}
-        self._files: dict[str, Any] = {}
-
-    def __enter__(self) -> Self:
-        from rich.console import Group
-        from rich.live import Live
-
-        self._live = Live(Group(self._steps, self._bytes), console=self._console, transient=True, refresh_per_second=8)
-        self._live.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._live.stop()
-
-    def take(self, event: Event) -> None:
-        """Show one event."""
-        if event.kind == "start":
-            self._tasks[event.step] = self._steps.add_task(event.step, total=None)
-        elif event.kind in {"finish", "fail"} and event.step in self._tasks:
-            self._steps.remove_task(self._tasks.pop(event.step))
-        elif event.kind == "progress":
-            self._progress(event)
-        if line := _line(event):
-            self._write(line)
-
-    def _progress(self, event: Event) -> None:
-        if event.total < 5_000_000:  # too small to be worth a bar that flickers
-            return
-        if event.step not in self._files:
-            self._files[event.step] = self._bytes.add_task(event.step.split("-")[0], total=event.total)
-        self._bytes.update(self._files[event.step], completed=event.done)
-        if event.done >= event.total:
-            self._bytes.remove_task(self._files.pop(event.step))
-
-    def _write(self, line: str) -> None:
-        self._console.print(line, markup=False, soft_wrap=True)
-
-
-def _line(event: Event) -> str:
+def line_of(event: Event) -> str:
     """Return the line of a finished step, a note or a warning; empty for everything else."""
-    if event.kind == "finish":
-        words = f"{event.step}: {event.text}" if event.text else event.step
-        return f"{words} ({event.seconds:.1f} s)"
-    if event.kind == "fail":
-        return f"{event.step}: failed ({event.seconds:.1f} s)"
-    if event.kind in {"note", "warn"}:
-        return f"{'warning: ' if event.kind == 'warn' else ''}{event.text}"
+    match event.kind:
+        case "finish":
+            words = f"{event.step}: {event.text}" if event.text else event.step
+            return f"{words} ({event.seconds:.1f} s)"
+        case "fail":
+            return f"{event.step}: failed ({event.seconds:.1f} s)"
+        case "note":
+            return event.text
+        case "warn":
+            return f"warning: {event.text}"
     return ""
 
 
+def described(done: Done) -> dict[str, object]:
+    """Return what a program, or a later run with nothing to do, is told of an image."""
+    composed = done.built.composed
+    return {
+        "reference": done.plan.reference,
+        "digest": composed.digest,
+        "size": composed.size,
+        "layers": len(composed.layers),
+    }

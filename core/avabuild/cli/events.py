@@ -4,46 +4,61 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import typer
 
+from avabuild.cli.console import QuietConsole, described
+
 if TYPE_CHECKING:
+    from avabuild.errors import AvabuildError
     from avabuild.report import Event
     from avabuild.session import Done
 
 
-class JsonConsole:
-    """Prints every event but the tools' own lines, then an object per image."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Nothing is held."""
+class JsonConsole(QuietConsole):
+    """Prints every event but the tools' own lines, then an object per image, or one for the error."""
 
     def take(self, event: Event) -> None:
         """Print one event: `event`, `step`, and those of `text`, `done`, `total`, `seconds` that are set."""
-        if event.kind == "output":
-            return
-        fields = {name: value for name, value in dataclasses.asdict(event).items() if value and name != "kind"}
-        self._print({"event": event.kind, **fields})
+        if event.kind != "output":
+            fields = {
+                name: round(value, 3) if isinstance(value, float) else value
+                for name, value in dataclasses.asdict(event).items()
+                if value and name != "kind"
+            }
+            _print({"event": event.kind, **fields})
 
-    def summary(self, done: Done, seconds: dict[str, float]) -> None:
+    def image(self, done: Done, seconds: Mapping[str, float]) -> None:
         """Print the finished image."""
-        built = done.built
-        self._print(
+        phases = {name: round(spent, 3) for name, spent in seconds.items()}
+        found = {"made": done.built.made, "reused": done.built.reused}
+        _print(
             {
                 "event": "image",
-                "reference": done.plan.reference,
-                "digest": built.composed.digest,
-                "size": built.composed.size,
-                "made": built.made,
-                "reused": built.reused,
+                **described(done),
+                **found,
                 "seconds": round(done.seconds, 3),
-                "phases": {name: round(spent, 3) for name, spent in seconds.items()},
+                "phases": phases,
             }
         )
 
-    def _print(self, data: dict[str, Any]) -> None:
-        typer.echo(json.dumps(data, ensure_ascii=False))
+    def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:
+        """Print the image that needs nothing: no layer was made, and none was looked for."""
+        _print({"event": "image", **image, "made": [], "up_to_date": True, "seconds": round(seconds, 3)})
+
+    def failed(self, error: AvabuildError) -> None:
+        """Print the error that ends the build; it is told on the standard error too."""
+        _print(
+            {
+                "event": "error",
+                "class": type(error).__name__,
+                "exit_code": error.exit_code,
+                "text": str(error),
+            }
+        )
+
+
+def _print(data: Mapping[str, object]) -> None:
+    typer.echo(json.dumps(data, ensure_ascii=False))

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from avabuild.cli.sizes import human
 
+if TYPE_CHECKING:
     from avabuild.forecast import Row
     from avabuild.plan import Plan
 
+_SHOWN = 3  # packages of a layer, reasons of a rebuild: more are counted
+
 
 def plan(
-    path: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The recipe to look at.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+    path: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The recipe to look at.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plans as JSON.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Show what a build would make: base, layers in order, who asked for them, what is cached, what changed.
@@ -27,45 +30,120 @@ def plan(
 
     Example: avabuild plan recipes/keras.toml
     """
-    del debug  # read before the commands are, see main()
+    del debug  # main() looks for it
     from avabuild.host import probe
+    from avabuild.prepare import request_of
     from avabuild.report import Report, silent
     from avabuild.session import Session, Wishes
 
     session = Session(path, probe(os.environ), Report(silent), Wishes())
-    shown = [(made, session.forecast(made)) for made in session.plans(session.facts(session.base_for_plan()))]
+    base = session.base_for_plan()
+    digest = base.digest if base else None
+    shown = [(made, session.forecast(made)) for made in session.plans(session.facts(base))]
     if as_json:
-        data = [{**made.model_dump(mode="json"), "forecast": [r.model_dump() for r in rows]} for made, rows in shown]
+        data = [_data(made, rows, digest) for made, rows in shown]
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
         return
     for made, rows in shown:
-        typer.echo("\n".join(_lines(made, rows, session.base_words)))
+        entry = session.lock.target(made.target.tag) if session.lock else None
+        fits = entry.request == request_of(made) if entry else None
+        lock = _lock_words(session.project.lock_path.name, fits)
+        typer.echo("\n".join([*_head(made, digest, lock), "", *_table(made, rows), "", _sum(rows, digest)]))
 
 
-def _lines(plan: Plan, rows: Sequence[Row], base: str) -> list[str]:
-    lines = [plan.reference, f"  base    {base}", f"  target  {_target(plan)}"]
-    lines += [f"          {f.name} {f.series}{_brought(f.required_by)}" for f in plan.frameworks]
-    lines.append("  layers")
-    for row in rows:
-        size = f", {row.download / 1e6:.1f} MB to download" if row.download else ""
-        why = f" [{_short(row.why)}]" if row.why else ""
-        lines.append(f"    {row.state:7} {row.name}{size} <- {', '.join(row.origins)}{why}")
-        if 0 < len(row.holds) <= 6:
-            lines.append(f"            {', '.join(row.holds)}")
-    total = sum(row.download for row in rows)
+def _data(plan: Plan, rows: Sequence[Row], digest: str | None) -> dict[str, object]:
+    """Return the plan as data, with what a build would find; `base_digest` is null until the base is here."""
+    return {
+        "reference": plan.reference,
+        **plan.model_dump(mode="json"),
+        "base_digest": digest,
+        "forecast": [row.model_dump(mode="json") for row in rows],
+        "download": sum(row.download for row in rows),
+    }
+
+
+def _lock_words(name: str, fits: bool | None) -> str:
+    if fits is None:
+        return f"{name} has no versions yet: these are the indexes' of now"
+    return f"{name} fits" if fits else f"{name} is older than the recipe: versions are the indexes' of now"
+
+
+def _head(plan: Plan, digest: str | None, lock: str) -> Iterator[str]:
+    """Yield the image's name and what holds for all of its layers."""
+    target = plan.target
+    python = f"Python {target.python}" if target.python else "no Python"
+    yield plan.reference
+    yield f"  base        {_base_words(plan, digest)}"
+    yield f"  target      {target.arch}, {python}, {target.device}"
+    if plan.frameworks:
+        chosen = (
+            f"{one.name} {one.series}" + (f" (for {', '.join(one.required_by)})" if one.required_by else "")
+            for one in plan.frameworks
+        )
+        yield f"  frameworks  {', '.join(chosen)}"
+    if target.python:
+        yield f"  lock        {lock}"
+
+
+def _base_words(plan: Plan, digest: str | None) -> str:
+    """Name the base as the recipe does, never by the mirror it came from."""
+    written = plan.base.model_dump(mode="json")
+    if not isinstance(written, dict):
+        return "scratch: nothing"
+    kind, named = next(iter(written.items()))
+    return f"{kind} {named}, " + (digest[:19] if digest else "not here yet")
+
+
+def _table(plan: Plan, rows: Sequence[Row]) -> Iterator[str]:
+    """Yield a line per layer in columns, and one more where there is a reason to tell."""
+    cells = [(row.name, row.state, _download(row), _asked_by(row, plan), _holds(row)) for row in rows]
+    head = ("layer", "state", "download", "asked by", "holds")
+    widths = [max(len(line[column]) for line in [head, *cells]) for column in range(4)]
+    for row, line in zip([None, *rows], [head, *cells], strict=True):
+        name, state, download, asked = (text.ljust(width) for text, width in zip(line, widths, strict=False))
+        yield "  ".join(["", name, state, download.strip().rjust(widths[2]), asked, line[4]]).rstrip()
+        if row and row.why:
+            yield f"    rebuilt: {_some(row.why)}"
+
+
+def _download(row: Row) -> str:
+    if row.state == "cached":
+        return "-"
+    return "?" if _unknown(row) else human(row.download) if row.download else "-"
+
+
+def _unknown(row: Row) -> bool:
+    """Whether nobody can say yet how much a layer downloads: what apt picks is known after its first run."""
+    return row.state == "unknown" or (
+        row.name.startswith("apt: ") and row.state == "build" and not row.download
+    )
+
+
+def _asked_by(row: Row, plan: Plan) -> str:
+    """Return who asked for a layer; what all frameworks need together doesn't list them again."""
+    origins = [origin for origin in row.origins if origin != "avabuild"] or list(row.origins)
+    if len(origins) > 1 and set(origins) >= {one.name for one in plan.frameworks}:
+        return "frameworks"
+    return ", ".join(origins)
+
+
+def _holds(row: Row) -> str:
+    if len(row.holds) > _SHOWN:
+        return f"{len(row.holds)} packages"
+    return ", ".join(row.holds)
+
+
+def _some(words: Sequence[str]) -> str:
+    return ", ".join(words[:_SHOWN]) + (f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else "")
+
+
+def _sum(rows: Sequence[Row], digest: str | None) -> str:
+    """Say how much there is to do, in one line."""
     building = sum(row.state != "cached" for row in rows)
-    lines.append(f"  {building} of {len(rows)} layers to build, {total / 1e6:.1f} MB to download")
-    return lines
-
-
-def _target(plan: Plan) -> str:
-    python = f"Python {plan.target.python}" if plan.target.python else "no Python"
-    return f"{plan.target.distribution} {plan.target.arch}, {python}, {plan.target.device}"
-
-
-def _brought(required_by: Sequence[str]) -> str:
-    return f" (required by {', '.join(required_by)})" if required_by else ""
-
-
-def _short(why: Sequence[str]) -> str:
-    return ", ".join(why[:3]) + (f" and {len(why) - 3} more" if len(why) > 3 else "")
+    base = "" if digest is not None else ", and the base"
+    if not building:
+        return f"  all {len(rows)} layers are cached{base and ', the base is not'}"
+    total = sum(row.download for row in rows)
+    least = "at least " if any(map(_unknown, rows)) else ""
+    bytes_ = f"{least}{human(total)}" if total or least else "nothing"
+    return f"  {building} of {len(rows)} layers to build, {bytes_} to download{base}"

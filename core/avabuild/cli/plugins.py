@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from typing import Annotated
 
 import typer
@@ -20,6 +21,8 @@ def plugins(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(provider) for provider in found], indent=2))
         return
-    width = max((len(provider.framework) for provider in found), default=0)
+    times = Counter(provider.framework for provider in found)
+    width = max(map(len, times), default=0)
     for provider in found:
-        typer.echo(f"{provider.framework:{width}}  {provider.distribution} {provider.version}")
+        clash = "  (provided more than once: uninstall all but one)" if times[provider.framework] > 1 else ""
+        typer.echo(f"{provider.framework:{width}}  {provider.distribution} {provider.version}{clash}")

@@ -7,33 +7,50 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from avabuild import stamp
 
 if TYPE_CHECKING:
-    from avabuild.session import Done
+    from avabuild.cli.console import QuietConsole
+    from avabuild.session import Done, Session, Wishes
+
+# Where the local storage is depends on these: a stamp made with others says nothing.
+_STORAGE = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER",
+            "STORAGE_OPTS", "AVABUILD_STORAGE_DRIVER")  # fmt: skip
 
 
 def recipe(
-    path: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The recipe to build.", show_default=False)],
+    path: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The recipe to build.")],
     output: Annotated[
         str | None,
-        typer.Option(metavar="DEST", help="oci:DIR, oci-archive:FILE or docker-archive:FILE; else the local storage."),
+        typer.Option(
+            metavar="DEST", help="oci:DIR, oci-archive:FILE or docker-archive:FILE; else the local storage."
+        ),
     ] = None,
     check: Annotated[
         bool | None,
-        typer.Option("--check/--no-check", help="Run the frameworks' checks in the new image [default: local storage]."),
+        typer.Option(
+            "--check/--no-check", help="Run the frameworks' checks in the image; else only in local ones."
+        ),
     ] = None,
-    locked: Annotated[bool, typer.Option("--locked", help="Fail unless the lock fits the recipe as it is.")] = False,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Fail unless the lock fits the recipe as it is.")
+    ] = False,
     upgrade: Annotated[
         list[str] | None,
-        typer.Option(metavar="[NAME]", help="Resolve anew: a package, 'apt', 'base', or everything. Repeatable."),
+        typer.Option(
+            metavar="[NAME]", help="Resolve anew: a package, 'apt', 'base', or everything. Repeatable."
+        ),
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the container of a failed step, to look inside.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print events and the result as JSON lines.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the container of a failed step, to look inside.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print events and the result as JSON lines.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only the images' references.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print what the tools print.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
@@ -44,15 +61,19 @@ def recipe(
 
     Example: avabuild recipe recipes/keras.toml --output oci:images
     """
-    del debug  # read before the commands are, see main()
+    del debug  # main() looks for it
     began = time.monotonic()
-    options = [str(output), str(check), str(locked)]
-    mark = stamp.stamp_path(_cache(), path, options)
-    if not upgrade and (said := stamp.fresh(mark)) is not None:
-        _say_nothing_to_do(said, as_json=as_json, quiet=quiet, seconds=time.monotonic() - began)
+    console = _console(as_json=as_json, quiet=quiet, verbose=verbose)
+    mark = stamp.stamp_path(_cache(), path, _circumstances(output, check=check, locked=locked))
+    if not upgrade and (images := stamp.fresh(mark)) is not None:
+        for image in images:
+            console.up_to_date(json.loads(image), time.monotonic() - began)
         return
-    done, session = _build(path, output, check, locked, upgrade, keep, _console(as_json, quiet, verbose))
-    session.stamp(mark, done, [one.plan.reference for one in done])
+    wishes = _wishes(output, check, upgrade or [], locked=locked, keep=keep)
+    done, session = _build(path, wishes, console)
+    from avabuild.cli.console import described
+
+    session.stamp(mark, done, [json.dumps(described(one)) for one in done])
 
 
 def _cache() -> Path:
@@ -65,50 +86,64 @@ def _cache() -> Path:
     return Path(platformdirs.user_cache_dir("avabuild"))
 
 
-def _console(as_json: bool, quiet: bool, verbose: bool) -> Any:  # noqa: ANN401, FBT001 - one of three consoles
+def _circumstances(output: str | None, *, check: bool | None, locked: bool) -> list[str]:
+    """Return what else decides whether there is something to do: options, user, and which storage."""
+    options = [str(output), os.getcwd() if output else "", str(check), str(locked)]  # noqa: PTH109 - 1 ms
+    return [*options, str(os.getuid()), *(os.environ.get(name, "") for name in _STORAGE)]
+
+
+def _console(*, as_json: bool, quiet: bool, verbose: bool) -> QuietConsole:
+    from avabuild.cli.console import PlainConsole, QuietConsole
+
     if as_json:
         from avabuild.cli.events import JsonConsole
 
         return JsonConsole()
-    from avabuild.cli.console import PlainConsole, QuietConsole, RichConsole
-
     if quiet:
         return QuietConsole()
-    return RichConsole() if sys.stderr.isatty() and not verbose else PlainConsole(verbose=verbose)
+    if verbose or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return PlainConsole(verbose=verbose)
+    from avabuild.cli.live import LiveConsole
+
+    return LiveConsole()
 
 
-def _build(
-    path: Path,
-    output: str | None,
-    check: bool | None,  # noqa: FBT001 - an option's value
-    locked: bool,  # noqa: FBT001
-    upgrade: list[str] | None,
-    keep: bool,  # noqa: FBT001
-    console: Any,  # noqa: ANN401
-) -> tuple[list[Done], Any]:
+def _wishes(
+    output: str | None, check: bool | None, upgrade: list[str], *, locked: bool, keep: bool
+) -> Wishes:
+    from packaging.utils import canonicalize_name
+
     from avabuild.build.output import Output
-    from avabuild.host import probe
-    from avabuild.report import Report
-    from avabuild.session import Session, Wishes
+    from avabuild.session import Wishes
 
+    if locked and upgrade:
+        raise typer.BadParameter("excludes --locked; give one of them", param_hint="--upgrade")
     try:
-        where = Output.parse(output) if output else Output()
+        where = Output.parse(output) if output is not None else Output()
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--output") from None
-    wishes = Wishes(output=where, check=check, locked=locked, upgrade=frozenset(upgrade or ()), keep=keep)
-    done = []
+    names = frozenset(map(canonicalize_name, upgrade))
+    return Wishes(output=where, check=check, locked=locked, upgrade=names, keep=keep)
+
+
+def _build(path: Path, wishes: Wishes, console: QuietConsole) -> tuple[list[Done], Session]:
+    from avabuild.errors import AvabuildError
+    from avabuild.host import probe
+    from avabuild.report import Report
+    from avabuild.session import Session
+
+    done: list[Done] = []
     with console:
         report = Report(console.take)
-        session = Session(path, probe(os.environ), report, wishes)
-        for one in session.build():
-            done.append(one)
-            console.summary(one, dict(report.seconds))
+        before: dict[str, float] = {}
+        try:
+            session = Session(path, probe(os.environ), report, wishes)
+            for one in session.build():
+                done.append(one)
+                spent = {name: total - before.get(name, 0.0) for name, total in report.seconds.items()}
+                console.image(one, spent)
+                before = dict(report.seconds)
+        except AvabuildError as error:
+            console.failed(error)
+            raise
     return done, session
-
-
-def _say_nothing_to_do(said: list[str], *, as_json: bool, quiet: bool, seconds: float) -> None:
-    for reference in said:
-        if as_json:
-            typer.echo(json.dumps({"event": "image", "reference": reference, "made": [], "seconds": round(seconds, 3)}))
-        else:
-            typer.echo(reference if quiet else f"{reference} is up to date; nothing to do")

@@ -6,6 +6,7 @@ import secrets
 import shutil
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from filelock import FileLock, Timeout
 
@@ -26,7 +27,7 @@ class Scratch:
         self._lock = FileLock(store.root / "tmp" / f"{self.build}.lock", thread_local=False)
         self._root = store.root
 
-    def __enter__(self) -> Scratch:
+    def __enter__(self) -> Self:
         with disk_errors(self._root):
             self._lock.acquire()
             self.path.mkdir(mode=0o700)

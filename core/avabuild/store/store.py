@@ -29,6 +29,8 @@ from filelock import FileLock
 from avabuild.blob import Blob
 from avabuild.errors import DiskFullError, StoreError
 
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+
 
 class Store:
     """A cache directory. Creating one makes the directories that are missing, and nothing else."""
@@ -44,14 +46,18 @@ class Store:
         """Return where the blob `sha256:HEX` is or would be."""
         return self.blobs / digest.removeprefix("sha256:")
 
-    def has(self, digest: str) -> bool:
-        """Whether the blob is here."""
-        return self.blob_path(digest).exists()
+    def has(self, digest: str, size: int | None = None) -> bool:
+        """Whether the blob is here, and whole when its `size` is known."""
+        try:
+            found = self.blob_path(digest).stat().st_size
+        except FileNotFoundError:
+            return False
+        return size is None or found == size
 
     def put(self, data: bytes) -> str:
         """Keep `data` (a config or manifest: small) and return its digest."""
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        if not self.has(digest):
+        if not self.has(digest, len(data)):
             self._write(self.blob_path(digest), data)
         return digest
 
@@ -63,13 +69,14 @@ class Store:
             path.replace(target)
         return target
 
-    def record(self, kind: str, key: str, data: Any) -> None:  # noqa: ANN401 - any JSON value
+    def record(self, kind: str, key: str, data: Any) -> None:
         """Remember that `key` of `kind` is `data`."""
         path = self._entry(kind, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with disk_errors(self.root):
+            path.parent.mkdir(parents=True, exist_ok=True)
         self._write(path, json.dumps(data, sort_keys=True).encode())
 
-    def recall(self, kind: str, key: str) -> Any | None:  # noqa: ANN401 - any JSON value
+    def recall(self, kind: str, key: str) -> Any | None:
         """Return what was recorded for `key`, or None; an unreadable entry counts as absent."""
         try:
             return json.loads(self._entry(kind, key).read_bytes())
@@ -81,12 +88,11 @@ class Store:
         data = self.recall("layer", key)
         if data is None:
             return None
-        blob = Blob.model_validate(data)
         try:
-            whole = self.blob_path(blob.digest).stat().st_size == blob.size
-        except FileNotFoundError:
+            blob = Blob.model_validate(data)
+        except ValueError:
             return None
-        return blob if whole else None
+        return blob if self.has(blob.digest, blob.size) else None
 
     def make_layer(self, key: str, directory: Path, make: Callable[[Path], Blob]) -> tuple[Blob, bool]:
         """Return the layer of `key` and whether it was made now.
@@ -99,7 +105,8 @@ class Store:
         with self.lock("layer", key):
             if blob := self.layer(key):
                 return blob, False
-            handle, name = tempfile.mkstemp(dir=directory, prefix="layer-")
+            with disk_errors(self.root):
+                handle, name = tempfile.mkstemp(dir=directory, prefix="layer-")
             os.close(handle)
             path = Path(name)
             try:
@@ -110,10 +117,17 @@ class Store:
             self.record("layer", key, blob.model_dump())
             return blob, True
 
-    def lock(self, kind: str, key: str) -> FileLock:
-        """Return the lock under which `key` of `kind` is made; held across processes and threads."""
+    @contextmanager
+    def lock(self, kind: str, key: str) -> Iterator[None]:
+        """Hold the lock under which `key` of `kind` is made, against other processes and threads."""
         name = hashlib.sha256(f"{kind}:{key}".encode()).hexdigest()[:32]
-        return FileLock(self.root / "locks" / name, thread_local=False)
+        lock = FileLock(self.root / "locks" / name, thread_local=False)
+        with disk_errors(self.root):
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _entry(self, kind: str, key: str) -> Path:
         name = key.removeprefix("sha256:")
@@ -136,17 +150,15 @@ class Store:
 
 
 @contextmanager
-def disk_errors(root: Path) -> Iterator[None]:
-    """Turn what a full, read-only or forbidden disk answers into errors that name the directory."""
+def disk_errors(root: Path, remedy: str = "put the cache elsewhere with AVABUILD_CACHE=DIR") -> Iterator[None]:
+    """Turn what a full, read-only or forbidden disk answers into errors that name `root` and the `remedy`."""
     try:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise DiskFullError(
-                f"no space left in {root}", hint="free some space, or put the cache elsewhere with AVABUILD_CACHE"
+                f"no space left in {root}", hint=f"free some space, or {remedy}"
             ) from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise StoreError(
-                f"can't write to the cache: {error}", hint="put it where you may write, with AVABUILD_CACHE=DIR"
-            ) from error
+        if error.errno in _FORBIDDEN:
+            raise StoreError(f"can't write to {root}: {error}", hint=remedy) from error
         raise

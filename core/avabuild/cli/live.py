@@ -1,0 +1,101 @@
+"""The live console: what runs and what is downloaded, redrawn on a terminal; finished steps stay above."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
+
+from avabuild.cli.console import BIG, PlainConsole
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+    from avabuild.errors import AvabuildError
+    from avabuild.report import Event
+    from avabuild.session import Done
+
+_STYLES = {"warn": "yellow", "fail": "red"}
+_LONGEST = 40
+
+
+class LiveConsole(PlainConsole):
+    """Spinners for steps that run, bars for big downloads and one for all of them.
+
+    Args:
+        console: a rich console on the terminal; the standard error by default.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        from rich.console import Console, Group
+        from rich.live import Live
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
+        super().__init__()
+        self._console = console or Console(stderr=True, highlight=False)
+        name = TextColumn("{task.description}", markup=False)
+        self._steps = Progress(SpinnerColumn(), name, TimeElapsedColumn(), console=self._console)
+        self._bars = Progress(TextColumn(" "), name, BarColumn(24), DownloadColumn(), console=self._console)
+        self._live = Live(
+            Group(self._steps, self._bars), console=self._console, transient=True, refresh_per_second=8
+        )
+        self._running: dict[str, TaskID] = {}
+        self._files: dict[str, TaskID] = {}
+        self._bytes: dict[str, tuple[int, int]] = {}
+        self._all: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+
+    def take(self, event: Event) -> None:
+        """Show one event."""
+        if event.kind == "start" and event.step not in self._running:
+            self._running[event.step] = self._steps.add_task(event.step, total=None)
+        elif event.kind in {"finish", "fail"} and event.step in self._running:
+            self._steps.remove_task(self._running.pop(event.step))
+        elif event.kind == "progress":
+            self._progress(event)
+        super().take(event)
+
+    def _progress(self, event: Event) -> None:
+        if event.total >= BIG and event.step not in self._files and event.done < event.total:
+            self._files[event.step] = self._bars.add_task(_project(event.step), total=event.total)
+        if event.step in self._files:
+            self._bars.update(self._files[event.step], completed=event.done)
+            if event.done >= event.total:
+                self._bars.remove_task(self._files.pop(event.step))
+        self._bytes[event.step] = (event.done, max(event.done, event.total))
+        done, total = (sum(pair) for pair in zip(*self._bytes.values(), strict=True))
+        if self._all is None:
+            self._all = self._bars.add_task("downloads", total=total)
+        self._bars.update(self._all, completed=done, total=total, visible=done < total)
+
+    def image(self, done: Done, seconds: Mapping[str, float]) -> None:
+        """Say what was built. Live drawing stops meanwhile: the reference goes to the standard output."""
+        self._live.stop()
+        super().image(done, seconds)
+        self._live.start()
+
+    def failed(self, error: AvabuildError) -> None:
+        """Clear what still seems to run, so that the error is the last thing on the terminal."""
+        del error
+        self._live.stop()
+
+    def _write(self, line: str, kind: str = "") -> None:
+        self._console.print(line, style=_STYLES.get(kind), markup=False, soft_wrap=True)
+
+
+def _project(filename: str) -> str:
+    name = filename.partition("-")[0] if filename.endswith(".whl") else filename
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
