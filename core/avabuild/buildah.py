@@ -22,11 +22,12 @@ from avabuild.report import Event, Report
 
 MINIMUM = (1, 28)
 TAIL = 40
+_NO_IDS = ("insufficient uids or gids", "unable to pick chroot mode automatically", "finding newuidmap")
 _FULL = ("no space left on device", "disk quota exceeded", "io: read/write on closed pipe")
 
 
 class Tools:
-    """buildah, skopeo and mmdebstrap on this host.
+    """buildah, skopeo and mmdebstrap on this host; they put temporary files into `temporary` when it is set.
 
     Every call is logged with its output; a non-zero exit or a signal raises StepError with the quoted
     command and the last lines of what it printed. `stop` ends whatever runs, from any thread.
@@ -40,6 +41,7 @@ class Tools:
         self._lock = threading.Lock()
         self._stopped = False
         self._checked = False
+        self.temporary: Path | None = None
 
     def buildah(self, argv: Sequence[str], *, place: str | None = None, cwd: Path | None = None) -> str:
         """Run buildah and return what it printed on its standard output."""
@@ -77,14 +79,16 @@ class Tools:
                 log.write(text)
                 self._report.emit(Event("output", place or tool, text.rstrip("\n")))
 
-            code = self._wait(command, argv, line, {**self.host.environment, **(env or {})}, cwd)
+            # What a killed tool leaves in its TMPDIR is as big as a layer: it must be where it is swept.
+            own = {"TMPDIR": str(self.temporary)} if self.temporary else {}
+            code = self._wait(command, argv, line, {**self.host.environment, **own, **(env or {})}, cwd)
         if code != 0:
             raise _failure(tool, shown, code, "\n".join(tail), str(self.log), place)
         return "".join(out)
 
     def _wait(
         self, command: Any, argv: Sequence[str], line: Any, env: dict[str, str], cwd: Path | None
-    ) -> int:  # noqa: ANN401 - sh is untyped
+    ) -> int:
         process = None
         with self._lock:
             if self._stopped:
@@ -183,7 +187,7 @@ class Tools:
         """Drop a working container, also while everything else is being stopped."""
         self.reopen_for_cleanup(lambda: self.buildah(commands.remove_container(name)))
 
-    def reopen_for_cleanup(self, act: Any) -> None:  # noqa: ANN401 - any callable
+    def reopen_for_cleanup(self, act: Any) -> None:
         """Run `act` even after `stop`, swallowing what a half-made container answers."""
         with self._lock:
             stopped, self._stopped = self._stopped, False
@@ -206,6 +210,11 @@ class Tools:
         """Run `command` as root in a working container; return what it printed."""
         return self.buildah(commands.run(container, command, isolation, binds), place=place)
 
+    def container_names(self) -> tuple[str, ...]:
+        """Return the names of all working containers."""
+        listed = json.loads(self.buildah(commands.containers()) or "[]") or []
+        return tuple(container["containername"] for container in listed)
+
     def image_ids(self) -> dict[str, str]:
         """Return name -> id of the local images."""
         listed = json.loads(self.buildah(commands.images()) or "[]") or []
@@ -219,6 +228,14 @@ def _failure(tool: str, shown: str, code: int, tail: str, log: str, place: str |
             f"no space left while running: {shown}",
             place=place,
             hint="free some space in the image storage and in TMPDIR",
+        )
+    if any(words in lowered for words in _NO_IDS):
+        return HostError(
+            f"{tool} needs a range of subordinate user ids, and this user has none",
+            place=place,
+            hint="ask an administrator for one: usermod --add-subuids 100000-165535 "
+            "--add-subgids 100000-165535 USER, and the package uidmap; wheels and files on an archive "
+            "or image base need none with --output oci:DIR",
         )
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
     return StepError(f"{tool} {how}", command=shown, tail=tail, log=log, place=place)

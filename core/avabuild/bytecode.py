@@ -34,13 +34,6 @@ os.execve(sys.executable, [sys.executable, "-s", "-S", "-B", "-X", "utf8", "-c",
 """
 
 
-def compile_wheel(
-    wheel: Path, scheme: Scheme, interpreter: tuple[str, ...], out: Path, *, jobs: int = 2
-) -> None:
-    """Compile one wheel; see `compile_wheels`."""
-    compile_wheels({wheel: out}, scheme, interpreter, jobs=jobs)
-
-
 def compile_wheels(
     packs: Mapping[Path, Path], scheme: Scheme, interpreter: tuple[str, ...], *, jobs: int = 2
 ) -> None:
@@ -56,12 +49,13 @@ def compile_wheels(
         jobs: how many processes compile at once.
 
     Raises:
-        WheelError: the wheel is damaged or unsupported.
+        WheelError: a wheel is damaged or unsupported.
         StepError: the interpreter can't be started, is of another version, or fails.
-        DiskFullError: no space left beside `out`.
+        DiskFullError: no space left beside the packs.
     """
     wheels = [
-        {"wheel": str(wheel), "out": str(out), "modules": modules(wheel, scheme)} for wheel, out in packs.items()
+        {"wheel": str(wheel), "out": str(out), "modules": modules(wheel, scheme)}
+        for wheel, out in packs.items()
     ]
     place = next(iter(packs)).name if len(packs) == 1 else f"{len(packs)} wheels"
     try:
@@ -81,7 +75,9 @@ def _run(interpreter: tuple[str, ...], request: str, place: str) -> None:
     worker = resources.files("avabuild").joinpath("bytecode_worker.py").read_text("utf-8")
     argv = [*interpreter, "-I", "-S", "-B", "-c", _BOOTSTRAP, worker]
     try:
-        done = subprocess.run(argv, input=request.encode(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            argv, input=request.encode(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
+        )
     except (FileNotFoundError, PermissionError) as error:
         _fail(f"the interpreter can't be started: {error.strerror}", interpreter, place)
     if done.returncode == errno.ENOSPC:
@@ -100,7 +96,7 @@ def write_bytecode(
     """Write one layer with the bytecode of several wheels, in their order, and return what it is.
 
     Args:
-        packs: files that `compile_wheel` wrote for `scheme`.
+        packs: files that `compile_wheels` wrote for `scheme`.
         out: where to write; absent after a failure.
         scheme: where the modules are.
         compression: `gzip` or `zstd`.

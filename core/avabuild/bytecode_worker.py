@@ -1,8 +1,8 @@
 """Compiles wheels' modules: run by the target's own interpreter (CPython 3.8+), standard library only.
 
 Reads from stdin the JSON {"jobs": N, "wheels": [{"wheel": path, "out": path, "modules": [[name in the wheel,
-installed path], ...]}, ...]} and writes to each `out` a zip of stored `.pyc` files under their installed paths,
-whose comment is the JSON {"magic": hex, "tag": cache tag}. Exit status ENOSPC says that its disk is full.
+installed path], ...]}, ...]} and writes to each `out` a zip of stored `.pyc` files under installed paths; its
+comment is the JSON {"magic": hex, "tag": cache tag}. Exit status ENOSPC says that its disk is full.
 
 What marshal writes depends on the process: which strings are interned, how often an object is referenced. So
 every CHUNK modules are compiled by a child of their own, and all children are forked from one parent before
@@ -76,11 +76,13 @@ def main() -> None:
     warnings.simplefilter("ignore")
     gc.disable()  # nothing here is worth collecting: each child ends after its chunk
     request = json.load(sys.stdin)
-    turns, open_pipes, readers = os.memfd_create("turns"), [], []
+    turns = os.memfd_create("turns")
+    open_pipes: list[int] = []
+    readers: list[list[int]] = []
     for task in request["wheels"]:
         readers.append(start(task, request["jobs"], turns, open_pipes))
         open_pipes += readers[-1]
-    for task, pipes in zip(request["wheels"], readers):
+    for task, pipes in zip(request["wheels"], readers):  # noqa: B905 - Python 3.8 has no strict
         write(task["out"], pipes)
 
 

@@ -92,13 +92,9 @@ def mount(container: str) -> list[str]:
 
 
 def containers() -> list[str]:
-    """`buildah containers`: the names of all working containers, a line each."""
-    return ["containers", "--quiet", "--notruncate", "--format", "{{.ContainerName}}"]
+    """`buildah containers`: all working containers as JSON."""
+    return ["containers", "--json"]
 
-
-def inspect_image(image: str) -> list[str]:
-    """`buildah inspect` of a local image, reduced to its id."""
-    return ["inspect", "--type", "image", "--format", "{{.FromImageID}}", image]
 
 
 def images() -> list[str]:
@@ -115,10 +111,6 @@ def copy(source: str, destination: str) -> list[str]:
     """`skopeo copy` between two transports, keeping digests."""
     return ["copy", "--quiet", "--insecure-policy", source, destination]
 
-
-def inspect_raw(source: str) -> list[str]:
-    """`skopeo inspect --raw`: the manifest, byte for byte."""
-    return ["inspect", "--raw", source]
 
 
 def bootstrap(suite: str, tarball: Path, mirror: str | None, arch: str) -> list[str]:

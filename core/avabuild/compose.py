@@ -136,7 +136,8 @@ def _files(layers: Sequence[tuple[str, Layer]], recipe: Recipe) -> tuple[Step, .
             File(source=f.source, target=f.target, mode=f.mode, owner=f.owner) for f in recipe.files
         )
     return tuple(
-        Step(name=f"files: {name}", layer=Files(files=files), origins=(name,)) for name, files in asked.items()
+        Step(name=f"files: {name}", layer=Files(files=files), origins=(name,))
+        for name, files in asked.items()
     )
 
 

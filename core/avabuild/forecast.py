@@ -1,4 +1,4 @@
-"""Forecast: what a build of a plan would make, what it would find, and why. Asks the store, changes nothing."""
+"""Forecast: what a build of a plan would make, what it would find, and why. Changes nothing."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Forecast:
         self._below = base.digest if base else None
 
     def rows(self, plan: Plan, packages: Sequence[Package] | None, interpreter: str) -> tuple[Row, ...]:
-        """Return the rows of `plan`, lowest first; `packages` is None when they can't be known without a build."""
+        """Return the rows of `plan`, lowest first; `packages` is None where only a build can tell."""
         made = [self._run(step, plan) for step in plan.system]
         made += [self._aptitude(plan.apt, plan)] if plan.apt else []
         below = self._below

@@ -30,7 +30,8 @@ class Options(BaseModel):
         try:
             _specifier(text)
         except InvalidSpecifier:
-            raise ValueError(f'"{text}" is no version specifier; write "*", "2.19", "~=2.19" or ">=2,<3"') from None
+            how = 'write "*", "2.19", "~=2.19" or ">=2,<3"'
+            raise ValueError(f'"{text}" is no version specifier; {how}') from None
         return text
 
     @property
@@ -121,7 +122,7 @@ class Request:
         return f"=={self.release.version}.*" + (f",{asked}" if asked else "")
 
 
-def _nothing_required(options: Any) -> tuple[str, ...]:  # noqa: ANN401, ARG001 - the default of a callable field
+def _nothing_required(options: Any) -> tuple[str, ...]:  # noqa: ARG001 - the default of a callable field
     return ()
 
 

@@ -58,6 +58,8 @@ class Plan(Value):
         settings: the image config's part.
         frameworks: what was chosen.
         checks: one per framework.
+        constraints: what limits versions without asking for a package.
+        local: the recipe's own wheels and sdists, by path, with the sha256 of their content.
         bytecode: whether Python modules are compiled beforehand.
         compression: of the layers.
     """
@@ -77,6 +79,7 @@ class Plan(Value):
     frameworks: tuple[Chosen, ...] = ()
     checks: tuple[Check, ...] = ()
     constraints: tuple[str, ...] = ()
+    local: tuple[tuple[str, str], ...] = ()
     bytecode: bool = True
     compression: Literal["gzip", "zstd"] = "gzip"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from avabuild.host import Host
 from avabuild.layers import Python
 from avabuild.lock import Distribution, request_digest
 from avabuild.plan import Plan
-from avabuild.recipe import Known, Recipe, flatten, load, parse_options
+from avabuild.recipe import Known, Recipe, flatten, load, parse_options, pip_kind
 from avabuild.registry import Registry, check_of, installed, layers_of, ordered, requires_of, select
 from avabuild.target import Target
 
@@ -103,7 +104,14 @@ def make_plan(project: Project, target: Target, facts: Facts) -> Plan:
         PluginError: a plugin raised or answered junk.
     """
     missing = target.python is not None and target.python not in dict(facts.pythons)
-    return compose(project.recipe, target, _picks(project, target), install_python=missing)
+    plan = compose(project.recipe, target, _picks(project, target), install_python=missing)
+    own = [text for text in project.recipe.packages.pip if pip_kind(text) == "file"]
+    return plan.model_copy(update={"local": tuple((text, _sha256(project.directory / text)) for text in own)})
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _picks(project: Project, target: Target) -> tuple[Pick, ...]:
@@ -151,9 +159,11 @@ def requirements(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def request_of(plan: Plan) -> str:
-    """Return the digest of all that the resolver would be asked for `plan`: equal means the lock still holds."""
+    """Return the digest of all that the resolver would be asked: equal means that the lock still holds."""
     mine, extra = requirements(plan)
-    constrained = tuple(f"constraint {text}" for text in plan.constraints)
+    constrained = (f"constraint {text}" for text in plan.constraints)
+    local = (f"{path} sha256:{digest}" for path, digest in plan.local)
+    target = plan.target
     return request_digest(
-        (*mine, *constrained), extra, plan.target.python or "", plan.target.arch, plan.target.glibc
+        (*mine, *constrained), (*extra, *local), target.python or "", target.arch, target.glibc
     )

@@ -14,10 +14,10 @@ from avabuild import stamp
 from avabuild.base import Base, Facts, assumed, forget, obtain, obtained, reference
 from avabuild.build.build import Built, Job, build
 from avabuild.build.context import Context
-from avabuild.build.output import Output
+from avabuild.build.output import LOCAL, Output
 from avabuild.build.workshop import Workshop
 from avabuild.buildah import Tools
-from avabuild.commands import containers, info
+from avabuild.commands import info
 from avabuild.errors import LockError
 from avabuild.forecast import Forecast, Row
 from avabuild.host import Host
@@ -55,7 +55,7 @@ class Wishes:
         keep: leave the container of a failed step.
     """
 
-    output: Output = Output()
+    output: Output = LOCAL
     check: bool | None = None
     locked: bool = False
     upgrade: frozenset[str] = frozenset()
@@ -173,6 +173,7 @@ class Session:
         tools = Tools(self.host, self.report, log)
         self._sweep(tools)
         with Scratch(self.store) as scratch:
+            tools.temporary = scratch.directory("tmp")
             base = self._base(tools, scratch)
             for plan in self.plans(base.facts):
                 began = time.monotonic()
@@ -190,7 +191,7 @@ class Session:
         if not dead:
             return
         marks = tuple(f"avabuild-{build}-" for build in dead)
-        for name in tools.buildah(containers()).split():
+        for name in tools.container_names():
             if name.startswith(marks):
                 tools.remove(name)
         for name in tools.image_ids():
@@ -212,7 +213,7 @@ class Session:
         if pinned and pinned != base.digest:
             if self.wishes.locked:
                 raise LockError(
-                    f"the lock's base {pinned[:19]} can't be had any more; the mirror gives {base.digest[:19]}",
+                    f"the lock's base {pinned[:19]} can't be had any more; now it is {base.digest[:19]}",
                     hint="take today's with --upgrade base",
                 )
             self.report.warn("the base changed since the lock was written; the lock now names the new one")
@@ -223,8 +224,8 @@ class Session:
         request = request_of(plan)
         if self.wishes.locked and (entry is None or entry.request != request):
             raise LockError(
-                f"{self.project.lock_path.name} does not fit {self.project.recipe.path.name} for {plan.target.tag}",
-                hint="the recipe or its plugins changed since; run without --locked to bring the lock up to date",
+                f"{self.project.lock_path} does not fit {self.project.recipe.path.name}: {plan.target.tag}",
+                hint="the recipe or a plugin changed since; run without --locked to renew the lock",
             )
         if self.wishes.locked and self.lock:
             self._require_plugins(plan, self.lock)

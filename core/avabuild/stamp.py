@@ -52,7 +52,7 @@ def fresh(path: Path) -> list[str] | None:
         if not data["images"] or not all(_present(image) for image in data["images"]):
             return None
         shown = data["shown"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
     return [str(line) for line in shown]
 
@@ -71,48 +71,64 @@ def _present(image: Mapping[str, str]) -> bool:
         blob = Path(image["layout"]) / "blobs" / "sha256" / image["digest"].removeprefix("sha256:")
         return image["digest"] in named and blob.exists()
     if "archive" in image:
-        return _state(Path(image["archive"]))[:4] == json.loads(image["state"])[:4]
+        return archive_state(Path(image["archive"])) == image["state"]
     listed = json.loads(Path(image["list"]).read_bytes())
     return any(i["id"] == image["id"] and image["name"] in (i.get("names") or []) for i in listed)
 
 
 def _state(path: Path) -> list[Any]:
-    """What tells whether a file changed: its status first, which saves reading it, then its content."""
-    if path.is_dir() and not path.is_symlink():
-        below = sorted(str(p.relative_to(path)) for p in path.rglob("*"))
-        return ["directory", _hash("\n".join(below).encode())]
-    status = path.lstat()
-    content = _hash(os.readlink(path).encode()) if path.is_symlink() else _digest(path)
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, content, status.st_mode]
+    """What tells whether an input changed. Of a file its status comes first: when equal, it is not read."""
+    if path.is_symlink():
+        target = path.resolve()
+        return ["link", str(path.readlink()), _state(target) if target.exists() else None]
+    if path.is_dir():
+        below = sorted(f"{p.relative_to(path)} {_kind(p)}" for p in path.rglob("*"))
+        return ["directory", _hash("\n".join(below).encode(errors="surrogateescape"))]
+    return [*_status(path), path.stat().st_mode, _digest(path)]
+
+
+def _status(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _kind(path: Path) -> str:
+    return f"-> {path.readlink()}" if path.is_symlink() else "directory" if path.is_dir() else "file"
 
 
 def archive_state(path: Path) -> str:
-    """Return the state of an archive as a stamp keeps it."""
-    return json.dumps(_state(path))
+    """Return the state of an archive as a stamp keeps it: its status alone, since archives are big."""
+    return json.dumps(_status(path))
 
 
 def _same(path: Path, state: Sequence[Any]) -> bool:
-    if state[0] == "directory":
-        return _state(path) == list(state)
-    now = path.lstat()
-    if [now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino] == list(state[:4]):
-        return True
-    return _state(path)[4:] == list(state[4:])
+    if state[0] == "link":
+        kept = path.is_symlink() and str(path.readlink()) == state[1]
+        return kept and (_same(path.resolve(), state[2]) if state[2] else not path.exists())
+    if isinstance(state[0], int) and path.is_file() and not path.is_symlink():
+        return _status(path) == list(state[:4]) or _state(path)[4:] == list(state[4:])
+    return _state(path) == list(state)
 
 
 def _installed() -> str:
-    """A digest of what is installed: every distribution by name and version, and this package's own files."""
-    found = []
-    for entry in sys.path:
-        try:
-            found += [name for name in os.listdir(entry) if name.endswith((".dist-info", ".egg-info"))]
-        except OSError:
-            continue
+    """A digest of what is installed: every distribution and when it came, and this package's own files."""
     own = Path(__file__).parent
+    found = [
+        f"{entry.name} {entry.stat().st_mtime_ns}"
+        for directory in sys.path
+        for entry in _entries(directory)
+        if entry.name.endswith((".dist-info", ".egg-info"))
+    ]
     for directory in (own, own.parent.parent / "plugins", own.parent / "avabuild_plugins"):
-        for parent, _, names in os.walk(directory):
-            found += [f"{n} {os.stat(f'{parent}/{n}').st_mtime_ns}" for n in names if n.endswith(".py")]
+        found += [f"{path} {path.stat().st_mtime_ns}" for path in directory.rglob("*.py")]
     return _hash("\n".join([sys.version, *sorted(found)]).encode())
+
+
+def _entries(directory: str) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(directory))
+    except OSError:
+        return []
 
 
 def _digest(path: Path) -> str:

@@ -17,7 +17,9 @@ class Value(BaseModel):
 
 def canonical(data: Any) -> bytes:
     """Return the one JSON encoding of `data` (sorted keys, no spaces, UTF-8): the input of every key."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+        errors="surrogatepass"
+    )
 
 
 def digest_of(data: Any) -> str:

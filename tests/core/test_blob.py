@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from avabuild.blob import BLOCK, MTIME, SPLICE, BlobWriter, Compression
 from avabuild.deflate import inflated
 from avabuild.errors import DiskFullError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 NOISE = random.Random(1).randbytes(BLOCK)  # incompressible: its deflate stream is longer than itself
 
@@ -181,10 +182,15 @@ def test_inflating_yields_bounded_pieces_however_small_the_stream_is() -> None:
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     (tmp_path / "blob").symlink_to("/dev/full")
-    with pytest.raises(DiskFullError, match=str(tmp_path)), BlobWriter(tmp_path / "blob") as writer:
-        for number in range(30):
-            writer.file(f"f{number}", NOISE)
-        writer.finish()
+
+    def write() -> None:
+        with BlobWriter(tmp_path / "blob") as writer:
+            for number in range(30):
+                writer.file(f"f{number}", NOISE)
+            writer.finish()
+
+    with pytest.raises(DiskFullError, match=str(tmp_path)):
+        write()
     assert not os.path.lexists(tmp_path / "blob")
 
 
@@ -195,7 +201,11 @@ def test_a_blob_that_was_not_finished_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_the_callers_own_error_passes_and_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), BlobWriter(tmp_path / "blob") as writer:
-        writer.file("f", NOISE)
-        raise KeyError
+    def write() -> None:
+        with BlobWriter(tmp_path / "blob") as writer:
+            writer.file("f", NOISE)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write()
     assert not (tmp_path / "blob").exists()

@@ -18,7 +18,7 @@ from avabuild.store import Scratch, Store
 from avabuild.store.hashing import file_digest
 from avabuild.target import Target
 
-_NO_ANSWER = ("temporary failure", "could not resolve", "connection refused", "timeout", "timed out", "i/o timeout",
+_NO_ANSWER = ("temporary failure", "could not resolve", "connection refused", "timeout", "timed out",
               "no such host", "network is unreachable", "connection reset", "failed to fetch")  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def reference(spec: BaseSpec, directory: Path, arch: str, store: Store, mirror: 
 
 
 def obtained(spec: BaseSpec, store: Store, name: str, pinned: str = "") -> Base | None:
-    """Return the base when the store has it whole: the `pinned` digest if given, else what `name` was last."""
+    """Return the base when the store has it whole: the `pinned` digest, else what `name` was last."""
     if isinstance(spec, ScratchBase):
         return Base()
     digest = pinned or store.recall("base-name", name)

@@ -18,9 +18,12 @@ from avabuild.store.hashing import file_digest
 
 ARCHIVES = "/var/cache/apt/archives"
 LISTS = "/var/lib/apt/lists"
-_URI = re.compile(r"^'[^']*' (?P<file>\S+\.deb) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})\s*$", re.M)
-_DOWN = ("Temporary failure", "Could not resolve", "Could not connect", "Connection timed out", "Failed to fetch",
-         "Connection refused", "Network is unreachable", "Unable to connect")  # fmt: skip
+UPDATE = "apt-get update -qq -o APT::Update::Error-Mode=any"
+_URI = re.compile(
+    r"^'[^']*' (?P<file>\S+\.deb) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})\s*$", re.MULTILINE
+)
+_DOWN = ("Temporary failure", "Could not resolve", "Could not connect", "Connection timed out",
+         "Failed to fetch", "Connection refused", "Network is unreachable", "Unable to connect")  # fmt: skip
 
 
 def add_apt(
@@ -68,7 +71,7 @@ def _resolve(chain: Chain, container: str, packages: Sequence[str]) -> tuple[Deb
     asked = shlex.join(packages)
     shell = f"""
 mkdir -p {GIVEN}-archives/partial
-apt-get update -qq -o APT::Update::Error-Mode=any
+{UPDATE}
 apt-get install -qq --print-uris -o Dir::Cache::Archives={GIVEN}-archives/ {asked}
 apt-get install -qq --download-only {asked} >&2
 """
@@ -92,9 +95,7 @@ def _install(chain: Chain, container: str, packages: Sequence[str], debs: Sequen
     missing = [deb for deb in debs if not (archives / _filename(deb)).exists()]
     if missing:
         pins = shlex.join(f"{deb.name}={deb.version}" for deb in missing)
-        shell = (
-            f"apt-get update -qq -o APT::Update::Error-Mode=any\napt-get install -qq --download-only {pins}\n"
-        )
+        shell = f"{UPDATE}\napt-get install -qq --download-only {pins}\n"
         run_apt(chain, container, shell, lists=True)
     for deb in debs:
         path = archives / _filename(deb)

@@ -18,9 +18,9 @@ from avabuild.build.context import Context
 from avabuild.build.files import files_key, write_files
 from avabuild.build.importer import Importer, import_image
 from avabuild.build.layout import Composed, compose_image
-from avabuild.build.output import Output, write_output
+from avabuild.build.output import LOCAL, Output, write_output
 from avabuild.build.run import add_run
-from avabuild.build.wheels import Layers, Python, Sources, host_interpreter
+from avabuild.build.wheels import Layers, Python, Sources, StoppedError, host_interpreter
 from avabuild.build.workshop import Workshop
 from avabuild.chain import ExecLayer
 from avabuild.describe import labels
@@ -63,7 +63,7 @@ class Job:
     resolve: Resolve
     fetcher: Fetcher
     indexes: Indexes
-    output: Output = Output()
+    output: Output = LOCAL
     check: bool = True
     locked: bool = False
 
@@ -113,12 +113,15 @@ class _Build:
                     importer.begin()
                 below: Future[Chain] = pool.submit(self._below, lower)
                 above = pool.submit(self._packages, below)
+                for part in (below, above):
+                    part.add_done_callback(self._note_failure)
                 packages, pieces = self._python(below, importer if job.output.kind == "storage" else None)
                 chain = above.result()
                 importer.settle()
-            except BaseException:
+            except BaseException as error:  # noqa: BLE001 - Ctrl-C too: what runs is stopped, then it goes on
+                self.context.failed.set()
                 self.context.tools.stop()
-                raise
+                raise _cause(error, below, above) from None
         chain.pieces[len(below.result().pieces) : len(below.result().pieces)] = pieces
         chain.digest = digest_of([chain.digest, *self.keys])
         for step in plan.files:
@@ -133,6 +136,10 @@ class _Build:
             apt=tuple(self.apt),
         )
         return self._finish(chain, lock)
+
+    def _note_failure(self, part: Future[Chain]) -> None:
+        if part.cancelled() or part.exception():
+            self.context.failed.set()
 
     # -- exec layers ---------------------------------------------------------------------------------------
 
@@ -257,6 +264,15 @@ class _Build:
 
     def _say(self, name: str, *, made: bool) -> None:
         (self.made if made else self.reused).append(name)
+
+
+def _cause(error: BaseException, *parts: Future[Chain]) -> BaseException:
+    """Return what went wrong first: a part that fails has the others stop, each with an error of its own."""
+    for part in parts:
+        found = part.exception() if part.done() and not part.cancelled() else None
+        if isinstance(error, StoppedError) and found:
+            return found
+    return error
 
 
 def arrange_plan(

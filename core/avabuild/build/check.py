@@ -43,6 +43,6 @@ def run_checks(context: Context, image: str, checks: Sequence[Check]) -> None:
                         command=" ".join(argv),
                         tail=error.tail,
                         log=error.log,
-                        hint="a released version may be broken: pin another in [frameworks], or skip with --no-check",
+                        hint="pin another version in [frameworks], or skip checks with --no-check",
                     ) from error
                 said.extend(line for line in printed.strip().splitlines() if line)

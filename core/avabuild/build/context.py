@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ class Context:
     Attributes:
         keep: leave the working container of a failed step for a look inside.
         cleanup: what to undo on every way out.
+        failed: set when a part of the build failed, so that the others stop.
         containers: how many working containers were started: none in a build that is all cached.
         log: the build's full log.
     """
@@ -34,6 +36,7 @@ class Context:
     keep: bool = False
     cleanup: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     containers: int = 0
+    failed: threading.Event = field(default_factory=threading.Event)
     layouts: int = 0
 
     @cached_property

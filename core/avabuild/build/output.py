@@ -38,6 +38,9 @@ class Output(Value):
         return f"{self.kind}:{self.path}" if self.path else "local storage"
 
 
+LOCAL = Output()
+
+
 def write_output(context: Context, composed: Composed, output: Output, name: str) -> None:
     """Write the image to a directory or archive, under the tag of `name`; archives appear when complete."""
     assert output.path is not None  # noqa: S101 - the local storage is the importer's

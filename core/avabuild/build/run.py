@@ -89,7 +89,9 @@ def _mount_digest(store: Store, path: Path) -> str:
 
 def _explained(error: StepError, step: Step, container: str, *, keep: bool) -> StepError:
     assert isinstance(step.layer, Run)  # noqa: S101
-    kept = f"the container was kept: buildah run --isolation chroot {container} -- sh; then buildah rm {container}"
+    kept = (
+        f"it was kept; enter: buildah run --isolation chroot {container} -- sh; end: buildah rm {container}"
+    )
     return StepError(
         error.message.replace("buildah", "the command", 1),
         place=step.name,

@@ -1,4 +1,4 @@
-"""The Python layers of a build: files are fetched, turned into layers and compiled as they arrive, on all cores."""
+"""The Python layers of a build: files are fetched, made into layers and compiled as they arrive."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ from avabuild.scheme import Scheme
 from avabuild.value import digest_of
 from avabuild.venv import write_venv
 from avabuild.wheel import FORMAT, clashes, write_wheels
+
+
+class StoppedError(Exception):
+    """Another part of the build failed; its error is the one to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class Layers:
         missing: list[FileLayer] = []
         for layer in layers:
             if blob := store.layer(layer.key):
-                ready(layer, blob, False)
+                ready(layer, blob, False)  # noqa: FBT003 - `made`, of a callback
             else:
                 missing.append(layer)
         if not missing:
@@ -115,7 +119,7 @@ class Layers:
         pool: ThreadPoolExecutor,
         ready: Callable[[FileLayer, Blob, bool], None],
     ) -> list[Future[None]]:
-        """Submit the work of each layer as soon as its last wheel is there; bytecode begins with each wheel."""
+        """Submit each layer's work when its last wheel is there, and each wheel's bytecode at once."""
         waiting = {layer.name: {p.name for p in layer.packages} for layer in missing}
         compiled = {p.name for layer in missing if layer.kind == "bytecode" for p in layer.packages}
         packages = tuple({p.name: p for layer in missing for p in layer.packages}.values())
@@ -141,6 +145,8 @@ class Layers:
             if not layer.packages:
                 start(layer)
         for package, path in self._sources.wheels(packages):
+            if self._context.failed.is_set():
+                raise StoppedError
             self._paths[package.name] = path
             self._hashes[path] = package.sha256 if path.name == package.filename else path.parent.name
             for layer in missing:
@@ -164,6 +170,8 @@ class Layers:
     ) -> None:
         for future in before:
             future.result()
+        if self._context.failed.is_set():
+            raise StoppedError
         python, context = self._python, self._context
         paths = [self._paths[package.name] for package in layer.packages]
 
@@ -190,7 +198,8 @@ class Layers:
         if wanted:
             with self._context.report.step(f"compile {_named(list(wanted))}", "bytecode"):
                 compiler = self._python.compiler()
-                partial = {wheel: pack.with_suffix(f".{self._context.scratch.build}") for wheel, pack in wanted.items()}
+                suffix = f".{self._context.scratch.build}"
+                partial = {wheel: pack.with_suffix(suffix) for wheel, pack in wanted.items()}
                 compile_wheels(partial, self._python.scheme, compiler, jobs=self._context.host.cores)
                 for wheel, pack in wanted.items():
                     partial[wheel].replace(pack)

@@ -15,10 +15,11 @@ from concurrent.futures import Future
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import avabuild
 from avabuild import commands
-from avabuild.build.apt import run_apt
+from avabuild.build.apt import UPDATE, run_apt
 from avabuild.build.chain import Chain, given
 from avabuild.commands import Bind
 from avabuild.errors import StepError, WheelError
@@ -47,7 +48,7 @@ class Workshop:
         self._container: str | None = None
         self._installed: set[str] = set()
 
-    def __enter__(self) -> Workshop:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -114,7 +115,7 @@ class Workshop:
                     place=f"build {package.name}",
                     tail=error.tail,
                     log=error.log,
-                    hint="no index has a wheel of it for this target; name another version, or what it needs in packages.apt",
+                    hint="no index has a wheel of it for this target; another version may have one",
                 ) from error
             return self._keep(package, out)
 
@@ -154,7 +155,7 @@ class Workshop:
         wanted = [package for package in packages if package not in self._installed]
         if wanted:
             container = self._start()
-            shell = f"apt-get update -qq -o APT::Update::Error-Mode=any\napt-get install -qq {shlex.join(wanted)}\n"
+            shell = f"{UPDATE}\napt-get install -qq {shlex.join(wanted)}\n"
             with self._chain.context.store.lock("apt", "archives"):
                 run_apt(self._chain, container, shell, lists=True)
             self._installed.update(wanted)

@@ -63,8 +63,8 @@ def _messages(error: Exception) -> list[str]:
     """Return what to say of `error`, one text per problem of a recipe."""
     from avabuild.errors import RecipeError
 
-    if not isinstance(error, RecipeError):
-        return [str(error)]
+    if not isinstance(error, RecipeError) or not error.problems:
+        return [str(error).strip()]
     *others, last = map(str, error.problems)
     return [*others, f"{last}\n  {error.hint}" if error.hint else last]
 

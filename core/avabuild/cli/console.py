@@ -72,8 +72,9 @@ class PlainConsole(QuietConsole):
 
     def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:
         """Say that there was nothing to do for an image."""
-        typer.echo(f"{image['reference']} is up to date, nothing to do ({seconds:.2f} s)")
+        typer.echo(image["reference"])
         self._write(f"  digest   {image['digest']}")
+        self._write(f"  up to date: nothing to do ({seconds:.2f} s)")
 
     def _write(self, line: str, kind: str = "") -> None:  # noqa: ARG002 - the live one has colours
         typer.echo(line, err=True)

@@ -48,7 +48,7 @@ def plan(
         entry = session.lock.target(made.target.tag) if session.lock else None
         fits = entry.request == request_of(made) if entry else None
         lock = _lock_words(session.project.lock_path.name, fits)
-        typer.echo("\n".join([*_head(made, digest, lock), "", *_table(made, rows), "", _sum(rows, digest)]))
+        typer.echo("\n".join(lines_of(made, rows, digest, lock)))
 
 
 def _data(plan: Plan, rows: Sequence[Row], digest: str | None) -> dict[str, object]:
@@ -60,6 +60,15 @@ def _data(plan: Plan, rows: Sequence[Row], digest: str | None) -> dict[str, obje
         "forecast": [row.model_dump(mode="json") for row in rows],
         "download": sum(row.download for row in rows),
     }
+
+
+def lines_of(plan: Plan, rows: Sequence[Row], digest: str | None, lock: str) -> Iterator[str]:
+    """Yield what a person is shown of a plan; `digest` is that of its base, None until the base is here."""
+    yield from _head(plan, digest, lock)
+    yield ""
+    yield from _table(plan, rows)
+    yield ""
+    yield _sum(rows, digest)
 
 
 def _lock_words(name: str, fits: bool | None) -> str:

@@ -64,7 +64,7 @@ def recipe(
     del debug  # main() looks for it
     began = time.monotonic()
     console = _console(as_json=as_json, quiet=quiet, verbose=verbose)
-    mark = stamp.stamp_path(_cache(), path, _circumstances(output, check=check, locked=locked))
+    mark = stamp.stamp_path(_cache(), path, circumstances(output, check=check, locked=locked))
     if not upgrade and (images := stamp.fresh(mark)) is not None:
         for image in images:
             console.up_to_date(json.loads(image), time.monotonic() - began)
@@ -86,7 +86,7 @@ def _cache() -> Path:
     return Path(platformdirs.user_cache_dir("avabuild"))
 
 
-def _circumstances(output: str | None, *, check: bool | None, locked: bool) -> list[str]:
+def circumstances(output: str | None, *, check: bool | None, locked: bool) -> list[str]:
     """Return what else decides whether there is something to do: options, user, and which storage."""
     options = [str(output), os.getcwd() if output else "", str(check), str(locked)]  # noqa: PTH109 - 1 ms
     return [*options, str(os.getuid()), *(os.environ.get(name, "") for name in _STORAGE)]

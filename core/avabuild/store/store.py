@@ -150,15 +150,15 @@ class Store:
 
 
 @contextmanager
-def disk_errors(root: Path, remedy: str = "put the cache elsewhere with AVABUILD_CACHE=DIR") -> Iterator[None]:
+def disk_errors(
+    root: Path, remedy: str = "put the cache elsewhere with AVABUILD_CACHE=DIR"
+) -> Iterator[None]:
     """Turn what a full, read-only or forbidden disk answers into errors that name `root` and the `remedy`."""
     try:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DiskFullError(
-                f"no space left in {root}", hint=f"free some space, or {remedy}"
-            ) from error
+            raise DiskFullError(f"no space left in {root}", hint=f"free some space, or {remedy}") from error
         if error.errno in _FORBIDDEN:
             raise StoreError(f"can't write to {root}: {error}", hint=remedy) from error
         raise

@@ -1,0 +1,245 @@
+"""Real builds: a store and a base that all of them share, and users to build as."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from uv import find_uv_bin
+
+TOOLS = ("buildah", "skopeo", "mmdebstrap")
+
+
+@dataclass
+class Outcome:
+    """How a run of avabuild ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def image(self) -> dict[str, object]:
+        """The last image of a `--json` run."""
+        return next(event for event in reversed(self.events) if event["event"] == "image")
+
+
+@dataclass
+class User:
+    """Somebody who builds, in a directory of their own.
+
+    Recipes are written with `recipe`, run with `avabuild`, and images looked into with `inside`.
+    """
+
+    name: str
+    home: Path
+    cache: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def recipe(self, text: str, name: str = "recipe.toml") -> Path:
+        path = self.home / name
+        path.write_text(textwrap.dedent(text))
+        self.own(path)
+        return path
+
+    def own(self, path: Path) -> None:
+        if self.name != "root":
+            shutil.chown(path, self.name, self.name)
+
+    def command(self, *argv: str) -> tuple[list[str], dict[str, str]]:
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "PYTHON"))}
+        # Only an address that a build step would need: a unit test's host settings must not leak in.
+        env |= {"AVABUILD_CACHE": str(self.cache), "HOME": str(self.home), "USER": self.name, **self.env}
+        if self.name == "root":
+            return list(argv), env
+        return ["setpriv", f"--reuid={self.name}", f"--regid={self.name}", "--init-groups", *argv], env
+
+    def avabuild(self, *argv: str, timeout: int = 600) -> Outcome:
+        command, env = self.command(*program(), *map(str, argv))
+        done = subprocess.run(
+            command, env=env, cwd=self.home, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        command, env = self.command(*program(), *map(str, argv))
+        return subprocess.Popen(
+            command, env=env, cwd=self.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def buildah(self, *argv: str, check: bool = True) -> str:
+        driver = [] if self.name == "root" else ["--storage-driver", "overlay"]
+        command, env = self.command("buildah", *driver, *argv)
+        done = subprocess.run(command, env=env, cwd=self.home, capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout
+
+    def inside(self, image: str, shell: str) -> str:
+        """Run `shell` in a container of the image, as its users would."""
+        container = self.buildah("from", "--pull-never", image).strip()
+        try:
+            return self.buildah("run", "--isolation", "chroot", container, "--", "sh", "-c", shell)
+        finally:
+            self.buildah("rm", container)
+
+    def leftovers(self) -> list[str]:
+        """Working containers, scratch and half-imported images that a build should not leave behind."""
+        listed = json.loads(self.buildah("containers", "--json") or "[]") or []
+        containers = [container["containername"] for container in listed]
+        images = [n for n in self.buildah("images", "--format", "{{.Name}}").split() if "avabuild-" in n]
+        scratch = [path.name for path in (self.cache / "tmp").iterdir()] if (self.cache / "tmp").exists() else []
+        return [name for name in containers if name.startswith("avabuild-")] + images + scratch
+
+
+def program() -> list[str]:
+    """Start avabuild so that any user can: the tests' own interpreter may be out of reach for others."""
+    return [interpreter(), "-c", "from avabuild.cli import main; main()"]
+
+
+def interpreter() -> str:
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    candidates = [sys.executable, f"/usr/bin/python{version}", f"/usr/local/bin/python{version}"]
+    for candidate in candidates:
+        probe = ["setpriv", "--reuid=65534", "--clear-groups", candidate, "-c", "pass"]
+        if Path(candidate).exists() and (os.geteuid() != 0 or subprocess.run(probe, check=False).returncode == 0):
+            return candidate
+    return sys.executable
+
+
+def import_paths() -> list[Path]:
+    """Where avabuild and what it needs are imported from, without the standard library."""
+    found = [Path(path) for path in sys.path if path]
+    return [path for path in found if path.is_dir() and not path.is_relative_to(sys.base_prefix)]
+
+
+def importable_by_others(paths: list[Path], place: Path) -> list[Path]:
+    """Return `paths`, or copies below `place` when other users can't read them."""
+    joined = os.pathsep.join(map(str, paths))
+    probe = ["setpriv", "--reuid=65534", "--clear-groups", interpreter(), "-c", "import avabuild.session, uv"]
+    if subprocess.run(probe, env={"PYTHONPATH": joined}, capture_output=True, check=False).returncode == 0:
+        return paths
+    copies = [place / f"path-{number}" for number, _ in enumerate(paths)]
+    for source, copy in zip(paths, copies, strict=True):
+        shutil.copytree(source, copy, symlinks=True)
+        (copy / "bin").mkdir(exist_ok=True)
+        shutil.copy(find_uv_bin(), copy / "bin" / "uv")
+    return copies
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tools() -> None:
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    assert not missing, f"real builds need {', '.join(missing)}; make setup installs them"
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that holds the Debian base and grows as tests build; every test of root uses it."""
+    root = Path(os.environ.get("AVABUILD_TEST_CACHE") or tmp_path_factory.mktemp("store"))
+    root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+@pytest.fixture
+def root(tmp_path: Path, shared: Path) -> Iterator[User]:
+    """The user who runs the tests, with images of its own that go away afterwards."""
+    name = pwd.getpwuid(os.geteuid()).pw_name
+    paths = os.pathsep.join(map(str, import_paths()))
+    user = User(name, tmp_path, shared, {"HOME": str(Path.home()), "PYTHONPATH": paths})
+    before = set(user.buildah("images", "--quiet", "--no-trunc").split())
+    yield user
+    for image in set(user.buildah("images", "--quiet", "--no-trunc").split()) - before:
+        user.buildah("rmi", "--force", image, check=False)
+
+
+@pytest.fixture(scope="session")
+def make_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, bool], User]]:
+    """Create system users for the session: with a range of subordinate ids or without one."""
+    assert os.geteuid() == 0, "these tests create users: run them as root"
+    made: list[str] = []
+    base = Path("/var/tmp") / f"avabuild-users-{os.getpid()}"
+    base.mkdir(mode=0o755)
+    paths = os.pathsep.join(map(str, importable_by_others(import_paths(), base)))
+
+    def make(name: str, ranged: bool) -> User:
+        home = base / name
+        if name not in made:
+            subprocess.run(["userdel", name], capture_output=True, check=False)
+            subprocess.run(["useradd", "--no-create-home", "--home-dir", str(home), name], check=True)
+            for file in ("/etc/subuid", "/etc/subgid"):
+                lines = [line for line in Path(file).read_text().splitlines() if not line.startswith(f"{name}:")]
+                Path(file).write_text("\n".join([*lines, *([f"{name}:1900000:65536"] if ranged else [])]) + "\n")
+            home.mkdir()
+            shutil.chown(home, name, name)
+            made.append(name)
+        return User(name, home, home / "cache", {"PYTHONPATH": paths})
+
+    yield make
+    for name in made:
+        user = User(name, base / name, base / name / "cache")
+        user.buildah("unshare", "rm", "-rf", str(base / name / ".local"), check=False)
+        subprocess.run(["userdel", name], capture_output=True, check=False)
+        for file in ("/etc/subuid", "/etc/subgid"):
+            lines = [line for line in Path(file).read_text().splitlines() if not line.startswith(f"{name}:")]
+            Path(file).write_text("\n".join(lines) + "\n")
+    shutil.rmtree(base, ignore_errors=True)
+
+
+class Index:
+    """A package index of the test's own (PEP 503), on a free port of the loopback address."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.requests: list[str] = []
+        index = self
+
+        class Handler(SimpleHTTPRequestHandler):
+            def __init__(self, *args: Any) -> None:
+                super().__init__(*args, directory=str(directory))
+
+            def log_message(self, format: str, *args: object) -> None:
+                index.requests.append(self.path)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/simple"
+
+    def add(self, name: str, *files: Path) -> None:
+        page = self.directory / "simple" / name
+        page.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            shutil.copy(file, page / file.name)
+        links = [
+            f'<a href="{f.name}#sha256={hashlib.sha256(f.read_bytes()).hexdigest()}">{f.name}</a>'
+            for f in sorted(page.iterdir())
+            if f.name != "index.html"
+        ]
+        (page / "index.html").write_text("<!DOCTYPE html><html><body>" + "\n".join(links) + "</body></html>")
+
+
+@pytest.fixture
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    made = Index(tmp_path_factory.mktemp("index"))
+    yield made
+    made.server.shutdown()
+    made.server.server_close()

@@ -1,0 +1,159 @@
+"""How failures are told: by class, with an exit code of its own, and no traceback."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from avabuild import cli, errors
+from avabuild.errors import AvabuildError, Problem, RecipeError, StepError
+
+KERAS = 'name = "mine"\n[frameworks]\nkeras = "*"\n'
+
+
+CLASSES = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, AvabuildError)]
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments: str) -> int:
+    """Run the command line with a `plugins` command that fails; return the exit status."""
+
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("avabuild.registry.installed", fail)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["avabuild", "plugins", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def test_every_class_of_error_has_an_exit_code_of_its_own():
+    codes = [cls.exit_code for cls in CLASSES]
+    assert len(codes) > 10
+    assert len(set(codes)) == len(codes)
+    assert not {0, cli.INTERRUPTED, cli.BUG} & set(codes)
+
+
+def test_an_error_is_told_with_its_hint_and_its_code(monkeypatch, capsys):
+    error = StepError("it failed", command="ls 'a b'", tail="last words", log="x.log", hint="look there")
+    assert failing(monkeypatch, error) == 5
+    assert capsys.readouterr().err == (
+        "avabuild: it failed\n  command: ls 'a b'\n  | last words\n  full log: x.log\n  look there\n"
+    )
+
+
+def test_each_problem_of_a_recipe_has_a_line_of_its_own(monkeypatch, capsys):
+    problems = (Problem("a.toml:1", "name", "is empty"), Problem("a.toml:7", "", "is wrong"))
+    assert failing(monkeypatch, RecipeError(problems, hint="correct it")) == 2
+    assert capsys.readouterr().err == (
+        "avabuild: a.toml:1: name: is empty\navabuild: a.toml:7: is wrong\n  correct it\n"
+    )
+
+
+def test_a_bug_is_called_one(monkeypatch, capsys):
+    assert failing(monkeypatch, ZeroDivisionError("no")) == cli.BUG
+    said = capsys.readouterr().err
+    assert said.startswith("avabuild: internal error: ZeroDivisionError: no\n")
+    assert "--debug" in said
+
+
+def test_an_error_of_the_system_names_the_file(monkeypatch, capsys):
+    assert failing(monkeypatch, PermissionError(13, "Permission denied", "cache")) == 1
+    assert capsys.readouterr().err == "avabuild: cache: Permission denied\n"
+
+
+def test_ctrl_c_is_130(monkeypatch, capsys):
+    assert failing(monkeypatch, KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == "avabuild: stopped\n"
+
+
+def test_debug_shows_the_traceback(avabuild):
+    said = avabuild("plan", "nothing.toml", "--debug")
+    assert said.returncode == 1
+    assert "Traceback" in said.stderr
+    assert "there is no such file" in said.stderr
+
+
+@pytest.mark.parametrize("command", ["recipe", "plan"])
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        (None, ["there is no such file"]),
+        ("", ["name"]),
+        ("name = ", ["a.toml:1: not valid TOML"]),
+        ('name = "mine"\n[frameworks]\nkears = "*"\n',
+         ['a.toml:3: frameworks.kears: no plugin provides "kears"; did you mean "keras"?']),
+        ('name = "Mine"\n[frameworks]\nkeras = { bakend = "jax" }\n[matrix]\npython = 3.10\n',
+         ["a.toml:1: name: ", "a.toml:3: frameworks.keras.bakend: ", "a.toml:5: matrix.python: needs"]),
+    ],
+)  # fmt: skip
+def test_all_problems_of_a_recipe_are_told_at_once_and_nothing_is_built(
+    avabuild, tmp_path, command, text, problems
+):
+    if text is not None:
+        (tmp_path / "a.toml").write_text(text)
+    said = avabuild(command, "a.toml")
+    assert said.returncode == 2
+    assert said.stdout == ""
+    assert all(problem in said.stderr for problem in problems)
+    assert all(line.startswith(("avabuild: ", "  ")) for line in said.stderr.splitlines())
+    assert not (tmp_path / "a.lock").exists()
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("command", ["recipe", "plan"])
+def test_a_directory_is_no_recipe(avabuild, tmp_path, command):
+    (tmp_path / "mine.toml").write_text(KERAS)
+    said = avabuild(command, ".")
+    assert said.returncode == 2
+    assert "is a directory" in said.stderr
+    assert "mine.toml" in said.stderr
+
+
+def test_a_missing_lock_is_fatal_when_only_the_lock_may_be_used(avabuild, tmp_path):
+    (tmp_path / "a.toml").write_text(KERAS)
+    said = avabuild("recipe", "a.toml", "--locked")
+    assert (said.returncode, "a.lock does not exist" in said.stderr) == (8, True)
+
+
+def test_an_index_that_is_down_is_75_and_leaves_nothing_half_done(avabuild, tmp_path):
+    (tmp_path / "a.toml").write_text(KERAS)
+    said = avabuild("plan", "a.toml")
+    assert said.returncode == 75
+    assert "index did not answer" in said.stderr
+    assert not (tmp_path / "a.lock").exists()
+    left = [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and "locks" not in path.parts]
+    assert left == []
+
+
+@pytest.fixture
+def pulled(tmp_path: Path) -> str:
+    """A recipe on an image that only buildah can bring."""
+    (tmp_path / "a.toml").write_text('name = "mine"\nbase = { image = "example.invalid/base:1" }\n')
+    return "a.toml"
+
+
+def test_a_missing_buildah_is_6_and_told_how_to_install(avabuild, tmp_path, pulled):
+    said = avabuild("recipe", pulled, PATH=str(tmp_path))
+    assert said.returncode == 6
+    assert "buildah is not on PATH" in said.stderr
+    assert "apt-get install buildah" in said.stderr
+
+
+def test_a_buildah_that_is_too_old_is_6_with_both_versions(avabuild, tmp_path, pulled):
+    fake = tmp_path / "buildah"
+    fake.write_text("#!/bin/sh\necho 'buildah version 1.23.1 (image-spec 1.0.1)'\n")
+    fake.chmod(0o755)
+    said = avabuild("recipe", pulled, PATH=f"{tmp_path}:/usr/bin:/bin")
+    assert said.returncode == 6
+    assert "1.23.1" in said.stderr
+    assert "1.28" in said.stderr
+
+
+def test_an_error_is_an_event_for_those_who_watch_by_json(avabuild, tmp_path, pulled):
+    said = avabuild("recipe", pulled, "--json", PATH=str(tmp_path))
+    assert '"event": "error", "class": "HostError", "exit_code": 6' in said.stdout.splitlines()[-1]
+    assert said.stderr.startswith("avabuild: buildah")

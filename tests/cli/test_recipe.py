@@ -1,0 +1,83 @@
+"""`avabuild recipe` with nothing to do: the stamp decides, and nothing else is looked at."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avabuild import stamp
+from avabuild.cli.recipe import circumstances
+
+HEAVY = ("pluggy", "sh", "httpx", "rich", "platformdirs", "avabuild.session")
+IMAGE = {"reference": "localhost/mine:cpu", "digest": "sha256:" + "a" * 64, "size": 1, "layers": 1}
+
+
+@pytest.fixture
+def built(tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A recipe built to an OCI layout; the arguments that built it."""
+    recipe, layout = tmp_path / "mine.toml", tmp_path / "images"
+    recipe.write_text('name = "mine"\nbase = "scratch"\n')
+    blob = layout / "blobs" / "sha256" / ("a" * 64)
+    blob.parent.mkdir(parents=True)
+    blob.touch()
+    (layout / "index.json").write_text(json.dumps({"manifests": [{"digest": IMAGE["digest"]}]}))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    options = circumstances("oci:images", check=None, locked=False)
+    mark = stamp.stamp_path(tmp_path / "cache", Path("mine.toml"), options)
+    images = [{"layout": str(layout), "digest": str(IMAGE["digest"])}]
+    stamp.write_stamp(mark, [recipe], images, [json.dumps(IMAGE)])
+    return ["recipe", "mine.toml", "--output", "oci:images"]
+
+
+def test_an_unchanged_recipe_has_nothing_to_do_and_says_so(avabuild, built):
+    said = avabuild(*built)
+    assert (said.returncode, said.stdout) == (0, "localhost/mine:cpu\n")
+    assert "up to date: nothing to do" in said.stderr
+
+
+def test_nothing_heavy_is_imported_to_find_out(built, environment, tmp_path):
+    program = f"""
+import sys
+sys.argv = ["avabuild", *{built!r}]
+from avabuild.cli import main
+try:
+    main()
+finally:
+    print(*(name for name in {HEAVY!r} if name in sys.modules), file=sys.stderr)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == "localhost/mine:cpu\n"
+    assert ran.stderr.splitlines()[-1] == ""
+
+
+def test_it_is_told_by_json_too(avabuild, built):
+    (event,) = [json.loads(line) for line in avabuild(*built, "--json").stdout.splitlines()]
+    assert event["up_to_date"] is True
+    assert event["digest"] == IMAGE["digest"]
+
+
+def test_another_directory_has_an_output_of_its_own(built, monkeypatch, tmp_path):
+    here = circumstances("oci:images", check=None, locked=False)
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert circumstances("oci:images", check=None, locked=False) != here
+
+
+@pytest.mark.parametrize("name", ["STORAGE_DRIVER", "XDG_DATA_HOME", "CONTAINERS_STORAGE_CONF"])
+def test_another_storage_has_images_of_its_own(monkeypatch, name):
+    here = circumstances(None, check=None, locked=False)
+    monkeypatch.setenv(name, "other")
+    assert circumstances(None, check=None, locked=False) != here

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from avabuild.base import Facts, assumed
+from avabuild.base.facts import opened, read_facts
+
+DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_CODENAME=bookworm\nID=debian\n# ID=comment\n'
+UBUNTU = 'NAME="Ubuntu"\nVERSION_ID="22.04"\nVERSION_CODENAME=jammy\nID=ubuntu\nID_LIKE=debian\n'
+ALPINE = 'NAME="Alpine Linux"\nID=alpine\nVERSION_ID=3.20.1\n'
+DPKG = """\
+Package: libc-bin
+Status: install ok installed
+Version: 9.99-1
+
+Package: libc6
+Status: install ok installed
+Priority: optional
+Architecture: amd64
+Version: 2.36-9+deb12u10
+Depends: libgcc-s1
+
+Package: libcrypt1
+Version: 1:4.4.33-2
+"""
+
+
+def tar(files: Mapping[str, str | None], links: Mapping[str, str] | None = None, prefix: str = "") -> bytes:
+    """A layer: text by name, None for a directory, and symbolic links."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, text in files.items():
+            info = tarfile.TarInfo(prefix + name)
+            data = (text or "").encode()
+            info.type = tarfile.DIRTYPE if text is None else tarfile.REGTYPE
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        for name, target in (links or {}).items():
+            info = tarfile.TarInfo(prefix + name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
+    return out.getvalue()
+
+
+@pytest.fixture
+def facts_of(tmp_path: Path) -> Callable[..., Facts]:
+    def read(*layers: bytes) -> Facts:
+        paths = [tmp_path / f"layer{number}" for number in range(len(layers))]
+        for path, data in zip(paths, layers, strict=True):
+            path.write_bytes(data)
+        return read_facts(paths)
+
+    return read
+
+
+BOOKWORM = {
+    "etc/": None,
+    "usr/lib/os-release": DEBIAN,
+    "var/lib/dpkg/status": DPKG,
+    "usr/bin/apt-get": "",
+}
+LINKS = {"etc/os-release": "../usr/lib/os-release", "bin": "usr/bin"}
+
+
+def test_a_debian_offers_its_own_python_though_it_is_not_there_yet(facts_of):
+    facts = facts_of(tar(BOOKWORM, LINKS))
+    assert facts == assumed("bookworm")
+    assert (facts.distribution, facts.glibc, facts.apt) == ("bookworm", "2.36", True)
+    assert facts.offered == ("3.11",)
+    assert facts.interpreter("3.11") == "/usr/bin/python3.11"
+    assert facts.interpreter("3.12") is None
+
+
+def test_a_debian_with_pythons_offers_the_newest_first(facts_of):
+    pythons = dict.fromkeys(["usr/bin/python3.11", "usr/local/bin/python3.9", "usr/local/bin/python3.13"], "")
+    facts = facts_of(tar(BOOKWORM | pythons, LINKS | {"usr/local/bin/python3.13": "elsewhere"}))
+    assert facts.offered == ("3.13", "3.11", "3.9")
+    assert facts.interpreter("3.13") == "/usr/local/bin/python3.13"
+    assert facts.interpreter("3.9") == "/usr/local/bin/python3.9"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["usr/bin/python3", "usr/bin/python3.11-config", "opt/bin/python3.11", "usr/lib/python3.11", "bin/python3.11"],
+)
+def test_what_is_no_interpreter_is_not_taken_for_one(facts_of, name):
+    assert facts_of(tar({name: ""})).pythons == ()
+
+
+def test_an_ubuntu_offers_only_the_python_that_it_has(facts_of):
+    status = "Package: libc6\nVersion: 2.35-0ubuntu3.8\n"
+    files = {"etc/os-release": UBUNTU, "var/lib/dpkg/status": status, "usr/bin/apt-get": ""}
+    facts = facts_of(tar(files))
+    assert (facts.distribution, facts.glibc, facts.apt, facts.offered) == ("jammy", "2.35", True, ())
+    assert facts_of(tar(files | {"usr/bin/python3.10": ""})).offered == ("3.10",)
+
+
+def test_an_alpine_has_neither_glibc_nor_apt(facts_of):
+    facts = facts_of(tar({"etc/os-release": ALPINE, "lib/ld-musl-x86_64.so.1": "", "usr/bin/python3.12": ""}))
+    assert facts == Facts(distribution="alpine", pythons=(("3.12", "/usr/bin/python3.12"),))
+
+
+def test_a_c_library_without_dpkg_is_known_by_its_file(facts_of):
+    facts = facts_of(tar({"etc/os-release": 'ID="centos"\n', "usr/lib64/libc-2.28.so": ""}))
+    assert (facts.distribution, facts.glibc) == ("centos", "2.28")
+
+
+@pytest.mark.parametrize("files", [{}, {"etc/os-release": ""}, {"etc/os-release": "no pairs\n= =\n"}])
+def test_a_base_that_says_nothing_is_unknown(facts_of, files):
+    assert facts_of(tar(files)) == Facts()
+
+
+def test_a_debian_without_apt_can_be_given_no_python(facts_of):
+    assert facts_of(tar({"etc/os-release": DEBIAN})).offered == ()
+
+
+def test_an_upper_layer_wins(facts_of):
+    upper = {"etc/os-release": UBUNTU, "var/lib/dpkg/status": "Package: libc6\nVersion: 2.99-1\n"}
+    facts = facts_of(tar(BOOKWORM), tar(upper), tar({"usr/local/bin/python3.12": ""}))
+    assert (facts.distribution, facts.glibc) == ("jammy", "2.99")
+    assert facts.offered == ("3.12",)
+
+
+@pytest.mark.parametrize("prefix", ["./", "/", ""])
+def test_names_are_read_however_the_tar_spells_them(facts_of, prefix):
+    assert facts_of(tar(BOOKWORM, prefix=prefix)) == assumed("bookworm")
+
+
+def test_no_layers_are_no_facts():
+    assert read_facts([]) == Facts()
+
+
+def frames(data: bytes) -> bytes:
+    """zstd in several frames, one of them to be skipped, as zstd:chunked layers have."""
+    pack = zstandard.ZstdCompressor().compress
+    skipped = b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"toc!"
+    return pack(data[:700]) + skipped + pack(data[700:]) + skipped
+
+
+PACKED = {
+    "plain": bytes,
+    "gzip": gzip.compress,
+    "gzip in members": lambda data: gzip.compress(data[:600]) + gzip.compress(data[600:]),
+    "zstd": zstandard.ZstdCompressor().compress,
+    "zstd in frames": frames,
+    "xz": lzma.compress,
+}
+
+
+@pytest.mark.parametrize("pack", PACKED.values(), ids=PACKED.keys())
+def test_a_layer_is_read_whatever_its_compression(tmp_path, facts_of, pack):
+    data = tar(BOOKWORM, LINKS)
+    assert facts_of(pack(data)) == assumed("bookworm")
+    with opened(tmp_path / "layer0") as file:
+        assert file.read(100) + file.read() == data
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_layer_that_was_cut_off_is_not_taken_for_a_whole_one(facts_of, pack):
+    with pytest.raises((tarfile.ReadError, EOFError)):
+        facts_of(pack(tar(BOOKWORM))[:-3000])
+
+
+@pytest.mark.parametrize("suite", ["bullseye", "bookworm", "trixie"])
+def test_a_debian_yet_to_be_made_has_a_python_and_a_c_library(suite):
+    facts = assumed(suite)
+    assert (facts.distribution, facts.apt) == (suite, True)
+    assert facts.interpreter(facts.offered[0]) == f"/usr/bin/python{facts.installable}"

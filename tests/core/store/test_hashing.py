@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from avabuild.store.hashing import file_digest
+
+
+def sha(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def test_a_digest_is_of_the_content(store, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"a" * 3_000_000)
+    assert file_digest(store, path) == sha(b"a" * 3_000_000)
+
+
+def test_a_file_that_did_not_change_is_not_read_again(store, tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(b"a")
+    first = file_digest(store, path)
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(hashlib, "file_digest", refuse)
+    assert file_digest(store, path) == first
+
+
+def test_a_change_that_keeps_size_and_time_is_seen(store, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    os.utime(path, (1, 1))
+    assert file_digest(store, path) == sha(b"one")
+    path.write_bytes(b"two")
+    os.utime(path, (1, 1))
+    assert file_digest(store, path) == sha(b"two")
+
+
+def test_another_file_under_the_same_name_is_seen(store, tmp_path):
+    path, other = tmp_path / "file", tmp_path / "other"
+    path.write_bytes(b"one")
+    other.write_bytes(b"two")
+    assert file_digest(store, path) == sha(b"one")
+    other.replace(path)
+    assert file_digest(store, path) == sha(b"two")
+
+
+def test_a_missing_file_is_the_callers_to_explain(store):
+    with pytest.raises(FileNotFoundError):
+        file_digest(store, Path("/nonexistent"))

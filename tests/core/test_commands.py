@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from avabuild import commands
+from avabuild.commands import Bind, Isolation
+
+CHROOT = ["--isolation", "chroot", "--network", "host"]
+
+
+def test_a_bind_is_read_only_unless_told_otherwise():
+    assert str(Bind(source="/a", target="/b")) == "/a:/b:ro"
+    assert str(Bind(source="/a", target="/b", writable=True)) == "/a:/b:rw"
+
+
+def test_a_command_runs_as_root_at_the_root_whatever_the_image_says():
+    binds = [Bind(source="/a", target="/b"), Bind(source="/c", target="/d", writable=True)]
+    assert commands.run("box", ["sh", "-c", "x y"], Isolation(), binds) == [
+        "run", *CHROOT, "--user", "0:0", "--workingdir", "/", "--volume", "/a:/b:ro", "--volume", "/c:/d:rw",
+        "box", "--", "sh", "-c", "x y",
+    ]  # fmt: skip
+
+
+def test_a_check_runs_as_the_images_own_user():
+    argv = commands.run_as_image("box", ["python", "check.py"], Isolation())
+    assert argv == ["run", *CHROOT, "box", "--", "python", "check.py"]
+
+
+def test_an_option_like_argument_stays_behind_the_dashes():
+    argv = commands.run("box", ["--help"], Isolation())
+    assert argv[argv.index("--") :] == ["--", "--help"]
+
+
+def test_a_runtime_is_named_when_there_is_one():
+    assert Isolation(kind="oci", runtime="crun").argv == [
+        "--isolation", "oci", "--runtime", "crun", "--network", "host",
+    ]  # fmt: skip
+
+
+def test_a_working_container_never_asks_a_registry():
+    assert commands.start("id", "box", Isolation()) == [
+        "from", "--pull-never", "--name", "box", "--isolation", "chroot", "id",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("driver", "argv"), [(None, []), ("overlay", ["--storage-driver", "overlay"])])
+def test_the_storage_driver_is_named_when_it_is_chosen(driver, argv):
+    assert commands.storage(driver) == argv
+
+
+def test_a_bootstrap_has_a_mirror_only_when_given_one():
+    argv = commands.bootstrap("bookworm", Path("base.tar"), None, "amd64")
+    assert argv[-2:] == ["bookworm", "base.tar"]
+    assert "--variant=minbase" in argv
+    assert "--architectures=amd64" in argv
+    mirrored = commands.bootstrap("bookworm", Path("base.tar"), "http://mirror.invalid/debian", "amd64")
+    assert mirrored == [*argv, "http://mirror.invalid/debian"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (commands.pull("layout"), ["pull", "--quiet", "oci:layout"]),
+        (commands.tag("id", "name"), ["tag", "id", "name"]),
+        (commands.remove_image("name"), ["rmi", "name"]),
+        (commands.remove_container("box"), ["rm", "box"]),
+        (commands.mount("box"), ["mount", "box"]),
+        (commands.info(), ["info"]),
+        (commands.images(), ["images", "--json", "--no-trunc"]),
+        (commands.copy("oci:a", "oci:b"), ["copy", "--quiet", "--insecure-policy", "oci:a", "oci:b"]),
+        (
+            commands.containers(),
+            ["containers", "--quiet", "--notruncate", "--format", "{{.ContainerName}}"],
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_the_small_commands_are_as_their_tools_want_them(argv, expected):
+    assert argv == expected

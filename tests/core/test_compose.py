@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from avabuild.compose import Pick, compose
+from avabuild.framework import Framework, Options, Release, Request
+from avabuild.layers import Apt, Env, File, Files, Python, Run
+from avabuild.plan import Plan
+from avabuild.recipe import Recipe, load
+from avabuild.target import Device, Target
+
+TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=Device(), glibc="2.36")
+RELEASE = Release(version="1.0", pythons=("3.11",))
+
+
+def pick(name: str, *layers, required_by: tuple[str, ...] = ()) -> Pick:
+    framework = Framework(
+        name=name, summary="", releases=(RELEASE,), layers=lambda _: layers, check=lambda _: "pass"
+    )
+    return Pick(
+        framework=framework,
+        request=Request(TARGET, Options(), RELEASE),
+        layers=tuple(layers),
+        program=f"import {name}",
+        distribution=f"avabuild-{name}",
+        version="0.1",
+        required_by=required_by,
+    )
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Callable[[str], Recipe]:
+    def write(text: str = "") -> Recipe:
+        path = tmp_path / "demo.toml"
+        path.write_text(f'name = "demo"\n{text}')
+        return load(path)
+
+    return write
+
+
+def composed(recipe: Recipe, *picks: Pick, target: Target = TARGET, install_python: bool = False) -> Plan:
+    return compose(recipe, target, picks, install_python=install_python)
+
+
+def test_what_frameworks_ask_for_becomes_one_step_of_each_kind(recipe):
+    plan = composed(
+        recipe(),
+        pick("torch", Apt(packages=("libgomp1",)), Python(requirements=("torch",))),
+        pick("lab", Apt(packages=("git", "libgomp1")), Python(requirements=("jupyterlab", "torch"))),
+    )
+    assert plan.apt.layer == Apt(packages=("git", "libgomp1"))
+    assert plan.apt.origins == ("torch", "lab")
+    assert plan.python.layer == Python(requirements=("jupyterlab", "pip", "torch"))
+    assert plan.python.origins == ("avabuild", "torch", "lab")
+    assert plan.python_extra is None
+    assert plan.apt_extra is None
+
+
+def test_the_recipes_own_packages_are_steps_of_their_own_above_the_frameworks(recipe):
+    plan = composed(
+        recipe('[packages]\napt = ["vim", "git"]\npip = ["rich"]\nconstraints = ["rich<99"]\n'),
+        pick("torch", Apt(packages=("git",)), Python(requirements=("torch",))),
+    )
+    assert [(step.name, step.origins) for step in plan.steps] == [
+        ("apt: frameworks", ("torch",)),
+        ("python: frameworks", ("avabuild", "torch")),
+        ("python: packages", ("recipe",)),
+        ("apt: packages", ("recipe",)),
+    ]
+    assert plan.apt_extra.layer == Apt(packages=("git", "vim"))
+    assert plan.constraints == ("rich<99",)
+
+
+def test_python_is_installed_where_the_base_has_none(recipe):
+    plan = composed(recipe(), install_python=True)
+    assert (plan.apt.layer.packages, plan.apt.origins) == (("python3",), ("avabuild",))
+
+
+def test_an_image_without_python_has_neither_pip_nor_a_virtual_environment(recipe):
+    plan = composed(recipe(), target=TARGET.model_copy(update={"python": None}))
+    assert plan.steps == ()
+    assert plan.settings.path == ()
+    assert plan.settings.env == ()
+
+
+def test_run_steps_are_numbered_within_their_stage_and_shown_by_name_or_text(recipe):
+    own = """
+[[run]]
+shell = "make   all\\nmake install"
+[[run]]
+shell = "useradd me"
+stage = "system"
+name = "a user"
+env = { B = "2", A = "1" }
+[[run]]
+shell = "echo %s"
+""" % ("x" * 60)
+    plan = composed(recipe(own), pick("torch", Run(shell="ldconfig", stage="system")))
+    assert [step.name for step in plan.steps] == [
+        "run 1 (system): ldconfig",
+        "run 2 (system): a user",
+        "python: frameworks",
+        "run 1 (last): make all make install",
+        f"run 2 (last): echo {'x' * 44}…",
+    ]
+    assert [step.origins for step in plan.system] == [("torch",), ("recipe",)]
+    assert plan.system[1].layer.shell == "useradd me"
+    assert dict(plan.system[1].layer.env) == {"A": "1", "B": "2"}
+
+
+def test_secrets_and_mounts_of_a_run_step_reach_the_plan_by_name_and_path(recipe, tmp_path):
+    (tmp_path / "data").mkdir()
+    text = '[[run]]\nshell = "make"\nsecrets = ["TOKEN"]\nmounts = ["./data:/data"]\n'
+    (step,) = composed(recipe(text)).last
+    assert step.layer.secrets == ("TOKEN",)
+    assert (step.layer.mounts[0].source, step.layer.mounts[0].target) == ("./data", "/data")
+
+
+def test_files_of_a_framework_are_one_step_however_it_lists_them(recipe, tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    first, second = File(target="/etc/a", content="a"), File(target="/etc/b", content="b")
+    plan = composed(
+        recipe('[[files]]\nsource = "notebooks"\ntarget = "/workspace"\n'),
+        pick("torch", Files(files=(first,)), Apt(packages=("git",)), Files(files=(second,))),
+    )
+    assert [step.name for step in plan.files] == ["files: torch", "files: recipe"]
+    assert plan.files[0].layer.files == (first, second)
+    assert plan.files[1].layer.files == (File(target="/workspace", source="notebooks"),)
+
+
+def test_the_recipes_variables_win_over_a_frameworks(recipe):
+    plan = composed(
+        recipe('[image.env]\nBACKEND = "jax"\n'),
+        pick("torch", Env(variables=(("BACKEND", "torch"), ("KEPT", "1")))),
+    )
+    assert dict(plan.settings.env) == {"BACKEND": "jax", "KEPT": "1", "VIRTUAL_ENV": "/opt/venv"}
+    assert plan.settings.path == ("/opt/venv/bin",)
+
+
+def test_what_a_container_starts_with_comes_from_the_recipe(recipe):
+    text = (
+        '[image]\nentrypoint = ["/e"]\ncmd = ["c"]\nworkdir = "/w"\nuser = "1000"\nports = [8888]\n'
+        'volumes = ["/v"]\nlabels = { a = "1" }\nannotations = { b = "2" }\n'
+    )
+    settings = composed(recipe(text)).settings
+    assert (settings.entrypoint, settings.cmd) == (("/e",), ("c",))
+    assert (settings.workdir, settings.user, settings.ports) == ("/w", "1000", ("8888/tcp",))
+    assert (settings.volumes, settings.labels, settings.annotations) == (
+        ("/v",), (("a", "1"),), (("b", "2"),),
+    )  # fmt: skip
+
+
+def test_a_plan_knows_its_frameworks_their_plugins_and_checks(recipe):
+    plan = composed(recipe(), pick("tensorflow", required_by=("keras",)), pick("keras"))
+    assert [(c.name, c.series, c.distribution, c.required_by) for c in plan.frameworks] == [
+        ("tensorflow", "1.0", "avabuild-tensorflow", ("keras",)),
+        ("keras", "1.0", "avabuild-keras", ()),
+    ]
+    assert [check.program for check in plan.checks] == ["import tensorflow", "import keras"]
+    assert plan.reference == "localhost/demo:py311-cpu"
+
+
+def test_how_layers_are_made_comes_from_the_recipe(recipe):
+    plan = composed(recipe('[build]\nbytecode = false\ncompression = "zstd"\n'))
+    assert (plan.bytecode, plan.compression) == (False, "zstd")
+
+
+FULL = """
+tag = "{python}-{device}"
+base = { image = "example.invalid/base:1" }
+[packages]
+apt = ["git"]
+pip = ["rich"]
+[[run]]
+shell = "true"
+[image]
+env = { A = "1" }
+entrypoint = ["/e"]
+ports = [80]
+"""
+
+
+@pytest.mark.parametrize("text", ["", FULL, 'base = "scratch"', 'base = { archive = "demo.toml" }'])
+def test_a_plan_survives_json(recipe, text):
+    plan = composed(recipe(text), pick("torch", Python(requirements=("torch",)), Env(variables=(("B", "2"),))))
+    assert Plan.model_validate_json(plan.model_dump_json()) == plan
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_order_of_a_frameworks_layers_does_not_show_in_packages_and_requirements(recipe, seed):
+    layers = [Apt(packages=("b", "a")), Python(requirements=("y", "x")), Apt(packages=("c",))]
+    shuffled = list(layers)
+    random.Random(seed).shuffle(shuffled)
+    assert composed(recipe(), pick("torch", *shuffled)) == composed(recipe(), pick("torch", *layers))

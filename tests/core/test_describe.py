@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from avabuild.describe import exact_version, labels
+from avabuild.layers import Apt
+from avabuild.lock import Package
+from avabuild.plan import Chosen, Plan, Step
+from avabuild.recipe.bases import DebianBase
+from avabuild.target import Device, Target
+
+TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=Device(), glibc="2.36")
+PLAN = Plan(
+    name="demo",
+    tag="py311-cpu",
+    base=DebianBase(debian="bookworm"),
+    target=TARGET,
+    apt=Step(name="apt: frameworks", layer=Apt(packages=("libgomp1",)), origins=("avabuild", "pytorch")),
+    frameworks=(Chosen(name="pytorch", series="2.13", distribution="avabuild-torch", version="0.3"),),
+)
+TORCH = Package(name="torch", version="2.13.1+cpu")
+
+
+def test_the_labels_say_what_the_image_is_made_of():
+    made = dict(labels(PLAN, {"name": "demo"}, (TORCH,), "sha256:base"))
+    assert made["org.opencontainers.image.title"] == "demo"
+    assert made["org.opencontainers.image.version"] == "py311-cpu"
+    assert made["org.opencontainers.image.base.digest"] == "sha256:base"
+    assert made["org.avabuild.target"] == "py311-cpu"
+    assert json.loads(made["org.avabuild.recipe"]) == {"name": "demo"}
+    assert json.loads(made["org.avabuild.frameworks"]) == {"pytorch": "2.13.1+cpu"}
+    assert json.loads(made["org.avabuild.plugins"]) == {"pytorch": "avabuild-torch 0.3"}
+    assert json.loads(made["org.avabuild.layers"]) == [["apt: frameworks", "avabuild", "pytorch"]]
+
+
+def test_labels_are_sorted_and_scratch_has_no_base():
+    made = labels(PLAN, {}, (), "")
+    assert list(made) == sorted(made)
+    assert "org.opencontainers.image.base.digest" not in dict(made)
+
+
+def test_the_order_of_a_recipes_keys_does_not_show():
+    assert labels(PLAN, {"a": 1, "b": 2}, (), "") == labels(PLAN, {"b": 2, "a": 1}, (), "")
+
+
+@pytest.mark.parametrize(
+    ("framework", "series", "versions", "exact"),
+    [
+        ("keras", "3.12", {"keras": "3.12.1", "keras-hub": "3.12.9"}, "3.12.1"),
+        ("tensorflow", "2.19", {"tensorflow-cpu": "2.19.1", "tensorboard": "2.19.0"}, "2.19.1"),
+        ("pytorch", "2.13", {"torch": "2.13.0+cpu"}, "2.13.0+cpu"),
+        ("mxnet", "1.6.0.post0", {"mxnet": "1.6.0.post0"}, "1.6.0.post0"),
+        ("jax", "0.4", {"jaxlib": "0.40.1", "jax": "0.4.30"}, "0.4.30"),
+        ("jax", "0.4", {"jax": "0.40.1"}, "0.4"),
+        ("caffe", "1.0", {"numpy": "1.0.1"}, "1.0"),
+        ("caffe", "1.0", {}, "1.0"),
+    ],
+)
+def test_a_framework_has_the_version_that_its_distribution_resolved_to(framework, series, versions, exact):
+    assert exact_version(framework, series, versions) == exact
