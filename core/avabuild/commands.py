@@ -96,7 +96,6 @@ def containers() -> list[str]:
     return ["containers", "--json"]
 
 
-
 def images() -> list[str]:
     """`buildah images`: names and ids of the local images as JSON."""
     return ["images", "--json", "--no-trunc"]
@@ -110,7 +109,6 @@ def info() -> list[str]:
 def copy(source: str, destination: str) -> list[str]:
     """`skopeo copy` between two transports, keeping digests."""
     return ["copy", "--quiet", "--insecure-policy", source, destination]
-
 
 
 def bootstrap(suite: str, tarball: Path, mirror: str | None, arch: str) -> list[str]:

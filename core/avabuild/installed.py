@@ -39,8 +39,8 @@ _REPLACED = (
     "RECORD.p7s",
 )  # made anew, or of the old RECORD
 _DAMAGE = (
-    *(ValueError, KeyError, AssertionError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error),
-    *(InstallerError, InvalidRecordEntry, configparser.Error, csv.Error),
+    *(ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error),
+    *(InstallerError, InvalidRecordEntry, csv.Error),
 )
 
 
@@ -117,8 +117,8 @@ class OpenWheel:
 
     def record(self, files: Iterable[Installed]) -> Installed:
         """Return RECORD. The wheel's own hashes stand for what is unchanged; the rest is hashed."""
-        text = self._source.read_dist_info("RECORD")
-        rows = {row[0]: RecordEntry.from_elements(*row) for row in parse_record_file(text.splitlines())}
+        lines = self._source.read_dist_info("RECORD").splitlines()
+        rows = {row[0]: RecordEntry.from_elements(*row) for row in parse_record_file(lines)}
         below = f"{self._scheme.purelib}/"
         entries = []
         for item in files:
@@ -189,8 +189,7 @@ def opened(path: Path, scheme: Scheme) -> Iterator[OpenWheel]:
             yield wheel
     except _DAMAGE as error:
         hint = "this file can't be installed; remove it from the cache, or choose another version"
-        message = str(error.args[0]) if error.args else type(error).__name__
-        raise WheelError(message, place=path.name, hint=hint) from error
+        raise WheelError(str(error) or type(error).__name__, place=path.name, hint=hint) from error
 
 
 def _entries(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
@@ -207,7 +206,10 @@ def _entries(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
 
 def _scripts(text: str, scheme: Scheme) -> tuple[Installed, ...]:
     """Return the commands that `entry_points.txt` asks for."""
-    points = {point[0]: Script(*point) for point in parse_entrypoints(text)}
+    try:
+        points = {point[0]: Script(*point) for point in parse_entrypoints(text)}
+    except (AssertionError, configparser.Error) as error:  # installer asserts that a point names a function
+        raise ValueError("its entry_points.txt is malformed") from error
     if pip := points.get("pip"):  # its wheel is made by one Python and used by many; pip corrects this too
         points = {name: point for name, point in points.items() if not _PIP.fullmatch(name)}
         points |= dict.fromkeys(("pip", "pip3", f"pip{scheme.python}"), pip)

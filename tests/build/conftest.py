@@ -87,6 +87,7 @@ class User:
     def buildah(self, *argv: str, check: bool = True) -> str:
         driver = [] if self.name == "root" else ["--storage-driver", "overlay"]
         command, env = self.command("buildah", *driver, *argv)
+        env["PATH"] = os.environ["PATH"]  # a test may have taken it from avabuild, not from us
         done = subprocess.run(command, env=env, cwd=self.home, capture_output=True, text=True, check=False)
         assert not check or done.returncode == 0, done.stderr
         return done.stdout

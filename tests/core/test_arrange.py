@@ -176,7 +176,9 @@ def test_there_are_never_more_layers_than_there_is_room_for(room, size):
     many = [package(f"p{n}", size, extra=n % 2 == 0) for n in range(60)]
     layers = arranged(many, room=room)
     assert len(layers) <= room
-    held = [p.name for layer in layers if layer.kind == "wheels" and layer.part[0] == 0 for p in layer.packages]
+    held = [
+        p.name for layer in layers if layer.kind == "wheels" and layer.part[0] == 0 for p in layer.packages
+    ]
     assert sorted(held) == sorted(p.name for p in many)
 
 

@@ -186,7 +186,9 @@ ports = [80]
 
 @pytest.mark.parametrize("text", ["", FULL, 'base = "scratch"', 'base = { archive = "demo.toml" }'])
 def test_a_plan_survives_json(recipe, text):
-    plan = composed(recipe(text), pick("torch", Python(requirements=("torch",)), Env(variables=(("B", "2"),))))
+    plan = composed(
+        recipe(text), pick("torch", Python(requirements=("torch",)), Env(variables=(("B", "2"),)))
+    )
     assert Plan.model_validate_json(plan.model_dump_json()) == plan
 
 

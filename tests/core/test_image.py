@@ -53,7 +53,9 @@ def test_settings_that_are_not_given_stay_as_the_base_has_them():
 
 
 def test_the_virtual_environment_comes_before_the_bases_path():
-    assert "PATH=/opt/venv/bin:/opt/conda/bin:/usr/bin" in configured(path=("/opt/venv/bin",))["config"]["Env"]
+    assert (
+        "PATH=/opt/venv/bin:/opt/conda/bin:/usr/bin" in configured(path=("/opt/venv/bin",))["config"]["Env"]
+    )
 
 
 def test_a_base_without_a_path_gets_the_usual_one():

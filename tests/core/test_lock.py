@@ -24,7 +24,13 @@ def test_a_target_replaces_the_one_of_its_tag_and_no_other():
     assert Lock(recipe="demo", targets=(CPU, CUDA)).with_target(again).targets == (again, CUDA)
 
 
-ASKED = {"requirements": ("a", "b"), "extras": ("c", "d"), "python": "3.11", "arch": "x86_64", "glibc": "2.36"}
+ASKED = {
+    "requirements": ("a", "b"),
+    "extras": ("c", "d"),
+    "python": "3.11",
+    "arch": "x86_64",
+    "glibc": "2.36",
+}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,11 @@ from avabuild.prepare import Project, make_plan, open_project, request_of, requi
 from avabuild.registry import Registry, installed
 
 BOOKWORM = assumed("bookworm")
-FRAMEWORKS = ('tensorflow = "~=2.19"', 'keras = { version = ">=3", backend = "tensorflow" }', 'jupyterlab = "*"')
+FRAMEWORKS = (
+    'tensorflow = "~=2.19"',
+    'keras = { version = ">=3", backend = "tensorflow" }',
+    'jupyterlab = "*"',
+)
 
 
 @pytest.fixture
@@ -63,12 +67,16 @@ def test_a_base_without_python_is_enough_for_a_recipe_without_packages(project, 
 
 
 def test_a_python_that_the_base_cant_give_is_refused_where_it_is_asked_for(project, host):
-    with pytest.raises(TargetError, match=r"demo.toml:4: the base \(bookworm\) can't give Python 3.9; it offers 3.11"):
+    with pytest.raises(
+        TargetError, match=r"demo.toml:4: the base \(bookworm\) can't give Python 3.9; it offers 3.11"
+    ):
         targets(project(matrix='python = ["3.9"]').recipe, BOOKWORM, host)
 
 
 def test_packages_on_a_base_without_python_are_refused(project, host):
-    with pytest.raises(TargetError, match=r"the base \(alpine\) has no Python, which the frameworks and packages"):
+    with pytest.raises(
+        TargetError, match=r"the base \(alpine\) has no Python, which the frameworks and packages"
+    ):
         targets(project(packages='pip = ["rich"]').recipe, Facts(distribution="alpine"), host)
 
 

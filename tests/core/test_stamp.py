@@ -18,7 +18,7 @@ SHOWN = ["localhost/demo:py311-cpu"]
 
 @dataclass(frozen=True)
 class Built:
-    """What a build left: a recipe with its lock and notebooks, an image in each kind of place, and its stamp."""
+    """What a build left: a recipe with lock and notebooks, an image in each kind of place, its stamp."""
 
     root: Path
     stamp: Path

@@ -20,7 +20,9 @@ def test_a_device_is_read_and_written_the_same_way(text, cuda, cudnn, tag):
     assert (device.cuda, device.cudnn, str(device), device.tag) == (cuda, cudnn, text, tag)
 
 
-@pytest.mark.parametrize("text", ["", "gpu", "CPU", "cuda", "cuda-12", "cudnn9", "cuda12.5-", "cuda12 ", "cpu-cudnn9"])
+@pytest.mark.parametrize(
+    "text", ["", "gpu", "CPU", "cuda", "cuda-12", "cudnn9", "cuda12.5-", "cuda12 ", "cpu-cudnn9"]
+)
 def test_what_is_no_device_is_refused_with_examples(text):
     with pytest.raises(ValueError, match=r"is no device; write cpu, cuda12.5 or cuda9.0-cudnn7"):
         Device.parse(text)
@@ -35,6 +37,8 @@ def test_the_tag_names_python_and_device(python, device, tag):
     assert target.tag == tag
 
 
-@pytest.mark.parametrize(("arch", "goarch"), [("x86_64", "amd64"), ("aarch64", "arm64"), ("riscv64", "riscv64")])
+@pytest.mark.parametrize(
+    ("arch", "goarch"), [("x86_64", "amd64"), ("aarch64", "arm64"), ("riscv64", "riscv64")]
+)
 def test_the_architecture_has_the_name_that_oci_gives_it(arch, goarch):
     assert Target.for_base(arch).oci_arch == goarch

@@ -70,11 +70,11 @@ class PlainConsole(QuietConsole):
         at_once = "; phases overlap" if sum(seconds.values()) > done.seconds else ""
         self._write(f"  seconds  {done.seconds:.1f}" + (f" ({named}{at_once})" if named else ""))
 
-    def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:
+    def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:  # noqa: ARG002
         """Say that there was nothing to do for an image."""
         typer.echo(image["reference"])
         self._write(f"  digest   {image['digest']}")
-        self._write(f"  up to date: nothing to do ({seconds:.2f} s)")
+        self._write("  up to date: nothing to do")
 
     def _write(self, line: str, kind: str = "") -> None:  # noqa: ARG002 - the live one has colours
         typer.echo(line, err=True)

@@ -120,7 +120,7 @@ class Store:
     @contextmanager
     def lock(self, kind: str, key: str) -> Iterator[None]:
         """Hold the lock under which `key` of `kind` is made, against other processes and threads."""
-        name = hashlib.sha256(f"{kind}:{key}".encode()).hexdigest()[:32]
+        name = hashlib.sha256(os.fsencode(f"{kind}:{key}")).hexdigest()[:32]
         lock = FileLock(self.root / "locks" / name, thread_local=False)
         with disk_errors(self.root):
             lock.acquire()
@@ -132,7 +132,7 @@ class Store:
     def _entry(self, kind: str, key: str) -> Path:
         name = key.removeprefix("sha256:")
         if not name.isalnum():
-            name = hashlib.sha256(key.encode()).hexdigest()
+            name = hashlib.sha256(os.fsencode(key)).hexdigest()
         return self.root / "index" / kind / f"{name}.json"
 
     def _write(self, path: Path, data: bytes) -> None:

@@ -29,7 +29,11 @@ def test_a_base_is_whole_while_the_store_has_all_of_it(store, base):
 
 @pytest.mark.parametrize("which", ["config", "first layer", "last layer"])
 def test_a_base_with_a_blob_missing_is_not_whole(store, base, which):
-    digest = {"config": base.config, "first layer": base.layers[0].digest, "last layer": base.layers[1].digest}
+    digest = {
+        "config": base.config,
+        "first layer": base.layers[0].digest,
+        "last layer": base.layers[1].digest,
+    }
     store.blob_path(digest[which]).unlink()
     assert not base.is_whole(store)
 

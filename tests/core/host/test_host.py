@@ -59,13 +59,21 @@ def test_a_step_gets_the_hosts_proxies_and_indexes_as_they_are(host):
 
 
 def test_a_step_gets_nothing_else_of_the_hosts_environment(host):
-    others = {"HOME": "/home/ada", "PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "x", "PIP_CERT": "/etc/ca", "LANG": "C"}
+    others = {
+        "HOME": "/home/ada",
+        "PATH": "/bin",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "PIP_CERT": "/etc/ca",
+        "LANG": "C",
+    }
     assert host.model_copy(update={"variables": tuple(others.items())}).step_environment(CA) == {}
 
 
 def test_a_step_is_told_of_the_bundle_where_it_is_mounted(host):
     environment = host.model_copy(update={"ca_bundle": Path("/etc/ca.pem")}).step_environment(CA)
-    assert {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"} <= set(environment)
+    assert {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"} <= set(
+        environment
+    )
     assert set(environment.values()) == {CA}
 
 
@@ -98,7 +106,9 @@ def test_a_mirror_is_read_from_its_variable():
     ],
     ids=["root", "root chose", "a user", "a user with a configuration", "a user's variable", "a user chose"],
 )
-def test_an_ordinary_user_who_has_not_chosen_gets_overlay(monkeypatch, tmp_path, uid, environ, configured, driver):
+def test_an_ordinary_user_who_has_not_chosen_gets_overlay(
+    monkeypatch, tmp_path, uid, environ, configured, driver
+):
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     if configured:
         (tmp_path / "containers").mkdir()

@@ -52,7 +52,9 @@ def test_a_sweep_leaves_living_builds_alone(store):
 
 
 def test_a_sweep_removes_what_a_killed_build_left_and_tells_its_id(store):
-    run = subprocess.run([sys.executable, "-c", KILLED, store.root], check=False, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", KILLED, store.root], check=False, capture_output=True, text=True
+    )
     build = run.stdout.strip()
     assert run.returncode == -9
     assert {build, f"{build}.lock"} <= names(store)

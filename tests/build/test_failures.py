@@ -1,0 +1,190 @@
+"""What fails: each failure has its exit code and words, leaves nothing behind, and the next good build succeeds."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .conftest import Index, User
+
+pytestmark = pytest.mark.build
+
+GOOD = """
+    name = "ava-test-failing"
+    base = { debian = "bookworm" }
+    [packages]
+    pip = ["six"]
+    [[run]]
+    shell = "RUN"
+"""
+
+
+@pytest.fixture
+def own(root: User, shared: Path, tmp_path: Path) -> User:
+    """A user with a store of their own that holds the base alone: what is half-made must show."""
+    if not (shared / "index" / "base").exists():
+        root.avabuild("recipe", root.recipe(GOOD.replace("RUN", "true")))
+    fresh = tmp_path / "store"
+    fresh.mkdir()
+    for part in ("blobs", "index/base", "index/base-name", "wheels", "debs", "apt-lists"):
+        if (shared / part).exists():
+            shutil.copytree(shared / part, fresh / part, copy_function=os.link)
+    root.cache = fresh
+    return root
+
+
+def test_a_failing_step_shows_its_output_and_is_never_cached(own: User) -> None:
+    recipe = own.recipe(GOOD.replace("RUN", "echo one; echo the-cause >&2; exit 3"))
+    for _ in range(2):
+        outcome = own.avabuild("recipe", recipe)
+        assert outcome.code == 5
+        assert "the-cause" in outcome.err
+        assert "exit 3" in outcome.err, "the command is shown"
+        log = re.search(r"full log: (\S+)", outcome.err)
+        assert log
+        assert "the-cause" in open(log[1]).read()
+        assert "--keep" in outcome.err
+        assert own.leftovers() == []
+    assert "ava-test-failing" not in own.buildah("images")
+    own.recipe(GOOD.replace("RUN", "echo fine > /fine"))
+    assert own.avabuild("recipe", recipe).code == 0
+
+
+def test_a_kept_container_can_be_entered(own: User) -> None:
+    recipe = own.recipe(GOOD.replace("RUN", "echo trace > /trace; false"))
+    outcome = own.avabuild("recipe", recipe, "--keep")
+    assert outcome.code == 5
+    entered = re.search(r"enter: buildah (run \S+ \S+ (\S+) -- )sh", outcome.err)
+    assert entered, outcome.err
+    assert own.buildah(*entered[1].split(), "cat", "/trace") == "trace\n"
+    own.buildah("rm", entered[2])
+    assert own.leftovers() == []
+
+
+def test_a_wheel_that_differs_from_its_hash_is_refused_and_not_kept(own: User, index: Index, tmp_path: Path) -> None:
+    index.add("six", *_wheel_of(own, "six", tmp_path))
+    own.env |= {"UV_DEFAULT_INDEX": index.url}
+    recipe = own.recipe('name = "ava-test-hash"\nbase = { debian = "bookworm" }\n[packages]\npip = ["six"]\n')
+    index.add("pip", *_wheel_of(own, "pip", tmp_path))
+    shutil.rmtree(own.cache / "wheels", ignore_errors=True)
+    for file in (index.directory / "simple" / "six").glob("*.whl"):
+        with file.open("ab") as wheel:
+            wheel.write(b"tampered")
+    outcome = own.avabuild("recipe", recipe, "--output", "oci:out")
+    assert outcome.code == 10
+    assert "six" in outcome.err
+    assert not list((own.cache / "wheels").rglob("six*.whl"))
+    assert own.leftovers() == []
+
+
+def _wheel_of(user: User, name: str, place: Path) -> list[Path]:
+    target = place / f"download-{name}"
+    argv = ["uv", "pip", "download"]  # uv has none: pip of the tests' own environment does it
+    del argv
+    import sys
+
+    subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(target), name], check=True
+    )
+    return list(target.iterdir())
+
+
+def test_an_index_that_is_down_leaves_nothing_half_cached(own: User) -> None:
+    shutil.rmtree(own.cache / "wheels", ignore_errors=True)
+    own.env |= {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0", "UV_CACHE_DIR": str(own.home / "uv")}
+    outcome = own.avabuild("recipe", own.recipe(GOOD.replace("RUN", "true")))
+    assert outcome.code == 75
+    assert "index" in outcome.err
+    assert not list((own.cache / "wheels").rglob("*.whl"))
+    assert own.leftovers() == []
+    for name in ("UV_DEFAULT_INDEX", "UV_CACHE_DIR"):
+        del own.env[name]
+    assert own.avabuild("recipe", own.home / "recipe.toml").code == 0
+
+
+def test_conflicting_requirements_keep_the_resolvers_explanation(own: User) -> None:
+    recipe = own.recipe('name = "x"\nbase = { debian = "bookworm" }\n[packages]\npip = ["requests==2.31.0", "urllib3==1.20"]\n')
+    outcome = own.avabuild("recipe", recipe)
+    assert outcome.code == 9
+    assert "requests==2.31.0" in outcome.err
+    assert "urllib3" in outcome.err
+
+
+def test_an_unknown_debian_package_is_named(own: User) -> None:
+    recipe = own.recipe('name = "x"\nbase = { debian = "bookworm" }\n[packages]\napt = ["no-such-package-at-all"]\n')
+    outcome = own.avabuild("recipe", recipe)
+    assert outcome.code == 9
+    assert "no-such-package-at-all" in outcome.err
+    assert own.leftovers() == []
+
+
+@pytest.mark.parametrize("delay", [0.5, 1.5, 3.0, 4.5, 6.0, 8.0])
+def test_a_killed_build_is_followed_by_a_good_one(own: User, delay: float) -> None:
+    shutil.rmtree(own.cache / "index" / "layer", ignore_errors=True)
+    recipe = own.recipe(GOOD.replace("RUN", "sleep 2; echo done > /done").replace("[[run]]", 'apt = ["tree"]\n    [[run]]'))
+    process = own.start("recipe", str(recipe))
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    outcome = own.avabuild("recipe", recipe, "--json")
+    assert outcome.code == 0, outcome.err
+    assert own.inside(str(outcome.image["reference"]), "cat /done; python -c 'import six'; tree --version").startswith("done\n")
+    assert own.leftovers() == []
+
+
+@pytest.mark.parametrize("delay", [1.0, 4.0])
+def test_an_interrupt_stops_cleanly(own: User, delay: float) -> None:
+    recipe = own.recipe(GOOD.replace("RUN", "sleep 60"))
+    process = own.start("recipe", str(recipe))
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert own.leftovers() == []
+    assert not subprocess.run(["pgrep", "-f", "^sleep 60$"], capture_output=True, text=True, check=False).stdout
+
+
+def test_two_builds_of_one_recipe_at_once_both_succeed(own: User) -> None:
+    recipe = own.recipe(GOOD.replace("RUN", "echo done > /done").replace("[[run]]", 'apt = ["tree"]\n    [[run]]'))
+    both = [own.start("recipe", str(recipe), "--json") for _ in range(2)]
+    ended = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], ended
+    digests = {re.search(r'"digest": "(sha256:\w+)"', out)[1] for out, _ in ended}  # type: ignore[index]
+    assert len(digests) == 1
+    assert own.leftovers() == []
+
+
+@pytest.fixture
+def full(own: User, tmp_path: Path) -> Iterator[User]:
+    """The same store on a disk of 280 MB, which the base all but fills."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=110m", "tmpfs", str(disk)], check=True)
+    for part in ("blobs", "index/base", "index/base-name"):
+        shutil.copytree(own.cache / part, disk / "store" / part)
+    own.cache = disk / "store"
+    yield own
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_full_disk_is_named_and_nothing_partial_stays(full: User) -> None:
+    recipe = full.recipe('name = "x"\nbase = { debian = "bookworm" }\n[packages]\npip = ["numpy", "scipy"]\n')
+    outcome = full.avabuild("recipe", recipe, "--output", "oci:out")
+    assert outcome.code == 12, outcome.err
+    assert "space" in outcome.err
+    assert not list(full.cache.rglob("*.part"))
+    assert list((full.cache / "tmp").iterdir()) == []
+    full.recipe('name = "x"\nbase = { debian = "bookworm" }\n[packages]\npip = ["six"]\n')
+    assert full.avabuild("recipe", recipe, "--output", "oci:out").code in {0, 12}

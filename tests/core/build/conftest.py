@@ -1,0 +1,83 @@
+"""A build's context whose tools only remember what they were asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avabuild.build.context import Context
+from avabuild.errors import StepError
+from avabuild.host import Host
+from avabuild.report import Event, Report
+from avabuild.store import Scratch, Store
+
+
+@dataclass
+class FakeTools:
+    """Stands for `Tools`: `pulled` has the layers of every imported image, `copied` the argv of skopeo."""
+
+    pulled: list[list[str]] = field(default_factory=list)
+    copied: list[list[str]] = field(default_factory=list)
+    untagged: list[str] = field(default_factory=list)
+    failing: bool = False
+    before_pull: Callable[[], Any] = lambda: None
+
+    def pull(self, layout: Path) -> str:
+        self.before_pull()
+        if self.failing:
+            raise StepError("buildah failed", command="buildah pull")
+        self.pulled.append([layer["digest"] for layer in manifest_of(layout)["layers"]])
+        return f"id-{len(self.pulled)}"
+
+    def skopeo(self, argv: list[str], *, place: str | None = None) -> str:
+        self.copied.append(argv)
+        kind, path, *_ = argv[-1].split(":")
+        Path(path).write_text(kind)
+        if self.failing:
+            raise StepError("skopeo failed", command="skopeo copy")
+        return ""
+
+    def untag(self, layout: Path) -> None:
+        self.untagged.append(layout.name)
+
+    def reopen_for_cleanup(self, act: Callable[[], None]) -> None:
+        act()
+
+
+def blob_of(layout: Path, digest: str) -> bytes:
+    return (layout / "blobs" / "sha256" / digest.removeprefix("sha256:")).read_bytes()
+
+
+def manifest_of(layout: Path, entry: int = 0) -> dict[str, Any]:
+    """Read the manifest that a layout's index names; every blob that it names must be there."""
+    listed = json.loads((layout / "index.json").read_bytes())["manifests"][entry]
+    manifest: dict[str, Any] = json.loads(blob_of(layout, listed["digest"]))
+    for part in (manifest["config"], *manifest["layers"]):
+        assert len(blob_of(layout, part["digest"])) == part["size"]
+    return manifest
+
+
+@pytest.fixture
+def read_manifest() -> Callable[..., dict[str, Any]]:
+    return manifest_of
+
+
+@pytest.fixture
+def tools() -> FakeTools:
+    return FakeTools()
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def context(store: Store, host: Host, tools: FakeTools, events: list[Event]) -> Iterator[Context]:
+    with Scratch(store) as scratch:
+        yield Context(store, scratch, tools, Report(events.append), host, store.root / "log")  # type: ignore[arg-type]

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import gzip
+import io
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from avabuild.scheme import Scheme
+from avabuild.venv import write_venv
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.fixture
+def venv(tmp_path: Path) -> Path:
+    """An environment of this very interpreter, unpacked where its scheme says."""
+    scheme = Scheme(prefix=f"{tmp_path}/venv", python=PYTHON)
+    write_venv(tmp_path / "layer", scheme, sys.executable)
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress((tmp_path / "layer").read_bytes()))) as tar:
+        tar.extractall("/", filter="tar")
+    return tmp_path / "venv"
+
+
+def ask(venv: Path, shell: str, **variables: str) -> list[str]:
+    environment = {"PATH": "/usr/bin:/bin", **variables}
+    done = subprocess.run(
+        ["sh", "-euc", shell], cwd=venv, env=environment, check=True, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_the_skeleton_is_files_links_and_directories_alone(tmp_path: Path, entries: Callable) -> None:
+    write_venv(tmp_path / "layer", Scheme(python="3.11"), "/usr/bin/python3.11")
+    found = {info.name: info.linkname or info.isdir() or data for info, data in entries(tmp_path / "layer")}
+    activate = found.pop("opt/venv/bin/activate")
+    assert b"VIRTUAL_ENV=/opt/venv\n" in activate
+    assert found == {
+        "opt/venv": True,
+        "opt/venv/bin": True,
+        "opt/venv/bin/python": "/usr/bin/python3.11",
+        "opt/venv/bin/python3": "python",
+        "opt/venv/bin/python3.11": "python",
+        "opt/venv/include": True,
+        "opt/venv/lib": True,
+        "opt/venv/lib/python3.11": True,
+        "opt/venv/lib/python3.11/site-packages": True,
+        "opt/venv/lib64": "lib",
+        "opt/venv/pyvenv.cfg": b"home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.11\n",
+    }
+
+
+@pytest.mark.parametrize("name", ["python", "python3", f"python{PYTHON}"])
+def test_python_starts_in_the_environment(name: str, venv: Path) -> None:
+    program = (
+        "import sys, sysconfig as s; print(sys.prefix, sys.base_prefix != sys.prefix, s.get_path('purelib'))"
+    )
+    (answer,) = ask(venv, f'bin/{name} -c "{program}"')
+    assert answer == f"{venv} True {venv}/lib/python{PYTHON}/site-packages"
+
+
+def test_activating_puts_the_environment_first_and_deactivating_undoes_it(venv: Path) -> None:
+    before, inside, home, after, left = ask(
+        venv,
+        'echo "$PATH"; . bin/activate; command -v python; echo "$VIRTUAL_ENV";'
+        'deactivate; echo "$PATH"; echo "${VIRTUAL_ENV:-none}"',
+    )
+    assert inside == f"{venv}/bin/python"
+    assert home == str(venv)
+    assert after == before
+    assert left == "none"
+
+
+def test_activating_twice_leaves_the_path_with_one_entry(venv: Path) -> None:
+    assert ask(venv, '. bin/activate; . bin/activate; echo "$PATH"') == [f"{venv}/bin:/usr/bin:/bin"]
+
+
+def test_activating_keeps_the_prompt_of_the_shell(venv: Path) -> None:
+    inside, after = ask(venv, '. bin/activate; echo "$PS1"; deactivate; echo "$PS1"', PS1="me$ ")
+    assert inside == "(venv) me$ "
+    assert after == "me$ "
+
+
+def test_the_same_environment_gives_the_same_bytes_and_another_interpreter_others(tmp_path: Path) -> None:
+    scheme = Scheme(python="3.11")
+    blobs = [write_venv(tmp_path / "layer", scheme, f"/{d}/python3.11") for d in ("bin", "bin", "usr/bin")]
+    assert blobs[0] == blobs[1]
+    assert blobs[0].diff_id != blobs[2].diff_id
+
+
+def test_an_interpreter_without_an_absolute_path_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="absolute"):
+        write_venv(tmp_path / "layer", Scheme(python="3.11"), "python3.11")
+    assert not (tmp_path / "layer").exists()
