@@ -80,7 +80,7 @@ def arrange(
             spare -= count - 1
             layers += _dealt(package, count, wheels, common)
         if light:
-            layers.append(_wheels(f"{len(light)} wheels of {title}", tuple(light), wheels, common))
+            layers.append(_wheels(f"wheels of {title}", tuple(light), wheels, common))
         if bytecode and group:
             hashes = (*common, ("python", scheme.python), *_hashes((*heavy, *light), wheels))
             layers.append(_keyed("bytecode", f"bytecode of {title}", (*heavy, *light), hashes))

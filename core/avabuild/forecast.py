@@ -97,7 +97,8 @@ class Forecast:
         for layer in layers:
             extra = bool(layer.packages) and layer.packages[0].extra
             row = self._row(layer.name, ("recipe",) if extra else origins, layer.key, layer.parts)
-            fetched = sum(p.size for p in layer.packages if not self._has(p)) if layer.kind == "wheels" else 0
+            missing = () if layer.kind != "wheels" else [p for p in layer.packages if not self._has(p)]
+            fetched = sum(package.size // layer.part[1] for package in missing)
             holds = tuple(f"{p.name} {p.version}" for p in layer.packages) if layer.kind == "wheels" else ()
             download = 0 if row.state == "cached" else fetched
             rows.append(row.model_copy(update={"holds": holds, "download": download}))

@@ -130,11 +130,10 @@ class Session:
         return base
 
     @property
-    def base_words(self) -> str:
-        """The base as a person is shown it."""
-        base = self.known_base()
-        state = base.digest[:19] if base and base.digest else "to be made"
-        return "scratch" if self.base_name == "scratch" else f"{self.base_name.rstrip(':')} ({state})"
+    def _base_title(self) -> str:
+        """The base in two words, for a step: no digest, and no mirror, which may hold a password."""
+        spec = self.project.recipe.base
+        return str(getattr(spec, "debian", "") or getattr(spec, "image", "") or getattr(spec, "archive", ""))
 
     def forecast(self, plan: Plan) -> tuple[Row, ...]:
         """Return what a build of `plan` would make and find."""
@@ -205,9 +204,7 @@ class Session:
         if (base := self.known_base()) is not None:
             return base
         target = Target.for_base(host.arch)
-        with self.report.step(
-            f"base {self.base_name.partition(':')[2].rstrip(':') or self.base_name}", "base"
-        ):
+        with self.report.step(f"base {self._base_title}", "base"):
             base = obtain(spec, self.project.directory, target, self.store, scratch, tools, self.base_name)
         pinned = self._pinned
         if pinned and pinned != base.digest:

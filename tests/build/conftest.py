@@ -164,10 +164,11 @@ def root(tmp_path: Path, shared: Path) -> Iterator[User]:
     name = pwd.getpwuid(os.geteuid()).pw_name
     paths = os.pathsep.join(map(str, import_paths()))
     user = User(name, tmp_path, shared, {"HOME": str(Path.home()), "PYTHONPATH": paths})
-    before = set(user.buildah("images", "--quiet", "--no-trunc").split())
     yield user
-    for image in set(user.buildah("images", "--quiet", "--no-trunc").split()) - before:
-        user.buildah("rmi", "--force", image, check=False)
+    listed = json.loads(user.buildah("images", "--json") or "[]") or []
+    for image in (name for entry in listed for name in entry.get("names") or []):
+        if image.startswith("localhost/ava-test") or str(tmp_path) in image:
+            user.buildah("rmi", "--force", image, check=False)
 
 
 @pytest.fixture(scope="session")

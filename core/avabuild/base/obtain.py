@@ -11,7 +11,7 @@ from avabuild.base.base import Base
 from avabuild.base.facts import opened, read_facts
 from avabuild.blob import BLOCK, Blob, BlobWriter
 from avabuild.buildah import Tools
-from avabuild.errors import AvabuildError, RecipeError, StepError, UnavailableError
+from avabuild.errors import AvabuildError, Problem, RecipeError, StepError, UnavailableError
 from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, ScratchBase
 from avabuild.recipe import Base as BaseSpec
 from avabuild.store import Scratch, Store
@@ -133,9 +133,8 @@ def archive_kind(path: Path) -> str:
                 if count > 10_000:
                     break
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise RecipeError(
-            (), hint=f"{path.name} is no archive of an image or a root file system: {error}"
-        ) from error
+        message = f"is no archive of an image or of a root file system: {error}"
+        raise RecipeError((Problem(str(path), "", message),)) from error
     return "rootfs"
 
 

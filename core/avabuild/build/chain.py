@@ -59,12 +59,11 @@ class Chain:
         if self._image and self._image[0] == self.digest:
             return self._image[1]
         context = self.context
-        layout = context.layout_path()
+        layout = context.layout()
         composed = compose_image(context.store, self.base, self.pieces, Settings(), self.target.oci_arch)
         write_layout(context.store, composed, layout)
         with context.report.step("import the base", "import"):
             identity = context.tools.pull(layout)
-        context.cleanup.callback(context.tools.reopen_for_cleanup, lambda: context.tools.untag(layout))
         self._image = (self.digest, identity)
         return identity
 

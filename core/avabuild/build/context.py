@@ -44,10 +44,16 @@ class Context:
         """How commands run in working containers: `chroot`, which no cgroup or runtime can refuse."""
         return Isolation()
 
-    def layout_path(self) -> Path:
-        """Return the next layout's directory; its name becomes the imported image's, hence the build's id."""
+    def layout(self) -> Path:
+        """Return the next layout's directory.
+
+        An image that is imported from it gets its name, hence the build's id; the name goes away with the
+        build, however far the import came.
+        """
         self.layouts += 1
-        return self.scratch.path / f"avabuild-{self.scratch.build}-{self.layouts}"
+        path = self.scratch.path / f"avabuild-{self.scratch.build}-{self.layouts}"
+        self.cleanup.callback(self.tools.reopen_for_cleanup, lambda: self.tools.untag(path))
+        return path
 
     def container_name(self, words: str) -> str:
         """Return the next working container's name: the build's id first, for the sweep of killed builds."""

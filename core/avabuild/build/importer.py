@@ -97,10 +97,9 @@ class Importer:
         context = self._context
         composed = compose_image(context.store, self._base, pieces, Settings(), self._arch)
         with context.report.step(f"import the base and {len(pieces)} layers", "import"):
-            layout = context.layout_path()
+            layout = context.layout()
             write_layout(context.store, composed, layout)
             context.tools.pull(layout)
-        context.cleanup.callback(context.tools.reopen_for_cleanup, lambda: context.tools.untag(layout))
 
     def settle(self) -> None:
         """Wait for the import that runs; raise what any raised."""
@@ -113,8 +112,6 @@ class Importer:
 def import_image(context: Context, composed: Composed) -> str:
     """Import the whole image; return its id in the local storage. The caller tags it."""
     with context.report.step("import the image", "import"):
-        layout = context.layout_path()
+        layout = context.layout()
         write_layout(context.store, composed, layout)
-        identity = context.tools.pull(layout)
-    context.cleanup.callback(context.tools.reopen_for_cleanup, lambda: context.tools.untag(layout))
-    return identity
+        return context.tools.pull(layout)

@@ -50,7 +50,7 @@ def write_output(context: Context, composed: Composed, output: Output, name: str
         if output.kind == "oci":
             write_layout(context.store, composed, output.path, tag)
             return
-        layout = context.layout_path()
+        layout = context.scratch.path / "image"
         write_layout(context.store, composed, layout, tag)
         partial = output.path.with_name(f".{output.path.name}.{context.scratch.build}")
         try:

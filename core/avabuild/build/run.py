@@ -47,7 +47,7 @@ def add_run(chain: Chain, step: Step, directory: Path) -> bool:
                         container, command, context.isolation, [*mounts, *binds], place=step.name
                     )
                 except StepError as error:
-                    raise _explained(error, step, container, keep=context.keep) from error
+                    raise _explained(error, step, container, chain.image(), keep=context.keep) from error
 
         blob, made = chain.make(layer, container, execute, (*changes.ENGINE, *litter))
     chain.add(layer, blob)
@@ -87,10 +87,11 @@ def _mount_digest(store: Store, path: Path) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _explained(error: StepError, step: Step, container: str, *, keep: bool) -> StepError:
+def _explained(error: StepError, step: Step, container: str, image: str, *, keep: bool) -> StepError:
     assert isinstance(step.layer, Run)  # noqa: S101
     kept = (
-        f"it was kept; enter: buildah run --isolation chroot {container} -- sh; end: buildah rm {container}"
+        f"it was kept; enter: buildah run --isolation chroot {container} -- sh\n"
+        f"  leave: buildah rm {container} && buildah rmi {image}"
     )
     return StepError(
         error.message.replace("buildah", "the command", 1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,8 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from avabuild.store.store import Store, disk_errors
+
+_PATIENCE = 50  # tenths of a second
 
 
 class Scratch:
@@ -36,9 +39,13 @@ class Scratch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-        Path(self._lock.lock_file).unlink(missing_ok=True)
-        self._lock.release()
+        for _ in range(_PATIENCE):  # a tool that was just stopped may still be writing
+            shutil.rmtree(self.path, ignore_errors=True)
+            if not self.path.exists():
+                Path(self._lock.lock_file).unlink(missing_ok=True)
+                break
+            time.sleep(0.1)
+        self._lock.release()  # what is still there has its lock file beside it, for the next sweep
 
     def directory(self, name: str) -> Path:
         """Return the directory `name` inside, made when absent."""

@@ -77,7 +77,7 @@ def test_a_layer_that_does_not_fit_a_small_disk_leaves_nothing(tmp_path):
         assert everything(small) == []
         assert small.make_layer(KEY, small.root / "tmp", layer_of("a"))[1]
     finally:
-        subprocess.run(["umount", disk], check=True)
+        subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 @contextmanager

@@ -1,0 +1,83 @@
+"""Users who are not root: one with a range of subordinate ids, one without."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .conftest import User
+
+pytestmark = pytest.mark.build
+
+RECIPE = """
+    name = "ava-test-user"
+    base = { debian = "bookworm" }
+    [packages]
+    pip = ["six"]
+    apt = ["tree"]
+    [[run]]
+    shell = "useradd -m dave; touch /home/dave/x; chown dave:dave /home/dave/x; id -u > /who"
+"""
+FILES = """
+    name = "ava-test-files"
+    base = { archive = "base.tar" }
+    [packages]
+    pip = ["six"]
+"""
+
+
+@pytest.fixture(scope="module")
+def ranged(make_user: Callable[[str, bool], User]) -> User:
+    return make_user("avatestranged", True)
+
+
+@pytest.fixture(scope="module")
+def bare(make_user: Callable[[str, bool], User]) -> User:
+    return make_user("avatestbare", False)
+
+
+def test_a_user_with_a_range_builds_all_kinds_of_layers_and_gets_roots_digest(ranged: User, root: User) -> None:
+    outcome = ranged.avabuild("recipe", ranged.recipe(RECIPE), "--json")
+    assert outcome.code == 0, outcome.err
+    reference = str(outcome.image["reference"])
+    said = ranged.inside(reference, "cat /who; stat -c '%U %G' /home/dave/x /etc/shadow; python -c 'import six'; tree --version")
+    assert said.startswith("0\ndave dave\nroot shadow\ntree v2")
+    assert ranged.leftovers() == []
+    again = ranged.avabuild("recipe", ranged.home / "recipe.toml")
+    assert "nothing to do" in again.out + again.err
+    root.recipe(RECIPE)
+    shutil.copy(ranged.home / "recipe.lock", root.home / "recipe.lock")
+    same = root.avabuild("recipe", root.home / "recipe.toml", "--json")
+    assert same.code == 0, same.err
+    assert same.image["digest"] == outcome.image["digest"]
+
+
+def test_a_user_without_a_range_builds_file_layers_on_an_archive(bare: User, root: User) -> None:
+    assert root.avabuild("recipe", root.recipe(FILES.replace('archive = "base.tar"', 'debian = "bookworm"')), "--output",
+                         f"oci-archive:{root.home}/base.tar").code == 0  # fmt: skip
+    shutil.copy(root.home / "base.tar", bare.home / "base.tar")
+    bare.own(bare.home / "base.tar")
+    recipe = bare.recipe(FILES.replace('"six"', '"toolz"'))
+    outcome = bare.avabuild("recipe", recipe, "--output", "oci:images", "--json")
+    assert outcome.code == 0, outcome.err
+    image = root.buildah("pull", "--quiet", f"oci:{bare.home}/images:py311-cpu").strip()
+    assert root.inside(image, "python -c 'import six, toolz; print(toolz.__name__)'") == "toolz\n"
+
+
+@pytest.mark.parametrize("text", [RECIPE, FILES], ids=["bootstrap", "import"])
+def test_a_user_without_a_range_is_told_what_is_missing_and_what_works(bare: User, text: str) -> None:
+    if "archive" in text and not (bare.home / "base.tar").exists():
+        import subprocess
+
+        subprocess.run(["tar", "-cf", str(bare.home / "base.tar"), "-C", "/", "etc/gshadow", "etc/os-release"], check=True)
+        text = text.replace('[packages]\n    pip = ["six"]', '[[files]]\n    source = "recipe.toml"\n    target = "/"')
+    outcome = bare.avabuild("recipe", bare.recipe(text, "other.toml" if "archive" not in text else "recipe.toml"))
+    assert outcome.code == 6, outcome.err
+    assert "usermod --add-subuids" in outcome.err
+    assert "--output oci:DIR" in outcome.err
+    assert "Traceback" not in outcome.err
