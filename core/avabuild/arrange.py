@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from avabuild.bytecode import FORMAT as BYTECODE
 from avabuild.lock import Package
 from avabuild.value import Value, digest_of
 from avabuild.wheel import FORMAT, Scheme
@@ -82,7 +83,12 @@ def arrange(
         if light:
             layers.append(_wheels(f"wheels of {title}", tuple(light), wheels, common))
         if bytecode and group:
-            hashes = (*common, ("python", scheme.python), *_hashes((*heavy, *light), wheels))
+            hashes = (
+                *common,
+                ("python", scheme.python),
+                ("worker", str(BYTECODE)),
+                *_hashes((*heavy, *light), wheels),
+            )
             layers.append(_keyed("bytecode", f"bytecode of {title}", (*heavy, *light), hashes))
     return tuple(layers)
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -69,7 +70,7 @@ class User:
         env |= {"AVABUILD_CACHE": str(self.cache), "HOME": str(self.home), "USER": self.name, **self.env}
         if self.name == "root":
             return list(argv), env
-        return ["setpriv", f"--reuid={self.name}", f"--regid={self.name}", "--init-groups", *argv], env
+        return ["runuser", "-u", self.name, "--", *argv], env
 
     def avabuild(self, *argv: str, timeout: int = 600) -> Outcome:
         command, env = self.command(*program(), *map(str, argv))
@@ -104,7 +105,7 @@ class User:
         """Working containers, scratch and half-imported images that a build should not leave behind."""
         listed = json.loads(self.buildah("containers", "--json") or "[]") or []
         containers = [container["containername"] for container in listed]
-        images = [n for n in self.buildah("images", "--format", "{{.Name}}").split() if "avabuild-" in n]
+        images = [n for n in self.buildah("images", "--format", "{{.Name}}").split() if re.search(r"avabuild-[0-9a-f]{12}-", n)]
         scratch = [path.name for path in (self.cache / "tmp").iterdir()] if (self.cache / "tmp").exists() else []
         return [name for name in containers if name.startswith("avabuild-")] + images + scratch
 
@@ -118,7 +119,7 @@ def interpreter() -> str:
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     candidates = [sys.executable, f"/usr/bin/python{version}", f"/usr/local/bin/python{version}"]
     for candidate in candidates:
-        probe = ["setpriv", "--reuid=65534", "--clear-groups", candidate, "-c", "pass"]
+        probe = ["runuser", "-u", "nobody", "--", candidate, "-c", "pass"]
         if Path(candidate).exists() and (os.geteuid() != 0 or subprocess.run(probe, check=False).returncode == 0):
             return candidate
     return sys.executable
@@ -133,8 +134,8 @@ def import_paths() -> list[Path]:
 def importable_by_others(paths: list[Path], place: Path) -> list[Path]:
     """Return `paths`, or copies below `place` when other users can't read them."""
     joined = os.pathsep.join(map(str, paths))
-    probe = ["setpriv", "--reuid=65534", "--clear-groups", interpreter(), "-c", "import avabuild.session, uv"]
-    if subprocess.run(probe, env={"PYTHONPATH": joined}, capture_output=True, check=False).returncode == 0:
+    probe = ["runuser", "-u", "nobody", "--", interpreter(), "-c", "import avabuild.session, uv"]
+    if subprocess.run(probe, env={**os.environ, "PYTHONPATH": joined}, capture_output=True, check=False).returncode == 0:
         return paths
     copies = [place / f"path-{number}" for number, _ in enumerate(paths)]
     for source, copy in zip(paths, copies, strict=True):

@@ -67,6 +67,7 @@ def test_a_user_without_a_range_builds_file_layers_on_an_archive(bare: User, roo
     assert outcome.code == 0, outcome.err
     image = root.buildah("pull", "--quiet", f"oci:{bare.home}/images:py311-cpu").strip()
     assert root.inside(image, "python -c 'import six, toolz; print(toolz.__name__)'") == "toolz\n"
+    root.buildah("rmi", "--force", image)
 
 
 @pytest.mark.parametrize("text", [RECIPE, FILES], ids=["bootstrap", "import"])

@@ -19,6 +19,9 @@ from avabuild.value import Value
 _DEBIAN = {"bullseye": ("2.31", "3.9"), "bookworm": ("2.36", "3.11"), "trixie": ("2.41", "3.13")}
 _PYTHON = re.compile(r"(usr|usr/local)/bin/python(\d\.\d+)")
 _LIBC = re.compile(r"(^|.*/)libc-(\d+\.\d+)\.so$")
+_INTERPRETER = re.compile(
+    r"^Package: python(\d\.\d+)-minimal\n(?:.+\n)*?Version: (\d+\.\d+\.\d+)", re.MULTILINE
+)
 _READ = ("etc/os-release", "usr/lib/os-release", "var/lib/dpkg/status")
 _OLDEST = "2.17"
 
@@ -30,6 +33,7 @@ class Facts(Value):
         distribution: os-release's VERSION_CODENAME, else ID, else `unknown`.
         glibc: `MAJOR.MINOR`; the oldest that wheels are made for when unknown.
         pythons: `MAJOR.MINOR` and absolute path of every interpreter.
+        patches: `MAJOR.MINOR` and whole version of those that Debian packages brought.
         apt: whether Debian packages can be installed.
         installable: the Python that the distribution's packages offer, or None.
     """
@@ -37,6 +41,7 @@ class Facts(Value):
     distribution: str = "unknown"
     glibc: str = _OLDEST
     pythons: tuple[tuple[str, str], ...] = ()
+    patches: tuple[tuple[str, str], ...] = ()
     apt: bool = False
     installable: str | None = None
 
@@ -81,6 +86,7 @@ def read_facts(layers: Iterable[Path]) -> Facts:
     release = _os_release(texts.get("etc/os-release") or texts.get("usr/lib/os-release") or "")
     distribution = release.get("VERSION_CODENAME") or release.get("ID") or "unknown"
     known = _DEBIAN.get(distribution) if release.get("ID") == "debian" else None
+    status = texts.get("var/lib/dpkg/status", "")
     packaged = re.search(
         r"^Package: libc6\n(?:.+\n)*?Version: (\d+\.\d+)", texts.get("var/lib/dpkg/status", ""), re.MULTILINE
     )
@@ -88,6 +94,7 @@ def read_facts(layers: Iterable[Path]) -> Facts:
         distribution=distribution,
         glibc=packaged[1] if packaged else glibc or _OLDEST,
         pythons=tuple(sorted(pythons.items(), key=lambda item: _order(item[0]), reverse=True)),
+        patches=tuple(_INTERPRETER.findall(status)),
         apt=apt,
         installable=known[1] if known and apt else None,
     )

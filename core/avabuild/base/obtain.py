@@ -9,7 +9,7 @@ from pathlib import Path
 from avabuild import commands, image
 from avabuild.base.base import Base
 from avabuild.base.facts import opened, read_facts
-from avabuild.blob import BLOCK, Blob, BlobWriter
+from avabuild.blob import BLOCK, MTIME, Blob, BlobWriter
 from avabuild.buildah import Tools
 from avabuild.errors import AvabuildError, Problem, RecipeError, StepError, UnavailableError
 from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, ScratchBase
@@ -18,6 +18,7 @@ from avabuild.store import Scratch, Store
 from avabuild.store.hashing import file_digest
 from avabuild.target import Target
 
+EPOCH = str(MTIME)
 _NO_ANSWER = ("temporary failure", "could not resolve", "connection refused", "timeout", "timed out",
               "no such host", "network is unreachable", "connection reset", "failed to fetch")  # fmt: skip
 
@@ -84,8 +85,10 @@ def _bootstrap(spec: DebianBase, target: Target, store: Store, scratch: Scratch,
     if mirror and not spec.mirror:
         # The mirror is the host's affair, not the image's: apt layers are given it by mount.
         argv[4:4] = ['--customize-hook=: > "$1/etc/apt/sources.list"']
+    # In its user namespace the user's own directories are nobody's: it needs a public place to work in.
+    env = {"SOURCE_DATE_EPOCH": EPOCH, "TMPDIR": tools.host.environment.get("TMPDIR", "/tmp")}  # noqa: S108
     try:
-        tools.call("mmdebstrap", argv, env={"SOURCE_DATE_EPOCH": "315532800"}, place=f"base {spec.debian}")
+        tools.call("mmdebstrap", argv, env=env, place=f"base {spec.debian}")
     except StepError as error:
         raise _unreachable(error, f"debian {spec.debian} can't be bootstrapped") from error
     return _single(tarball, store, scratch, target)

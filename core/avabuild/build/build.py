@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,13 +16,14 @@ from avabuild.blob import Blob
 from avabuild.build.apt import add_apt
 from avabuild.build.chain import Chain
 from avabuild.build.check import run_checks
+from avabuild.build.compiler import Compiler, choose_compiler
 from avabuild.build.context import Context
 from avabuild.build.files import files_key, write_files
 from avabuild.build.importer import Importer, import_image
 from avabuild.build.layout import Composed, compose_image
 from avabuild.build.output import LOCAL, Output, write_output
 from avabuild.build.run import add_run
-from avabuild.build.wheels import Layers, Python, Sources, StoppedError, host_interpreter
+from avabuild.build.wheels import Layers, Python, Sources, StoppedError
 from avabuild.build.workshop import Workshop
 from avabuild.chain import ExecLayer
 from avabuild.describe import labels
@@ -184,7 +187,7 @@ class _Build:
                     packages, urls = job.resolve(workshop)
                     said.append(f"{len(packages)} packages, {sum(p.size for p in packages) / 1e6:.0f} MB")
             scheme = Scheme(python=plan.target.python)
-            python = Python(scheme, interpreter, self._compiler(workshop), plan.compression)
+            python = Python(scheme, interpreter, self._compiler(below, workshop), plan.compression)
             sources = Sources(job.fetcher, urls, workshop, job.directory)
             layers = arrange_plan(plan, packages, workshop.hashes(packages), interpreter, job.base)
             pieces: list[Piece | None] = [None] * len(layers)
@@ -220,9 +223,23 @@ class _Build:
             pass
         return arrange_plan(self.plan, packages, workshop.hashes(packages), interpreter, self.job.base)
 
-    def _compiler(self, workshop: Workshop) -> Callable[[], tuple[str, ...]]:
-        version = self.plan.target.python or ""
-        return lambda: host_interpreter(version) or workshop.interpreter()
+    def _compiler(self, below: Future[Chain], workshop: Workshop) -> Callable[[], Compiler]:
+        """Return how the compiler is chosen, once: when it is known which Python the image has."""
+        python, lock = self.plan.target.python or "", threading.Lock()
+
+        @functools.cache
+        def choose() -> Compiler:
+            below.result()
+            brought = {deb.name: deb.version for apt in self.apt for deb in apt.debs}
+            packaged = brought.get(f"python{python}-minimal", "").partition("-")[0]
+            exact = packaged or dict(self.job.base.facts.patches).get(python)
+            return choose_compiler(python, exact, workshop, self.context.report)
+
+        def choose_alone() -> Compiler:
+            with lock:
+                return choose()
+
+        return choose_alone
 
     def _files(self, chain: Chain, step: Step) -> None:
         assert isinstance(step.layer, Files)  # noqa: S101 - compose puts no other kind here

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -11,15 +9,16 @@ from pathlib import Path
 
 from avabuild.arrange import FileLayer
 from avabuild.blob import Blob, Compression
+from avabuild.build.compiler import Compiler
 from avabuild.build.context import Context
 from avabuild.build.workshop import Workshop
-from avabuild.bytecode import compile_wheels, write_bytecode
+from avabuild.bytecode import FORMAT, compile_wheels, write_bytecode
 from avabuild.lock import Package
 from avabuild.resolve import Fetcher
 from avabuild.scheme import Scheme
 from avabuild.value import digest_of
 from avabuild.venv import write_venv
-from avabuild.wheel import FORMAT, clashes, write_wheels
+from avabuild.wheel import clashes, write_wheels
 
 
 class StoppedError(Exception):
@@ -71,13 +70,13 @@ class Python:
     Attributes:
         scheme: where the wheels go.
         interpreter: the interpreter's path in the image.
-        compiler: argv of an interpreter of that version, here or in a container.
+        compiler: the interpreter that compiles, once it is known.
         compression: of the layers.
     """
 
     scheme: Scheme
     interpreter: str
-    compiler: Callable[[], tuple[str, ...]]
+    compiler: Callable[[], Compiler]
     compression: Compression
 
 
@@ -189,7 +188,8 @@ class Layers:
 
     def _pack(self, wheel: Path) -> Path:
         """Where the compiled modules of `wheel` are kept."""
-        key = digest_of([FORMAT, self._hashes[wheel], self._python.scheme.model_dump()])
+        by = self._python.compiler().version
+        key = digest_of([FORMAT, by, self._hashes[wheel], self._python.scheme.model_dump()])
         return self._context.store.root / "pyc" / f"{key.removeprefix('sha256:')}.zip"
 
     def _compile(self, wheels: Sequence[Path]) -> None:
@@ -197,7 +197,7 @@ class Layers:
         wanted = {wheel: pack for wheel, pack in packs.items() if not pack.exists()}
         if wanted:
             with self._context.report.step(f"compile {_named(list(wanted))}", "bytecode"):
-                compiler = self._python.compiler()
+                compiler = self._python.compiler().argv
                 suffix = f".{self._context.scratch.build}"
                 partial = {wheel: pack.with_suffix(suffix) for wheel, pack in wanted.items()}
                 compile_wheels(partial, self._python.scheme, compiler, jobs=self._context.host.cores)
@@ -216,11 +216,3 @@ class Layers:
 def _named(wheels: Sequence[Path]) -> str:
     first = wheels[0].name.split("-")[0]
     return first if len(wheels) == 1 else f"{first} and {len(wheels) - 1} more"
-
-
-def host_interpreter(python: str) -> tuple[str, ...] | None:
-    """Return argv of an interpreter of version `python` on this host, or None."""
-    if python == f"{sys.version_info[0]}.{sys.version_info[1]}":
-        return (sys.executable,)
-    found = shutil.which(f"python{python}")
-    return (found,) if found else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import tarfile
+import threading
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -46,6 +47,7 @@ class Workshop:
         self._indexes = indexes
         self._stack = contextlib.ExitStack()
         self._container: str | None = None
+        self._lock = threading.Lock()
         self._installed: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -147,9 +149,10 @@ class Workshop:
         return path
 
     def _start(self) -> str:
-        if self._container is None:
-            self._container = self._stack.enter_context(self._chain.container("workshop"))
-        return self._container
+        with self._lock:
+            if self._container is None:
+                self._container = self._stack.enter_context(self._chain.container("workshop"))
+            return self._container
 
     def _install(self, packages: Sequence[str]) -> None:
         wanted = [package for package in packages if package not in self._installed]

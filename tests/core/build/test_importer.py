@@ -135,6 +135,29 @@ def test_an_import_that_fails_fails_the_build_and_is_the_last(context, base, too
     assert tools.pulled == []
 
 
+def test_a_later_import_that_fails_fails_the_build_too(context, base, tools, piece):
+    entered, gates = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
+
+    def pull() -> None:
+        turn = sum(event.is_set() for event in entered)
+        entered[turn].set()
+        gates[turn].wait(10)
+        tools.failing = turn == 1
+
+    tools.before_pull = pull
+    with Importer(context, base, "amd64") as importer:
+        importer.expect(4)
+        importer.fill(0, piece("one"))
+        importer.fill(1, piece("two"))
+        gates[0].set()
+        assert entered[1].wait(10)
+        importer.fill(2, piece("three"))
+        gates[1].set()
+        with pytest.raises(StepError, match="buildah failed"):
+            importer.settle()
+    assert len(tools.pulled) == 1
+
+
 def test_settling_waits_for_the_import_that_runs_and_starts_no_other(context, base, tools, piece):
     gate = threading.Event()
     tools.before_pull = lambda: gate.wait(10)
