@@ -105,8 +105,14 @@ class User:
         """Working containers, scratch and half-imported images that a build should not leave behind."""
         listed = json.loads(self.buildah("containers", "--json") or "[]") or []
         containers = [container["containername"] for container in listed]
-        images = [n for n in self.buildah("images", "--format", "{{.Name}}").split() if re.search(r"avabuild-[0-9a-f]{12}-", n)]
-        scratch = [path.name for path in (self.cache / "tmp").iterdir()] if (self.cache / "tmp").exists() else []
+        images = [
+            n
+            for n in self.buildah("images", "--format", "{{.Name}}").split()
+            if re.search(r"avabuild-[0-9a-f]{12}-", n)
+        ]
+        scratch = (
+            [path.name for path in (self.cache / "tmp").iterdir()] if (self.cache / "tmp").exists() else []
+        )
         return [name for name in containers if name.startswith("avabuild-")] + images + scratch
 
 
@@ -120,7 +126,9 @@ def interpreter() -> str:
     candidates = [sys.executable, f"/usr/bin/python{version}", f"/usr/local/bin/python{version}"]
     for candidate in candidates:
         probe = ["runuser", "-u", "nobody", "--", candidate, "-c", "pass"]
-        if Path(candidate).exists() and (os.geteuid() != 0 or subprocess.run(probe, check=False).returncode == 0):
+        if Path(candidate).exists() and (
+            os.geteuid() != 0 or subprocess.run(probe, check=False).returncode == 0
+        ):
             return candidate
     return sys.executable
 
@@ -135,7 +143,12 @@ def importable_by_others(paths: list[Path], place: Path) -> list[Path]:
     """Return `paths`, or copies below `place` when other users can't read them."""
     joined = os.pathsep.join(map(str, paths))
     probe = ["runuser", "-u", "nobody", "--", interpreter(), "-c", "import avabuild.session, uv"]
-    if subprocess.run(probe, env={**os.environ, "PYTHONPATH": joined}, capture_output=True, check=False).returncode == 0:
+    if (
+        subprocess.run(
+            probe, env={**os.environ, "PYTHONPATH": joined}, capture_output=True, check=False
+        ).returncode
+        == 0
+    ):
         return paths
     copies = [place / f"path-{number}" for number, _ in enumerate(paths)]
     for source, copy in zip(paths, copies, strict=True):
@@ -187,8 +200,12 @@ def make_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
             subprocess.run(["userdel", name], capture_output=True, check=False)
             subprocess.run(["useradd", "--no-create-home", "--home-dir", str(home), name], check=True)
             for file in ("/etc/subuid", "/etc/subgid"):
-                lines = [line for line in Path(file).read_text().splitlines() if not line.startswith(f"{name}:")]
-                Path(file).write_text("\n".join([*lines, *([f"{name}:1900000:65536"] if ranged else [])]) + "\n")
+                lines = [
+                    line for line in Path(file).read_text().splitlines() if not line.startswith(f"{name}:")
+                ]
+                Path(file).write_text(
+                    "\n".join([*lines, *([f"{name}:1900000:65536"] if ranged else [])]) + "\n"
+                )
             home.mkdir()
             shutil.chown(home, name, name)
             made.append(name)
@@ -217,7 +234,7 @@ class Index:
             def __init__(self, *args: Any) -> None:
                 super().__init__(*args, directory=str(directory))
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
                 index.requests.append(self.path)
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -47,7 +47,9 @@ def test_an_archive_of_any_kind_is_a_base(root: User, inner: str, kind: str) -> 
     """)
     outcome = root.avabuild("recipe", recipe, "--json")
     assert outcome.code == 0, outcome.err
-    said = root.inside(str(outcome.image["reference"]), "python -c 'import toolz; print(toolz.__name__)'; echo $INNER")
+    said = root.inside(
+        str(outcome.image["reference"]), "python -c 'import toolz; print(toolz.__name__)'; echo $INNER"
+    )
     assert said == ("toolz\n\n" if kind == "rootfs" else "toolz\nyes\n")
 
 

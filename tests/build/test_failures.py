@@ -17,6 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from .conftest import Index, User
 
 pytestmark = pytest.mark.build
@@ -76,7 +77,9 @@ def test_a_kept_container_can_be_entered(own: User) -> None:
     assert own.leftovers() == []
 
 
-def test_a_wheel_that_differs_from_its_hash_is_refused_and_not_kept(own: User, index: Index, tmp_path: Path) -> None:
+def test_a_wheel_that_differs_from_its_hash_is_refused_and_not_kept(
+    own: User, index: Index, tmp_path: Path
+) -> None:
     index.add("six", *_wheel_of(own, "six", tmp_path))
     own.env |= {"UV_DEFAULT_INDEX": index.url}
     recipe = own.recipe('name = "ava-test-hash"\nbase = { debian = "bookworm" }\n[packages]\npip = ["six"]\n')
@@ -95,14 +98,19 @@ def test_a_wheel_that_differs_from_its_hash_is_refused_and_not_kept(own: User, i
 def _wheel_of(user: User, name: str, place: Path) -> list[Path]:
     target = place / f"download-{name}"
     subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(target), name], check=True
+        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(target), name],
+        check=True,
     )
     return list(target.iterdir())
 
 
 def test_an_index_that_is_down_leaves_nothing_half_cached(own: User) -> None:
     shutil.rmtree(own.cache / "wheels", ignore_errors=True)
-    own.env |= {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0", "UV_CACHE_DIR": str(own.home / "uv")}
+    own.env |= {
+        "UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple",
+        "UV_HTTP_RETRIES": "0",
+        "UV_CACHE_DIR": str(own.home / "uv"),
+    }
     outcome = own.avabuild("recipe", own.recipe(GOOD.replace("RUN", "true")))
     assert outcome.code == 75
     assert "index" in outcome.err
@@ -114,7 +122,9 @@ def test_an_index_that_is_down_leaves_nothing_half_cached(own: User) -> None:
 
 
 def test_conflicting_requirements_keep_the_resolvers_explanation(own: User) -> None:
-    recipe = own.recipe('name = "x"\nbase = { debian = "bookworm" }\n[packages]\npip = ["requests==2.31.0", "urllib3==1.20"]\n')
+    recipe = own.recipe(
+        'name = "x"\nbase = { debian = "bookworm" }\n[packages]\npip = ["requests==2.31.0", "urllib3==1.20"]\n'
+    )
     outcome = own.avabuild("recipe", recipe)
     assert outcome.code == 9
     assert "requests==2.31.0" in outcome.err
@@ -122,7 +132,9 @@ def test_conflicting_requirements_keep_the_resolvers_explanation(own: User) -> N
 
 
 def test_an_unknown_debian_package_is_named(own: User) -> None:
-    recipe = own.recipe('name = "x"\nbase = { debian = "bookworm" }\n[packages]\napt = ["no-such-package-at-all"]\n')
+    recipe = own.recipe(
+        'name = "x"\nbase = { debian = "bookworm" }\n[packages]\napt = ["no-such-package-at-all"]\n'
+    )
     outcome = own.avabuild("recipe", recipe)
     assert outcome.code == 9
     assert "no-such-package-at-all" in outcome.err
@@ -132,14 +144,18 @@ def test_an_unknown_debian_package_is_named(own: User) -> None:
 @pytest.mark.parametrize("delay", [0.5, 1.5, 3.0, 4.5, 6.0, 8.0])
 def test_a_killed_build_is_followed_by_a_good_one(own: User, delay: float) -> None:
     shutil.rmtree(own.cache / "index" / "layer", ignore_errors=True)
-    recipe = own.recipe(GOOD.replace("RUN", "sleep 2; echo done > /done").replace("[[run]]", 'apt = ["tree"]\n    [[run]]'))
+    recipe = own.recipe(
+        GOOD.replace("RUN", "sleep 2; echo done > /done").replace("[[run]]", 'apt = ["tree"]\n    [[run]]')
+    )
     process = own.start("recipe", str(recipe))
     time.sleep(delay)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     outcome = own.avabuild("recipe", recipe, "--json")
     assert outcome.code == 0, outcome.err
-    assert own.inside(str(outcome.image["reference"]), "cat /done; python -c 'import six'; tree --version").startswith("done\n")
+    assert own.inside(
+        str(outcome.image["reference"]), "cat /done; python -c 'import six'; tree --version"
+    ).startswith("done\n")
     assert own.leftovers() == []
 
 
@@ -153,11 +169,15 @@ def test_an_interrupt_stops_cleanly(own: User, delay: float) -> None:
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert own.leftovers() == []
-    assert not subprocess.run(["pgrep", "-f", "^sleep 60$"], capture_output=True, text=True, check=False).stdout
+    assert not subprocess.run(
+        ["pgrep", "-f", "^sleep 60$"], capture_output=True, text=True, check=False
+    ).stdout
 
 
 def test_two_builds_of_one_recipe_at_once_both_succeed(own: User) -> None:
-    recipe = own.recipe(GOOD.replace("RUN", "echo done > /done").replace("[[run]]", 'apt = ["tree"]\n    [[run]]'))
+    recipe = own.recipe(
+        GOOD.replace("RUN", "echo done > /done").replace("[[run]]", 'apt = ["tree"]\n    [[run]]')
+    )
     both = [own.start("recipe", str(recipe), "--json") for _ in range(2)]
     ended = [process.communicate(timeout=300) for process in both]
     assert [process.returncode for process in both] == [0, 0], ended
@@ -167,23 +187,28 @@ def test_two_builds_of_one_recipe_at_once_both_succeed(own: User) -> None:
 
 
 @pytest.fixture
-def full(own: User, tmp_path: Path, request: pytest.FixtureRequest) -> User:
+def full(own: User, tmp_path: Path) -> Iterator[User]:
     """The same store on a disk that the base all but fills."""
     disk = tmp_path / "disk"
     disk.mkdir()
     known = [json.loads(path.read_text()) for path in (own.cache / "index" / "base").iterdir()]
-    base = next(base for base in known if base["facts"]["distribution"] == "bookworm" and not base["facts"]["pythons"])
+    base = next(
+        base for base in known if base["facts"]["distribution"] == "bookworm" and not base["facts"]["pythons"]
+    )
     digests = [base["digest"], base["config"], *(layer["digest"] for layer in base["layers"])]
     needed = [own.cache / "blobs" / "sha256" / digest.removeprefix("sha256:") for digest in digests]
     size = sum(path.stat().st_size for path in needed) + (12 << 20)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], check=True)
-    request.addfinalizer(lambda: subprocess.run(["umount", "--lazy", str(disk)], check=True))
-    for path in (*needed, *(own.cache / "index" / "base").iterdir(), *(own.cache / "index" / "base-name").iterdir()):
-        target = disk / "store" / path.relative_to(own.cache)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
-    own.cache = disk / "store"
-    return own
+    index = own.cache / "index"
+    try:
+        for path in (*needed, *(index / "base").iterdir(), *(index / "base-name").iterdir()):
+            target = disk / "store" / path.relative_to(own.cache)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+        own.cache = disk / "store"
+        yield own
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_a_full_disk_is_named_and_nothing_partial_stays(full: User) -> None:

@@ -80,13 +80,17 @@ def test_a_small_image_holds_what_was_asked_for_and_nothing_of_the_host(root: Us
     assert root.leftovers() == []
 
 
-def test_no_layer_holds_certificates_indexes_or_variables_of_the_host(root: User, small: str, tmp_path: Path) -> None:
+def test_no_layer_holds_certificates_indexes_or_variables_of_the_host(
+    root: User, small: str, tmp_path: Path
+) -> None:
     bundle = tmp_path / "bundle.pem"
     mark = "# avabuild-test-authority-mark"
     bundle.write_text(f"{CERTIFICATES.read_text()}\n{mark}\n")
     root.env |= {"SSL_CERT_FILE": str(bundle), "PIP_EXTRA_INDEX_URL": "file:///nonexistent-index-mark/simple"}
     root.env |= {"https_proxy": "", "no_proxy": "no-proxy-mark.example.invalid"}
-    (root.home / "recipe.toml").write_text((root.home / "recipe.toml").read_text().replace("ava-test-small", "ava-test-grep"))
+    (root.home / "recipe.toml").write_text(
+        (root.home / "recipe.toml").read_text().replace("ava-test-small", "ava-test-grep")
+    )
     outcome = root.avabuild("recipe", small, "--json")
     assert outcome.code == 0, outcome.err
     found = root.inside(
@@ -131,11 +135,16 @@ def test_a_build_from_the_lock_starts_no_container_and_asks_no_index(root: User,
 
 def test_one_more_pip_package_remakes_only_the_layers_of_the_packages(root: User, small: str) -> None:
     assert root.avabuild("recipe", small).code == 0
-    root.recipe(SMALL.replace('"six", ', '"six", "idna", "toolz", ').replace("[[run]]", "[[run]]\n    name = \"x\""))
+    root.recipe(
+        SMALL.replace('"six", ', '"six", "idna", "toolz", ').replace("[[run]]", '[[run]]\n    name = "x"')
+    )
     outcome = root.avabuild("recipe", small, "--json")
     made = outcome.image["made"]
     assert isinstance(made, list)
-    assert [name for name in made if not str(name).startswith("run")] == ["wheels of packages", "bytecode of packages"]
+    assert [name for name in made if not str(name).startswith("run")] == [
+        "wheels of packages",
+        "bytecode of packages",
+    ]
 
 
 def test_one_more_apt_package_remakes_no_wheel_layer(root: User, small: str) -> None:
@@ -146,7 +155,9 @@ def test_one_more_apt_package_remakes_no_wheel_layer(root: User, small: str) -> 
     assert "Hello, world" in root.inside(str(outcome.image["reference"]), "hello")
 
 
-def test_the_same_lock_gives_the_same_digest_from_an_empty_cache(root: User, small: str, tmp_path: Path) -> None:
+def test_the_same_lock_gives_the_same_digest_from_an_empty_cache(
+    root: User, small: str, tmp_path: Path
+) -> None:
     first = root.avabuild("recipe", small, "--json")
     assert first.code == 0, first.err
     fresh = tmp_path / "fresh"

@@ -36,7 +36,9 @@ def test_an_oci_layout_can_be_run_by_others(root: User, compression: str) -> Non
     outcome = root.avabuild("recipe", recipe, "--output", "oci:images", "--json")
     assert outcome.code == 0, outcome.err
     layout = root.home / "images"
-    assert json.loads((layout / "index.json").read_text())["manifests"][0]["digest"] == outcome.image["digest"]
+    assert (
+        json.loads((layout / "index.json").read_text())["manifests"][0]["digest"] == outcome.image["digest"]
+    )
     layers = manifest(f"oci:{layout}:py311-cpu")["layers"]
     assert isinstance(layers, list)
     assert layers[-1]["mediaType"].endswith(f"tar+{compression}")

@@ -43,7 +43,10 @@ def project(name: str, *, native: bool) -> dict[str, str]:
 def sdist(directory: Path, name: str, *, native: bool) -> Path:
     path = directory / f"{name}-1.0.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
-        files = {**project(name, native=native), "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"}
+        files = {
+            **project(name, native=native),
+            "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        }
         for inner, text in files.items():
             info = tarfile.TarInfo(f"{name}-1.0/{inner}")
             info.size = len(text)
@@ -51,7 +54,9 @@ def sdist(directory: Path, name: str, *, native: bool) -> Path:
     return path
 
 
-def test_sdists_are_built_once_and_their_tools_stay_out_of_the_image(root: User, index: Index, tmp_path: Path) -> None:
+def test_sdists_are_built_once_and_their_tools_stay_out_of_the_image(
+    root: User, index: Index, tmp_path: Path
+) -> None:
     for name, native in (("avatestpure", False), ("avatestnative", True)):
         index.add(name, sdist(tmp_path, name, native=native))
     root.env["PIP_EXTRA_INDEX_URL"] = index.url
@@ -64,7 +69,9 @@ def test_sdists_are_built_once_and_their_tools_stay_out_of_the_image(root: User,
     outcome = root.avabuild("recipe", root.recipe(text), "--json")
     assert outcome.code == 0, outcome.err
     program = "import avatestpure, avatestnative; print(avatestpure.answer(), avatestnative.answer())"
-    said = root.inside(str(outcome.image["reference"]), f"python -c '{program}'; command -v gcc; pip list; true")
+    said = root.inside(
+        str(outcome.image["reference"]), f"python -c '{program}'; command -v gcc; pip list; true"
+    )
     assert said.startswith("42 42\nPackage")
     assert "avatestnative 1.0" in said
     lock = (root.home / "recipe.lock").read_text()
@@ -97,9 +104,13 @@ def test_a_commit_of_a_git_repository_is_built(root: User, index: Index, tmp_pat
     """)
     outcome = root.avabuild("recipe", recipe, "--json")
     assert outcome.code == 0, outcome.err
-    said = root.inside(str(outcome.image["reference"]), "python -c 'import avatestgit; print(avatestgit.answer())'")
+    said = root.inside(
+        str(outcome.image["reference"]), "python -c 'import avatestgit; print(avatestgit.answer())'"
+    )
     assert said == "42\n"
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=work, capture_output=True, text=True, check=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=work, capture_output=True, text=True, check=True
+    )
     assert commit.stdout.strip() in (root.home / "recipe.lock").read_text()
 
 
@@ -110,8 +121,13 @@ def test_a_wheel_beside_the_recipe_is_installed(root: User, tmp_path: Path) -> N
     wheel = root.home / "avatestmine-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("avatestmine.py", "answer = 42\n")
-        archive.writestr("avatestmine-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: avatestmine\nVersion: 1.0\n")
-        archive.writestr("avatestmine-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            "avatestmine-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: avatestmine\nVersion: 1.0\n"
+        )
+        archive.writestr(
+            "avatestmine-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         archive.writestr("avatestmine-1.0.dist-info/RECORD", "avatestmine-1.0.dist-info/RECORD,,\n")
     recipe = root.recipe("""
         name = "ava-test-mine"
@@ -121,7 +137,9 @@ def test_a_wheel_beside_the_recipe_is_installed(root: User, tmp_path: Path) -> N
     """)
     outcome = root.avabuild("recipe", recipe, "--json")
     assert outcome.code == 0, outcome.err
-    said = root.inside(str(outcome.image["reference"]), "python -c 'import avatestmine; print(avatestmine.answer)'")
+    said = root.inside(
+        str(outcome.image["reference"]), "python -c 'import avatestmine; print(avatestmine.answer)'"
+    )
     assert said == "42\n"
 
 
@@ -132,8 +150,13 @@ def test_two_wheels_that_install_one_path_are_reported(root: User, index: Index,
         wheel = tmp_path / f"{name}-1.0-py3-none-any.whl"
         with zipfile.ZipFile(wheel, "w") as archive:
             archive.writestr("shared_module.py", f"owner = {name!r}\n")
-            archive.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-            archive.writestr(f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(
+                f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+            )
+            archive.writestr(
+                f"{name}-1.0.dist-info/WHEEL",
+                "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            )
             archive.writestr(f"{name}-1.0.dist-info/RECORD", "")
         index.add(name, wheel)
     root.env["PIP_EXTRA_INDEX_URL"] = index.url

@@ -41,11 +41,16 @@ def bare(make_user: Callable[[str, bool], User]) -> User:
     return make_user("avatestbare", False)
 
 
-def test_a_user_with_a_range_builds_all_kinds_of_layers_and_gets_roots_digest(ranged: User, root: User) -> None:
+def test_a_user_with_a_range_builds_all_kinds_of_layers_and_gets_roots_digest(
+    ranged: User, root: User
+) -> None:
     outcome = ranged.avabuild("recipe", ranged.recipe(RECIPE), "--json")
     assert outcome.code == 0, outcome.err
     reference = str(outcome.image["reference"])
-    said = ranged.inside(reference, "cat /who; stat -c '%U %G' /home/dave/x /etc/shadow; python -c 'import six'; tree --version")
+    said = ranged.inside(
+        reference,
+        "cat /who; stat -c '%U %G' /home/dave/x /etc/shadow; python -c 'import six'; tree --version",
+    )
     assert said.startswith("0\ndave dave\nroot shadow\ntree v2")
     assert ranged.leftovers() == []
     again = ranged.avabuild("recipe", ranged.home / "recipe.toml")
@@ -75,9 +80,16 @@ def test_a_user_without_a_range_is_told_what_is_missing_and_what_works(bare: Use
     if "archive" in text and not (bare.home / "base.tar").exists():
         import subprocess
 
-        subprocess.run(["tar", "-cf", str(bare.home / "base.tar"), "-C", "/", "etc/gshadow", "etc/os-release"], check=True)
-        text = text.replace('[packages]\n    pip = ["six"]', '[[files]]\n    source = "recipe.toml"\n    target = "/"')
-    outcome = bare.avabuild("recipe", bare.recipe(text, "other.toml" if "archive" not in text else "recipe.toml"))
+        subprocess.run(
+            ["tar", "-cf", str(bare.home / "base.tar"), "-C", "/", "etc/gshadow", "etc/os-release"],
+            check=True,
+        )
+        text = text.replace(
+            '[packages]\n    pip = ["six"]', '[[files]]\n    source = "recipe.toml"\n    target = "/"'
+        )
+    outcome = bare.avabuild(
+        "recipe", bare.recipe(text, "other.toml" if "archive" not in text else "recipe.toml")
+    )
     assert outcome.code == 6, outcome.err
     assert "usermod --add-subuids" in outcome.err
     assert "--output oci:DIR" in outcome.err

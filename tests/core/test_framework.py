@@ -95,6 +95,8 @@ def test_a_request_asks_for_the_series_and_what_the_recipe_says():
         ("2.19", "!=2.19.*", False),
     ],
 )
-def test_a_series_is_allowed_when_one_of_its_versions_is(series: str, specifier: str, allowed: bool) -> None:
+def test_a_series_that_is_one_release_or_asked_for_by_a_gap(
+    series: str, specifier: str, allowed: bool
+) -> None:
     release = Release(version=series, pythons=("3.11",))
     assert release.allowed(Options(version=specifier).specifier) is allowed

@@ -77,7 +77,7 @@ def test_options_are_checked_at_their_line_with_all_other_problems(write, plugin
         '[frameworks.keras]\nversion = "abc"\nbackned = "jax"\n[frameworks.jupyterlab]\nversion = 4\n[imag]'
     )
     assert problems(path, plugins.known) == [
-        'keras.toml:4: frameworks.keras.version: "abc" is no version specifier; write "*", "2.19", "~=2.19" or ">=2,<3"',  # noqa: E501
+        'keras.toml:4: frameworks.keras.version: "abc" is no version specifier; write "*", "2.19", "~=2.19" or ">=2,<3"',
         'keras.toml:5: frameworks.keras.backned: unknown key; did you mean "backend"?',
         "keras.toml:7: frameworks.jupyterlab.version: must be text in quotes, not the number 4",
         'keras.toml:8: imag: unknown key; did you mean "image"?',
