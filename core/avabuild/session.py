@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -10,34 +9,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from avabuild import stamp
+from avabuild import remember
 from avabuild.base import Base, Facts, assumed, forget, obtain, obtained, reference
+from avabuild.build.apt import fetched_mark
 from avabuild.build.build import Built, Job, build
 from avabuild.build.context import Context
 from avabuild.build.output import LOCAL, Output
-from avabuild.build.workshop import Workshop
 from avabuild.buildah import Tools
-from avabuild.commands import info
 from avabuild.errors import LockError
 from avabuild.forecast import Forecast, Row
 from avabuild.host import Host
-from avabuild.lock import Lock, Package, TargetLock
+from avabuild.lock import Lock, Package
 from avabuild.plan import Plan
-from avabuild.prepare import Project, make_plan, open_project, request_of, requirements, targets
-from avabuild.recipe import ArchiveBase, DebianBase, pip_kind
+from avabuild.prepare import Project, make_plan, open_project, request_of, targets
+from avabuild.recipe import DebianBase
 from avabuild.report import Event, Report
-from avabuild.resolve import (
-    Fetcher,
-    NeedsBuild,
-    Platform,
-    Progress,
-    Resolved,
-    Resolver,
-    from_host,
-    pip_conf_paths,
-    read_lock,
-    write_lock,
-)
+from avabuild.resolution import Resolution, require_lock, resolver_for, still_locked
+from avabuild.resolve import Fetcher, Progress, from_host, pip_conf_paths, read_lock, write_lock
 from avabuild.store import Scratch, Store
 from avabuild.store.scratch import sweep
 from avabuild.target import Target
@@ -139,30 +127,18 @@ class Session:
         """Return what a build of `plan` would make and find."""
         base = self.known_base()
         entry = self.lock.target(plan.target.tag) if self.lock else None
-        packages: tuple[Package, ...] | None = (
-            entry.python if entry and entry.request == request_of(plan) else None
-        )
+        locked = still_locked(self.lock, plan)
+        packages: tuple[Package, ...] | None = locked.python if locked else None
         if packages is None and plan.target.python:
-            packages = self._resolved_for_plan(plan, entry)
+            with Scratch(self.store) as scratch:
+                resolver = resolver_for(plan, self.indexes, self.project.directory, scratch.path)
+                packages = Resolution(plan, resolver, entry, frozenset()).without_building()
         parts = self.store.recall("parts", f"{self.project.recipe.path.absolute()}:{plan.target.tag}") or {}
         facts = self.facts(base)
         interpreter = facts.interpreter(plan.target.python) if plan.target.python else None
         apt = entry.apt if entry else ()
         forecast = Forecast(self.store, self.host, base, parts, apt, self.project.directory)
         return forecast.rows(plan, packages, interpreter or "")
-
-    def _resolved_for_plan(self, plan: Plan, entry: TargetLock | None) -> tuple[Package, ...] | None:
-        """Resolve in memory; None when a package must be built before anything is known of it."""
-        with Scratch(self.store) as scratch:
-            mine, extra = requirements(plan)
-            resolver = self._resolver(plan, scratch)
-            try:
-                found = resolver.resolve(
-                    mine, extra, preferences=entry.python if entry else (), constraints=plan.constraints
-                )
-            except NeedsBuild:
-                return None
-        return tuple(one.package for one in found)
 
     # -- building ------------------------------------------------------------------------------------------
 
@@ -217,33 +193,25 @@ class Session:
         return base
 
     def _job(self, plan: Plan, base: Base, scratch: Scratch) -> Job:
-        entry = self.lock.target(plan.target.tag) if self.lock else None
-        request = request_of(plan)
-        if self.wishes.locked and (entry is None or entry.request != request):
-            raise LockError(
-                f"{self.project.lock_path} does not fit {self.project.recipe.path.name}: {plan.target.tag}",
-                hint="the recipe or a plugin changed since; run without --locked to renew the lock",
-            )
-        if self.wishes.locked and self.lock:
-            self._require_plugins(plan, self.lock)
-        before = entry
+        if self.wishes.locked:
+            require_lock(self.lock, plan, (self.project.lock_path, self.project.recipe.path))
+        before = entry = self.lock.target(plan.target.tag) if self.lock else None
         if entry and self.wishes.upgrade:
-            entry = entry.model_copy(
-                update={"request": "", "apt": () if self.wishes.upgrade & {"*", "apt"} else entry.apt}
-            )
-        resolver = self._resolver(plan, scratch)
-
-        def resolve(workshop: Workshop) -> tuple[tuple[Package, ...], dict[str, str]]:
-            return self._resolve(plan, resolver, workshop, before)
-
+            anew = bool(self.wishes.upgrade & {"*", "apt"})
+            if anew:
+                fetched_mark(self.store, base.digest).unlink(missing_ok=True)
+            entry = entry.model_copy(update={"request": "", "apt": () if anew else entry.apt})
+        workdir = scratch.directory("resolve")
+        resolver = resolver_for(plan, self.indexes, self.project.directory, workdir)
+        resolution = Resolution(plan, resolver, before, self.wishes.upgrade)
         return Job(
             plan=plan,
             base=base,
             lock=entry,
-            request=request,
+            request=request_of(plan),
             content=self.project.recipe.content(),
             directory=self.project.directory,
-            resolve=resolve,
+            resolve=lambda workshop: resolution.with_workshop(workshop, self.report),
             fetcher=Fetcher(
                 self.store.root / "wheels", self.indexes, resolver.locate, progress=self._progress
             ),
@@ -252,48 +220,6 @@ class Session:
             check=self.wishes.checks,
             locked=self.wishes.locked,
         )
-
-    def _resolver(self, plan: Plan, scratch: Scratch) -> Resolver:
-        target = plan.target
-        return Resolver(
-            platform=Platform(target.python or "3.11", target.arch, target.glibc),
-            indexes=self.indexes,
-            recipe_dir=self.project.directory,
-            workdir=scratch.directory("resolve"),
-        )
-
-    def _resolve(
-        self, plan: Plan, resolver: Resolver, workshop: Workshop, before: TargetLock | None
-    ) -> tuple[tuple[Package, ...], dict[str, str]]:
-        mine, extra = requirements(plan)
-
-        def ask(whom: Resolver, *, build: bool) -> tuple[Resolved, ...]:
-            return whom.resolve(
-                mine,
-                extra,
-                preferences=before.python if before else (),
-                upgrade=self.wishes.upgrade - {"base", "apt"},
-                constraints=plan.constraints,
-                build=build,
-            )
-
-        try:
-            found = ask(resolver, build=False)
-        except NeedsBuild as needed:
-            self.report.note(
-                f"{', '.join(needed.names) or 'a package'} comes only as source: resolving in a container"
-            )
-            found = ask(workshop.resolver(resolver), build=True)
-        return tuple(one.package for one in found), {one.package.sha256: one.url for one in found if one.url}
-
-    def _require_plugins(self, plan: Plan, lock: Lock) -> None:
-        locked = {d.framework: f"{d.name} {d.version}" for d in lock.plugins}
-        for chosen in plan.frameworks:
-            have = f"{chosen.distribution} {chosen.version}"
-            if locked.get(chosen.name, have) != have:
-                raise LockError(
-                    f"{chosen.name}: the lock was made with {locked[chosen.name]}, installed is {have}"
-                )
 
     def _progress(self, progress: Progress) -> None:
         self.report.emit(Event("progress", progress.filename, done=progress.done, total=progress.total))
@@ -310,39 +236,8 @@ class Session:
         self.lock = lock
         self.store.record("parts", f"{self.project.recipe.path.absolute()}:{plan.target.tag}", built.parts)
 
-    # -- the fast way out ----------------------------------------------------------------------------------
-
-    def inputs(self) -> tuple[Path, ...]:
-        """Return every file and directory whose content decides the images."""
-        recipe, directory = self.project.recipe, self.project.directory
-        found = [Path(place.rpartition(":")[0]) for place in recipe.source.places.values()]
-        found += [recipe.path, self.project.lock_path]
-        found += [directory / entry.source for entry in recipe.files]
-        found += [directory / mount.source for step in recipe.run for mount in step.mounts]
-        found += [directory / text for text in recipe.packages.pip if pip_kind(text) == "file"]
-        if isinstance(recipe.base, ArchiveBase):
-            found.append(directory / recipe.base.archive)
-        below = [
-            path for entry in found if entry.is_dir() for path in sorted(entry.rglob("*")) if path.is_file()
-        ]
-        return tuple(dict.fromkeys([*found, *below]))
-
     def stamp(self, path: Path, done: list[Done], shown: list[str]) -> None:
-        """Remember that all is built, unless a secret decides what is."""
-        if any(step.secrets for step in self.project.recipe.run):
-            return
-        images = []
+        """Remember that all is built, for a quick answer the next time."""
+        images = [(one.plan.reference, one.built.identity, one.built.composed.digest) for one in done]
         tools = Tools(self.host, self.report, self.store.root / "logs" / "stamp.log")
-        listed = (
-            stamp.image_list(json.loads(tools.buildah(info()))) if self.wishes.output.path is None else None
-        )
-        for one in done:
-            composed = one.built.composed
-            if listed:
-                images.append({"list": str(listed), "id": one.built.identity, "name": one.plan.reference})
-            elif self.wishes.output.kind == "oci":
-                images.append({"layout": str(self.wishes.output.path), "digest": composed.digest})
-            elif self.wishes.output.path:
-                archive = self.wishes.output.path
-                images.append({"archive": str(archive), "state": stamp.archive_state(archive)})
-        stamp.write_stamp(path, self.inputs(), images, shown)
+        remember.write(path, self.project, self.wishes.output, images, tools, shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -14,10 +15,12 @@ from avabuild.chain import apt_layer, locked_debs
 from avabuild.commands import Bind
 from avabuild.errors import AvabuildError, LockError, ResolveError, StepError, UnavailableError, WheelError
 from avabuild.lock import AptLock, Deb
+from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 
 ARCHIVES = "/var/cache/apt/archives"
 LISTS = "/var/lib/apt/lists"
+FRESH = 600  # seconds for which package lists are taken as they are
 UPDATE = "apt-get update -qq -o APT::Update::Error-Mode=any"
 _URI = re.compile(
     r"^'[^']*' (?P<file>\S+\.deb) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})\s*$", re.MULTILINE
@@ -68,10 +71,28 @@ def add_apt(
 
 
 def _resolve(chain: Chain, container: str, packages: Sequence[str]) -> tuple[Deb, ...]:
+    """Return what `packages` bring, downloaded; lists that were fetched minutes ago are asked first."""
+    mark = fetched_mark(chain.context.store, chain.base.digest)
+    if mark.exists() and time.time() - mark.stat().st_mtime < FRESH:
+        try:
+            return _resolve_with(chain, container, packages, "")
+        except AvabuildError:
+            mark.unlink(missing_ok=True)  # a package may be newer than the lists, or its file be gone
+    debs = _resolve_with(chain, container, packages, UPDATE)
+    mark.touch()
+    return debs
+
+
+def fetched_mark(store: Store, base: str) -> Path:
+    """Return the file whose time says when the package lists of the base were fetched."""
+    return store.root / "apt-lists" / f"{base.removeprefix('sha256:')[:16]}.fetched"
+
+
+def _resolve_with(chain: Chain, container: str, packages: Sequence[str], update: str) -> tuple[Deb, ...]:
     asked = shlex.join(packages)
     shell = f"""
 mkdir -p {GIVEN}-archives/partial
-{UPDATE}
+{update}
 apt-get install -qq --print-uris -o Dir::Cache::Archives={GIVEN}-archives/ {asked}
 apt-get install -qq --download-only {asked} >&2
 """

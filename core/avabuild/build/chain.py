@@ -40,6 +40,7 @@ class Chain:
         self.pieces: list[Piece] = []
         self.parts: dict[str, list[list[str]]] = {}
         self._image: tuple[str, str] | None = None
+        self._began = 0.0  # when the container of the next layer was started
 
     def add(self, layer: ExecLayer, blob: Blob) -> None:
         """Put a layer on top; the next one stands on it."""
@@ -73,6 +74,7 @@ class Chain:
         context = self.context
         image = self.image()
         named = context.container_name(name)
+        self._began = time.time()
         with context.tools.container(image, named, context.isolation, keep=context.keep) as container:
             yield container
 
@@ -83,9 +85,8 @@ class Chain:
         context = self.context
 
         def capture(out: Path) -> Blob:
-            began = time.time()
             run()
-            return changes(context, container, out, began, drop, self.compression)
+            return changes(context, container, out, self._began, drop, self.compression)
 
         return context.store.make_layer(layer.key, context.scratch.path, capture)
 

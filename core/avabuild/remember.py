@@ -1,0 +1,58 @@
+"""What a finished run leaves for the next: the stamp by which that one may see that nothing is to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from avabuild import stamp
+from avabuild.build.output import Output
+from avabuild.buildah import Tools
+from avabuild.commands import info
+from avabuild.prepare import Project
+from avabuild.recipe import ArchiveBase, pip_kind
+
+
+def inputs(project: Project) -> tuple[Path, ...]:
+    """Return every file and directory whose content decides the images."""
+    recipe, directory = project.recipe, project.directory
+    found = [Path(place.rpartition(":")[0]) for place in recipe.source.places.values()]
+    found += [recipe.path, project.lock_path]
+    found += [directory / entry.source for entry in recipe.files]
+    found += [directory / mount.source for step in recipe.run for mount in step.mounts]
+    found += [directory / text for text in recipe.packages.pip if pip_kind(text) == "file"]
+    if isinstance(recipe.base, ArchiveBase):
+        found.append(directory / recipe.base.archive)
+    directories = [entry for entry in found if entry.is_dir()]
+    below = [path for entry in directories for path in sorted(entry.rglob("*")) if path.is_file()]
+    return tuple(dict.fromkeys([*found, *below]))
+
+
+def write(
+    path: Path,
+    project: Project,
+    output: Output,
+    images: Sequence[tuple[str, str, str]],
+    tools: Tools,
+    shown: Sequence[str],
+) -> None:
+    """Write the stamp of a run that made `images`: their reference, id and digest.
+
+    None is written when a secret decides what is built: it is not kept, so nothing could tell its change.
+    """
+    if any(step.secrets for step in project.recipe.run):
+        return
+    listed = stamp.image_list(json.loads(tools.buildah(info()))) if output.path is None else None
+    found = [_state(output, listed, *image) for image in images]
+    stamp.write_stamp(path, inputs(project), found, shown)
+
+
+def _state(
+    output: Output, listed: Path | None, reference: str, identity: str, digest: str
+) -> Mapping[str, str]:
+    if output.path is None:
+        return {"list": str(listed), "id": identity, "name": reference}
+    if output.kind == "oci":
+        return {"layout": str(output.path), "digest": digest}
+    return {"archive": str(output.path), "state": stamp.archive_state(output.path)}

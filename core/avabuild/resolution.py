@@ -1,0 +1,94 @@
+"""Resolving a plan: what uv is asked for it, here or in its workshop, and what a lock already answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from avabuild.build.workshop import Workshop
+from avabuild.errors import LockError
+from avabuild.lock import Lock, Package, TargetLock
+from avabuild.plan import Plan
+from avabuild.prepare import request_of, requirements
+from avabuild.report import Report
+from avabuild.resolve import Indexes, NeedsBuild, Platform, Resolved, Resolver
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """How one target's packages are found.
+
+    Attributes:
+        plan: whose requirements.
+        resolver: asks uv on this host.
+        before: the target's entry in the lock, whose versions are kept where they still fit.
+        upgrade: names whose versions are not kept, `*` for all.
+    """
+
+    plan: Plan
+    resolver: Resolver
+    before: TargetLock | None
+    upgrade: frozenset[str]
+
+    def with_workshop(self, workshop: Workshop, report: Report) -> tuple[tuple[Package, ...], dict[str, str]]:
+        """Return the packages, and where their files were seen; builds happen in `workshop`."""
+        try:
+            found = self._ask(self.resolver, build=False)
+        except NeedsBuild as needed:
+            names = ", ".join(needed.names) or "a package"
+            report.note(f"{names} comes only as source: resolving in a container")
+            found = self._ask(workshop.resolver(self.resolver), build=True)
+        urls = {one.package.sha256: one.url for one in found if one.url}
+        return tuple(one.package for one in found), urls
+
+    def without_building(self) -> tuple[Package, ...] | None:
+        """Return the packages, None when nothing is known of one before it is built."""
+        try:
+            return tuple(one.package for one in self._ask(self.resolver, build=False))
+        except NeedsBuild:
+            return None
+
+    def _ask(self, whom: Resolver, *, build: bool) -> tuple[Resolved, ...]:
+        mine, extra = requirements(self.plan)
+        return whom.resolve(
+            mine,
+            extra,
+            preferences=self.before.python if self.before else (),
+            upgrade=self.upgrade - {"base", "apt"},
+            constraints=self.plan.constraints,
+            build=build,
+        )
+
+
+def resolver_for(plan: Plan, indexes: Indexes, directory: Path, workdir: Path) -> Resolver:
+    """Return the resolver of the plan's target; `directory` is the recipe's."""
+    target = plan.target
+    platform = Platform(target.python or "3.11", target.arch, target.glibc)
+    return Resolver(platform=platform, indexes=indexes, recipe_dir=directory, workdir=workdir)
+
+
+def still_locked(lock: Lock | None, plan: Plan) -> TargetLock | None:
+    """Return the entry of the plan's target when it answers just what would be asked now."""
+    entry = lock.target(plan.target.tag) if lock else None
+    return entry if entry and entry.request == request_of(plan) else None
+
+
+def require_lock(lock: Lock | None, plan: Plan, names: Sequence[Path]) -> None:
+    """Raise LockError unless the lock answers the plan, with the plugins that are installed.
+
+    `names` are the lock's and the recipe's paths, for the message.
+    """
+    if lock is None or still_locked(lock, plan) is None:
+        raise LockError(
+            f"{names[0]} does not fit {names[1].name}: {plan.target.tag}",
+            hint="the recipe or a plugin changed since; run without --locked to renew the lock",
+        )
+    locked = {d.framework: f"{d.name} {d.version}" for d in lock.plugins}
+    for chosen in plan.frameworks:
+        have = f"{chosen.distribution} {chosen.version}"
+        if locked.get(chosen.name, have) != have:
+            raise LockError(
+                f"{chosen.name}: the lock was made with {locked[chosen.name]}, installed is {have}",
+                hint="install that version of the plugin, or run without --locked",
+            )
