@@ -53,6 +53,7 @@ class User:
     home: Path
     cache: Path
     env: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = ()
 
     def recipe(self, text: str, name: str = "recipe.toml") -> Path:
         path = self.home / name
@@ -73,14 +74,14 @@ class User:
         return ["runuser", "-u", self.name, "--", *argv], env
 
     def avabuild(self, *argv: str, timeout: int = 600) -> Outcome:
-        command, env = self.command(*program(), *map(str, argv))
+        command, env = self.command(*(self.program or program()), *map(str, argv))
         done = subprocess.run(
             command, env=env, cwd=self.home, capture_output=True, text=True, timeout=timeout, check=False
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def start(self, *argv: str) -> subprocess.Popen[str]:
-        command, env = self.command(*program(), *map(str, argv))
+        command, env = self.command(*(self.program or program()), *map(str, argv))
         return subprocess.Popen(
             command, env=env, cwd=self.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
