@@ -49,6 +49,7 @@ EDITS = {
     "no-op": Scenario("no-op", START, 2.0),
     "pip": Scenario("one pip package added", replace(START, pip=("requests", "scikit-learn")), 0.15),
     "apt": Scenario("one apt package added", replace(START, apt=("tree",)), 0.5),
+    "apt again": Scenario("another apt package after it", replace(START, apt=("tree", "hello"))),
     "framework": Scenario("framework version changed", replace(START, tensorflow="2.18")),
 }
 SCENARIOS = FRESH | EDITS
