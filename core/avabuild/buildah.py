@@ -23,6 +23,9 @@ from avabuild.report import Event, Report
 MINIMUM = (1, 28)
 TAIL = 40
 _NO_IDS = ("insufficient uids or gids", "unable to pick chroot mode automatically", "finding newuidmap")
+# buildah's copy of itself in memory was still being written by a fork of ours: it did nothing, and says so.
+_NOT_STARTED = "sealing memfd copy"
+_STARTS = 3
 _FULL = ("no space left on device", "disk quota exceeded", "io: read/write on closed pipe")
 
 
@@ -81,7 +84,14 @@ class Tools:
 
             # What a killed tool leaves in its TMPDIR is as big as a layer: it must be where it is swept.
             own = {"TMPDIR": str(self.temporary)} if self.temporary else {}
-            code = self._wait(command, argv, line, {**self.host.environment, **own, **(env or {})}, cwd)
+            variables = {**self.host.environment, **own, **(env or {})}
+            code = self._wait(command, argv, line, variables, cwd)
+            for _ in range(_STARTS):
+                if code == 0 or not any(_NOT_STARTED in text for text in tail):
+                    break
+                out.clear()
+                tail.clear()
+                code = self._wait(command, argv, line, variables, cwd)
         if code != 0:
             raise _failure(tool, shown, code, "\n".join(tail), str(self.log), place)
         return "".join(out)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avabuild.base import Base
+from avabuild.blob import Blob
 from avabuild.build.build import arrange_plan
 from avabuild.build.files import files_key
 from avabuild.build.run import run_inputs
+from avabuild.build.tree import read_tree
 from avabuild.chain import apt_layer, chain, changed_parts, locked_debs, run_layer
 from avabuild.host import Host
 from avabuild.layers import Apt, Files, Run
@@ -68,6 +70,7 @@ class Forecast:
         self._apt = apt
         self._directory = directory
         self._below = base.digest if base else None
+        self._visible: list[Blob] | None = list(base.layers) if base else None
 
     def rows(self, plan: Plan, packages: Sequence[Package] | None, interpreter: str) -> tuple[Row, ...]:
         """Return the rows of `plan`, lowest first; `packages` is None where only a build can tell."""
@@ -111,19 +114,31 @@ class Forecast:
         assert isinstance(step.layer, Apt)  # noqa: S101 - compose puts no other kind here
         debs = locked_debs(self._apt, self._below, step.layer.packages) if self._below else None
         if self._below is None or debs is None:
+            self._below = self._visible = None
             return Row(name=step.name, origins=step.origins, state="build", holds=step.layer.packages)
         layer = apt_layer(step.name, self._below, step.layer.packages, debs, plan.compression)
         holds = tuple(f"{deb.name} {deb.version}" for deb in debs)
         row = self._row(step.name, step.origins, layer.key, layer.parts)
         if debs:
             self._below = chain(self._below, layer.key)
+            self._see(layer.key)
         missing = sum(deb.size for deb in debs) if row.state == "build" else 0
         return row.model_copy(update={"holds": holds, "download": missing})
 
+    def _see(self, key: str) -> None:
+        """Count the layer of `key` among those that files are put between, when it is there to be read."""
+        blob = self._store.layer(key)
+        self._visible = [*self._visible, blob] if self._visible is not None and blob else None
+
     def _files(self, step: Step, plan: Plan) -> Row:
         assert isinstance(step.layer, Files)  # noqa: S101
-        parts = files_key(self._store, step.layer.files, self._directory, plan.compression)
+        if self._visible is None:
+            self._below = None
+            return Row(name=step.name, origins=step.origins, state="build")
+        tree = read_tree(self._store, self._visible)
+        parts = files_key(self._store, step.layer.files, self._directory, plan.compression, tree)
         key = digest_of(["files", parts])
+        self._see(key)
         if self._below is not None:
             self._below = chain(self._below, key)
         return self._row(step.name, step.origins, key, parts)
@@ -135,6 +150,7 @@ class Forecast:
         inputs = run_inputs(self._store, step.layer, self._host.environment, self._directory, step.name)
         layer = run_layer(step.name, self._below, step.layer, inputs, plan.compression)
         self._below = chain(self._below, layer.key)
+        self._see(layer.key)
         return self._row(step.name, step.origins, layer.key, layer.parts)
 
     def _row(self, name: str, origins: tuple[str, ...], key: str, parts: Parts) -> Row:

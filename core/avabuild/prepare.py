@@ -18,6 +18,7 @@ from avabuild.lock import Distribution, request_digest
 from avabuild.plan import Plan
 from avabuild.recipe import Known, Recipe, flatten, load, parse_options, pip_kind
 from avabuild.registry import Registry, check_of, installed, layers_of, ordered, requires_of, select
+from avabuild.resolve.platforms import OLDEST_PYTHON
 from avabuild.target import Target
 
 
@@ -73,8 +74,14 @@ def targets(recipe: Recipe, facts: Facts, host: Host) -> tuple[Target, ...]:
     needs_python = bool(recipe.frameworks or recipe.packages.pip)
     pythons: tuple[str | None, ...] = recipe.matrix.python
     if not pythons:
-        pythons = facts.offered[:1] or (None,)
+        pythons = tuple(python for python in facts.offered if _is_layered(python))[:1] or (None,)
     for python in pythons:
+        if python is not None and not _is_layered(python):
+            raise TargetError(
+                f"Python {python} is too old: packages are resolved for Python 3.6 and later",
+                place=recipe.place("matrix", "python"),
+                hint="choose a later Python, or leave [matrix] out",
+            )
         if python is not None and facts.interpreter(python) is None:
             offered = f"it offers {', '.join(facts.offered)}" if facts.offered else "it has none"
             raise TargetError(
@@ -94,6 +101,11 @@ def targets(recipe: Recipe, facts: Facts, host: Host) -> tuple[Target, ...]:
         )
         for python, device in itertools.product(pythons, recipe.matrix.devices)
     )
+
+
+def _is_layered(python: str) -> bool:
+    """Whether there is a resolver for packages of this Python."""
+    return tuple(int(part) for part in python.split(".")) >= OLDEST_PYTHON
 
 
 def make_plan(project: Project, target: Target, facts: Facts) -> Plan:

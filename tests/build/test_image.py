@@ -27,6 +27,12 @@ SMALL = """
     target = "/etc/note/"
     mode = "0600"
     owner = "7:8"
+    [[files]]
+    source = "note.txt"
+    target = "/tmp/ava-note"
+    [[files]]
+    source = "note.txt"
+    target = "/bin/ava-note"
     [[run]]
     shell = "id -u > /who; useradd -m carol; touch /home/carol/x; chown carol /home/carol/x"
     env = { GREETING = "hello" }
@@ -52,14 +58,14 @@ def test_a_small_image_holds_what_was_asked_for_and_nothing_of_the_host(root: Us
     look = root.inside(
         str(image["reference"]),
         """
-        cat /who /etc/note/note.txt; stat -c '%a %u %g' /etc/note/note.txt; pwd; echo $COLOUR-$GREETING
+        cat /who /etc/note/note.txt; stat -c '%a %u %g' /etc/note/note.txt; stat -c '%a %F' /tmp /bin; cat /usr/bin/ava-note; pwd; echo $COLOUR-$GREETING
         stat -c %U /home/carol/x; tree --version; pip list --format=freeze; pip check
         python -c 'import requests; print(requests.__cached__)'
         pip uninstall -y six; python -c 'import six' 2>&1 | tail -n 1; find /opt/venv -name '*six*'
         """,
     )
     for expected in (
-        "0\nremember\n600 7 8\n/srv\nblue-\n",
+        "0\nremember\n600 7 8\n1777 directory\n777 symbolic link\nremember\n/srv\nblue-\n",
         "carol\n",
         "tree v2",
         "requests==",
@@ -73,7 +79,7 @@ def test_a_small_image_holds_what_was_asked_for_and_nothing_of_the_host(root: Us
     assert look.endswith("No module named 'six'\n"), "pip uninstall left files of six behind"
     litter = root.inside(
         str(image["reference"]),
-        "find /run /tmp /var/tmp /var/log /var/cache/apt /var/lib/apt/lists -type f -size +0 | grep -v containerenv;"
+        "rm /tmp/ava-note; find /run /tmp /var/tmp /var/log /var/cache/apt /var/lib/apt/lists -type f -size +0 | grep -v containerenv;"
         "ls -A /run/avabuild* 2>/dev/null; find / -xdev -name '*.deb'; true",
     )
     assert litter == ""

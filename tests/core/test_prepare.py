@@ -214,3 +214,13 @@ def test_the_requirements_of_frameworks_and_recipe_are_kept_apart(plan_of):
     assert "pip" in mine
     assert any(text.startswith("jupyterlab") for text in mine)
     assert requirements(plan_of()) == (("pip",), ())
+
+
+def test_a_python_older_than_the_resolver_is_refused_and_never_chosen(tmp_path: Path, host: Host) -> None:
+    path = tmp_path / "old.toml"
+    path.write_text('name = "old"\nbase = { image = "example.invalid/old:1" }\n')
+    facts = Facts(distribution="bullseye", glibc="2.31", pythons=(("2.7", "/usr/bin/python2.7"),))
+    assert [target.python for target in targets(open_project(path).recipe, facts, host)] == [None]
+    path.write_text('name = "old"\nbase = { image = "example.invalid/old:1" }\n[matrix]\npython = ["2.7"]\n')
+    with pytest.raises(TargetError, match="Python 2.7 is too old"):
+        targets(open_project(path).recipe, facts, host)

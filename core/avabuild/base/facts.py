@@ -6,6 +6,7 @@ import io
 import lzma
 import re
 import tarfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -13,6 +14,7 @@ from typing import BinaryIO, cast
 import zstandard
 from isal import igzip
 
+from avabuild.errors import StoreError
 from avabuild.value import Value
 
 # What a fresh Debian will turn out to hold: lets a plan be made before the base is.
@@ -66,7 +68,19 @@ def assumed(suite: str) -> Facts:
 
 
 def read_facts(layers: Iterable[Path]) -> Facts:
-    """Return the facts of the file system that the layer blobs `layers`, lowest first, make."""
+    """Return the facts of the file system that the layer blobs `layers`, lowest first, make.
+
+    Raises StoreError for a layer that is damaged.
+    """
+    try:
+        return _read_facts(layers)
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, ValueError) as error:
+        raise StoreError(
+            f"a layer of the base is damaged: {error}", hint="fetch or make the base again"
+        ) from error
+
+
+def _read_facts(layers: Iterable[Path]) -> Facts:
     texts: dict[str, str] = {}
     pythons: dict[str, str] = {}
     glibc = None

@@ -64,10 +64,9 @@ def obtain(
             base = _bootstrap(spec, target, store, scratch, tools)
         elif isinstance(spec, ImageBase):
             base = _pull(spec.image, store, scratch, tools)
-        elif isinstance(spec, ArchiveBase):
-            base = _unpack(directory / spec.archive, target, store, scratch, tools)
         else:
-            raise AssertionError(f"no way to obtain {spec!r}")
+            assert isinstance(spec, ArchiveBase)  # noqa: S101 - recipes are flattened, scratch is always there
+            base = _unpack(directory / spec.archive, target, store, scratch, tools)
         store.record("base", base.digest, base.model_dump(mode="json"))
         store.record("base-name", name, base.digest)
         return base

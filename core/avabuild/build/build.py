@@ -23,6 +23,7 @@ from avabuild.build.importer import Importer, import_image
 from avabuild.build.layout import Composed, compose_image
 from avabuild.build.output import LOCAL, Output, write_output
 from avabuild.build.run import add_run
+from avabuild.build.tree import read_tree
 from avabuild.build.wheels import Layers, Python, Sources, StoppedError
 from avabuild.build.workshop import Workshop
 from avabuild.chain import ExecLayer
@@ -103,6 +104,7 @@ class _Build:
         self.parts: dict[str, list[list[str]]] = {}
         self.apt: list[AptLock] = []
         self.keys: list[str] = []
+        self.visible: list[Blob] = []  # the layers among which files are put: all but the wheels'
 
     def run(self) -> Built:
         job, plan = self.job, self.plan
@@ -125,6 +127,7 @@ class _Build:
                 self.context.failed.set()
                 self.context.tools.stop()
                 raise _cause(error, below, above) from None
+        self.visible = [*job.base.layers, *(piece.blob for piece in chain.pieces)]
         chain.pieces[len(below.result().pieces) : len(below.result().pieces)] = pieces
         chain.digest = digest_of([chain.digest, *self.keys])
         for step in plan.files:
@@ -244,14 +247,16 @@ class _Build:
     def _files(self, chain: Chain, step: Step) -> None:
         assert isinstance(step.layer, Files)  # noqa: S101 - compose puts no other kind here
         files, store = step.layer.files, self.context.store
-        parts = files_key(store, files, self.job.directory, chain.compression)
+        tree = read_tree(store, self.visible)
+        parts = files_key(store, files, self.job.directory, chain.compression, tree)
         key = digest_of(["files", parts])
         blob, made = store.make_layer(
             key,
             self.context.scratch.path,
-            lambda out: write_files(out, files, self.job.directory, self.plan.compression),
+            lambda out: write_files(out, files, self.job.directory, self.plan.compression, tree),
         )
         chain.add(ExecLayer(name=step.name, parts=parts, key=key), blob)
+        self.visible.append(blob)
         self._say(step.name, made=made)
 
     # -- the image -----------------------------------------------------------------------------------------

@@ -7,22 +7,24 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from avabuild.blob import MTIME, Blob, BlobWriter, Compression
+from avabuild.build.tree import Tree
 from avabuild.errors import Problem, RecipeError
 from avabuild.layers import File
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 from avabuild.value import digest_of
 
-FORMAT = 1
+FORMAT = 2
+_NOTHING_BELOW = Tree()
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One thing to write: `name` in the image, from `source` or `text`."""
+    """One thing to write: `name` in the image, from `source` or `text`, or a parent directory of one."""
 
     name: str
     source: Path | None
@@ -30,35 +32,63 @@ class _Entry:
     mode: int
     uid: int
     gid: int
+    parent: bool = False
 
 
 def files_key(
-    store: Store, files: Sequence[File], directory: Path, compression: str
+    store: Store, files: Sequence[File], directory: Path, compression: str, tree: Tree = _NOTHING_BELOW
 ) -> tuple[tuple[str, str], ...]:
-    """Return the named inputs of the key: every path with its mode, owner and content's digest."""
+    """Return the named inputs of the key: every path with its mode, owner and content's digest.
+
+    Parents are among them, as `tree` has them below.
+    """
     inputs = [("format", str(FORMAT)), ("compression", compression)]
-    for entry in _entries(files, directory):
+    for entry in _placed(files, directory, tree):
         facts = [entry.mode, entry.uid, entry.gid, _content(store, entry)]
         inputs += [(f"/{entry.name}", digest_of(facts))]
     return tuple(inputs)
 
 
-def write_files(out: Path, files: Sequence[File], directory: Path, compression: Compression) -> Blob:
-    """Write the layer; sources are relative to `directory`, the recipe's."""
+def write_files(
+    out: Path,
+    files: Sequence[File],
+    directory: Path,
+    compression: Compression,
+    tree: Tree = _NOTHING_BELOW,
+) -> Blob:
+    """Write the layer; sources are relative to `directory`, the recipe's, and `tree` is what is below."""
     with BlobWriter(out, compression) as writer:
-        for entry in _entries(files, directory):
+        for entry in _placed(files, directory, tree):
             info = tarfile.TarInfo(entry.name)
             info.mode, info.uid, info.gid, info.mtime = entry.mode, entry.uid, entry.gid, MTIME
             if entry.source and entry.source.is_symlink():
                 info.type, info.linkname = tarfile.SYMTYPE, str(entry.source.readlink())
                 writer.add(info, ())
-            elif entry.source and entry.source.is_dir():
+            elif entry.parent or (entry.source and entry.source.is_dir()):
                 info.type = tarfile.DIRTYPE
                 writer.add(info, ())
             else:
                 info.size = entry.source.stat().st_size if entry.source else len(entry.text)
                 writer.add(info, _chunks(entry.source) if entry.source else (entry.text,))
         return writer.finish()
+
+
+def _placed(files: Sequence[File], directory: Path, tree: Tree) -> Iterator[_Entry]:
+    """Yield what to write, where it goes among what is below, each directory once and before its content."""
+    written = {"", "."}
+    for entry in _entries(files, directory):
+        is_directory = entry.source is not None and _is_directory(entry.source)
+        name = tree.place(entry.name, follow=is_directory)
+        parents = [parent.as_posix() for parent in reversed(PurePosixPath(name).parents)]
+        for parent in [*parents, *([name] if is_directory and name in tree.nodes else [])]:
+            if parent not in written:
+                written.add(parent)
+                node = tree.directory(parent)
+                yield _Entry(parent, None, b"", node.mode, node.uid, node.gid, parent=True)
+        if name not in written:
+            if is_directory:
+                written.add(name)
+            yield replace(entry, name=name)
 
 
 def _entries(files: Sequence[File], directory: Path) -> Iterator[_Entry]:
@@ -105,6 +135,8 @@ def _mode(source: Path | None, mode: str | None) -> int:
 
 
 def _content(store: Store, entry: _Entry) -> str:
+    if entry.parent:
+        return "directory"
     if entry.source is None:
         return hashlib.sha256(entry.text).hexdigest()
     if entry.source.is_symlink():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import hmac
+import os
 from pathlib import Path
 
 from avabuild import changes
@@ -14,6 +15,7 @@ from avabuild.layers import Run
 from avabuild.plan import Step
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
+from avabuild.value import digest_of
 
 
 def add_run(chain: Chain, step: Step, directory: Path) -> bool:
@@ -59,8 +61,10 @@ def run_inputs(
 ) -> list[tuple[str, str]]:
     """Return what the key of a run step holds besides its text: digests of its secrets and mounted files."""
     secrets = _secrets(run, environ, place)
+    salt = _salt(store) if secrets else b""
     inputs = [
-        (f"secret {name}", hashlib.sha256(value.encode()).hexdigest()) for name, value in secrets.items()
+        (f"secret {name}", hmac.new(salt, value.encode(), "sha256").hexdigest())
+        for name, value in secrets.items()
     ]
     return inputs + [(f"mount {m.target}", _mount_digest(store, directory / m.source)) for m in run.mounts]
 
@@ -76,15 +80,31 @@ def _secrets(run: Run, environ: dict[str, str], place: str) -> dict[str, str]:
     return {name: environ[name] for name in run.secrets}
 
 
+def _salt(store: Store) -> bytes:
+    """Return this store's own key: a secret's digest must not be found by trying words."""
+    path = store.root / "secret-key"
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_bytes()
+    with os.fdopen(handle, "wb") as file:
+        key = os.urandom(32)
+        file.write(key)
+    return key
+
+
 def _mount_digest(store: Store, path: Path) -> str:
-    if path.is_file():
-        return file_digest(store, path)
-    lines = [
-        f"{inner.relative_to(path)} {file_digest(store, inner)}"
-        for inner in sorted(path.rglob("*"))
-        if inner.is_file()
-    ]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    """Return the digest of all that a step may see below a mount: names, kinds, modes and contents."""
+    below = sorted(path.rglob("*")) if path.is_dir() else []
+    lines = [[str(inner.relative_to(path)), *_seen(store, inner)] for inner in (path, *below)]
+    return digest_of(lines)
+
+
+def _seen(store: Store, path: Path) -> tuple[str, str]:
+    if path.is_symlink():
+        return "link", str(path.readlink())
+    mode = oct(path.stat().st_mode)
+    return mode, file_digest(store, path) if path.is_file() else ""
 
 
 def _explained(error: StepError, step: Step, container: str, image: str, *, keep: bool) -> StepError:

@@ -1,0 +1,106 @@
+"""Tree: the directories and links of the layers below, so that a file put among them leaves them as they are.
+
+A layer that holds `tmp/x` but no entry for `tmp` makes the storage invent one, with other rights; one that
+holds `bin/x` where `bin` is a link replaces the link. So parents are written with the attributes they have,
+and links on the way are followed, never out of the image.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from avabuild.base.facts import opened
+from avabuild.blob import Blob
+from avabuild.errors import Problem, RecipeError
+from avabuild.store import Store
+
+_HOPS = 40  # links on one path, as Linux allows (path_resolution(7))
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A directory (`link` is empty) with its mode and owner, or a link with its text."""
+
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Directories and links by name, without the leading slash."""
+
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+
+    def directory(self, name: str) -> Node:
+        """Return what the directory `name` is, or will be where there is none: root's, 0755."""
+        node = self.nodes.get(name)
+        return node if node and not node.link else Node()
+
+    def place(self, name: str, *, follow: bool = False) -> str:
+        """Return `name` with the links among its parents followed, and its own too when `follow`.
+
+        Raises RecipeError for links that go in a circle.
+        """
+        left, done = name.split("/"), list[str]()
+        for _ in range(_HOPS + len(left) * _HOPS):
+            if not left:
+                return "/".join(done)
+            part = left.pop(0)
+            if part in {"", "."}:
+                continue
+            if part == "..":
+                done = done[:-1]
+                continue
+            node = self.nodes.get("/".join([*done, part]))
+            if node is None or not node.link or (not left and not follow):
+                done.append(part)
+                continue
+            done = [] if node.link.startswith("/") else done
+            left = [*node.link.split("/"), *left]
+        raise RecipeError((Problem(f"/{name}", "", "links below it in the image go in a circle"),))
+
+
+def read_tree(store: Store, blobs: Sequence[Blob]) -> Tree:
+    """Return the tree of layers, lowest first; each blob is read once, ever."""
+    merged: dict[str, Node] = {}
+    for blob in blobs:
+        for name, fields in _nodes(store, blob):
+            head, _, last = name.rpartition("/")
+            if last == _OPAQUE:
+                _remove(merged, f"{head}/")
+            elif last.startswith(_WHITEOUT):
+                gone = f"{head}/{last.removeprefix(_WHITEOUT)}".lstrip("/")
+                merged.pop(gone, None)
+                _remove(merged, f"{gone}/")
+            else:
+                node = Node(*fields)
+                if node.link:
+                    _remove(merged, f"{name}/")
+                merged[name] = node
+    return Tree(merged)
+
+
+def _remove(merged: dict[str, Node], prefix: str) -> None:
+    for name in [name for name in merged if name.startswith(prefix)]:
+        del merged[name]
+
+
+def _nodes(store: Store, blob: Blob) -> list[tuple[str, tuple[int, int, int, str]]]:
+    known = store.recall("tree", blob.digest)
+    if not isinstance(known, list):
+        known = []
+        with opened(store.blob_path(blob.digest)) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+            for member in tar:
+                name = member.name.removeprefix("./").strip("/")
+                whiteout = name.rpartition("/")[2].startswith(_WHITEOUT)
+                if name not in {"", "."} and (member.isdir() or member.issym() or whiteout):
+                    link = member.linkname if member.issym() else ""
+                    known.append([name, [member.mode, member.uid, member.gid, link]])
+        store.record("tree", blob.digest, known)
+    return [(str(name), (int(mode), int(uid), int(gid), str(link))) for name, (mode, uid, gid, link) in known]
