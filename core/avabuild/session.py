@@ -12,8 +12,9 @@ from pathlib import Path
 from avabuild import remember
 from avabuild.base import Base, Facts, assumed, forget, obtain, obtained, reference
 from avabuild.build.apt import fetched_mark
-from avabuild.build.build import Built, Job, build
+from avabuild.build.build import build
 from avabuild.build.context import Context
+from avabuild.build.job import Built, Job
 from avabuild.build.output import LOCAL, Output
 from avabuild.buildah import Tools
 from avabuild.errors import LockError

@@ -6,9 +6,6 @@ import functools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from avabuild.arrange import MOST_LAYERS, FileLayer, arrange
 from avabuild.base import Base
@@ -20,8 +17,9 @@ from avabuild.build.compiler import Compiler, choose_compiler
 from avabuild.build.context import Context
 from avabuild.build.files import files_key, write_files
 from avabuild.build.importer import Importer, import_image
-from avabuild.build.layout import Composed, compose_image
-from avabuild.build.output import LOCAL, Output, write_output
+from avabuild.build.job import Built, Job
+from avabuild.build.layout import compose_image
+from avabuild.build.output import write_output
 from avabuild.build.run import add_run
 from avabuild.build.tree import read_tree
 from avabuild.build.wheels import Layers, Python, Sources, StoppedError
@@ -32,64 +30,8 @@ from avabuild.image import Piece, Settings
 from avabuild.layers import Apt, Files
 from avabuild.lock import AptLock, Package, TargetLock
 from avabuild.plan import Plan, Step
-from avabuild.resolve import Fetcher, Indexes
 from avabuild.scheme import Scheme
 from avabuild.value import digest_of
-
-Resolve = Callable[[Workshop], tuple[tuple[Package, ...], dict[str, str]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What to build, and how far to go.
-
-    Attributes:
-        plan: the plan.
-        base: what it stands on, in the store.
-        lock: what the target resolved to before, or None.
-        request: the digest of what is asked of the resolver now.
-        content: what the recipe says, for the labels.
-        directory: the recipe's.
-        resolve: the resolver of this target: packages, and where their files were seen.
-        fetcher: downloads.
-        indexes: the host's.
-        output: where the image goes.
-        check: whether the frameworks' checks run.
-        locked: whether nothing may be resolved.
-    """
-
-    plan: Plan
-    base: Base
-    lock: TargetLock | None
-    request: str
-    content: dict[str, Any]
-    directory: Path
-    resolve: Resolve
-    fetcher: Fetcher
-    indexes: Indexes
-    output: Output = LOCAL
-    check: bool = True
-    locked: bool = False
-
-
-@dataclass
-class Built:
-    """What a build came to.
-
-    Attributes:
-        composed: the image's digests and size.
-        identity: its id in the local storage, empty for other outputs.
-        lock: what the target resolved to.
-        made: names of the layers that were made now; `reused` those that were there.
-        parts: the named inputs of every layer's key, to explain the next rebuild.
-    """
-
-    composed: Composed
-    identity: str
-    lock: TargetLock
-    made: list[str] = field(default_factory=list)
-    reused: list[str] = field(default_factory=list)
-    parts: dict[str, list[list[str]]] = field(default_factory=dict)
 
 
 class _Build:

@@ -1,0 +1,71 @@
+"""Job and Built: what one build is given, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from avabuild.base import Base
+from avabuild.build.layout import Composed
+from avabuild.build.output import LOCAL, Output
+from avabuild.build.workshop import Workshop
+from avabuild.lock import Package, TargetLock
+from avabuild.plan import Plan
+from avabuild.resolve import Fetcher, Indexes
+
+Resolve = Callable[[Workshop], tuple[tuple[Package, ...], dict[str, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to build, and how far to go.
+
+    Attributes:
+        plan: the plan.
+        base: what it stands on, in the store.
+        lock: what the target resolved to before, or None.
+        request: the digest of what is asked of the resolver now.
+        content: what the recipe says, for the labels.
+        directory: the recipe's.
+        resolve: the resolver of this target: packages, and where their files were seen.
+        fetcher: downloads.
+        indexes: the host's.
+        output: where the image goes.
+        check: whether the frameworks' checks run.
+        locked: whether nothing may be resolved.
+    """
+
+    plan: Plan
+    base: Base
+    lock: TargetLock | None
+    request: str
+    content: dict[str, Any]
+    directory: Path
+    resolve: Resolve
+    fetcher: Fetcher
+    indexes: Indexes
+    output: Output = LOCAL
+    check: bool = True
+    locked: bool = False
+
+
+@dataclass
+class Built:
+    """What a build came to.
+
+    Attributes:
+        composed: the image's digests and size.
+        identity: its id in the local storage, empty for other outputs.
+        lock: what the target resolved to.
+        made: names of the layers that were made now; `reused` those that were there.
+        parts: the named inputs of every layer's key, to explain the next rebuild.
+    """
+
+    composed: Composed
+    identity: str
+    lock: TargetLock
+    made: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
+    parts: dict[str, list[list[str]]] = field(default_factory=dict)
