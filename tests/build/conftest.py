@@ -91,7 +91,9 @@ class User:
         command, env = self.command("buildah", *driver, *argv)
         env["PATH"] = os.environ["PATH"]  # a test may have taken it from avabuild, not from us
         for _ in range(3):
-            done = subprocess.run(command, env=env, cwd=self.home, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                command, env=env, cwd=self.home, capture_output=True, text=True, check=False
+            )
             if "sealing memfd copy" not in done.stderr:  # buildah 1.28 did not start: it may be asked again
                 break
         assert not check or done.returncode == 0, done.stderr
