@@ -133,18 +133,13 @@ class Tools:
         return 0
 
     def stop(self) -> None:
-        """End every running command and its children, and let none start but clean-up through `reopen`."""
+        """End every running command and its children; only `reopen_for_cleanup` starts more."""
         with self._lock:
             self._stopped = True
             running = list(self._running.values())
         for process in running:
             with suppress(ProcessLookupError, OSError):
                 process.signal_group(15)
-
-    def reopen(self) -> None:
-        """Allow commands again after `stop`, for cleaning up."""
-        with self._lock:
-            self._stopped = False
 
     def _check_version(self) -> None:
         if self._checked:
