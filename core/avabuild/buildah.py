@@ -19,6 +19,7 @@ from avabuild.commands import Bind, Isolation
 from avabuild.errors import DiskFullError, HostError, StepError
 from avabuild.host import Host
 from avabuild.report import Event, Report
+from avabuild.streams import close_quietly, pipe, read_lines
 
 MINIMUM = (1, 28)
 TAIL = 40
@@ -99,38 +100,39 @@ class Tools:
     def _wait(
         self, command: Any, argv: Sequence[str], line: Any, env: dict[str, str], cwd: Path | None
     ) -> int:
-        process = None
-        with self._lock:
-            if self._stopped:
-                raise KeyboardInterrupt
-            process = command(
-                *argv,
-                _out=lambda text: line(text, keep=True),
-                _err=lambda text: line(text, keep=False),
-                _env=env,
-                _cwd=str(cwd) if cwd else None,
-                _tty_out=False,
-                _no_out=True,
-                _no_err=True,
-                _bg=True,
-                _bg_exc=False,
-                _decode_errors="replace",
-                _new_session=True,
-            )
-            self._running[id(process)] = process
-        try:
-            process.wait()
-        except sh.ErrorReturnCode as error:
-            return int(error.exit_code)
-        except sh.SignalException as error:
-            return int(error.exit_code)
-        finally:
+        with pipe() as (out, out_end), pipe() as (err, err_end):
             with self._lock:
-                self._running.pop(id(process), None)
-                stopped = self._stopped
-            if stopped:
-                raise KeyboardInterrupt
-        return 0
+                if self._stopped:
+                    raise KeyboardInterrupt
+                process = command(
+                    *argv,
+                    _out=out_end,
+                    _err=err_end,
+                    _env=env,
+                    _cwd=str(cwd) if cwd else None,
+                    _tty_out=False,
+                    _bg=True,
+                    _bg_exc=False,
+                    _new_session=True,
+                )
+                self._running[id(process)] = process
+            close_quietly(out_end)
+            close_quietly(err_end)
+            try:
+                read_lines(
+                    process.pid,
+                    {out: lambda text: line(text, keep=True), err: lambda text: line(text, keep=False)},
+                )
+                process.wait()
+            except (sh.ErrorReturnCode, sh.SignalException) as error:
+                return int(error.exit_code)
+            finally:
+                with self._lock:
+                    self._running.pop(id(process), None)
+                    stopped = self._stopped
+                if stopped:
+                    raise KeyboardInterrupt
+            return 0
 
     def stop(self) -> None:
         """End every running command and its children; only `reopen_for_cleanup` starts more."""
