@@ -60,7 +60,7 @@ def flow(plan: Plan) -> Iterator[list[str]]:
         yield ["buildah", *commands.run_as_image("CHECK", program, chroot, [given])]
     yield ["buildah", *commands.remove_container("CHECK")]
     yield ["buildah", *commands.tag("IMAGE", plan.reference)]
-    yield ["buildah", *commands.remove_image("localhost/avabuild-BUILD-2:latest")]
+    yield ["buildah", *commands.remove_images(["localhost/avabuild-BUILD-2:latest"])]
     archive = f"docker-archive:IMAGE.tar:{plan.reference}"
     yield ["skopeo", *commands.copy(f"oci:LAYOUT:{plan.tag}", archive)]
 

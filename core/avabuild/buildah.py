@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from avabuild import commands
 from avabuild.commands import Bind, Isolation
 from avabuild.errors import DiskFullError, HostError, StepError
 from avabuild.host import Host
+from avabuild.local_storage import LocalStorage
 from avabuild.report import Event, Report
 from avabuild.streams import close_quietly, pipe, read_lines
 
@@ -165,18 +167,27 @@ class Tools:
         """
         return self.buildah(commands.pull(layout.name), place="import", cwd=layout.parent).split()[-1]
 
+    @cached_property
+    def storage(self) -> LocalStorage:
+        """The local storage's own files, for what is asked of it often."""
+        return LocalStorage.of(json.loads(self.buildah(commands.info())))
+
+    def held_layers(self) -> dict[str, int] | None:
+        """Return the diff IDs of the storage's layers with their sizes; None when that can't be told."""
+        return self.storage.layers()
+
     def tag(self, image: str, name: str) -> None:
         """Give a local image one more name; an image that had it loses it."""
         self.buildah(commands.tag(image, name))
 
-    def untag(self, layout: Path) -> None:
-        """Remove the name that `pull` gave, and with it an image that has no other."""
+    def untag(self, layouts: Sequence[Path]) -> None:
+        """Remove the names that `pull` gave, and with them images that have no other."""
         with suppress(StepError):
-            self.buildah(commands.remove_image(f"localhost/{layout.name}:latest"))
+            self.buildah(commands.remove_images([f"localhost/{path.name}:latest" for path in layouts]))
 
     def remove_image(self, name: str) -> None:
         """Take the name from a local image, and with its last name the image."""
-        self.reopen_for_cleanup(lambda: self.buildah(commands.remove_image(name)))
+        self.reopen_for_cleanup(lambda: self.buildah(commands.remove_images([name])))
 
     @contextmanager
     def container(self, image: str, name: str, isolation: Isolation, *, keep: bool = False) -> Iterator[str]:

@@ -47,9 +47,9 @@ def tag(image: str, name: str) -> list[str]:
     return ["tag", image, name]
 
 
-def remove_image(name: str) -> list[str]:
-    """`buildah rmi`: take a name away, and the image with its last one."""
-    return ["rmi", name]
+def remove_images(names: Sequence[str]) -> list[str]:
+    """`buildah rmi`: take names away, and images with their last ones."""
+    return ["rmi", *names]
 
 
 def start(image: str, name: str, isolation: Isolation) -> list[str]:

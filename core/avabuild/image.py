@@ -15,6 +15,7 @@ from avabuild.value import Value, canonical
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
+TAR = "application/vnd.oci.image.layer.v1.tar"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CREATED = "1980-01-01T00:00:00Z"  # no clock reaches an image: the same lock gives the same digest
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -126,6 +127,11 @@ def descriptor(media_type: str, data: bytes) -> dict[str, Any]:
 def layer_descriptor(blob: Blob) -> dict[str, Any]:
     """Return the content descriptor of a layer's blob."""
     return {"mediaType": blob.media_type, "digest": blob.digest, "size": blob.size}
+
+
+def plain_descriptor(blob: Blob, size: int) -> dict[str, Any]:
+    """Return the content descriptor of a layer uncompressed: a tar of `size` bytes, named by its diff ID."""
+    return {"mediaType": TAR, "digest": blob.diff_id, "size": size}
 
 
 def encode(data: Mapping[str, Any]) -> bytes:

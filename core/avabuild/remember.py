@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from avabuild import stamp
 from avabuild.build.output import Output
 from avabuild.buildah import Tools
-from avabuild.commands import info
 from avabuild.prepare import Project
 from avabuild.recipe import ArchiveBase, pip_kind
 
@@ -43,7 +41,7 @@ def write(
     """
     if any(step.secrets for step in project.recipe.run):
         return
-    listed = stamp.image_list(json.loads(tools.buildah(info()))) if output.path is None else None
+    listed = tools.storage.images if output.path is None else None
     found = [_state(output, listed, *image) for image in images]
     stamp.write_stamp(path, inputs(project), found, shown)
 

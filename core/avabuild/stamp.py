@@ -57,12 +57,6 @@ def fresh(path: Path) -> list[str] | None:
     return [str(line) for line in shown]
 
 
-def image_list(info: Mapping[str, Any]) -> Path:
-    """Return the storage's own list of images, from what `buildah info` says."""
-    store = info["store"]
-    return Path(store["GraphRoot"]) / f"{store['GraphDriverName']}-images" / "images.json"
-
-
 def _present(image: Mapping[str, str]) -> bool:
     """Whether the image is still where the stamp says, under its name."""
     if "layout" in image:

@@ -1,5 +1,6 @@
-"""The output of a running program, line by line, as it comes: what `sh` would hand on only after a tenth of
-a second for every program.
+"""The output of a running program, line by line, as it comes.
+
+`sh` does this too, but its reading thread notices the end of a program a tenth of a second late.
 """
 
 from __future__ import annotations

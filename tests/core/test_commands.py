@@ -64,7 +64,7 @@ def test_a_bootstrap_has_a_mirror_only_when_given_one():
     [
         (commands.pull("layout"), ["pull", "--quiet", "oci:layout"]),
         (commands.tag("id", "name"), ["tag", "id", "name"]),
-        (commands.remove_image("name"), ["rmi", "name"]),
+        (commands.remove_images(["one", "two"]), ["rmi", "one", "two"]),
         (commands.remove_container("box"), ["rm", "box"]),
         (commands.mount("box"), ["mount", "box"]),
         (commands.info(), ["info"]),

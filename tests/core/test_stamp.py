@@ -223,8 +223,3 @@ def test_recipes_and_options_have_a_stamp_of_their_own(tmp_path, monkeypatch):
 def test_a_stamp_is_written_over_an_older_one_and_leaves_nothing_else(built):
     write(built)
     assert [path.name for path in built.stamp.parent.iterdir()] == [built.stamp.name]
-
-
-def test_the_list_of_images_is_the_one_of_the_storage_driver():
-    info = {"store": {"GraphRoot": "/storage", "GraphDriverName": "overlay"}}
-    assert stamp.image_list(info) == Path("/storage/overlay-images/images.json")

@@ -31,9 +31,7 @@ def test_a_long_output_is_complete():
 
 
 def test_a_letter_that_two_reads_share_is_whole_and_what_is_no_text_is_replaced():
-    program = (
-        "import os, time; os.write(1, b'caf\\xc3'); time.sleep(0.1); os.write(1, b'\\xa9\\n\\xff\\n'); os.write(1, b'\\xc3')"
-    )
+    program = "import os, time; os.write(1, b'caf\\xc3'); time.sleep(0.1); os.write(1, b'\\xa9\\n\\xff\\n'); os.write(1, b'\\xc3')"
     assert run(program)[0] == ["café\n", "\ufffd\n", "\ufffd"]
 
 

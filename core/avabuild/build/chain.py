@@ -14,7 +14,7 @@ from avabuild import commands
 from avabuild.base import Base
 from avabuild.blob import Blob, Compression
 from avabuild.build.context import Context
-from avabuild.build.layout import compose_image, write_layout
+from avabuild.build.layout import compose_image
 from avabuild.chain import ExecLayer, chain
 from avabuild.commands import Bind
 from avabuild.image import Piece, Settings
@@ -60,11 +60,9 @@ class Chain:
         if self._image and self._image[0] == self.digest:
             return self._image[1]
         context = self.context
-        layout = context.layout()
         composed = compose_image(context.store, self.base, self.pieces, Settings(), self.target.oci_arch)
-        write_layout(context.store, composed, layout)
         with context.report.step("import the base", "import"):
-            identity = context.tools.pull(layout)
+            identity = context.import_image(composed)
         self._image = (self.digest, identity)
         return identity
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from avabuild.build.intake import Intake
+from avabuild.build.layout import Composed
 from avabuild.buildah import Tools
 from avabuild.commands import Isolation
 from avabuild.host import Host
@@ -37,7 +39,7 @@ class Context:
     cleanup: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     containers: int = 0
     failed: threading.Event = field(default_factory=threading.Event)
-    layouts: int = 0
+    layouts: list[Path] = field(default_factory=list)
 
     @cached_property
     def isolation(self) -> Isolation:
@@ -50,10 +52,21 @@ class Context:
         An image that is imported from it gets its name, hence the build's id; the name goes away with the
         build, however far the import came.
         """
-        self.layouts += 1
-        path = self.scratch.path / f"avabuild-{self.scratch.build}-{self.layouts}"
-        self.cleanup.callback(self.tools.reopen_for_cleanup, lambda: self.tools.untag(path))
-        return path
+        if not self.layouts:
+            self.cleanup.callback(self.tools.reopen_for_cleanup, lambda: self.tools.untag(self.layouts))
+        self.layouts.append(self.scratch.path / f"avabuild-{self.scratch.build}-{len(self.layouts) + 1}")
+        return self.layouts[-1]
+
+    def import_image(self, composed: Composed) -> str:
+        """Import an image into the local storage and return its id there."""
+        return self.intake.take(composed, self.layout)
+
+    @cached_property
+    def intake(self) -> Intake:
+        """What hands images to the local storage."""
+        made = Intake(self.store, self.tools, self.scratch.path / "plain", self.host.cores)
+        self.cleanup.callback(made.close)
+        return made
 
     def container_name(self, words: str) -> str:
         """Return the next working container's name: the build's id first, for the sweep of killed builds."""

@@ -14,7 +14,7 @@ from typing import Self
 
 from avabuild.base import Base
 from avabuild.build.context import Context
-from avabuild.build.layout import Composed, compose_image, write_layout
+from avabuild.build.layout import Composed, compose_image
 from avabuild.image import Piece, Settings
 
 HEAVY = 150_000_000  # bytes unpacked: an import of its own costs a tenth of a second
@@ -56,6 +56,8 @@ class Importer:
 
     def fill(self, index: int, piece: Piece | None) -> None:
         """Hand in the piece at `index`, or None when there is none after all."""
+        if piece:
+            self._context.intake.prepare(piece.blob)
         with self._lock:
             self._slots[index] = piece
             if pieces := self._ready():
@@ -97,9 +99,7 @@ class Importer:
         context = self._context
         composed = compose_image(context.store, self._base, pieces, Settings(), self._arch)
         with context.report.step(f"import the base and {len(pieces)} layers", "import"):
-            layout = context.layout()
-            write_layout(context.store, composed, layout)
-            context.tools.pull(layout)
+            context.import_image(composed)
 
     def settle(self) -> None:
         """Wait for the import that runs; raise what any raised."""
@@ -112,6 +112,4 @@ class Importer:
 def import_image(context: Context, composed: Composed) -> str:
     """Import the whole image; return its id in the local storage. The caller tags it."""
     with context.report.step("import the image", "import"):
-        layout = context.layout()
-        write_layout(context.store, composed, layout)
-        return context.tools.pull(layout)
+        return context.import_image(composed)

@@ -9,18 +9,24 @@ from pathlib import Path
 
 from avabuild import image
 from avabuild.base import Base
+from avabuild.blob import Blob
 from avabuild.image import Piece, Settings
 from avabuild.store import Store
 from avabuild.value import Value
 
 
 class Composed(Value):
-    """A composed image: the digests of manifest and config, every layer's, and the bytes of all of them."""
+    """A composed image: the digests of manifest and config, its layers, and the bytes of all of them."""
 
     digest: str
     config: str
-    layers: tuple[str, ...]
+    blobs: tuple[Blob, ...]
     size: int
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The digests of the layers, lowest first."""
+        return tuple(blob.digest for blob in self.blobs)
 
 
 def compose_image(
@@ -40,7 +46,7 @@ def compose_image(
     return Composed(
         digest=store.put(manifest),
         config=store.put(config),
-        layers=tuple(blob.digest for blob in blobs),
+        blobs=tuple(blobs),
         size=sum(blob.size for blob in blobs) + len(config) + len(manifest),
     )
 
@@ -64,6 +70,30 @@ def write_layout(store: Store, composed: Composed, directory: Path, name: str | 
     partial = directory / ".index.json"
     partial.write_bytes(image.encode(fresh))
     partial.replace(index)
+
+
+def write_plain_layout(
+    store: Store, composed: Composed, directory: Path, plain: Mapping[str, Path], held: Mapping[str, int]
+) -> None:
+    """Write the image as a layout of uncompressed layers, named by their diff IDs.
+
+    `plain` has the files of the layers that a reader of the layout lacks, `held` the sizes of those that it
+    has: these are named only. Config, hence image id, are those of the compressed image.
+    """
+    sizes = {**held, **{diff_id: path.stat().st_size for diff_id, path in plain.items()}}
+    config = store.blob_path(composed.config).read_bytes()
+    manifest = image.encode(
+        image.manifest(config, [image.plain_descriptor(b, sizes[b.diff_id]) for b in composed.blobs], {})
+    )
+    blobs = directory / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    for diff_id, path in plain.items():
+        _place(path, blobs / diff_id.removeprefix("sha256:"))
+    _place(store.blob_path(composed.config), blobs / composed.config.removeprefix("sha256:"))
+    index = image.index(manifest)
+    (blobs / index["manifests"][0]["digest"].removeprefix("sha256:")).write_bytes(manifest)
+    (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (directory / "index.json").write_bytes(image.encode(index))
 
 
 def _name(entry: Mapping[str, Mapping[str, str]]) -> str | None:

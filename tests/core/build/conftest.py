@@ -25,6 +25,8 @@ class FakeTools:
     copied: list[list[str]] = field(default_factory=list)
     untagged: list[str] = field(default_factory=list)
     failing: bool = False
+    held: dict[str, int] | None = None
+    complaint: str = ""
     before_pull: Callable[[], Any] = lambda: None
 
     def pull(self, layout: Path) -> str:
@@ -42,8 +44,11 @@ class FakeTools:
             raise StepError("skopeo failed", command="skopeo copy")
         return ""
 
-    def untag(self, layout: Path) -> None:
-        self.untagged.append(layout.name)
+    def untag(self, layouts: list[Path]) -> None:
+        self.untagged += [layout.name for layout in layouts]
+
+    def held_layers(self) -> dict[str, int] | None:
+        return self.held
 
     def reopen_for_cleanup(self, act: Callable[[], None]) -> None:
         act()
