@@ -21,7 +21,7 @@ from avabuild.errors import DiskFullError, HostError, StepError
 from avabuild.host import Host
 from avabuild.local_storage import LocalStorage
 from avabuild.report import Event, Report
-from avabuild.streams import close_quietly, pipe, read_lines
+from avabuild.streams import Pipe, read_lines
 
 MINIMUM = (1, 28)
 TAIL = 40
@@ -102,14 +102,14 @@ class Tools:
     def _wait(
         self, command: Any, argv: Sequence[str], line: Any, env: dict[str, str], cwd: Path | None
     ) -> int:
-        with pipe() as (out, out_end), pipe() as (err, err_end):
+        with Pipe() as out, Pipe() as err:
             with self._lock:
                 if self._stopped:
                     raise KeyboardInterrupt
                 process = command(
                     *argv,
-                    _out=out_end,
-                    _err=err_end,
+                    _out=out.writer,
+                    _err=err.writer,
                     _env=env,
                     _cwd=str(cwd) if cwd else None,
                     _tty_out=False,
@@ -118,13 +118,11 @@ class Tools:
                     _new_session=True,
                 )
                 self._running[id(process)] = process
-            close_quietly(out_end)
-            close_quietly(err_end)
+            out.started()
+            err.started()
             try:
-                read_lines(
-                    process.pid,
-                    {out: lambda text: line(text, keep=True), err: lambda text: line(text, keep=False)},
-                )
+                said = {out.reader: lambda text: line(text, keep=True)}
+                read_lines(process.pid, {**said, err.reader: lambda text: line(text, keep=False)})
                 process.wait()
             except (sh.ErrorReturnCode, sh.SignalException) as error:
                 return int(error.exit_code)

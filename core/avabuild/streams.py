@@ -10,29 +10,37 @@ import os
 import selectors
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Self
 
 CHUNK = 1 << 16
 
 Sink = Callable[[str], None]
 
 
-@contextmanager
-def pipe() -> Iterator[tuple[int, int]]:
-    """Yield a pipe's read and write ends; both are closed at the end, the write end maybe before."""
-    reader, writer = os.pipe()
-    try:
-        yield reader, writer
-    finally:
-        os.close(reader)
-        close_quietly(writer)
+class Pipe:
+    """A pipe for one output of a program; a context manager that closes what is still open, once.
 
+    Attributes:
+        reader: the end to read from.
+        writer: the end that the program is given.
+    """
 
-def close_quietly(descriptor: int) -> None:
-    """Close `descriptor` if it is still open."""
-    try:
-        os.close(descriptor)
-    except OSError:
-        return
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        self._open = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.started()
+        os.close(self.reader)
+
+    def started(self) -> None:
+        """Close our copy of the writing end: the program has its own."""
+        if self._open:  # closed twice, it would be the file that another thread opened meanwhile
+            self._open = False
+            os.close(self.writer)
 
 
 class _Lines:

@@ -1,21 +1,22 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 
-from avabuild.streams import close_quietly, pipe, read_lines
+from avabuild.streams import Pipe, read_lines
 
 
 def run(program: str) -> tuple[list[str], list[str]]:
     """Run a Python program; return the lines of its two outputs."""
     said: list[str] = []
     complained: list[str] = []
-    with pipe() as (out, out_end), pipe() as (err, err_end):
-        process = subprocess.Popen([sys.executable, "-c", program], stdout=out_end, stderr=err_end)
-        close_quietly(out_end)
-        close_quietly(err_end)
-        read_lines(process.pid, {out: said.append, err: complained.append})
+    with Pipe() as out, Pipe() as err:
+        process = subprocess.Popen([sys.executable, "-c", program], stdout=out.writer, stderr=err.writer)
+        out.started()
+        err.started()
+        read_lines(process.pid, {out.reader: said.append, err.reader: complained.append})
         process.wait()
     return said, complained
 
@@ -38,11 +39,11 @@ def test_a_letter_that_two_reads_share_is_whole_and_what_is_no_text_is_replaced(
 def test_a_line_arrives_when_it_is_written():
     began = time.monotonic()
     arrived = []
-    with pipe() as (out, out_end):
+    with Pipe() as out:
         program = "import time; print('now', flush=True); time.sleep(1)"
-        process = subprocess.Popen([sys.executable, "-c", program], stdout=out_end)
-        close_quietly(out_end)
-        read_lines(process.pid, {out: lambda _: arrived.append(time.monotonic() - began)})
+        process = subprocess.Popen([sys.executable, "-c", program], stdout=out.writer)
+        out.started()
+        read_lines(process.pid, {out.reader: lambda _: arrived.append(time.monotonic() - began)})
         process.wait()
     assert arrived[0] < time.monotonic() - began - 0.5
 
@@ -55,10 +56,23 @@ def test_what_a_program_leaves_running_is_not_waited_for():
 
 
 def test_a_program_that_is_gone_is_still_heard():
-    with pipe() as (out, out_end):
-        process = subprocess.Popen(["echo", "there was one"], stdout=out_end)
-        close_quietly(out_end)
+    with Pipe() as out:
+        process = subprocess.Popen(["echo", "there was one"], stdout=out.writer)
+        out.started()
         process.wait()
         said: list[str] = []
-        read_lines(process.pid, {out: said.append})
+        read_lines(process.pid, {out.reader: said.append})
     assert said == ["there was one\n"]
+
+
+def test_a_pipe_closes_nothing_that_was_opened_meanwhile():
+    with Pipe() as one:
+        one.started()
+        with Pipe() as other:
+            pass
+        reader, writer = os.pipe()  # takes the numbers that are free
+    assert not other._open
+    os.write(writer, b"still open")
+    assert os.read(reader, 10) == b"still open"
+    os.close(reader)
+    os.close(writer)
