@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from avabuild.framework import Framework, Request
+from avabuild.framework import PREFIX, Framework, Request
 from avabuild.image import Settings
 from avabuild.layers import Apt, Env, File, Files, Layer, Mount, Python, Run
 from avabuild.plan import Check, Chosen, Plan, Step
 from avabuild.recipe import Recipe
 from avabuild.target import Target
-
-PREFIX = "/opt/venv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +50,14 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
     apt = own_apt + [
         (name, item) for name, layer in layers if isinstance(layer, Apt) for item in layer.packages
     ]
+    apt += [(pick.framework.name, item) for pick in picks for item in pick.request.release.apt]
     pip = own_pip + [
         (name, r) for name, layer in layers if isinstance(layer, Python) for r in layer.requirements
     ]
     runs = [(name, layer) for name, layer in layers if isinstance(layer, Run)]
     runs += [("recipe", _run(step)) for step in recipe.run]
     names = [step.name for step in recipe.run]
+    limits = _limits(picks, recipe, target)
     return Plan(
         name=recipe.name,
         tag=recipe.tag_for(target, versions),
@@ -84,10 +84,23 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
             for pick in picks
         ),
         checks=tuple(Check(framework=pick.framework.name, program=pick.program) for pick in picks),
-        constraints=recipe.packages.constraints,
+        constraints=tuple(limits),
+        constraint_origins=tuple(limits.values()),
         bytecode=recipe.build.bytecode,
         compression=recipe.build.compression,
     )
+
+
+def _limits(picks: Sequence[Pick], recipe: Recipe, target: Target) -> dict[str, tuple[str, ...]]:
+    """Return what limits versions, with who asked: the recipe, then the chosen releases of frameworks."""
+    asked = [(text, "recipe") for text in recipe.packages.constraints]
+    for pick in picks:
+        found = pick.request.release.limits(target.python)
+        asked += [(f"{r.name}{r.specifier}", pick.framework.name) for r in found]
+    limits: dict[str, tuple[str, ...]] = {}
+    for text, origin in sorted(asked, key=lambda item: item[1] != "recipe"):
+        limits[text] = (*limits.get(text, ()), origin)
+    return limits
 
 
 def _recipes(items: Iterable[str]) -> list[tuple[str, str]]:
@@ -144,8 +157,9 @@ def _files(layers: Sequence[tuple[str, Layer]], recipe: Recipe) -> tuple[Step, .
 def _settings(layers: Sequence[tuple[str, Layer]], recipe: Recipe, *, has_python: bool) -> Settings:
     variables: dict[str, str] = {"VIRTUAL_ENV": PREFIX} if has_python else {}
     for _, layer in layers:
-        if isinstance(layer, Env):
-            variables.update(layer.variables)
+        for name, value in layer.variables if isinstance(layer, Env) else ():
+            several = name.endswith("PATH") and name in variables  # a list of directories: each adds its own
+            variables[name] = f"{variables[name]}:{value}" if several else value
     variables.update(_pairs(recipe.image.env))
     image = recipe.image
     return Settings(

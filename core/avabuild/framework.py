@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -15,6 +16,7 @@ from avabuild.target import Device, Target
 from avabuild.value import Value
 
 ANY_DEVICE = "any"
+PREFIX = "/opt/venv"  # of every image's environment: docs/decisions/0003-venv-at-a-fixed-prefix.md
 
 
 class Options(BaseModel):
@@ -39,6 +41,10 @@ class Options(BaseModel):
         """The version as a specifier set; `*` allows everything and a bare `2.19` means `==2.19.*`."""
         return _specifier(self.version)
 
+    def allows(self, release: Release) -> bool:
+        """Whether `release` is among those that the recipe asks for; a subclass may narrow it further."""
+        return release.allowed(self.specifier)
+
 
 def _specifier(text: str) -> SpecifierSet:
     text = text.strip()
@@ -50,30 +56,67 @@ def _specifier(text: str) -> SpecifierSet:
 
 
 class Release(Value):
-    """One release series of a framework and where it works.
+    """One release series of a framework, where it works, and what it needs beside it.
 
     Attributes:
         version: the series (`2.19`, `1.15`) or an exact version, as tags and specifiers name it.
         pythons: `MAJOR.MINOR` of every Python that it has wheels for.
-        devices: every device (`cpu`, `cuda12.5-cudnn9.3`) that it can be had for; `any` means all.
+        devices: every device (`cpu`, `cuda12.5-cudnn9.3`) that it can be had for; one without a cuDNN takes
+            whichever the image has, and `any` means all devices.
         note: what else a reader of the table should know.
+        constraints: requirements (PEP 508) that limit other packages without asking for them. One that bears
+            another framework's name limits which of its series are chosen beside this one.
+        apt: packages of the distribution that it can't do without, under one name on all of them.
+        distributions: code names (`bookworm`) of those on which it can be had; empty means any.
     """
 
     version: str
     pythons: tuple[str, ...]
     devices: tuple[str, ...] = ("cpu",)
     note: str = ""
+    constraints: tuple[str, ...] = ()
+    apt: tuple[str, ...] = ()
+    distributions: tuple[str, ...] = ()
+
+    @field_validator("devices")
+    @classmethod
+    def _are_devices(cls, devices: tuple[str, ...]) -> tuple[str, ...]:
+        for text in devices:
+            if text != ANY_DEVICE:
+                Device.parse(text)
+        return devices
+
+    @field_validator("constraints")
+    @classmethod
+    def _are_requirements(cls, constraints: tuple[str, ...]) -> tuple[str, ...]:
+        for text in constraints:
+            try:
+                Requirement(text)
+            except InvalidRequirement as error:
+                raise ValueError(f'"{text}" is no requirement: {str(error).splitlines()[0]}') from None
+        return constraints
 
     def fits(self, target: Target) -> bool:
-        """Whether this series works on `target`; CUDA without a cuDNN version takes whichever there is."""
-        return target.python in self.pythons and self.runs_on(target.device)
+        """Whether this series works on `target`: its Python, its device and its distribution."""
+        return (
+            target.python in self.pythons
+            and self.runs_on(target.device)
+            and self.stands_on(target.distribution)
+        )
 
     def runs_on(self, device: Device) -> bool:
-        """Whether the series can be had for `device`."""
-        return any(
-            offer in (ANY_DEVICE, str(device)) or (device.cudnn is None and offer.startswith(f"{device}-"))
-            for offer in self.devices
-        )
+        """Whether the series can be had for `device`; a cuDNN that is not told whole takes what there is."""
+        return any(offer == ANY_DEVICE or _serves(Device.parse(offer), device) for offer in self.devices)
+
+    def stands_on(self, distribution: str) -> bool:
+        """Whether the series can be had on `distribution`."""
+        return not self.distributions or distribution in self.distributions
+
+    def limits(self, python: str | None) -> tuple[Requirement, ...]:
+        """Return those of the constraints whose markers hold on `python`."""
+        found = (Requirement(text) for text in self.constraints)
+        environment = {"python_version": python or "3", "python_full_version": f"{python or '3'}.0"}
+        return tuple(r for r in found if r.marker is None or r.marker.evaluate(environment))
 
     def allowed(self, specifier: SpecifierSet) -> bool:
         """Whether some version of this series satisfies `specifier`.
@@ -90,6 +133,16 @@ class Release(Value):
         inside = [v for v in named if v.release[: len(first.release)] == first.release]
         near = [n for v in inside if len(v.release) > len(first.release) for n in _neighbours(v)]
         return any(specifier.contains(v, prereleases=True) for v in [*ends, *inside, *near])
+
+
+def _serves(offer: Device, asked: Device) -> bool:
+    """Whether an image for `asked` may hold what was made for `offer`: 9.0 with 7 goes with 9.0 and 7.4."""
+    if offer.cuda != asked.cuda:
+        return False
+    if offer.cudnn is None or asked.cudnn is None:
+        return True
+    shorter, longer = sorted((offer.cudnn, asked.cudnn), key=len)
+    return f"{longer}.".startswith(f"{shorter}.")
 
 
 def _neighbours(version: Version) -> tuple[Version, ...]:
@@ -120,6 +173,11 @@ class Request:
         """The specifier to hand to the resolver: within the chosen series and the recipe's own words."""
         asked = str(self.options.specifier)
         return f"=={self.release.version}.*" + (f",{asked}" if asked else "")
+
+    @property
+    def site_packages(self) -> str:
+        """Where Python packages are in the image, absolute: for a variable or a file that must name it."""
+        return f"{PREFIX}/lib/python{self.target.python}/site-packages"
 
 
 def _nothing_required(options: Any) -> tuple[str, ...]:  # noqa: ARG001 - the default of a callable field

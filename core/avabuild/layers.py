@@ -24,10 +24,16 @@ class Apt(Value):
 
 
 class Python(Value):
-    """Python requirements (PEP 508), resolved together with every other framework's."""
+    """Python requirements (PEP 508), resolved together with every other framework's.
+
+    Attributes:
+        requirements: what to resolve.
+        alone: exact pins installed without their dependencies, of projects whose metadata can't be met.
+    """
 
     kind: Literal["python"] = "python"
-    requirements: tuple[str, ...]
+    requirements: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
 
 
 class File(Value):

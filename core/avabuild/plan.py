@@ -59,6 +59,7 @@ class Plan(Value):
         frameworks: what was chosen.
         checks: one per framework.
         constraints: what limits versions without asking for a package.
+        constraint_origins: who asked for each of `constraints`: framework names or `recipe`.
         local: the recipe's own wheels and sdists, by path, with the sha256 of their content.
         bytecode: whether Python modules are compiled beforehand.
         compression: of the layers.
@@ -79,6 +80,7 @@ class Plan(Value):
     frameworks: tuple[Chosen, ...] = ()
     checks: tuple[Check, ...] = ()
     constraints: tuple[str, ...] = ()
+    constraint_origins: tuple[tuple[str, ...], ...] = ()
     local: tuple[tuple[str, str], ...] = ()
     bytecode: bool = True
     compression: Literal["gzip", "zstd"] = "gzip"

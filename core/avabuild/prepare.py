@@ -17,7 +17,7 @@ from avabuild.layers import Python
 from avabuild.lock import Distribution, request_digest
 from avabuild.plan import Plan
 from avabuild.recipe import Known, Recipe, flatten, load, parse_options, pip_kind
-from avabuild.registry import Registry, check_of, installed, layers_of, ordered, requires_of, select
+from avabuild.registry import Registry, check_of, choose, installed, layers_of, ordered, requires_of
 from avabuild.resolve.platforms import OLDEST_PYTHON
 from avabuild.target import Target
 
@@ -142,7 +142,7 @@ def _picks(project: Project, target: Target) -> tuple[Pick, ...]:
         for needed in requires_of(framework, options[name]):
             wanted_by.setdefault(needed, []).append(name)
             queue.append(needed)
-    releases = {name: select(registry.framework(name), options[name], target) for name in options}
+    releases = choose([(registry.framework(name), options[name]) for name in options], target)
     picks = []
     for framework in ordered([registry.framework(name) for name in options], options):
         name = framework.name

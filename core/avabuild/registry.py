@@ -15,13 +15,14 @@ from avabuild import hookspecs
 from avabuild.consult import check_of, layers_of, ordered, requires_of
 from avabuild.errors import PluginError
 from avabuild.framework import Framework, Options, Release
-from avabuild.releases import select
+from avabuild.releases import choose, select
 
 __all__ = [
     "GROUP",
     "Provider",
     "Registry",
     "check_of",
+    "choose",
     "installed",
     "layers_of",
     "load",

@@ -1,67 +1,179 @@
-"""Choosing the release series of a framework for a target, and saying what there is when none fits."""
+"""Choosing the release series of an image's frameworks: the newest that fit the target and one another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby, pairwise
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from itertools import combinations
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from avabuild.errors import TargetError
 from avabuild.framework import ANY_DEVICE, Framework, Options, Release
-from avabuild.target import Target
+from avabuild.offers import device_words, newer, offers, offers_of_device
+from avabuild.target import Device, Target
 
-_MOST_OFFERS = 4
+Asked = Sequence[tuple[Framework, Options]]
+Table = Sequence[Release]
 
 
 def select(framework: Framework, options: Options, target: Target) -> Release:
-    """Return the newest series of `framework` within the options' version that works on `target`.
+    """Return the newest series of `framework` within the options that works on `target`.
 
     Raises:
-        TargetError: no series is within the version, or none of those works there; says what would.
+        TargetError: no series is within the options, or none of those works there; says what would.
     """
-    asked = options.version
-    within = [release for release in framework.releases if release.allowed(options.specifier)]
+    return _fitting(framework, options, target)[0]
+
+
+def choose(asked: Asked, target: Target) -> dict[str, Release]:
+    """Return a series for every framework, by name: the newest that fit `target` and one another.
+
+    Where the newest contradict each other, as few steps back as possible are taken, in all tables together.
+
+    Raises:
+        TargetError: one fits nothing, or two can't be in one image; says what would, and names both.
+    """
+    tables: dict[str, Table] = {}
+    for framework, options in asked:
+        try:
+            tables[framework.name] = _fitting(framework, options, target)
+        except TargetError as error:
+            if together := _together(framework, asked, target):
+                error.hint = "; ".join(filter(None, (together, error.hint)))
+            raise
+    found = _meeting(tables, target)
+    if found is None:
+        raise _contradiction(asked, tables, target)
+    return found
+
+
+def _fitting(framework: Framework, options: Options, target: Target) -> Table:
+    within = [release for release in framework.releases if options.allows(release)]
     if not within:
-        raise TargetError(f'{framework.name}: no release matches "{asked}"; {_newest(framework.releases)}')
-    for release in within:
-        if release.fits(target):
-            return release
-    wanted = "no release" if asked == "*" else f'no release within "{asked}"'
+        raise TargetError(
+            f'{framework.name}: no release matches "{options.version}"; {_newest(framework.releases)}'
+        )
+    fitting = [release for release in within if release.fits(target)]
+    if not fitting:
+        wanted = "no release" if options.version == "*" else f'no release within "{options.version}"'
+        raise TargetError(
+            f"{framework.name}: {wanted} {_for(target)}; it offers {offers(within, target)}",
+            hint=newer(within, target),
+        )
+    return fitting
+
+
+def _for(target: Target) -> str:
     python = f"python {target.python}" if target.python else "an image without python"
-    offers = _offers(_closest(within, target))
-    raise TargetError(f"{framework.name}: {wanted} for {python} with {target.device}; it offers {offers}")
+    return f"for {python} with {device_words(str(target.device))}"
 
 
-def _closest(releases: Sequence[Release], target: Target) -> Sequence[Release]:
-    """Return those with the target's Python, else those with its device, else all."""
-    same_python = [release for release in releases if target.python in release.pythons]
-    return same_python or [release for release in releases if release.runs_on(target.device)] or releases
-
-
-def _newest(releases: Sequence[Release]) -> str:
+def _newest(releases: Table) -> str:
     shown = ", ".join(release.version for release in releases[:3])
     return f"newest are {shown}" + (f"; oldest is {releases[-1].version}" if len(releases) > 3 else "")
 
 
-def _offers(releases: Sequence[Release]) -> str:
-    """Word what series there are, alike neighbours together: `cpu on python 3.9 to 3.13 (2.20)`."""
-    rows = []
-    for (devices, pythons), alike in groupby(releases, lambda release: (release.devices, release.pythons)):
-        series = _series([release.version for release in alike])
-        rows.append(f"{_devices(devices)} on python {_span(pythons)} ({series})")
-    return ", ".join([*rows[:_MOST_OFFERS], *(["..."] if len(rows) > _MOST_OFFERS else [])])
+# -- frameworks beside one another -------------------------------------------------------------------------
 
 
-def _devices(offers: Sequence[str]) -> str:
-    return "any device" if ANY_DEVICE in offers else " or ".join(offers)
+def _meeting(tables: Mapping[str, Table], target: Target) -> dict[str, Release] | None:
+    """Return the newest series of `tables` that contradict nothing, None when there are none.
+
+    A state is one row per table. Whatever meets lies beyond a contradiction only by a step of one of its two
+    tables, so from the newest rows on just these steps are followed, fewest first.
+    """
+    names = sorted(tables)
+    between = cache(lambda a, i, b, j: contradiction(a, tables[a][i], b, tables[b][j], target))
+
+    def first(rows: tuple[int, ...]) -> tuple[int, int] | None:
+        pairs = combinations(range(len(names)), 2)
+        return next(((a, b) for a, b in pairs if between(names[a], rows[a], names[b], rows[b])), None)
+
+    start = (0,) * len(names)
+    queue, seen = [(0, start)], {start}
+    while queue:
+        steps, rows = heapq.heappop(queue)
+        pair = first(rows)
+        if pair is None:
+            return {name: tables[name][row] for name, row in zip(names, rows, strict=True)}
+        for index in pair:
+            other = (*rows[:index], rows[index] + 1, *rows[index + 1 :])
+            if other[index] < len(tables[names[index]]) and other not in seen:
+                seen.add(other)
+                heapq.heappush(queue, (steps + 1, other))
+    return None
 
 
-def _series(versions: Sequence[str]) -> str:
-    return ", ".join(versions) if len(versions) < 3 else f"{versions[0]} to {versions[-1]}"
+def contradiction(name: str, release: Release, other: str, beside: Release, target: Target) -> str:
+    """Return why two series can't be in one image, empty when their pins don't say so."""
+    mine, theirs = release.limits(target.python), beside.limits(target.python)
+    for requirement, about, whose in (*((r, beside, other) for r in mine), *((r, release, name) for r in theirs)):
+        if canonicalize_name(requirement.name) == whose and not about.allowed(requirement.specifier):
+            by = name if whose == other else other
+            return f"{by} needs {_text(requirement)}"
+    for one in mine:
+        for two in theirs:
+            same = canonicalize_name(one.name) == canonicalize_name(two.name)
+            if same and (one.specifier & two.specifier).is_unsatisfiable():
+                return f"{name} needs {_text(one)}, {other} needs {_text(two)}"
+    return ""
 
 
-def _span(pythons: Iterable[str]) -> str:
-    """Word Pythons as a range where no minor version is missing between the first and the last."""
-    numbers = sorted(tuple(int(part) for part in python.split(".")) for python in pythons)
-    words = [".".join(map(str, number)) for number in numbers]
-    unbroken = all((a[0], a[1] + 1) == b for a, b in pairwise(numbers))
-    return f"{words[0]} to {words[-1]}" if unbroken and len(words) > 1 else ", ".join(words)
+def _text(requirement: Requirement) -> str:
+    return f"{requirement.name}{requirement.specifier}"
+
+
+def _contradiction(asked: Asked, tables: Mapping[str, Table], target: Target) -> TargetError:
+    """Return the error for tables that don't meet: who contradicts whom, and what could meet."""
+    pairs = list(combinations(sorted(tables), 2))
+    newest = {name: table[0] for name, table in tables.items()}
+    alone = [(a, b) for a, b in pairs if _meeting({a: tables[a], b: tables[b]}, target) is None]
+    touching = [(a, b) for a, b in pairs if contradiction(a, newest[a], b, newest[b], target)]
+    one, two = (alone or touching)[0]
+    why = contradiction(one, newest[one], two, newest[two], target)
+    whole = {f.name: [r for r in f.releases if r.fits(target)] for f, _ in asked}
+    near = _meeting({one: whole[one], two: whole[two]}, target)
+    message = f"{one} {newest[one].version} and {two} {newest[two].version} can't be in one image: {why}"
+    if near is None:
+        return TargetError(f"{message}; no releases of them {_for(target)} can", hint="make two images")
+    pair = f"{one} {near[one].version} with {two} {near[two].version}"
+    return TargetError(f"{message}; the nearest that can: {pair}", hint="ask for these in [frameworks]")
+
+
+def _together(framework: Framework, asked: Asked, target: Target) -> str:
+    """Return which other framework fits a target that `framework` doesn't, and where both can be had."""
+    for other, options in asked:
+        fitting = [r for r in other.releases if options.allows(r) and r.fits(target)]
+        if other.name == framework.name or not fitting or ANY_DEVICE in fitting[0].devices:
+            continue
+        has = f"{other.name} has {offers_of_device(fitting)}"
+        pair = [(f, o) for f, o in asked if f.name in {framework.name, other.name}]
+        for device in _devices(pair, target):
+            near = _meeting_on(pair, target.model_copy(update={"device": device}))
+            if near:
+                rows = " and ".join(f"{name} {release.version}" for name, release in sorted(near.items()))
+                return f"{has}; the nearest for both is {device_words(str(device))}: {rows}"
+        return f"{has}; nothing {_for(target).partition(' with ')[0]} is for both"
+    return ""
+
+
+def _meeting_on(pair: Asked, target: Target) -> dict[str, Release] | None:
+    tables = {f.name: [r for r in f.releases if o.allows(r) and r.fits(target)] for f, o in pair}
+    return _meeting(tables, target) if all(tables.values()) else None
+
+
+def _devices(pair: Asked, target: Target) -> list[Device]:
+    """Return the devices that any of the two is made for, those that are most like the target's first."""
+    offered = {offer for f, _ in pair for r in f.releases for offer in r.devices if offer != ANY_DEVICE}
+    return sorted(map(Device.parse, sorted(offered)), key=_distance(target.device))
+
+
+def _distance(device: Device) -> Callable[[Device], tuple[bool, bool, float, bool]]:
+    def distance(other: Device) -> tuple[bool, bool, float, bool]:
+        mine, theirs = float(device.cuda or 0), float(other.cuda or 0)
+        return (not other.cuda, theirs > mine, abs(theirs - mine), other.cudnn is None)
+
+    return distance

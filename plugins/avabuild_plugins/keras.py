@@ -1,4 +1,4 @@
-"""Keras 3 on one of its backends."""
+"""Keras: 3 on one of its backends, and what fits an older TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ class KerasOptions(Options):
 
     backend: Literal["tensorflow", "torch", "jax"] = Field(
         default="tensorflow",
-        description="What Keras computes with. tensorflow and torch bring the framework tensorflow or "
-        "pytorch into the image; jax is installed by this plugin, for the CPU only",
+        description="What Keras computes with, brought into the image as the framework tensorflow, pytorch "
+        "or jax; before Keras 3 there is tensorflow alone",
     )
 
+    def allows(self, release: Release) -> bool:
+        """Only Keras 3 knows other backends than TensorFlow."""
+        return super().allows(release) and (self.backend == "tensorflow" or release.version.startswith("3."))
 
-_REQUIRES = {"tensorflow": ("tensorflow",), "torch": ("pytorch",), "jax": ()}
+
+_REQUIRES = {"tensorflow": ("tensorflow",), "torch": ("pytorch",), "jax": ("jax",)}
 
 _CHECK = """\
 import math, os, tempfile
@@ -43,21 +47,82 @@ assert numpy.allclose(again, model.predict(x, verbose=0), atol=1e-5), "a saved m
 print("keras", keras.__version__, "on", backend, "loss %.3f -> %.3f" % (losses[0], losses[-1]))
 """
 
+# For Keras 2: it runs on Python 2.7 too, and saves as HDF5.
+_CLASSIC_CHECK = """\
+from __future__ import print_function
+import os, shutil, tempfile
+import keras, numpy
 
-def _releases(first: int, last: int, python: tuple[int, int]) -> tuple[Release, ...]:
+backend = keras.backend.backend()
+assert backend == "tensorflow", "the backend is " + backend
+numpy.random.seed(0)
+x = numpy.random.normal(size=(64, 4)).astype("float32")
+y = x.sum(axis=1, keepdims=True)
+model = keras.models.Sequential()
+model.add(keras.layers.Dense(8, activation="relu", input_shape=(4,)))
+model.add(keras.layers.Dense(1))
+model.compile(optimizer="adam", loss="mse")
+losses = model.fit(x, y, epochs=20, batch_size=8, verbose=0).history["loss"]
+assert losses[-1] < losses[0], losses
+directory = tempfile.mkdtemp()
+try:
+    path = os.path.join(directory, "model.h5")
+    model.save(path)
+    again = keras.models.load_model(path).predict(x)
+finally:
+    shutil.rmtree(directory)
+assert again.shape == (64, 1), again.shape
+assert numpy.allclose(again, model.predict(x), atol=1e-5), "a saved model predicts differently"
+print("keras", keras.__version__, "on", backend, "loss %.3f -> %.3f" % (losses[0], losses[-1]))
+"""
+
+
+def _three(first: int, last: int, python: tuple[int, int]) -> tuple[Release, ...]:
     """Return the series 3.`last` down to 3.`first`: pure Python, so on every device of their backends."""
     pythons = tuple(f"3.{minor}" for minor in range(python[0], python[1] + 1))
     return tuple(
-        Release(version=f"3.{minor}", pythons=pythons, devices=("any",))
+        Release(
+            version=f"3.{minor}", pythons=pythons, devices=("any",), constraints=("tensorflow>=2.16.1",)
+        )
         for minor in range(last, first - 1, -1)
     )
 
 
+def _two(last: int, first: int) -> tuple[Release, ...]:
+    """Return 2.`last` down to 2.`first`: each one goes with the TensorFlow of its own number alone."""
+    return tuple(
+        Release(
+            version=f"2.{minor}",
+            pythons=tuple(f"3.{python}" for python in range(6, 12)),
+            devices=("any",),
+            note="part of TensorFlow by another name",
+            constraints=(f"tensorflow==2.{minor}.*",),
+        )
+        for minor in range(last, first - 1, -1)
+    )
+
+
+def _classic(version: str, tensorflow: str) -> Release:
+    # h5py 3 gives text where these expect bytes: a saved model can't be read.
+    return Release(
+        version=version,
+        pythons=("3.7", "3.6", "3.5", "2.7"),
+        devices=("any",),
+        constraints=(f"tensorflow{tensorflow}", "h5py<3"),
+    )
+
+
+# On Python 2.7 an unpinned keras is 2.10.0: it says that it is for it, and is full of f-strings.
 _RELEASES = (
-    *_releases(13, 15, python=(11, 14)),
-    *_releases(11, 12, python=(10, 13)),
-    *_releases(6, 10, python=(9, 13)),
-    *_releases(0, 5, python=(9, 12)),
+    *_three(13, 15, python=(11, 14)),
+    *_three(11, 12, python=(10, 13)),
+    *_three(6, 10, python=(9, 13)),
+    *_three(0, 5, python=(9, 12)),
+    *_two(15, 6),
+    _classic("2.3.1", ">=1.13,<2.2"),
+    _classic("2.2.4", ">=1.5,<1.13"),
+    _classic("2.1.6", ">=1.4,<1.9"),
+    _classic("2.0.8", ">=1.4,<1.5"),
 )
 
 
@@ -65,30 +130,36 @@ def _requires(options: KerasOptions) -> tuple[str, ...]:
     return _REQUIRES[options.backend]
 
 
-def _backend(request: Request) -> str:
+def _backend(request: Request) -> tuple[str, ...]:
     """Return the oldest backend that Keras 3 works with, so that a conflict is explained by the resolver."""
     target = request.target
     match request.options.backend:
         case "torch":
-            return "torch>=2.1"
-        case "jax" if target.device.cuda:
-            raise ValueError(f"the backend jax is for cpu, not {target.device}; choose tensorflow or torch")
+            torch = request.others.get("pytorch")
+            return () if torch and torch.apt else ("torch>=2.1",)  # Debian's is on no index
         case "jax":
-            return "jax"
+            return ("jax",)
         case _ if target.device.cuda or target.arch != "x86_64":
-            return "tensorflow>=2.16.1"
+            return ("tensorflow>=2.16.1",)
         case _:
-            return "tensorflow-cpu>=2.16.1"
+            return ("tensorflow-cpu>=2.16.1",)
 
 
 def _layers(request: Request) -> tuple[Python | Env, ...]:
+    backend = _backend(request) if _is_three(request) else ()
     return (
-        Python(requirements=(f"keras{request.requirement}", _backend(request))),
+        Python(requirements=(f"keras{request.requirement}", *backend)),
         Env(variables=(("KERAS_BACKEND", request.options.backend),)),
     )
 
 
+def _is_three(request: Request) -> bool:
+    return request.release.version.startswith("3.")
+
+
 def _check(request: Request) -> str:
+    if not _is_three(request):
+        return _CLASSIC_CHECK
     return _CHECK.replace("BACKEND", request.options.backend)
 
 
@@ -98,13 +169,13 @@ def avabuild_frameworks() -> list[Framework]:
     return [
         Framework(
             name="keras",
-            summary="Keras 3 on TensorFlow, PyTorch or JAX",
+            summary="Keras on TensorFlow, PyTorch or JAX",
             releases=_RELEASES,
             layers=_layers,
             check=_check,
             options=KerasOptions,
             requires=_requires,
-            source="Requires-Python of the published wheels, and the Pythons of the backends of their time",
+            source="metadata of the published wheels, and models trained by hand on each TensorFlow",
             checked="2026-11-23",
         )
     ]
