@@ -54,6 +54,7 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
     pip = own_pip + [
         (name, r) for name, layer in layers if isinstance(layer, Python) for r in layer.requirements
     ]
+    alone = tuple(sorted({pin for _, layer in layers if isinstance(layer, Python) for pin in layer.alone}))
     runs = [(name, layer) for name, layer in layers if isinstance(layer, Run)]
     runs += [("recipe", _run(step)) for step in recipe.run]
     names = [step.name for step in recipe.run]
@@ -65,7 +66,7 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
         target=target,
         system=_run_steps(runs, "system", names),
         apt=_merged("apt: frameworks", apt, lambda items: Apt(packages=items)),
-        python=_merged("python: frameworks", pip, lambda items: Python(requirements=items)),
+        python=_merged("python: frameworks", pip, lambda items: Python(requirements=items, alone=alone)),
         python_extra=_merged(
             "python: packages", _recipes(recipe.packages.pip), lambda items: Python(requirements=items)
         ),

@@ -23,7 +23,7 @@ def avabuild_frameworks() -> Iterable[Framework]:  # type: ignore[empty-body]
 
         @hookimpl
         def avabuild_frameworks():
-            return [Framework(name="jax", ...)]
+            return [Framework(name="lightgbm", ...)]
 
     .. versionadded:: 0.1
     """

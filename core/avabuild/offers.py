@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
 
 from avabuild.framework import ANY_DEVICE, Release
 from avabuild.target import Device, Target
@@ -13,26 +12,44 @@ _MOST = 4  # of alike things in one message
 
 def offers(releases: Sequence[Release], target: Target) -> str:
     """Word what `releases`, newest first, offer nearest to `target`: by distribution, device or Python."""
-    python, device, distribution = target.python, target.device, target.distribution
-    if elsewhere := [r for r in releases if python in r.pythons and r.runs_on(device)]:
-        return _rows([(f"it on {name}", of) for name, of in _by(elsewhere, lambda r: r.distributions)])
-    here = [r for r in releases if python in r.pythons and r.stands_on(distribution)]
+    if lacks_distribution(releases, target):
+        return _rows(_by(_alike(releases, target), lambda release: release.distributions))
+    here = _here(releases, target)
     if here:
-        return _by_device(here, [name for name in _devices(here) if not _is_newer(name, device)])
-    alike = [r for r in releases if r.runs_on(device) and r.stands_on(distribution)]
-    return _by_python(alike or releases, python)
+        names = _devices(here)
+        older = [name for name in names if not _is_newer(name, target.device)] or names
+        cuda = [name for name in older if name.startswith("cuda")]
+        return _by_device(here, [*cuda[-_MOST:], *older[len(cuda) :]])
+    usable = [r for r in releases if r.runs_on(target.device) and r.stands_on(target.distribution)]
+    return _by_python(usable or releases, target.python)
 
 
-def newer(releases: Sequence[Release], target: Target) -> str:
-    """Word what there is for a newer CUDA than the target's: what `offers` leaves out; else empty."""
-    here = [r for r in releases if target.python in r.pythons and r.stands_on(target.distribution)]
-    more = [name for name in _devices(here) if _is_newer(name, target.device)]
-    return f"newer: {_by_device(here, more)}" if more and not any(r.runs_on(target.device) for r in here) else ""
+def newer(releases: Sequence[Release], target: Target) -> str | None:
+    """Word what there is for a newer CUDA than the target's, which `offers` leaves out; None for nothing."""
+    here = _here(releases, target)
+    names = _devices(here)
+    more = [name for name in names if _is_newer(name, target.device)]
+    if lacks_distribution(releases, target) or len(more) == len(names) or not more:
+        return None
+    return f"for a newer CUDA: {_by_device(here, more[:_MOST])}"
 
 
-def offers_of_device(releases: Sequence[Release]) -> str:
-    """Word which of `releases` there are."""
-    return f"it ({_series([r.version for r in releases], [r.version for r in releases])})"
+def lacks_distribution(releases: Sequence[Release], target: Target) -> bool:
+    """Whether nothing but the target's distribution keeps `releases` from it."""
+    return bool(_alike(releases, target))
+
+
+def _alike(releases: Sequence[Release], target: Target) -> list[Release]:
+    return [r for r in releases if target.python in r.pythons and r.runs_on(target.device)]
+
+
+def _here(releases: Sequence[Release], target: Target) -> list[Release]:
+    return [r for r in releases if target.python in r.pythons and r.stands_on(target.distribution)]
+
+
+def series(releases: Sequence[Release]) -> str:
+    """Word the series of `releases`, newest first, as a range: `1.2 to 1.6`."""
+    return _span([release.version for release in (*releases[:0:-1], releases[0])])
 
 
 def device_words(text: str) -> str:
@@ -58,12 +75,8 @@ def _number(text: str) -> tuple[int, ...]:
 
 
 def _by_device(releases: Sequence[Release], names: Sequence[str]) -> str:
-    """Word the nearest of the devices `names`: `8.0/cudnn6 (1.4), cpu (1.4 to 2.1)`; all if there are none."""
-    names = names or _devices(releases)
-    cuda = [name for name in names if name.startswith("cuda")]
-    shown = [*cuda[-_MOST:], *(name for name in names if name not in cuda)]
-    rows = [(_short(name), [r for r in releases if name in r.devices]) for name in shown]
-    return _rows(rows, releases)
+    """Word what there is for the devices `names`: `8.0/cudnn6 (1.4), cpu (1.4 to 2.1)`."""
+    return _rows([(_short(name), [r for r in releases if name in r.devices]) for name in names], releases)
 
 
 def _short(name: str) -> str:
@@ -75,15 +88,27 @@ def _short(name: str) -> str:
 def _by_python(releases: Sequence[Release], asked: str | None) -> str:
     """Word the Pythons nearest to the one asked for, neighbours with the same series together."""
     table = sorted(_by(releases, lambda r: r.pythons), key=lambda row: _number(row[0]))
-    alike = [list(group) for _, group in groupby(table, key=lambda row: [r.version for r in row[1]])]
-    rows = []
-    for group in alike:
-        first, last = group[0][0], group[-1][0]
-        rows.append((f"python {first}" + (f" to {last}" if last != first else ""), group[0][1]))
+    alike: list[list[tuple[str, list[Release]]]] = []
+    for name, found in table:
+        if alike and alike[-1][0][1] == found and _follows(alike[-1][-1][0], name):
+            alike[-1].append((name, found))
+        else:
+            alike.append([(name, found)])
+    rows = [(_span([name for name, _ in group]), group[0][1]) for group in alike]
     at = sum(_number(group[0][0]) <= _number(asked or "3.99") for group in alike)
     begin = max(0, min(at - _MOST // 2, len(rows) - _MOST))
-    cut = len(rows) > _MOST
-    return _rows(rows[begin : begin + _MOST], releases) + (", ..." if cut else "")
+    shown = _rows(rows[begin : begin + _MOST], releases)
+    before, after = "..., " if begin else "", ", ..." if begin + _MOST < len(rows) else ""
+    return f"python {before}{shown}{after}"
+
+
+def _follows(python: str, other: str) -> bool:
+    (*major, minor), (*other_major, other_minor) = _number(python), _number(other)
+    return major == other_major and minor + 1 == other_minor
+
+
+def _span(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 
 def _by(releases: Iterable[Release], names: Callable[[Release], Iterable[str]]) -> list[tuple[str, list[Release]]]:
@@ -109,4 +134,4 @@ def _series(found: Sequence[str], table: Sequence[str]) -> str:
             runs[-1].append(version)
         else:
             runs.append([version])
-    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+    return ", ".join(map(_span, runs))

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from avabuild.errors import TargetError
 from avabuild.framework import ANY_DEVICE, Framework, Options, Release
-from avabuild.offers import device_words, newer, offers, offers_of_device
+from avabuild.offers import device_words, lacks_distribution, newer, offers, series
 from avabuild.target import Device, Target
 
 Asked = Sequence[tuple[Framework, Options]]
@@ -59,8 +59,9 @@ def _fitting(framework: Framework, options: Options, target: Target) -> Table:
     fitting = [release for release in within if release.fits(target)]
     if not fitting:
         wanted = "no release" if options.version == "*" else f'no release within "{options.version}"'
+        where = f" on {target.distribution}" if lacks_distribution(within, target) else ""
         raise TargetError(
-            f"{framework.name}: {wanted} {_for(target)}; it offers {offers(within, target)}",
+            f"{framework.name}: {wanted} {_for(target)}{where}; it offers {offers(within, target)}",
             hint=newer(within, target),
         )
     return fitting
@@ -149,7 +150,7 @@ def _together(framework: Framework, asked: Asked, target: Target) -> str:
         fitting = [r for r in other.releases if options.allows(r) and r.fits(target)]
         if other.name == framework.name or not fitting or ANY_DEVICE in fitting[0].devices:
             continue
-        has = f"{other.name} has {offers_of_device(fitting)}"
+        has = f"{other.name} has it ({series(fitting)})"
         pair = [(f, o) for f, o in asked if f.name in {framework.name, other.name}]
         for device in _devices(pair, target):
             near = _meeting_on(pair, target.model_copy(update={"device": device}))

@@ -60,11 +60,11 @@ def test_every_hook_has_a_section_with_its_exact_signature(hook):
 
 def test_the_documents_examples_are_a_working_plugin_and_its_test(monkeypatch):
     _, plugin, test = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
-    module = types.ModuleType("avabuild_jax")
+    module = types.ModuleType("avabuild_lightgbm")
     exec(plugin, vars(module))
-    monkeypatch.setitem(__import__("sys").modules, "avabuild_jax", module)
+    monkeypatch.setitem(__import__("sys").modules, "avabuild_lightgbm", module)
     assert (
-        load(["jax"], [Provider("jax", "avabuild_jax", "avabuild-jax", "1.0")]).framework("jax").summary
-        == "JAX"
+        load(["lightgbm"], [Provider("lightgbm", "avabuild_lightgbm", "avabuild-lightgbm", "1.0")]).framework("lightgbm").summary
+        == "LightGBM"
     )
     exec(test, dict(vars(module)))

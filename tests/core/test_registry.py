@@ -94,21 +94,21 @@ def test_listing_what_is_installed_imports_no_plugin():
 
 
 def test_two_distributions_of_one_name_are_listed_and_an_error_only_when_it_is_used(tmp_path, monkeypatch):
-    distribution(tmp_path, "one-jax", "1.5", "jax = one_jax")
-    distribution(tmp_path, "other-jax", "2.0", "jax = other_jax")
+    distribution(tmp_path, "one-lightgbm", "1.5", "lightgbm = one_lightgbm")
+    distribution(tmp_path, "other-lightgbm", "2.0", "lightgbm = other_lightgbm")
     monkeypatch.syspath_prepend(tmp_path)
     registry = load(["tensorflow"])
-    assert [p.distribution for p in registry.providers if p.framework == "jax"] == ["one-jax", "other-jax"]
-    with pytest.raises(PluginError, match=r'"jax" is provided by one-jax 1\.5 and other-jax 2\.0'):
-        registry.framework("jax")
+    assert [p.distribution for p in registry.providers if p.framework == "lightgbm"] == ["one-lightgbm", "other-lightgbm"]
+    with pytest.raises(PluginError, match=r'"lightgbm" is provided by one-lightgbm 1\.5 and other-lightgbm 2\.0'):
+        registry.framework("lightgbm")
 
 
 def test_one_distribution_found_twice_on_the_path_is_no_clash(tmp_path, monkeypatch):
     for place in ("a", "b"):
         (tmp_path / place).mkdir()
-        distribution(tmp_path / place, "one-jax", "1.5", "jax = one_jax")
+        distribution(tmp_path / place, "one-lightgbm", "1.5", "lightgbm = one_lightgbm")
         monkeypatch.syspath_prepend(tmp_path / place)
-    assert [p for p in installed() if p.framework == "jax"] == [Provider("jax", "one_jax", "one-jax", "1.5")]
+    assert [p for p in installed() if p.framework == "lightgbm"] == [Provider("lightgbm", "one_lightgbm", "one-lightgbm", "1.5")]
 
 
 def test_a_name_that_nobody_provides_is_answered_with_what_is_installed(plug):

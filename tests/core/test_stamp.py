@@ -186,13 +186,13 @@ def test_a_stamp_with_a_wrong_field_is_void(built, wrong):
 
 
 def test_a_distribution_more_voids_the_stamp(built, monkeypatch, tmp_path):
-    (tmp_path / "site" / "avabuild_jax-1.0.dist-info").mkdir(parents=True)
+    (tmp_path / "site" / "avabuild_lightgbm-1.0.dist-info").mkdir(parents=True)
     monkeypatch.syspath_prepend(tmp_path / "site")
     assert built.fresh() is None
 
 
 def test_a_distribution_installed_anew_voids_the_stamp(built, monkeypatch, tmp_path):
-    metadata = tmp_path / "site" / "avabuild_jax-1.0.dist-info"
+    metadata = tmp_path / "site" / "avabuild_lightgbm-1.0.dist-info"
     metadata.mkdir(parents=True)
     monkeypatch.syspath_prepend(tmp_path / "site")
     write(built)

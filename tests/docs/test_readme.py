@@ -86,11 +86,11 @@ def test_the_readme_s_plugin_registers_and_answers(monkeypatch):
     from avabuild.registry import Provider, check_of, layers_of
 
     (source,) = [parameter.values[0] for parameter in blocks("python") if "README" in str(parameter.id)]
-    module = ModuleType("avabuild_jax")
+    module = ModuleType("avabuild_lightgbm")
     exec(compile(str(source), "README.md", "exec"), module.__dict__)
-    monkeypatch.setitem(sys.modules, "avabuild_jax", module)
-    framework = load_plugins(["jax"], [Provider("jax", "avabuild_jax", "avabuild-jax", "1.0")]).framework(
-        "jax"
+    monkeypatch.setitem(sys.modules, "avabuild_lightgbm", module)
+    framework = load_plugins(["lightgbm"], [Provider("lightgbm", "avabuild_lightgbm", "avabuild-lightgbm", "1.0")]).framework(
+        "lightgbm"
     )
     target = Target(
         distribution="bookworm", arch="x86_64", python="3.12", device=Device.parse("cpu"), glibc="2.36"
@@ -99,7 +99,7 @@ def test_the_readme_s_plugin_registers_and_answers(monkeypatch):
     assert release.fits(target)
     request = Request(target=target, options=Options(), release=release)
     (layer,) = layers_of(framework, request)
-    assert layer.requirements == ("jax==0.10.*",)  # type: ignore[union-attr]
+    assert layer.requirements == ("lightgbm==4.7.*",)  # type: ignore[union-attr]
     compile(check_of(framework, request), "check", "exec")
     assert len(str(source).strip().splitlines()) <= 18
 

@@ -67,6 +67,12 @@ def assumed(suite: str) -> Facts:
     return Facts(distribution=suite, glibc=glibc, apt=True, installable=python)
 
 
+def homes() -> dict[str, tuple[str, ...]]:
+    """Return the Debian releases that a recipe can name, newest first, with the Pythons that each one has."""
+    older = {"bullseye": ("2.7",)}
+    return {suite: (python, *older.get(suite, ())) for suite, (_, python) in reversed(_DEBIAN.items())}
+
+
 def read_facts(layers: Iterable[Path]) -> Facts:
     """Return the facts of the file system that the layer blobs `layers`, lowest first, make.
 

@@ -40,4 +40,4 @@ def _options(
 app.command()(recipe)
 app.command()(plan)
 app.command()(schema)
-app.command()(plugins)
+app.add_typer(plugins, name="plugins")
