@@ -24,7 +24,7 @@ _STATIC = "cuDNN is inside"
 # mxnet-cuXX projects; only those of 11.2 have their libraries on the index, as wheels of NVIDIA's.
 _TABLE = (
     _Row("1.9", tuple(f"3.{n}" for n in range(11, 5, -1)),
-         ("10.1", "10.2", "11.0", "11.2-cudnn8", "11.3-cudnn8"), "<1.24"),
+         ("10.0", "10.1", "10.2", "11.0", "11.2-cudnn8", "11.3-cudnn8"), "<1.24"),
     _Row("1.8", _PY3, ("10.0", "10.1", "10.2", "11.0", "11.2-cudnn8"), ">1.16.0,<1.24", _DROPPED),
     _Row("1.7", _PY3, ("9.2", "10.0", "10.1", "10.2"), ">1.16.0,<1.24", _DROPPED),
     _Row("1.6", ("3.7", *_OLD), ("9.0", "9.2", "10.0", "10.1", "10.2"), ">1.16.0,<1.24", _STATIC),

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-OWN = ("jupyterlab", "keras", "pytorch", "tensorflow")
+from avabuild.recipe import load
+
+OWN = ("ava-sdk", "jax", "jupyterlab", "keras", "mxnet", "python", "pytorch", "tensorflow")
 
 
 @pytest.fixture
@@ -57,6 +59,45 @@ def test_broken_and_doubled_plugins_are_listed_too(avabuild, broken):
     lines = avabuild("plugins", PYTHONPATH=str(broken)).stdout.splitlines()
     assert any(line.split()[:3] == ["broken", "avabuild-broken", "1.0"] for line in lines)
     assert sum("provided more than once" in line for line in lines) == 2
+
+
+def test_a_plugin_is_shown_with_its_options_releases_source_and_a_recipe(avabuild, tmp_path):
+    said = avabuild("plugins", "show", "tensorflow")
+    assert said.returncode == 0
+    lines = said.stdout.splitlines()
+    assert lines[0].startswith("tensorflow: TensorFlow, for CPU")
+    assert '  version: string, default "*"' in lines
+    assert any(line.split() == ["1.4", "2.7", "3.5-3.6", "cpu", "cuda8.0-cudnn6"] for line in lines)
+    assert any("grpcio==1.39.0" in line for line in lines)
+    assert any(line.startswith("source: ") and "; checked 2026-" in line for line in lines)
+    assert '  tensorflow = "2.21"' in lines
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_recipe_that_is_shown_is_one(avabuild, tmp_path, name):
+    said = avabuild("plugins", "show", name, "--json")
+    shown = json.loads(said.stdout)
+    (tmp_path / "example.toml").write_text(shown["example"])
+    assert load(tmp_path / "example.toml").frameworks[0].name == name
+    assert {"framework", "summary", "source", "checked", "options", "releases"} < set(shown)
+
+
+def test_options_are_shown_with_their_types_and_defaults(avabuild):
+    shown = json.loads(avabuild("plugins", "show", "keras", "--json").stdout)
+    backend = next(option for option in shown["options"] if option["name"] == "backend")
+    assert (backend["type"], backend["default"]) == ('"tensorflow" | "torch" | "jax"', "tensorflow")
+
+
+def test_a_plugin_that_is_not_installed_is_refused_with_those_that_are(avabuild):
+    said = avabuild("plugins", "show", "theano")
+    assert said.returncode == 3
+    assert 'no plugin provides "theano"; installed: ava-sdk, ' in said.stderr
+
+
+def test_a_broken_plugin_is_not_shown_and_its_distribution_is_named(avabuild, broken):
+    said = avabuild("plugins", "show", "broken", PYTHONPATH=str(broken))
+    assert said.returncode == 3
+    assert "broken (avabuild-broken 1.0) can't be imported" in said.stderr
 
 
 def test_listing_plugins_imports_none_of_them():

@@ -17,13 +17,13 @@ TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=De
 RELEASE = Release(version="1.0", pythons=("3.11",))
 
 
-def pick(name: str, *layers, required_by: tuple[str, ...] = ()) -> Pick:
+def pick(name: str, *layers, required_by: tuple[str, ...] = (), release: Release = RELEASE) -> Pick:
     framework = Framework(
-        name=name, summary="", releases=(RELEASE,), layers=lambda _: layers, check=lambda _: "pass"
+        name=name, summary="", releases=(release,), layers=lambda _: layers, check=lambda _: "pass"
     )
     return Pick(
         framework=framework,
-        request=Request(TARGET, Options(), RELEASE),
+        request=Request(TARGET, Options(), release),
         layers=tuple(layers),
         program=f"import {name}",
         distribution=f"avabuild-{name}",
@@ -130,6 +130,42 @@ def test_files_of_a_framework_are_one_step_however_it_lists_them(recipe, tmp_pat
     assert [step.name for step in plan.files] == ["files: torch", "files: recipe"]
     assert plan.files[0].layer.files == (first, second)
     assert plan.files[1].layer.files == (File(target="/workspace", source="notebooks"),)
+
+
+def test_what_a_release_needs_is_applied_and_says_who_asked(recipe):
+    box = Release(
+        version="1.0", pythons=("3.11",), apt=("libgomp1",),
+        constraints=("numpy<1.24", 'grpcio==1; python_version < "3"'),
+    )  # fmt: skip
+    lab = Release(version="2.0", pythons=("3.11",), constraints=("numpy<1.24", "rich<99"))
+    plan = composed(
+        recipe('[packages]\nconstraints = ["rich<99"]\n'),
+        pick("box", Apt(packages=("git",)), release=box),
+        pick("lab", release=lab),
+    )
+    assert plan.apt.layer == Apt(packages=("git", "libgomp1"))
+    assert plan.apt.origins == ("box",)
+    asked = dict(zip(plan.constraints, plan.constraint_origins, strict=True))
+    assert asked == {"rich<99": ("recipe", "lab"), "numpy<1.24": ("box", "lab")}
+
+
+def test_packages_that_are_installed_alone_are_kept_apart_from_the_requirements(recipe):
+    plan = composed(
+        recipe(),
+        pick("sdk", Python(requirements=("requests",), alone=("ava-sdk==0.1.3",))),
+        pick("torch", Python(requirements=("torch",))),
+    )
+    assert plan.python.layer == Python(requirements=("pip", "requests", "torch"), alone=("ava-sdk==0.1.3",))
+
+
+def test_directories_that_several_frameworks_have_searched_are_all_searched(recipe):
+    plan = composed(
+        recipe(),
+        pick("box", Env(variables=(("LD_LIBRARY_PATH", "/box/lib"), ("MODE", "box")))),
+        pick("torch", Env(variables=(("LD_LIBRARY_PATH", "/torch/lib"), ("MODE", "torch")))),
+    )
+    assert dict(plan.settings.env)["LD_LIBRARY_PATH"] == "/box/lib:/torch/lib"
+    assert dict(plan.settings.env)["MODE"] == "torch"
 
 
 def test_the_recipes_variables_win_over_a_frameworks(recipe):

@@ -100,3 +100,35 @@ def test_a_series_that_is_one_release_or_asked_for_by_a_gap(
 ) -> None:
     release = Release(version=series, pythons=("3.11",))
     assert release.allowed(Options(version=specifier).specifier) is allowed
+
+
+def test_a_series_that_is_of_some_distributions_fits_no_other():
+    anywhere = Release(version="1.0", pythons=("3.11",))
+    here = Release(version="1.0", pythons=("3.11",), distributions=("bookworm",))
+    there = Release(version="1.0", pythons=("3.11",), distributions=("trixie",))
+    assert [release.fits(TARGET) for release in (anywhere, here, there)] == [True, True, False]
+
+
+def test_limits_are_those_whose_markers_hold():
+    release = Release(
+        version="1.0",
+        pythons=("2.7", "3.11"),
+        constraints=('numpy<1.17; python_version < "3"', "h5py<3", 'grpcio>1; python_full_version >= "3.10"'),
+    )
+    assert [r.name for r in release.limits("2.7")] == ["numpy", "h5py"]
+    assert [r.name for r in release.limits("3.11")] == ["h5py", "grpcio"]
+
+
+def test_a_plugins_own_options_may_narrow_the_releases_further():
+    class Even(Options):
+        def allows(self, release: Release) -> bool:
+            return super().allows(release) and release.version.endswith("2")
+
+    one, two = (Release(version=version, pythons=("3.11",)) for version in ("1.1", "1.2"))
+    assert [Even(version=">=1.1").allows(release) for release in (one, two)] == [False, True]
+    assert not Even(version="1.1").allows(two)
+
+
+def test_a_request_knows_where_packages_will_be():
+    request = Request(TARGET, Options(), Release(version="1.0", pythons=("3.11",)))
+    assert request.site_packages == "/opt/venv/lib/python3.11/site-packages"

@@ -17,15 +17,23 @@ def test_an_older_python_gets_the_last_series_that_takes_it(ask):
     assert ask("jupyterlab", python="3.8").series == "4.3"
 
 
-def test_python_27_is_told_what_there_is(ask):
-    with pytest.raises(
-        TargetError, match=r"no release for python 2.7 with cpu; it offers any device on python 3.10"
-    ):
-        ask("jupyterlab", python="2.7")
+def test_python_27_gets_the_last_series_for_it_and_never_the_send2trash_that_cant_be_built(ask):
+    answer = ask("jupyterlab", python="2.7")
+    assert answer.requirements == ("jupyterlab==0.33.*",)
+    assert [str(r.specifier) for r in answer.release.limits("2.7") if r.name == "send2trash"] == ["<2"]
+    assert answer.release.limits("3.6") == ()
+    assert '"--NotebookApp.token="' in answer.program
+
+
+def test_a_python_that_no_series_is_for_is_told_what_there_is(ask):
+    with pytest.raises(TargetError, match=r"no release for python 3\.7 with cpu; it offers python 2\.7 \(0\.33\), 3\.5"):
+        ask("jupyterlab", python="3.7")
 
 
 def test_the_check_is_a_program_that_reaches_no_further_than_loopback(ask):
     answer = ask("jupyterlab")
     assert answer.parses_on_python_38()
+    assert answer.parses_on_python_27()
+    assert '"--IdentityProvider.token="' in answer.program
     assert answer.program.count("http://") == answer.program.count("http://127.0.0.1:") == 1
     assert "ProxyHandler({})" in answer.program

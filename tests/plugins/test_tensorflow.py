@@ -39,7 +39,7 @@ def test_a_python_that_the_wanted_series_has_no_wheels_for_is_told_with_what_the
         ask("tensorflow", python="3.13", version="2.19")
     assert str(caught.value) == (
         'tensorflow: no release within "2.19" for python 3.13 with cpu; '
-        "it offers cpu or cuda12.5-cudnn9.3 on python 3.9 to 3.12 (2.19)"
+        "it offers python 3.9 to 3.12 (2.19)"
     )
 
 
@@ -48,3 +48,63 @@ def test_the_check_wants_cuda_only_on_cuda(ask):
     assert "or not False," in cpu.program
     assert "or not True," in cuda.program
     assert cpu.parses_on_python_38()
+
+
+@pytest.mark.parametrize(
+    ("device", "requirement"),
+    [
+        ("cpu", "tensorflow-cpu==2.1.*"),
+        ("cuda8.0-cudnn6", "tensorflow-gpu==1.4.*"),
+        ("cuda9.0-cudnn7", "tensorflow-gpu==1.12.*"),
+        ("cuda10.0", "tensorflow-gpu==2.0.*"),
+        ("cuda10.1-cudnn7.6", "tensorflow==2.1.*"),
+    ],
+)
+def test_python_27_gets_the_newest_build_for_its_device(ask, device, requirement):
+    answer = ask("tensorflow", python="2.7", device=device)
+    assert answer.requirements == (requirement,)
+    assert answer.parses_on_python_27()
+
+
+@pytest.mark.parametrize(
+    ("version", "project"),
+    [("1.15", "tensorflow-cpu"), ("2.0", "tensorflow"), ("1.14", "tensorflow"), ("1.4", "tensorflow")],
+)
+def test_an_older_series_is_asked_for_by_the_project_that_has_no_cuda_in_it(ask, version, project):
+    assert ask("tensorflow", python="2.7", version=version).requirements == (f"{project}=={version}.*,=={version}.*",)
+
+
+def test_tensorflow_1_is_checked_in_a_session(ask):
+    classic = ask("tensorflow", python="2.7", version="1.12")
+    assert "tf.Session()" in classic.program
+    assert classic.parses_on_python_27()
+    assert "tf.Session" not in ask("tensorflow", python="2.7").program
+
+
+def test_python_27_is_kept_from_packages_that_are_only_said_to_be_for_it(ask):
+    release = ask("tensorflow", python="2.7").release
+    pins = {r.name: str(r.specifier) for r in release.limits("2.7")}
+    assert pins["grpcio"] == "==1.39.0"
+    assert pins["protobuf"] == "==3.17.3"
+    assert "grpcio" not in {r.name for r in release.limits("3.7")}
+
+
+def test_a_cuda_that_it_lacks_is_refused_with_what_there_is(ask):
+    with pytest.raises(TargetError) as caught:
+        ask("tensorflow", python="2.7", device="cuda9.1")
+    assert str(caught.value).splitlines()[0] == (
+        "tensorflow: no release for python 2.7 with cuda 9.1; "
+        "it offers 8.0/cudnn6 (1.4), 9.0/cudnn7 (1.5 to 1.12), cpu (1.4 to 2.1)"
+    )
+    assert caught.value.exit_code == 4
+
+
+def test_beside_mxnet_it_is_the_newest_that_takes_an_old_numpy(beside):
+    assert beside(python="3.11", tensorflow="*", mxnet="*") == {"tensorflow": "2.17", "mxnet": "1.9"}
+    with pytest.raises(TargetError, match=r"mxnet needs numpy<1\.24, tensorflow needs numpy>=1\.26; the nearest"):
+        beside(python="3.11", tensorflow=">=2.18", mxnet="*")
+
+
+def test_a_cuda_that_only_mxnet_has_is_refused_with_where_both_are(beside):
+    with pytest.raises(TargetError, match=r"mxnet has it \(1\.2\); the nearest for both is cuda 9\.0/cudnn7: mxnet 1\.6"):
+        beside(python="2.7", device="cuda9.1", tensorflow="*", mxnet="*")

@@ -90,6 +90,10 @@ def _head(plan: Plan, digest: str | None, lock: str) -> Iterator[str]:
             for one in plan.frameworks
         )
         yield f"  frameworks  {', '.join(chosen)}"
+    if plan.constraints:
+        limits = zip(plan.constraints, plan.constraint_origins, strict=True)
+        words = (f"{text} ({', '.join(origins)})" for text, origins in limits)
+        yield f"  limits      {', '.join(words)}"
     if target.python:
         yield f"  lock        {lock}"
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-plugins = typer.Typer(help="List the installed frameworks, or show one.", rich_markup_mode=None)
+plugins = typer.Typer(rich_markup_mode=None)
 
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -42,7 +42,7 @@ def show(
     as_json: _JSON = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
-    """Show a framework's options and releases, where the table is from, and a recipe to begin with.
+    """Show a framework's options, releases and a recipe to begin with.
 
     Example: avabuild plugins show tensorflow
     """
