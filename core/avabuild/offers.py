@@ -111,7 +111,9 @@ def _span(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 
-def _by(releases: Iterable[Release], names: Callable[[Release], Iterable[str]]) -> list[tuple[str, list[Release]]]:
+def _by(
+    releases: Iterable[Release], names: Callable[[Release], Iterable[str]]
+) -> list[tuple[str, list[Release]]]:
     """Return, for every name that `names` finds in a release, the releases that have it."""
     table: dict[str, list[Release]] = {}
     for release in releases:

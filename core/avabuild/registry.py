@@ -42,7 +42,7 @@ class Provider:
 
     Attributes:
         framework: the entry point's name, the word that a recipe uses.
-        module: what to import, as the entry point spells it (`avabuild_lightgbm` or `avabuild_lightgbm:plugin`).
+        module: what to import, as the entry point spells it (`my_plugin` or `my_plugin:part`).
         distribution: the distribution's name, with its `version`.
     """
 

@@ -111,7 +111,10 @@ def _meeting(tables: Mapping[str, Table], target: Target) -> dict[str, Release] 
 def contradiction(name: str, release: Release, other: str, beside: Release, target: Target) -> str:
     """Return why two series can't be in one image, empty when their pins don't say so."""
     mine, theirs = release.limits(target.python), beside.limits(target.python)
-    for requirement, about, whose in (*((r, beside, other) for r in mine), *((r, release, name) for r in theirs)):
+    for requirement, about, whose in (
+        *((r, beside, other) for r in mine),
+        *((r, release, name) for r in theirs),
+    ):
         if canonicalize_name(requirement.name) == whose and not about.allowed(requirement.specifier):
             by = name if whose == other else other
             return f"{by} needs {_text(requirement)}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from avabuild.build.workshop import Workshop
-from avabuild.errors import LockError
+from avabuild.errors import LockError, ResolveError
 from avabuild.lock import Lock, Package, TargetLock
 from avabuild.plan import Plan
 from avabuild.prepare import request_of, requirements
@@ -51,14 +54,32 @@ class Resolution:
 
     def _ask(self, whom: Resolver, *, build: bool) -> tuple[Resolved, ...]:
         mine, extra = requirements(self.plan)
-        return whom.resolve(
-            mine,
-            extra,
-            preferences=self.before.python if self.before else (),
-            upgrade=self.upgrade - {"base", "apt"},
-            constraints=self.plan.constraints,
-            build=build,
-        )
+        try:
+            return whom.resolve(
+                mine,
+                extra,
+                preferences=self.before.python if self.before else (),
+                upgrade=self.upgrade - {"base", "apt"},
+                constraints=self.plan.constraints,
+                build=build,
+            )
+        except NeedsBuild:
+            raise
+        except ResolveError as error:
+            error.hint = error.hint or asked_by(self.plan, error.message)
+            raise
+
+
+def asked_by(plan: Plan, words: str) -> str | None:
+    """Return whose the limits are that a resolver's explanation speaks of: it takes them for the user's own."""
+    limits = zip(plan.constraints, plan.constraint_origins, strict=True)
+    asked = [
+        f"{text} is asked for by {', '.join(origins)}"
+        for text, origins in limits
+        if origins != ("recipe",) and re.search(rf"\b{re.escape(Requirement(text).name)}\b", words)
+    ]
+    chosen = ", ".join(f"{one.name} {one.series}" for one in plan.frameworks)
+    return "; ".join([*asked, f"chosen were {chosen}"]) if chosen else None
 
 
 def resolver_for(plan: Plan, indexes: Indexes, directory: Path, workdir: Path) -> Resolver:

@@ -63,7 +63,9 @@ def _layers(request: Request) -> tuple[Python | Apt, ...]:
 
 def _glib(distribution: str) -> str:
     """Return the package of GLib, which opencv-python loads; the change to 64-bit times renamed it."""
-    return "libglib2.0-0" if distribution in {"bullseye", "bookworm", "xenial", "jammy"} else "libglib2.0-0t64"
+    return (
+        "libglib2.0-0" if distribution in {"bullseye", "bookworm", "xenial", "jammy"} else "libglib2.0-0t64"
+    )
 
 
 def _check(_request: Request) -> str:

@@ -81,9 +81,7 @@ def _three(first: int, last: int, python: tuple[int, int]) -> tuple[Release, ...
     """Return the series 3.`last` down to 3.`first`: pure Python, so on every device of their backends."""
     pythons = tuple(f"3.{minor}" for minor in range(python[0], python[1] + 1))
     return tuple(
-        Release(
-            version=f"3.{minor}", pythons=pythons, devices=("any",), constraints=("tensorflow>=2.16.1",)
-        )
+        Release(version=f"3.{minor}", pythons=pythons, devices=("any",), constraints=("tensorflow>=2.16.1",))
         for minor in range(last, first - 1, -1)
     )
 

@@ -1,4 +1,4 @@
-"""TensorFlow: the CPU build for cpu, and for CUDA the build whose libraries come as wheels or from the base."""
+"""TensorFlow: the CPU build for cpu; for CUDA the build whose libraries are wheels, or in the base."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _series(major: int, last: int, first: int) -> tuple[str, ...]:
 
 _BASE = "for CUDA it needs a base or the framework cuda that has the libraries: it declares no wheels of them"
 
-# Pythons, CUDA and cuDNN as the project tested them (site/en/install/source.md), wheels as the index has them.
+# Pythons, CUDA and cuDNN as the project tested them (site/en/install/source.md), and as wheels are there.
 _TABLE = (
     _Row(("2.21",), _from(10, 13), "12.5-cudnn9.3", ">=1.26"),
     _Row(("2.20",), _from(9, 13), "12.5-cudnn9.3", ">=1.26"),

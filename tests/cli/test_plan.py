@@ -67,7 +67,7 @@ def test_a_locked_recipe_is_planned_without_any_index(avabuild, locked):
     assert "  base        debian bookworm, not here yet" in lines
     assert "  lock        mine.lock fits" in lines
     (big,) = [line.split() for line in lines if "82.4 MB" in line and "layers" not in line]
-    assert big == ["jaxlib", "build", "82.4", "MB", "keras", "jaxlib", "0.7"]
+    assert big == ["jaxlib", "build", "82.4", "MB", "frameworks", "jaxlib", "0.7"]
     assert lines[-1].endswith("at least 84.9 MB to download, and the base")
 
 

@@ -64,7 +64,9 @@ def test_the_documents_examples_are_a_working_plugin_and_its_test(monkeypatch):
     exec(plugin, vars(module))
     monkeypatch.setitem(__import__("sys").modules, "avabuild_lightgbm", module)
     assert (
-        load(["lightgbm"], [Provider("lightgbm", "avabuild_lightgbm", "avabuild-lightgbm", "1.0")]).framework("lightgbm").summary
+        load(["lightgbm"], [Provider("lightgbm", "avabuild_lightgbm", "avabuild-lightgbm", "1.0")])
+        .framework("lightgbm")
+        .summary
         == "LightGBM"
     )
     exec(test, dict(vars(module)))

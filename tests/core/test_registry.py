@@ -98,8 +98,13 @@ def test_two_distributions_of_one_name_are_listed_and_an_error_only_when_it_is_u
     distribution(tmp_path, "other-lightgbm", "2.0", "lightgbm = other_lightgbm")
     monkeypatch.syspath_prepend(tmp_path)
     registry = load(["tensorflow"])
-    assert [p.distribution for p in registry.providers if p.framework == "lightgbm"] == ["one-lightgbm", "other-lightgbm"]
-    with pytest.raises(PluginError, match=r'"lightgbm" is provided by one-lightgbm 1\.5 and other-lightgbm 2\.0'):
+    assert [p.distribution for p in registry.providers if p.framework == "lightgbm"] == [
+        "one-lightgbm",
+        "other-lightgbm",
+    ]
+    with pytest.raises(
+        PluginError, match=r'"lightgbm" is provided by one-lightgbm 1\.5 and other-lightgbm 2\.0'
+    ):
         registry.framework("lightgbm")
 
 
@@ -108,7 +113,9 @@ def test_one_distribution_found_twice_on_the_path_is_no_clash(tmp_path, monkeypa
         (tmp_path / place).mkdir()
         distribution(tmp_path / place, "one-lightgbm", "1.5", "lightgbm = one_lightgbm")
         monkeypatch.syspath_prepend(tmp_path / place)
-    assert [p for p in installed() if p.framework == "lightgbm"] == [Provider("lightgbm", "one_lightgbm", "one-lightgbm", "1.5")]
+    assert [p for p in installed() if p.framework == "lightgbm"] == [
+        Provider("lightgbm", "one_lightgbm", "one-lightgbm", "1.5")
+    ]
 
 
 def test_a_name_that_nobody_provides_is_answered_with_what_is_installed(plug):

@@ -189,7 +189,9 @@ def test_pins_that_cant_meet_name_both_why_and_the_nearest_that_can():
 
 def test_pins_of_all_releases_that_cant_meet_are_said_to():
     never = other(series("2.0", "numpy>=2"))
-    with pytest.raises(TargetError, match=r"no releases of them for python 3.11 with cpu can\n  make two images"):
+    with pytest.raises(
+        TargetError, match=r"no releases of them for python 3.11 with cpu can\n  make two images"
+    ):
         chosen(OLD_NUMPY, never)
 
 

@@ -89,9 +89,9 @@ def test_the_readme_s_plugin_registers_and_answers(monkeypatch):
     module = ModuleType("avabuild_lightgbm")
     exec(compile(str(source), "README.md", "exec"), module.__dict__)
     monkeypatch.setitem(sys.modules, "avabuild_lightgbm", module)
-    framework = load_plugins(["lightgbm"], [Provider("lightgbm", "avabuild_lightgbm", "avabuild-lightgbm", "1.0")]).framework(
-        "lightgbm"
-    )
+    framework = load_plugins(
+        ["lightgbm"], [Provider("lightgbm", "avabuild_lightgbm", "avabuild-lightgbm", "1.0")]
+    ).framework("lightgbm")
     target = Target(
         distribution="bookworm", arch="x86_64", python="3.12", device=Device.parse("cpu"), glibc="2.36"
     )

@@ -22,7 +22,8 @@ def test_the_libraries_of_opencv_have_the_names_of_the_distribution(ask):
 
 def test_it_goes_beside_every_framework_of_the_platform(beside):
     together = beside(
-        python="2.7", **{"ava-sdk": "*", "jupyterlab": "*", "mxnet": "*", "tensorflow": "*", "keras": "*", "pytorch": "*"}
+        python="2.7",
+        **{"ava-sdk": "*", "jupyterlab": "*", "mxnet": "*", "tensorflow": "*", "keras": "*", "pytorch": "*"},
     )
     assert together == {
         "ava-sdk": "0.1.3", "jupyterlab": "0.33", "mxnet": "1.6", "tensorflow": "2.1", "keras": "2.3.1",

@@ -6,7 +6,8 @@ from avabuild.errors import TargetError
 
 
 @pytest.mark.parametrize(
-    ("python", "series"), [("3.13", "0.12"), ("3.12", "0.12"), ("3.11", "0.10"), ("3.10", "0.6"), ("3.9", "0.4")]
+    ("python", "series"),
+    [("3.13", "0.12"), ("3.12", "0.12"), ("3.11", "0.10"), ("3.10", "0.6"), ("3.9", "0.4")],
 )
 def test_the_python_decides_the_series(ask, python, series):
     assert ask("jax", python=python).requirements == (f"jax=={series}.*",)

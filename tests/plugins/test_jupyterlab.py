@@ -26,7 +26,9 @@ def test_python_27_gets_the_last_series_for_it_and_never_the_send2trash_that_can
 
 
 def test_a_python_that_no_series_is_for_is_told_what_there_is(ask):
-    with pytest.raises(TargetError, match=r"no release for python 3\.7 with cpu; it offers python 2\.7 \(0\.33\), 3\.5"):
+    with pytest.raises(
+        TargetError, match=r"no release for python 3\.7 with cpu; it offers python 2\.7 \(0\.33\), 3\.5"
+    ):
         ask("jupyterlab", python="3.7")
 
 

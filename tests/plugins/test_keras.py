@@ -49,7 +49,10 @@ def test_python_27_never_gets_a_keras_that_is_only_said_to_be_for_it(ask):
      ("1.5", "2.2.4"), ("1.4", "2.1.6")],
 )  # fmt: skip
 def test_on_python_27_keras_is_the_newest_that_works_with_the_tensorflow(beside, tensorflow, keras):
-    assert beside(python="2.7", tensorflow=tensorflow, keras="*") == {"tensorflow": tensorflow, "keras": keras}
+    assert beside(python="2.7", tensorflow=tensorflow, keras="*") == {
+        "tensorflow": tensorflow,
+        "keras": keras,
+    }
 
 
 def test_an_older_keras_brings_the_tensorflow_of_its_time(beside):

@@ -24,7 +24,9 @@ def test_the_project_is_the_one_for_the_device_and_the_newest_that_works(ask, py
 
 
 def test_a_python_that_it_is_not_for_gets_no_release_of_2017(ask):
-    with pytest.raises(TargetError, match=r"no release for python 3\.13 with cpu; .* 3\.9 to 3\.11 \(1\.9\)$"):
+    with pytest.raises(
+        TargetError, match=r"no release for python 3\.13 with cpu; .* 3\.9 to 3\.11 \(1\.9\)$"
+    ):
         ask("mxnet", python="3.13")
     with pytest.raises(TargetError, match="no release matches"):
         ask("mxnet", python="3.11", version="1.0")
@@ -48,7 +50,9 @@ def test_cuda_11_2_brings_the_libraries_it_links_to_and_says_where_they_are(ask)
     assert {"nvidia-cudnn-cu11==8.5.0.96", "nvidia-nccl-cu11==2.14.3"} < set(answer.requirements)
     directories = answer.env["LD_LIBRARY_PATH"].split(":")
     assert "/opt/venv/lib/python3.9/site-packages/nvidia/cublas/lib" in directories
-    projects = {r.removeprefix("nvidia-").partition("-cu11")[0].replace("-", "_") for r in answer.requirements[1:]}
+    projects = {
+        r.removeprefix("nvidia-").partition("-cu11")[0].replace("-", "_") for r in answer.requirements[1:]
+    }
     assert {directory.split("/")[-2] for directory in directories} == projects
     assert answer.apt == ("libgomp1", "libquadmath0")
 

@@ -51,7 +51,8 @@ def test_the_check_insists_on_the_build(ask):
 
 
 @pytest.mark.parametrize(
-    ("device", "series"), [("cpu", "1.4"), ("cuda10.1", "1.4"), ("cuda10.0", "1.2"), ("cuda9.0-cudnn7", "1.1")]
+    ("device", "series"),
+    [("cpu", "1.4"), ("cuda10.1", "1.4"), ("cuda10.0", "1.2"), ("cuda9.0-cudnn7", "1.1")],
 )
 def test_python_27_gets_the_wheel_that_holds_its_cuda_and_the_package_that_it_does_not_declare(
     ask, device, series

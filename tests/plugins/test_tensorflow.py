@@ -38,8 +38,7 @@ def test_a_python_that_the_wanted_series_has_no_wheels_for_is_told_with_what_the
     with pytest.raises(TargetError) as caught:
         ask("tensorflow", python="3.13", version="2.19")
     assert str(caught.value) == (
-        'tensorflow: no release within "2.19" for python 3.13 with cpu; '
-        "it offers python 3.9 to 3.12 (2.19)"
+        'tensorflow: no release within "2.19" for python 3.13 with cpu; it offers python 3.9 to 3.12 (2.19)'
     )
 
 
@@ -71,7 +70,9 @@ def test_python_27_gets_the_newest_build_for_its_device(ask, device, requirement
     [("1.15", "tensorflow-cpu"), ("2.0", "tensorflow"), ("1.14", "tensorflow"), ("1.4", "tensorflow")],
 )
 def test_an_older_series_is_asked_for_by_the_project_that_has_no_cuda_in_it(ask, version, project):
-    assert ask("tensorflow", python="2.7", version=version).requirements == (f"{project}=={version}.*,=={version}.*",)
+    assert ask("tensorflow", python="2.7", version=version).requirements == (
+        f"{project}=={version}.*,=={version}.*",
+    )
 
 
 def test_tensorflow_1_is_checked_in_a_session(ask):
@@ -101,10 +102,14 @@ def test_a_cuda_that_it_lacks_is_refused_with_what_there_is(ask):
 
 def test_beside_mxnet_it_is_the_newest_that_takes_an_old_numpy(beside):
     assert beside(python="3.11", tensorflow="*", mxnet="*") == {"tensorflow": "2.17", "mxnet": "1.9"}
-    with pytest.raises(TargetError, match=r"mxnet needs numpy<1\.24, tensorflow needs numpy>=1\.26; the nearest"):
+    with pytest.raises(
+        TargetError, match=r"mxnet needs numpy<1\.24, tensorflow needs numpy>=1\.26; the nearest"
+    ):
         beside(python="3.11", tensorflow=">=2.18", mxnet="*")
 
 
 def test_a_cuda_that_only_mxnet_has_is_refused_with_where_both_are(beside):
-    with pytest.raises(TargetError, match=r"mxnet has it \(1\.2\); the nearest for both is cuda 9\.0/cudnn7: mxnet 1\.6"):
+    with pytest.raises(
+        TargetError, match=r"mxnet has it \(1\.2\); the nearest for both is cuda 9\.0/cudnn7: mxnet 1\.6"
+    ):
         beside(python="2.7", device="cuda9.1", tensorflow="*", mxnet="*")
