@@ -71,7 +71,7 @@ class Resolution:
 
 
 def asked_by(plan: Plan, words: str) -> str | None:
-    """Return whose the limits are that a resolver's explanation speaks of: it takes them for the user's own."""
+    """Return whose the limits in a resolver's explanation are: it takes all of them for the user's own."""
     limits = zip(plan.constraints, plan.constraint_origins, strict=True)
     asked = [
         f"{text} is asked for by {', '.join(origins)}"
