@@ -176,7 +176,12 @@ class Request:
 
     @property
     def site_packages(self) -> str:
-        """Where Python packages are in the image, absolute: for a variable or a file that must name it."""
+        """Where Python packages are in the image, absolute: for a variable or a file that must name it.
+
+        Python 2.7 has no environments of files alone: its packages are where Debian has pip put them.
+        """
+        if self.target.python == "2.7":
+            return "/usr/local/lib/python2.7/dist-packages"
         return f"{PREFIX}/lib/python{self.target.python}/site-packages"
 
 

@@ -132,3 +132,7 @@ def test_a_plugins_own_options_may_narrow_the_releases_further():
 def test_a_request_knows_where_packages_will_be():
     request = Request(TARGET, Options(), Release(version="1.0", pythons=("3.11",)))
     assert request.site_packages == "/opt/venv/lib/python3.11/site-packages"
+    classic = TARGET.model_copy(update={"python": "2.7"})
+    assert Request(classic, Options(), request.release).site_packages == (
+        "/usr/local/lib/python2.7/dist-packages"
+    )

@@ -48,11 +48,11 @@ def show(
     """
     del debug  # main() looks for it
     from avabuild.base import homes
-    from avabuild.catalogue import data_of
+    from avabuild.profile import profile_of
     from avabuild.registry import Registry, installed
 
     registry = Registry(installed())
-    shown = data_of(registry.framework(name), homes())
+    shown = profile_of(registry.framework(name), homes())
     if as_json:
         typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
         return

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from avabuild.catalogue import data_of, example
+from avabuild.profile import profile_of, example
 from avabuild.framework import Framework, Options, Release
 
 HOMES = {"trixie": ("3.13",), "bookworm": ("3.11",), "bullseye": ("3.9", "2.7")}
@@ -25,7 +25,7 @@ def framework(*releases: Release, options: type[Options] = Options) -> Framework
 
 
 def test_options_are_worded_as_a_writer_of_toml_knows_them():
-    shown = data_of(framework(Release(version="1.0", pythons=("3.11",)), options=Own), HOMES)["options"]
+    shown = profile_of(framework(Release(version="1.0", pythons=("3.11",)), options=Own), HOMES)["options"]
     assert [(option["name"], option["type"]) for option in shown] == [
         ("version", "string"),
         ("build", '"wheel"'),

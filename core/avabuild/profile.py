@@ -8,7 +8,7 @@ from typing import Any
 from avabuild.framework import ANY_DEVICE, Framework, Release
 
 
-def data_of(framework: Framework, homes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def profile_of(framework: Framework, homes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Return all that the plugin declares of `framework`, ready for JSON.
 
     `homes` are the distributions that a recipe can name as its base, with the Python that each one has.
