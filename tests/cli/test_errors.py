@@ -129,6 +129,32 @@ def test_an_index_that_is_down_is_75_and_leaves_nothing_half_done(avabuild, tmp_
     assert left == []
 
 
+@pytest.mark.parametrize(
+    ("python", "device", "frameworks", "words"),
+    [
+        ("3.11", "cuda9.1", 'tensorflow = "*"', "tensorflow: no release for python 3.11 with cuda 9.1; it offers cpu ("),
+        ("3.13", "cpu", 'mxnet = "*"', "mxnet: no release for python 3.13 with cpu; it offers python ..., 3.6 ("),
+        ("3.11", "cuda13.2", 'tensorflow = "*"\npytorch = "*"', "  pytorch has it (2.15); the nearest for both is cpu: "),
+        ("3.11", "cpu", 'tensorflow = ">=2.18"\nmxnet = "*"',
+         "mxnet 1.9 and tensorflow 2.21 can't be in one image: mxnet needs numpy<1.24, tensorflow needs "
+         "numpy>=1.26; the nearest that can: mxnet 1.9 with tensorflow 2.17"),
+        ("3.11", "cpu", 'pytorch = { build = "debian", version = ">=2" }', "pytorch: no release within \">=2\" for python 3.11 with cpu; it offers python 3.13 ("),
+    ],
+)  # fmt: skip
+def test_frameworks_that_a_target_cant_have_are_4_with_what_it_can(
+    avabuild, tmp_path, python, device, frameworks, words
+):
+    suite = {"3.13": "trixie"}.get(python, "bookworm")
+    (tmp_path / "a.toml").write_text(
+        f'name = "mine"\nbase = {{ debian = "{suite}" }}\n[matrix]\npython = ["{python}"]\n'
+        f'device = ["{device}"]\n[frameworks]\n{frameworks}\n'
+    )
+    said = avabuild("plan", "a.toml")
+    assert said.returncode == 4
+    assert said.stdout == ""
+    assert words in said.stderr
+
+
 @pytest.fixture
 def pulled(tmp_path: Path) -> str:
     """A recipe on an image that only buildah can bring."""

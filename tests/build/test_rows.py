@@ -1,0 +1,57 @@
+"""Rows of the catalogue, from their recipes to images whose checks were true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from .conftest import User
+
+pytestmark = [pytest.mark.build, pytest.mark.network]
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+# A row, and what each framework's check says of it.
+ROWS = {
+    "pure": {"python": r"python 3\.11\.\d+ with OpenSSL .* and pip 2\d"},
+    "mxnet": {
+        "mxnet": r"mxnet 1\.9\.1 computed on the CPU loss 2",
+        "jupyterlab": "serves /lab; kernels: python3",
+    },
+    "trixie/keras-jax": {"jax": r"jax 0\.\d+\.\S+ computed on cpu$", "keras": r"keras 3\.\S+ on jax loss"},
+    "trixie/keras-torch": {
+        "pytorch": r"torch 2\.6\.0\S* built for CPU, computed on the CPU$",
+        "keras": r"keras 3\.\S+ on torch loss",
+    },
+}
+
+
+def built(user: User, row: str) -> dict[str, str]:
+    """Build the row under a name of the test's; return what each step said."""
+    text = (RECIPES / f"{row}.toml").read_text().replace('name = "ava-', 'name = "ava-test-')
+    outcome = user.avabuild("recipe", user.recipe(text), "--json", timeout=1200)
+    assert outcome.code == 0, outcome.err
+    assert "ava-test-" in str(outcome.image["reference"])
+    return {str(e["step"]): str(e.get("text")) for e in outcome.events if e["event"] == "finish"}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_is_built_and_its_checks_compute(root: User, row: str) -> None:
+    said = built(root, row)
+    for framework, words in ROWS[row].items():
+        assert re.search(words, said[f"check {framework}"]), said
+
+
+def test_the_environment_sees_debians_torch_after_its_own_packages(root: User) -> None:
+    built(root, "trixie/keras-torch")
+    program = "import numpy, torch; print(torch.__file__); print(numpy.__file__)"
+    torch, numpy = root.inside("localhost/ava-test-keras-torch:py313-cpu", f"python -c '{program}'").split()
+    assert torch == "/usr/lib/python3/dist-packages/torch/__init__.py"
+    assert numpy.startswith("/opt/venv/lib/python3.13/site-packages/")
+    installed = root.inside(
+        "localhost/ava-test-keras-torch:py313-cpu", "pip list --format=freeze 2>/dev/null"
+    )
+    assert "nvidia" not in installed
