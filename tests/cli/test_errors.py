@@ -136,8 +136,8 @@ def test_an_index_that_is_down_is_75_and_leaves_nothing_half_done(avabuild, tmp_
         ("3.13", "cpu", 'mxnet = "*"', "mxnet: no release for python 3.13 with cpu; it offers python ..., 3.6 ("),
         ("3.11", "cuda13.2", 'tensorflow = "*"\npytorch = "*"', "  pytorch has it (2.15); the nearest for both is cpu: "),
         ("3.11", "cpu", 'tensorflow = ">=2.18"\nmxnet = "*"',
-         "mxnet 1.9 and tensorflow 2.21 can't be in one image: mxnet needs numpy<1.24, tensorflow needs "
-         "numpy>=1.26; the nearest that can: mxnet 1.9 with tensorflow 2.17"),
+         ("mxnet 1.9 and tensorflow 2.21 can't be in one image: mxnet needs numpy<1.24, tensorflow needs "
+         "numpy>=1.26; the nearest that can: mxnet 1.9 with tensorflow 2.17")),
         ("3.11", "cpu", 'pytorch = { build = "debian", version = ">=2" }', "pytorch: no release within \">=2\" for python 3.11 with cpu; it offers python 3.13 ("),
     ],
 )  # fmt: skip
