@@ -40,7 +40,7 @@ def stem(recipe: Path) -> str:
 def plans(recipe: Path, host: Host) -> list[Plan]:
     project = open_project(recipe)
     base, matrix = project.recipe.base, project.recipe.matrix
-    named = base.debian if isinstance(base, DebianBase) else base.image.rpartition("-")[2]
+    named = base.debian if isinstance(base, DebianBase) else base.image.replace(":", "")[-11:]
     if named not in CLASSIC:
         facts = assumed(named)
         return [make_plan(project, target, facts) for target in targets(project.recipe, facts, host)]
