@@ -51,10 +51,9 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
         (name, item) for name, layer in layers if isinstance(layer, Apt) for item in layer.packages
     ]
     apt += [(pick.framework.name, item) for pick in picks for item in pick.request.release.apt]
-    pip = own_pip + [
-        (name, r) for name, layer in layers if isinstance(layer, Python) for r in layer.requirements
-    ]
-    alone = tuple(sorted({pin for _, layer in layers if isinstance(layer, Python) for pin in layer.alone}))
+    python = [(name, layer) for name, layer in layers if isinstance(layer, Python)]
+    pip = own_pip + [(name, r) for name, layer in python for r in layer.requirements]
+    alone = tuple(sorted({pin for _, layer in python for pin in layer.alone}))
     runs = [(name, layer) for name, layer in layers if isinstance(layer, Run)]
     runs += [("recipe", _run(step)) for step in recipe.run]
     names = [step.name for step in recipe.run]
@@ -98,6 +97,8 @@ def _limits(picks: Sequence[Pick], recipe: Recipe, target: Target) -> dict[str, 
     for pick in picks:
         found = pick.request.release.limits(target.python)
         asked += [(f"{r.name}{r.specifier}", pick.framework.name) for r in found]
+        own = (layer.constraints for layer in pick.layers if isinstance(layer, Python))
+        asked += [(text, pick.framework.name) for texts in own for text in texts]
     limits: dict[str, tuple[str, ...]] = {}
     for text, origin in sorted(asked, key=lambda item: item[1] != "recipe"):
         limits[text] = (*limits.get(text, ()), origin)

@@ -27,13 +27,16 @@ class Python(Value):
     """Python requirements (PEP 508), resolved together with every other framework's.
 
     Attributes:
-        requirements: what to resolve.
-        alone: exact pins installed without their dependencies, of projects whose metadata can't be met.
+        requirements: what is wanted, with all that it needs.
+        alone: exact pins (`ava-sdk==0.1.3`) that are installed without what they say they need, and have no
+            part in the resolution: for packages whose metadata can't be met.
+        constraints: requirements that limit versions without asking for a package.
     """
 
     kind: Literal["python"] = "python"
     requirements: tuple[str, ...] = ()
     alone: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
 
 
 class File(Value):

@@ -141,12 +141,12 @@ def test_what_a_release_needs_is_applied_and_says_who_asked(recipe):
     plan = composed(
         recipe('[packages]\nconstraints = ["rich<99"]\n'),
         pick("box", Apt(packages=("git",)), release=box),
-        pick("lab", release=lab),
+        pick("lab", Python(requirements=("lab",), constraints=("six<2",)), release=lab),
     )
     assert plan.apt.layer == Apt(packages=("git", "libgomp1"))
     assert plan.apt.origins == ("box",)
     asked = dict(zip(plan.constraints, plan.constraint_origins, strict=True))
-    assert asked == {"rich<99": ("recipe", "lab"), "numpy<1.24": ("box", "lab")}
+    assert asked == {"rich<99": ("recipe", "lab"), "numpy<1.24": ("box", "lab"), "six<2": ("lab",)}
 
 
 def test_packages_that_are_installed_alone_are_kept_apart_from_the_requirements(recipe):
