@@ -2,7 +2,7 @@
 
 from avabuild.framework import Framework, Options, Release, Request
 from avabuild.hookspecs import hookimpl
-from avabuild.layers import Apt, Env, File, Files, Mount, Python, Run
+from avabuild.layers import Apt, Env, File, Files, Libraries, Mount, Python, Repository, Run
 from avabuild.target import Device, Target
 
 __all__ = [
@@ -12,10 +12,12 @@ __all__ = [
     "File",
     "Files",
     "Framework",
+    "Libraries",
     "Mount",
     "Options",
     "Python",
     "Release",
+    "Repository",
     "Request",
     "Run",
     "Target",

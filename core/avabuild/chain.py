@@ -24,14 +24,23 @@ class ExecLayer(Value):
 
 
 def apt_layer(
-    name: str, below: str, packages: Sequence[str], debs: Sequence[Deb], compression: str
+    name: str,
+    below: str,
+    packages: Sequence[str],
+    debs: Sequence[Deb],
+    compression: str,
+    repositories: Sequence[str] = (),
 ) -> ExecLayer:
-    """Return the layer of `debs`, installed for `packages` on the chain `below`."""
+    """Return the layer of `debs`, installed for `packages` on the chain `below`.
+
+    `repositories` are the identities of those beside the distribution's own.
+    """
     parts = (
         ("format", str(FORMAT)),
         ("compression", compression),
         ("below", below),
         ("packages", " ".join(sorted(packages))),
+        *((("repositories", "; ".join(sorted(repositories))),) if repositories else ()),
         *sorted((deb.name, f"{deb.version} {deb.arch} {deb.sha256}") for deb in debs),
     )
     return ExecLayer(name=name, parts=parts, key=digest_of(["apt", parts]))
@@ -62,11 +71,13 @@ def chain(below: str, key: str) -> str:
     return digest_of([below, key])
 
 
-def locked_debs(locks: Sequence[AptLock], below: str, packages: Sequence[str]) -> tuple[Deb, ...] | None:
+def locked_debs(
+    locks: Sequence[AptLock], below: str, packages: Sequence[str], repositories: Sequence[str] = ()
+) -> tuple[Deb, ...] | None:
     """Return what `packages` on `below` resolved to, or None when the lock does not say."""
-    wanted = tuple(sorted(packages))
+    wanted = sorted(packages), sorted(repositories)
     for lock in locks:
-        if lock.base == below and tuple(sorted(lock.packages)) == wanted:
+        if lock.base == below and (sorted(lock.packages), sorted(lock.repositories)) == wanted:
             return lock.debs
     return None
 

@@ -140,6 +140,18 @@ class DiskFullError(AvabuildError):
     exit_code = 12
 
 
+class LinkageError(AvabuildError):
+    """A shared library that the image's packages need is not in it; names both, and how to give it."""
+
+    exit_code = 13
+
+
+class ImageError(AvabuildError):
+    """An image that was named is not here, or does not say what is needed of it."""
+
+    exit_code = 14
+
+
 class UnavailableError(AvabuildError):
     """An index, mirror or registry did not answer; trying again later may succeed."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from avabuild.value import Value
 
@@ -16,11 +16,50 @@ Mode = Annotated[str, Field(pattern=r"^0?[0-7]{3,4}$")]
 Owner = Annotated[str, Field(pattern=r"^\d+(:\d+)?$")]
 
 
+class Repository(Value):
+    """An APT repository beside the distribution's own, for one apt layer; the image never holds it.
+
+    Attributes:
+        name: lower-case word; what the lock and messages call it.
+        suite: the distribution in the repository (`bookworm`), or for a flat one its directory: `/`.
+        components: `("main",)`, or none for a flat repository.
+        uri: where it is: http, https or `file:`; None for the distribution's own mirror, for its other
+            suites and components.
+        key: the public key that signs it: its ASCII armour, or a file's path. None with the distribution's
+            own mirror, whose key the base has.
+        fingerprint: of that key, 40 hex digits: a key that has another is refused. Empty takes the key's own.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    suite: Annotated[str, Field(pattern=r"^[^\s,#]+$")]
+    components: tuple[Annotated[str, Field(pattern=r"^[^\s,#]+$")], ...] = ("main",)
+    uri: Annotated[str, Field(pattern=r"^(https?://|file:/)\S+$")] | None = None
+    key: str | None = None
+    fingerprint: Annotated[str, Field(pattern=r"^([0-9A-F]{40})?$")] = ""
+
+    @model_validator(mode="after")
+    def _has_a_key(self) -> Repository:
+        if (self.uri is None) != (self.key is None):
+            what = "needs the key that signs it" if self.key is None else "has a key, so it needs a uri"
+            raise ValueError(f"the repository {self.name} {what}")
+        if self.suite.endswith("/") == bool(self.components):
+            what = "is flat and has no components" if self.components else "needs its components"
+            raise ValueError(f"the repository {self.name} {what}")
+        return self
+
+    @property
+    def identity(self) -> str:
+        """What it is, wherever it is: equal ones serve what one key has signed for one suite."""
+        signed = self.fingerprint or "the distribution's own key"
+        return " ".join([self.name, self.suite, *sorted(self.components), f"({signed})"])
+
+
 class Apt(Value):
-    """Packages of the base's distribution, installed without recommended ones."""
+    """Packages of the base's distribution and of `repositories`, installed without recommended ones."""
 
     kind: Literal["apt"] = "apt"
     packages: tuple[str, ...]
+    repositories: tuple[Repository, ...] = ()
 
 
 class Python(Value):
@@ -48,6 +87,8 @@ class File(Value):
         content: the text of the file itself, or None.
         mode: octal permission bits, or None to keep the executable bit and nothing else.
         owner: numeric `UID` or `UID:GID`.
+        only: shell patterns of names; of a directory, only its own files and links with such a name are
+            taken, and nothing below it. None takes all.
     """
 
     target: str
@@ -55,6 +96,7 @@ class File(Value):
     content: str | None = None
     mode: Mode | None = None
     owner: Owner = "0:0"
+    only: tuple[str, ...] = ()
 
 
 class Files(Value):
@@ -92,10 +134,32 @@ class Run(Value):
 
 
 class Env(Value):
-    """Environment variables of the image's config."""
+    """Environment variables of the image's config.
+
+    Attributes:
+        variables: by name; a recipe's own win.
+        library_path: directories put before those that the base's LD_LIBRARY_PATH has.
+    """
 
     kind: Literal["env"] = "env"
-    variables: tuple[tuple[str, str], ...]
+    variables: tuple[tuple[str, str], ...] = ()
+    library_path: tuple[str, ...] = ()
 
 
-Layer = Annotated[Apt | Python | Files | Run | Env, Field(discriminator="kind")]
+class Libraries(Value):
+    """Shared libraries that have to be where every program of the image finds them; makes no layer.
+
+    Attributes:
+        sonames: such as `libcudart.so.9.0`.
+        where: `base` when the base has to have them, `host` when the `Files` of the same framework bring
+            them from this host: both are looked at before anything is made. `image` is looked at at the end.
+        hint: how to give them, for the message that says which one is missing.
+    """
+
+    kind: Literal["libraries"] = "libraries"
+    sonames: tuple[str, ...]
+    where: Literal["base", "host", "image"] = "image"
+    hint: str = ""
+
+
+Layer = Annotated[Apt | Python | Files | Run | Env | Libraries, Field(discriminator="kind")]

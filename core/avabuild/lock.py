@@ -52,11 +52,20 @@ class Deb(Value):
 
 
 class AptLock(Value):
-    """What one apt layer resolved to: `packages` asked for, `base` the digest below it, `debs` to install."""
+    """What one apt layer resolved to.
+
+    Attributes:
+        base: the digest of what is below it.
+        packages: what was asked for.
+        debs: what is installed.
+        repositories: what the repositories beside the distribution's own are: name, suite, components and
+            key, never a host.
+    """
 
     base: str
     packages: tuple[str, ...]
     debs: tuple[Deb, ...]
+    repositories: tuple[str, ...] = ()
 
 
 class Distribution(Value):

@@ -78,8 +78,14 @@ def _target_lines(target: TargetLock) -> list[str]:
 
 
 def _apt_lines(apt: AptLock) -> list[str]:
-    names = ", ".join(map(_scalar, apt.packages))
-    return [f"base = {_scalar(apt.base)}", f"packages = [{names}]", *_table_lines("debs", apt.debs)]
+    lines = [f"base = {_scalar(apt.base)}", f"packages = [{_list(apt.packages)}]"]
+    if apt.repositories:
+        lines.append(f"repositories = [{_list(apt.repositories)}]")
+    return [*lines, *_table_lines("debs", apt.debs)]
+
+
+def _list(values: Iterable[str]) -> str:
+    return ", ".join(map(_scalar, values))
 
 
 def _table_lines(key: str, values: Iterable[Value]) -> list[str]:
