@@ -1,5 +1,6 @@
 """All that a plugin author imports. Anything outside `__all__` may change without notice."""
 
+from avabuild.driver import driver_minimum
 from avabuild.framework import Framework, Options, Release, Request
 from avabuild.hookspecs import hookimpl
 from avabuild.layers import Apt, Env, File, Files, Libraries, Mount, Python, Repository, Run
@@ -21,5 +22,6 @@ __all__ = [
     "Request",
     "Run",
     "Target",
+    "driver_minimum",
     "hookimpl",
 ]

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from avabuild.errors import PluginError
 from avabuild.framework import PREFIX, Framework, Request
 from avabuild.image import Settings
-from avabuild.layers import Apt, Env, File, Files, Layer, Mount, Python, Run
+from avabuild.layers import Apt, Env, File, Files, Layer, Libraries, Mount, Python, Repository, Run
 from avabuild.plan import Check, Chosen, Plan, Step
 from avabuild.recipe import Recipe
 from avabuild.target import Target
@@ -64,12 +65,14 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
         base=recipe.base,
         target=target,
         system=_run_steps(runs, "system", names),
-        apt=_merged("apt: frameworks", apt, lambda items: Apt(packages=items)),
+        apt=_merged(
+            "apt: frameworks", apt, lambda items: Apt(packages=items, repositories=_repositories(layers))
+        ),
         python=_merged("python: frameworks", pip, lambda items: Python(requirements=items, alone=alone)),
         python_extra=_merged(
             "python: packages", _recipes(recipe.packages.pip), lambda items: Python(requirements=items)
         ),
-        apt_extra=_merged("apt: packages", _recipes(recipe.packages.apt), lambda items: Apt(packages=items)),
+        apt_extra=_merged("apt: packages", _recipes(recipe.packages.apt), lambda items: _apt(items, recipe)),
         files=_files(layers, recipe),
         last=_run_steps(runs, "last", names),
         settings=_settings(layers, recipe, has_python=target.python is not None),
@@ -86,6 +89,8 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
         checks=tuple(Check(framework=pick.framework.name, program=pick.program) for pick in picks),
         constraints=tuple(limits),
         constraint_origins=tuple(limits.values()),
+        libraries=tuple((name, layer) for name, layer in layers if isinstance(layer, Libraries)),
+        linkage=recipe.build.linkage,
         bytecode=recipe.build.bytecode,
         compression=recipe.build.compression,
     )
@@ -103,6 +108,21 @@ def _limits(picks: Sequence[Pick], recipe: Recipe, target: Target) -> dict[str, 
     for text, origin in sorted(asked, key=lambda item: item[1] != "recipe"):
         limits[text] = (*limits.get(text, ()), origin)
     return limits
+
+
+def _apt(packages: tuple[str, ...], recipe: Recipe) -> Apt:
+    return Apt(packages=packages, repositories=tuple(one.value for one in recipe.packages.repositories))
+
+
+def _repositories(layers: Sequence[tuple[str, Layer]]) -> tuple[Repository, ...]:
+    """Return the repositories of the frameworks by name, each once."""
+    found: dict[str, tuple[str, Repository]] = {}
+    for name, layer in layers:
+        for one in layer.repositories if isinstance(layer, Apt) else ():
+            first, known = found.setdefault(one.name, (name, one))
+            if known != one:
+                raise PluginError(f"{first} and {name} each have another APT repository named {one.name}")
+    return tuple(found[name][1] for name in sorted(found))
 
 
 def _recipes(items: Iterable[str]) -> list[tuple[str, str]]:
@@ -167,6 +187,9 @@ def _settings(layers: Sequence[tuple[str, Layer]], recipe: Recipe, *, has_python
     return Settings(
         env=tuple(variables.items()),
         path=(f"{PREFIX}/bin",) if has_python else (),
+        library_path=tuple(
+            dict.fromkeys(path for _, layer in layers if isinstance(layer, Env) for path in layer.library_path)
+        ),
         labels=tuple(_pairs(image.labels).items()),
         annotations=tuple(_pairs(image.annotations).items()),
         entrypoint=image.entrypoint,

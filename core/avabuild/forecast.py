@@ -112,11 +112,12 @@ class Forecast:
 
     def _aptitude(self, step: Step, plan: Plan) -> Row:
         assert isinstance(step.layer, Apt)  # noqa: S101 - compose puts no other kind here
-        debs = locked_debs(self._apt, self._below, step.layer.packages) if self._below else None
+        known = tuple(sorted(one.identity for one in step.layer.repositories))
+        debs = locked_debs(self._apt, self._below, step.layer.packages, known) if self._below else None
         if self._below is None or debs is None:
             self._below = self._visible = None
             return Row(name=step.name, origins=step.origins, state="build", holds=step.layer.packages)
-        layer = apt_layer(step.name, self._below, step.layer.packages, debs, plan.compression)
+        layer = apt_layer(step.name, self._below, step.layer.packages, debs, plan.compression, known)
         holds = tuple(f"{deb.name} {deb.version}" for deb in debs)
         row = self._row(step.name, step.origins, layer.key, layer.parts)
         if debs:

@@ -33,6 +33,7 @@ class Settings(Value):
 
     env: tuple[tuple[str, str], ...] = ()
     path: tuple[str, ...] = ()  # directories put in front of the base's PATH
+    library_path: tuple[str, ...] = ()  # and of its LD_LIBRARY_PATH
     labels: tuple[tuple[str, str], ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
     entrypoint: tuple[str, ...] | None = None
@@ -53,6 +54,10 @@ def config(base: Mapping[str, Any], pieces: Sequence[Piece], settings: Settings,
     env = dict(entry.split("=", 1) for entry in inner.get("Env") or [] if "=" in entry)
     path = (env.get("PATH") or PATH).split(":")
     env["PATH"] = ":".join((*settings.path, *(entry for entry in path if entry not in settings.path)))
+    if settings.library_path:
+        held = [entry for entry in env.get("LD_LIBRARY_PATH", "").split(":") if entry]
+        others = (entry for entry in held if entry not in settings.library_path)
+        env["LD_LIBRARY_PATH"] = ":".join((*settings.library_path, *others))
     env.update(settings.env)
     inner["Env"] = [f"{name}={value}" for name, value in env.items()]
     if settings.entrypoint is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from avabuild.image import Settings
-from avabuild.layers import Layer
+from avabuild.layers import Layer, Libraries
 from avabuild.recipe import Base
 from avabuild.target import Target
 from avabuild.value import Value
@@ -61,6 +61,9 @@ class Plan(Value):
         constraints: what limits versions without asking for a package.
         constraint_origins: who asked for each of `constraints`: framework names or `recipe`.
         local: the recipe's own wheels and sdists, by path, with the sha256 of their content.
+        read: other files, as the recipe or a plugin names them, whose content is in the plan: keys.
+        libraries: what has to be in the image, by who says so.
+        linkage: what a library that is missing does: `error` fails the build, `warn` tells, `off` doesn't look.
         bytecode: whether Python modules are compiled beforehand.
         compression: of the layers.
     """
@@ -82,6 +85,9 @@ class Plan(Value):
     constraints: tuple[str, ...] = ()
     constraint_origins: tuple[tuple[str, ...], ...] = ()
     local: tuple[tuple[str, str], ...] = ()
+    read: tuple[str, ...] = ()
+    libraries: tuple[tuple[str, Libraries], ...] = ()
+    linkage: Literal["error", "warn", "off"] = "error"
     bytecode: bool = True
     compression: Literal["gzip", "zstd"] = "gzip"
 

@@ -15,6 +15,7 @@ from avabuild.framework import Options, Request
 from avabuild.host import Host
 from avabuild.layers import Python
 from avabuild.lock import Distribution, request_digest
+from avabuild.pinned import pin_keys
 from avabuild.plan import Plan
 from avabuild.recipe import Known, Recipe, flatten, load, parse_options, pip_kind
 from avabuild.registry import Registry, check_of, choose, installed, layers_of, ordered, requires_of
@@ -118,7 +119,8 @@ def make_plan(project: Project, target: Target, facts: Facts) -> Plan:
     missing = target.python is not None and target.python not in dict(facts.pythons)
     plan = compose(project.recipe, target, _picks(project, target), install_python=missing)
     own = [text for text in project.recipe.packages.pip if pip_kind(text) == "file"]
-    return plan.model_copy(update={"local": tuple((text, _sha256(project.directory / text)) for text in own)})
+    local = tuple((text, _sha256(project.directory / text)) for text in own)
+    return pin_keys(plan.model_copy(update={"local": local}), project.directory)
 
 
 def _sha256(path: Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from avabuild import remember
 from avabuild.base import Base, Facts, assumed, forget, obtain, obtained, reference
-from avabuild.build.apt import fetched_mark
+from avabuild.build.apt import forget_lists
 from avabuild.build.build import build
 from avabuild.build.context import Context
 from avabuild.build.job import Built, Job
@@ -200,7 +200,7 @@ class Session:
         if entry and self.wishes.upgrade:
             anew = bool(self.wishes.upgrade & {"*", "apt"})
             if anew:
-                fetched_mark(self.store, base.digest).unlink(missing_ok=True)
+                forget_lists(self.store, base.digest)
             entry = entry.model_copy(update={"request": "", "apt": () if anew else entry.apt})
         workdir = scratch.directory("resolve")
         resolver = resolver_for(plan, self.indexes, self.project.directory, workdir)

@@ -11,12 +11,16 @@ from urllib.parse import unquote
 
 from avabuild import changes
 from avabuild.build.chain import GIVEN, Chain, given
+from avabuild.build.repositories import SOURCES, explained, given_files, refuse_absent, script
+from avabuild.build.repositories import binds as repository_binds
 from avabuild.chain import apt_layer, locked_debs
 from avabuild.commands import Bind
 from avabuild.errors import AvabuildError, LockError, ResolveError, StepError, UnavailableError, WheelError
+from avabuild.layers import Apt, Repository
 from avabuild.lock import AptLock, Deb
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
+from avabuild.value import digest_of
 
 ARCHIVES = "/var/cache/apt/archives"
 LISTS = "/var/lib/apt/lists"
@@ -30,39 +34,40 @@ _DOWN = ("Temporary failure", "Could not resolve", "Could not connect", "Connect
 
 
 def add_apt(
-    chain: Chain, name: str, packages: Sequence[str], locks: Sequence[AptLock], *, locked: bool
+    chain: Chain, name: str, apt: Apt, locks: Sequence[AptLock], *, locked: bool
 ) -> tuple[AptLock, bool]:
-    """Put an apt layer with `packages` on the chain; return what it resolved to and whether it was made now.
+    """Put the layer of `apt` on the chain; return what it resolved to and whether it was made now.
 
     Raises:
         ResolveError: no such package, or what a lock pins is on no mirror any more.
         UnavailableError: the mirror does not answer.
         LockError: `locked`, and the lock does not say what these packages are here.
     """
-    below = chain.digest
-    debs = locked_debs(locks, below, packages)
+    below, packages = chain.digest, apt.packages
+    known = tuple(sorted(one.identity for one in apt.repositories))
+    debs = locked_debs(locks, below, packages, known)
     if debs is None and locked:
         raise LockError(
             f"{name}: the lock has no versions for {' '.join(packages)}", hint="run without --locked"
         )
     if debs is not None:
-        layer = apt_layer(name, below, packages, debs, chain.compression)
+        layer = apt_layer(name, below, packages, debs, chain.compression, known)
         if blob := chain.context.store.layer(layer.key):
             chain.add(layer, blob)
-            return AptLock(base=below, packages=tuple(packages), debs=debs), False
+            return AptLock(base=below, packages=tuple(packages), debs=debs, repositories=known), False
     with chain.context.store.lock("apt", "archives"), chain.container(name) as container:
         if debs is None:
             with chain.context.report.step(f"{name}: resolve", "apt"):
-                debs = _resolve(chain, container, packages)
-        lock = AptLock(base=below, packages=tuple(packages), debs=debs)
+                debs = _resolve(chain, container, apt)
+        lock = AptLock(base=below, packages=tuple(packages), debs=debs, repositories=known)
         if not debs:
             return lock, False
-        layer = apt_layer(name, below, packages, debs, chain.compression)
+        layer = apt_layer(name, below, packages, debs, chain.compression, known)
         with chain.context.report.step(name, "apt") as said:
             blob, made = chain.make(
                 layer,
                 container,
-                lambda: _install(chain, container, packages, debs),
+                lambda: _install(chain, container, apt, debs),
                 (*changes.ENGINE, *changes.APT),
             )
             said.append(f"{len(debs)} packages" if made else "cached")
@@ -70,33 +75,35 @@ def add_apt(
         return lock, made
 
 
-def _resolve(chain: Chain, container: str, packages: Sequence[str]) -> tuple[Deb, ...]:
-    """Return what `packages` bring, downloaded; lists that were fetched minutes ago are asked first."""
-    mark = fetched_mark(chain.context.store, chain.base.digest)
+def _resolve(chain: Chain, container: str, apt: Apt) -> tuple[Deb, ...]:
+    """Return what the packages bring, downloaded; lists that were fetched minutes ago are asked first."""
+    lists = _lists(chain, apt.repositories)
+    mark = lists.with_name(f"{lists.name}.fetched")
     if mark.exists() and time.time() - mark.stat().st_mtime < FRESH:
         try:
-            return _resolve_with(chain, container, packages, "")
+            return _resolve_with(chain, container, apt, "")
         except AvabuildError:
             mark.unlink(missing_ok=True)  # a package may be newer than the lists, or its file be gone
-    debs = _resolve_with(chain, container, packages, UPDATE)
+    debs = _resolve_with(chain, container, apt, UPDATE)
     mark.touch()
     return debs
 
 
-def fetched_mark(store: Store, base: str) -> Path:
-    """Return the file whose time says when the package lists of the base were fetched."""
-    return store.root / "apt-lists" / f"{base.removeprefix('sha256:')[:16]}.fetched"
+def forget_lists(store: Store, base: str) -> None:
+    """Have the package lists of the base fetched anew, those of other repositories too."""
+    for mark in (store.root / "apt-lists").glob(f"{base.removeprefix('sha256:')[:16]}*.fetched"):
+        mark.unlink(missing_ok=True)
 
 
-def _resolve_with(chain: Chain, container: str, packages: Sequence[str], update: str) -> tuple[Deb, ...]:
-    asked = shlex.join(packages)
+def _resolve_with(chain: Chain, container: str, apt: Apt, update: str) -> tuple[Deb, ...]:
+    asked = shlex.join(apt.packages)
     shell = f"""
 mkdir -p {GIVEN}-archives/partial
 {update}
 apt-get install -qq --print-uris -o Dir::Cache::Archives={GIVEN}-archives/ {asked}
 apt-get install -qq --download-only {asked} >&2
 """
-    printed = run_apt(chain, container, shell, lists=True)
+    printed = run_apt(chain, container, shell, lists=True, repositories=apt.repositories)
     return tuple(sorted((_deb(found) for found in _URI.finditer(printed)), key=lambda deb: deb.name))
 
 
@@ -110,14 +117,14 @@ def _filename(deb: Deb) -> str:
     return f"{deb.name}_{deb.version.replace(':', '%3a')}_{deb.arch}.deb"
 
 
-def _install(chain: Chain, container: str, packages: Sequence[str], debs: Sequence[Deb]) -> None:
+def _install(chain: Chain, container: str, apt: Apt, debs: Sequence[Deb]) -> None:
     store = chain.context.store
     archives = _archives(chain)
     missing = [deb for deb in debs if not (archives / _filename(deb)).exists()]
     if missing:
         pins = shlex.join(f"{deb.name}={deb.version}" for deb in missing)
         shell = f"{UPDATE}\napt-get install -qq --download-only {pins}\n"
-        run_apt(chain, container, shell, lists=True)
+        run_apt(chain, container, shell, lists=True, repositories=apt.repositories)
     for deb in debs:
         path = archives / _filename(deb)
         if not path.exists():
@@ -129,7 +136,7 @@ def _install(chain: Chain, container: str, packages: Sequence[str], debs: Sequen
             raise WheelError(
                 f"{path.name} differs from its hash in the lock", hint="it was removed; build again"
             )
-    names = {package.split("=")[0].split("/")[0] for package in packages}
+    names = {package.split("=")[0].split("/")[0] for package in apt.packages}
     brought = [deb.name for deb in debs if deb.name not in names]
     files = shlex.join(f"{ARCHIVES}/{_filename(deb)}" for deb in debs)
     shell = f"apt-get install -qq {files}\n"
@@ -138,15 +145,23 @@ def _install(chain: Chain, container: str, packages: Sequence[str], debs: Sequen
     run_apt(chain, container, shell, lists=False)
 
 
-def run_apt(chain: Chain, container: str, shell: str, *, lists: bool) -> str:
-    """Run a shell text that uses APT with the host's settings, the shared archives and maybe the lists."""
-    context = chain.context
-    files: dict[str, str | Path] = {"apt.conf": _configuration(ca=context.host.ca_bundle is not None)}
-    options = ""
-    if context.host.mirror and lists:
-        files["sources.list"] = f"deb {context.host.mirror} {chain.target.distribution} main\n"
-        options = f'Dir::Etc::SourceList "{GIVEN}/sources.list";\nDir::Etc::SourceParts "-";\n'
-    files["apt.conf"] = f"{files['apt.conf']}{options}"
+def run_apt(
+    chain: Chain, container: str, shell: str, *, lists: bool, repositories: Sequence[Repository] = ()
+) -> str:
+    """Run a shell text that uses APT with the host's settings, the shared archives and maybe the lists.
+
+    `repositories` are seen beside the distribution's own; they need the lists.
+    """
+    context, mirror = chain.context, chain.context.host.mirror
+    refuse_absent(repositories)
+    parts = f'"{SOURCES}"' if repositories else '"-"' if mirror and lists else ""
+    options = f"Dir::Etc::SourceParts {parts};\n" if parts else ""
+    files: dict[str, str | bytes | Path] = dict(given_files(repositories, mirror))
+    if mirror and lists:
+        files["sources.list"] = f"deb {mirror} {chain.target.distribution} main\n"
+        options += f'Dir::Etc::SourceList "{GIVEN}/sources.list";\n'
+    files["apt.conf"] = _configuration(ca=context.host.ca_bundle is not None) + options
+    shell = script(repositories, mirror) + shell
     env = {
         "APT_CONFIG": f"{GIVEN}/apt.conf",
         "DEBIAN_FRONTEND": "noninteractive",
@@ -155,12 +170,14 @@ def run_apt(chain: Chain, container: str, shell: str, *, lists: bool) -> str:
     }
     binds = [Bind(source=str(_archives(chain)), target=ARCHIVES, writable=True)]
     if lists:
-        binds.append(Bind(source=str(_lists(chain)), target=LISTS, writable=True))
+        binds.append(Bind(source=str(_lists(chain, repositories)), target=LISTS, writable=True))
+    binds += repository_binds(repositories)
     with given(context, shell, env, files) as (command, mounts):
         try:
             return context.tools.run(container, command, context.isolation, [*mounts, *binds], place="apt")
         except StepError as error:
-            raise _explained(error) from error
+            known = explained(error.tail, repositories, chain.target.distribution)
+            raise known or _explained(error) from error
 
 
 def _configuration(*, ca: bool) -> str:
@@ -179,8 +196,10 @@ def _archives(chain: Chain) -> Path:
     return path
 
 
-def _lists(chain: Chain) -> Path:
+def _lists(chain: Chain, repositories: Sequence[Repository]) -> Path:
     name = chain.base.digest.removeprefix("sha256:")[:16]
+    if repositories:
+        name += "-" + digest_of([one.model_dump() for one in repositories]).removeprefix("sha256:")[:8]
     path = chain.context.store.root / "apt-lists" / name
     path.mkdir(parents=True, exist_ok=True)
     return path

@@ -109,7 +109,7 @@ class _Build:
     def _add_apt(self, chain: Chain, step: Step) -> None:
         assert isinstance(step.layer, Apt)  # noqa: S101 - compose puts no other kind here
         locks = self.job.lock.apt if self.job.lock else ()
-        lock, made = add_apt(chain, step.name, step.layer.packages, locks, locked=self.job.locked)
+        lock, made = add_apt(chain, step.name, step.layer, locks, locked=self.job.locked)
         self.apt.append(lock)
         if lock.debs:
             self._say(step.name, made=made)

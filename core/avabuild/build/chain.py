@@ -106,7 +106,7 @@ def changes(
 
 @contextmanager
 def given(
-    context: Context, shell: str, env: Mapping[str, str], files: Mapping[str, str | Path]
+    context: Context, shell: str, env: Mapping[str, str], files: Mapping[str, str | bytes | Path]
 ) -> Iterator[tuple[list[str], list[Bind]]]:
     """Prepare what a step is given; yield the command that runs `shell` with it and the mounts it needs.
 
@@ -132,6 +132,6 @@ def given(
         directory.rmdir()
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     path.touch(mode=0o600)
-    path.write_text(text)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import os
 import stat
@@ -104,9 +105,23 @@ def _entries(files: Sequence[File], directory: Path) -> Iterator[_Entry]:
             continue
         if name:
             yield _Entry(name, source, b"", 0o755, *owner)
-        for path in _below(source):
-            inner = str(PurePosixPath(name) / path.relative_to(source).as_posix())
+        below = ((path, path.relative_to(source).as_posix()) for path in _below(source))
+        for path, way in chosen(source, file.only) if file.only else below:
+            inner = str(PurePosixPath(name) / way)
             yield _Entry(inner, path, b"", 0o755 if _is_directory(path) else _mode(path, file.mode), *owner)
+
+
+def chosen(source: Path, patterns: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    """Yield the directory's own files and links whose names match one of `patterns`, with these names.
+
+    A link out of the directory would lead nowhere in the image: the file that it leads to is taken.
+    """
+    top = source.resolve()
+    for path in sorted(source.iterdir()):
+        if not any(fnmatch.fnmatchcase(path.name, pattern) for pattern in patterns) or not path.is_file():
+            continue
+        inside = not path.is_symlink() or (top / path.readlink()).parent == top
+        yield path if inside else path.resolve(), path.name
 
 
 def _below(source: Path) -> Iterator[Path]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from avabuild.errors import RecipeError
 from avabuild.recipe.bases import ArchiveBase, RecipeBase
 from avabuild.recipe.model import Recipe
-from avabuild.recipe.packages import Packages, pip_kind
+from avabuild.recipe.packages import Packages, RepositoryEntry, pip_kind
 from avabuild.recipe.source import Source
 from avabuild.recipe.tables import ImageConfig, RunStep
 from avabuild.recipe.tags import template_problem
@@ -18,6 +18,7 @@ from avabuild.recipe.wording import KeyPath
 from avabuild.value import Value
 
 Table = TypeVar("Table", bound=Value)
+Item = TypeVar("Item")
 
 
 def flatten(recipe: Recipe, load: Callable[[Path], Recipe]) -> Recipe:
@@ -90,7 +91,7 @@ def _image(outer: ImageConfig, inner: ImageConfig) -> ImageConfig:
     return merged.model_copy(update=joined)
 
 
-def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
+def _unique(values: tuple[Item, ...]) -> tuple[Item, ...]:
     return tuple(dict.fromkeys(values))
 
 
@@ -113,9 +114,17 @@ def _moved(inner: Recipe, directory: Path) -> Recipe:
     return inner.replaced(
         inner.source,
         base=base,
-        packages=inner.packages.model_copy(update={"pip": pip}),
+        packages=inner.packages.model_copy(
+            update={"pip": pip, "repositories": _repositories(inner.packages, moved)}
+        ),
         files=tuple(item.model_copy(update={"source": moved(item.source)}) for item in inner.files),
         run=tuple(_with_mounts(step, moved) for step in inner.run),
+    )
+
+
+def _repositories(packages: Packages, moved: Callable[[str], str]) -> tuple[RepositoryEntry, ...]:
+    return tuple(
+        one.model_copy(update={"key": moved(one.key)}) if one.key else one for one in packages.repositories
     )
 
 
@@ -145,8 +154,8 @@ def _shifted(keys: KeyPath, outer: Recipe, inner: Recipe) -> KeyPath:
             return ("files", len(inner.files) + index, *rest)
         case ("run", int(index), *rest):
             return ("run", len(inner.run) + index, *rest)
-        case ("packages", str(name), int(index)):
+        case ("packages", str(name), int(index), *rest):
             values = getattr(outer.packages, name)
             merged = _unique(getattr(inner.packages, name) + values)
-            return ("packages", name, merged.index(values[index]))
+            return ("packages", name, merged.index(values[index]), *rest)
     return keys

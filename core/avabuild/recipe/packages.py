@@ -12,9 +12,10 @@ from packaging.utils import (
     parse_sdist_filename,
     parse_wheel_filename,
 )
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from avabuild.recipe.fields import Text, existing_file
+from avabuild.layers import Repository
+from avabuild.recipe.fields import ExistingFile, Text, existing_file
 from avabuild.value import Value
 
 # Debian Policy 5.6.1 (names) and 5.6.12 (versions)
@@ -100,6 +101,62 @@ def _requirement(text: str) -> str:
     return text
 
 
+def _word(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", text):
+        raise ValueError(f'"{text}" is no name of a repository; use lower-case words, like "nvidia-cuda"')
+    return text
+
+
+def _uri(text: str) -> str:
+    if not re.fullmatch(r"https?://\S+|file:/\S+", text):
+        raise ValueError(f'"{text}" is no address; it begins with http://, https:// or file:/')
+    return text
+
+
+def _fingerprint(text: str) -> str:
+    bare = text.replace(" ", "").upper()
+    if not re.fullmatch(r"[0-9A-F]{40}", bare):
+        raise ValueError(f'"{text}" is no fingerprint: it has 40 hexadecimal digits')
+    return bare
+
+
+class RepositoryEntry(Value):
+    """An APT repository beside the distribution's own, for the recipe's own packages."""
+
+    name: Annotated[Text, AfterValidator(_word)] = Field(description="What the lock and messages call it")
+    suite: Text = Field(description='Its distribution, like "bookworm"; of a flat repository its directory: "/"')
+    components: tuple[Text, ...] = Field(
+        default=("main",), description='Its components, like ["main"]; a flat repository has none: []'
+    )
+    uri: Annotated[Text, AfterValidator(_uri)] | None = Field(
+        default=None, exclude=True, description="Its address; left out: the distribution's own mirror"
+    )
+    key: ExistingFile | None = Field(
+        default=None, exclude=True, description="File of the public key that signs it, relative to the recipe"
+    )
+    fingerprint: Annotated[Text, AfterValidator(_fingerprint)] | None = Field(
+        default=None, description="Fingerprint that the key must have, 40 hexadecimal digits"
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> RepositoryEntry:
+        if self.value is None:  # its own checks raise
+            raise AssertionError
+        return self
+
+    @property
+    def value(self) -> Repository:
+        """The repository that an apt layer has."""
+        return Repository(
+            name=self.name,
+            suite=self.suite,
+            components=self.components,
+            uri=self.uri,
+            key=self.key,
+            fingerprint=self.fingerprint or "",
+        )
+
+
 class Packages(Value):
     """What the recipe adds on top of its frameworks."""
 
@@ -113,3 +170,15 @@ class Packages(Value):
     constraints: tuple[Annotated[Text, AfterValidator(_requirement)], ...] = Field(
         default=(), description="Requirements (PEP 508) that limit versions without asking for a package"
     )
+    repositories: tuple[RepositoryEntry, ...] = Field(
+        default=(), description="APT repositories beside the distribution's own, for the packages of apt"
+    )
+
+    @field_validator("repositories")
+    @classmethod
+    def _names_differ(cls, entries: tuple[RepositoryEntry, ...]) -> tuple[RepositoryEntry, ...]:
+        names = [entry.name for entry in entries]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f'two repositories are named "{name}"')
+        return entries

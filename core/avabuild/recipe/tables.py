@@ -110,3 +110,6 @@ class Build(Value):
 
     bytecode: StrictBool = Field(default=True, description="Compile wheels' modules once, at build time")
     compression: Literal["gzip", "zstd"] = Field(default="gzip", description="Compression of layer blobs")
+    linkage: Literal["error", "warn", "off"] = Field(
+        default="error", description="What is done when a library that the packages need is not in the image"
+    )
