@@ -71,10 +71,15 @@ def run(
 
 
 def run_as_image(
-    container: str, command: Sequence[str], isolation: Isolation, binds: Sequence[Bind] = ()
+    container: str,
+    command: Sequence[str],
+    isolation: Isolation,
+    binds: Sequence[Bind] = (),
+    env: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
-    """`buildah run` with the image's own user, directory and environment: how a check sees it."""
-    return ["run", *isolation.argv, *_volumes(binds), container, "--", *command]
+    """`buildah run` with the image's own user and directory, and its environment with `env` on top."""
+    variables = [flag for name, value in env for flag in ("--env", f"{name}={value}")]
+    return ["run", *isolation.argv, *variables, *_volumes(binds), container, "--", *command]
 
 
 def _volumes(binds: Sequence[Bind]) -> list[str]:
@@ -89,6 +94,11 @@ def remove_container(name: str) -> list[str]:
 def mount(container: str) -> list[str]:
     """`buildah mount`: print where a working container's file system is."""
     return ["mount", container]
+
+
+def inspect(image: str) -> list[str]:
+    """`buildah inspect`: the config of a local image as JSON."""
+    return ["inspect", "--type", "image", "--format", "{{json .OCIv1}}", image]
 
 
 def containers() -> list[str]:

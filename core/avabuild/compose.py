@@ -188,7 +188,9 @@ def _settings(layers: Sequence[tuple[str, Layer]], recipe: Recipe, *, has_python
         env=tuple(variables.items()),
         path=(f"{PREFIX}/bin",) if has_python else (),
         library_path=tuple(
-            dict.fromkeys(path for _, layer in layers if isinstance(layer, Env) for path in layer.library_path)
+            dict.fromkeys(
+                path for _, layer in layers if isinstance(layer, Env) for path in layer.library_path
+            )
         ),
         labels=tuple(_pairs(image.labels).items()),
         annotations=tuple(_pairs(image.annotations).items()),

@@ -9,8 +9,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from avabuild.driver import driver_minimum
 from avabuild.lock import FORMAT, Package
 from avabuild.plan import Plan
+
+CHECKS = "org.avabuild.checks"
 
 
 def labels(
@@ -34,6 +37,10 @@ def labels(
         "org.avabuild.plugins": _text({f.name: f"{f.distribution} {f.version}" for f in plan.frameworks}),
         "org.avabuild.layers": _text([[step.name, *step.origins] for step in plan.steps]),
     }
+    if plan.checks:
+        made[CHECKS] = _text({check.framework: check.program for check in plan.checks})
+    if driver := driver_minimum(plan.target.device.cuda or ""):
+        made["org.avabuild.cuda.driver"] = f">={driver}"
     if base_digest:
         made["org.opencontainers.image.base.digest"] = base_digest
     return tuple(sorted(made.items()))

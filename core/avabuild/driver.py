@@ -1,6 +1,6 @@
 """Which NVIDIA driver a CUDA version needs at least, on Linux for x86_64.
 
-Source: NVIDIA's CUDA toolkit release notes, "CUDA Toolkit and Corresponding Driver Versions"; from 11.0 on, its
+Source: NVIDIA's CUDA toolkit release notes, "CUDA Toolkit and Corresponding Driver Versions"; from 11 on its
 "Minor Version Compatibility": any driver of the major version's first release serves. Checked 2026-11-24.
 """
 

@@ -37,7 +37,9 @@ def _with_key(repository: Repository, directory: Path, read: list[str]) -> Repos
     try:
         if not armoured:
             read.append(repository.key)
-        found = openpgp.keys(repository.key.encode() if armoured else (directory / repository.key).read_bytes())
+        found = openpgp.keys(
+            repository.key.encode() if armoured else (directory / repository.key).read_bytes()
+        )
     except OSError as error:
         raise _refused(place, f"the key can't be read: {(error.strerror or str(error)).lower()}") from error
     except ValueError as error:

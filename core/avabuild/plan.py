@@ -63,7 +63,7 @@ class Plan(Value):
         local: the recipe's own wheels and sdists, by path, with the sha256 of their content.
         read: other files, as the recipe or a plugin names them, whose content is in the plan: keys.
         libraries: what has to be in the image, by who says so.
-        linkage: what a library that is missing does: `error` fails the build, `warn` tells, `off` doesn't look.
+        linkage: what a missing library does: `error` fails the build, `warn` tells, `off` doesn't look.
         bytecode: whether Python modules are compiled beforehand.
         compression: of the layers.
     """

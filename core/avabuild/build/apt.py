@@ -180,6 +180,24 @@ def run_apt(
             raise known or _explained(error) from error
 
 
+def downloaded(store: Store, printed: str) -> Path:
+    """Return the archive of the one package that `--print-uris` named, held against its hash.
+
+    Raises:
+        ResolveError: none was named. WheelError: it is not what was named.
+    """
+    deb = next((_deb(found) for found in _URI.finditer(printed)), None)
+    if deb is None:
+        raise ResolveError("the package is on no mirror")
+    path = store.root / "debs" / _filename(deb)
+    if not path.exists() or file_digest(store, path) != f"sha256:{deb.sha256}":
+        path.unlink(missing_ok=True)
+        raise WheelError(
+            f"{path.name} differs from its hash in the index", hint="it was removed; build again"
+        )
+    return path
+
+
 def _configuration(*, ca: bool) -> str:
     """APT's settings for a build; `root` as its sandbox user needs no more ids than one."""
     text = (

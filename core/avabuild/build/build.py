@@ -19,13 +19,16 @@ from avabuild.build.files import files_key, write_files
 from avabuild.build.importer import Importer, import_image
 from avabuild.build.job import Built, Job
 from avabuild.build.layout import compose_image
+from avabuild.build.libcuda import NO_DRIVER, driver_for_checks
+from avabuild.build.linkage import check_linkage, require_libraries
 from avabuild.build.output import write_output
 from avabuild.build.run import add_run
 from avabuild.build.tree import read_tree
 from avabuild.build.wheels import Layers, Python, Sources, StoppedError
 from avabuild.build.workshop import Workshop
 from avabuild.chain import ExecLayer
-from avabuild.describe import labels
+from avabuild.describe import CHECKS, labels
+from avabuild.driver import driver_minimum
 from avabuild.image import Piece, Settings
 from avabuild.layers import Apt, Files
 from avabuild.lock import AptLock, Package, TargetLock
@@ -50,6 +53,7 @@ class _Build:
 
     def run(self) -> Built:
         job, plan = self.job, self.plan
+        require_libraries(self.context, plan, job.base, job.directory)
         lower = Chain(self.context, job.base, plan.target, plan.compression)
         with (
             Importer(self.context, job.base, plan.target.oci_arch) as importer,
@@ -211,20 +215,30 @@ class _Build:
             )
         own = dict(labels(plan, job.content, lock.python, job.base.digest))
         settings = _labelled(plan.settings, own)
-        annotations = {**own, **dict(plan.settings.annotations)}
+        annotations = {name: text for name, text in own.items() if name != CHECKS}
+        annotations |= dict(plan.settings.annotations)
         arch = plan.target.oci_arch
         composed = compose_image(context.store, job.base, chain.pieces, settings, arch, annotations)
         identity = ""
-        if job.output.kind == "storage" or (job.check and plan.checks):
-            identity = import_image(context, composed)
-            if job.check:
-                run_checks(context, identity, plan.checks)
+        with ThreadPoolExecutor(1, "linkage") as pool:
+            linked = pool.submit(check_linkage, context, plan, job.base, chain.pieces, composed)
+            if job.output.kind == "storage" or (job.check and plan.checks):
+                identity = import_image(context, composed)
+            needs_driver = linked.result()
+        if identity and job.check:
+            driver = NO_DRIVER
+            if needs_driver or plan.target.device.cuda:
+                driver = driver_for_checks(
+                    context, Chain(context, job.base, plan.target, plan.compression), composed
+                )
+            run_checks(context, identity, plan.checks, driver)
         if job.output.kind == "storage":
             context.tools.tag(identity, plan.reference)
         else:
             write_output(context, composed, job.output, plan.reference)
             identity = ""
-        return Built(composed, identity, lock, self.made, self.reused, {**self.parts, **chain.parts})
+        least = driver_minimum(plan.target.device.cuda or "") or ""
+        return Built(composed, identity, lock, self.made, self.reused, {**self.parts, **chain.parts}, least)
 
     def _say(self, name: str, *, made: bool) -> None:
         (self.made if made else self.reused).append(name)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from avabuild import commands
 from avabuild.build.context import Context
+from avabuild.build.libcuda import NO_DRIVER, Driver
 from avabuild.commands import Bind
 from avabuild.errors import CheckError, StepError
 from avabuild.plan import Check
@@ -13,8 +14,8 @@ from avabuild.plan import Check
 PLACE = "/run/avabuild"
 
 
-def run_checks(context: Context, image: str, checks: Sequence[Check]) -> None:
-    """Run every check in one container on the local image `image`.
+def run_checks(context: Context, image: str, checks: Sequence[Check], driver: Driver = NO_DRIVER) -> None:
+    """Run every check in one container on the local image `image`, with the libraries of `driver`.
 
     Raises:
         CheckError: a program ended with another status than zero; carries what it printed.
@@ -27,13 +28,13 @@ def run_checks(context: Context, image: str, checks: Sequence[Check]) -> None:
         path = directory / f"check_{check.framework}.py"
         path.write_text(check.program)
         path.chmod(0o644)
-    bind = Bind(source=str(directory), target=PLACE)
+    binds = [Bind(source=str(directory), target=PLACE), *driver.binds]
     name = context.container_name("check")
     with context.tools.container(image, name, context.isolation, keep=context.keep) as container:
         for check in checks:
             with context.report.step(f"check {check.framework}", "check") as said:
                 argv = ["python", f"{PLACE}/check_{check.framework}.py"]
-                command = commands.run_as_image(container, argv, context.isolation, [bind])
+                command = commands.run_as_image(container, argv, context.isolation, binds, driver.environment)
                 try:
                     printed = context.tools.buildah(command, place=f"check {check.framework}")
                 except StepError as error:

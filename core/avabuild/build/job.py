@@ -61,6 +61,7 @@ class Built:
         lock: what the target resolved to.
         made: names of the layers that were made now; `reused` those that were there.
         parts: the named inputs of every layer's key, to explain the next rebuild.
+        driver: the oldest NVIDIA driver that the image runs with on a GPU, empty for an image without CUDA.
     """
 
     composed: Composed
@@ -69,3 +70,4 @@ class Built:
     made: list[str] = field(default_factory=list)
     reused: list[str] = field(default_factory=list)
     parts: dict[str, list[list[str]]] = field(default_factory=dict)
+    driver: str = ""

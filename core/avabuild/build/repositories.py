@@ -25,9 +25,11 @@ signed=$(sed -n 's/^deb \\[.*signed-by=\\([^] ]*\\).*/\\1/p' /tmp/avabuild-lists
 [ -n "$signed" ] || signed=$(sed -n 's/^Signed-By: *\\(\\/[^ ]*\\).*/\\1/p' /tmp/avabuild-sources | head -n 1)
 rm -f /tmp/avabuild-lists /tmp/avabuild-sources
 """
-_KEEP = f"cp /etc/apt/sources.list.d/*.list {SOURCES}/ 2>/dev/null || :\n" + (
-    f"cp /etc/apt/sources.list.d/*.sources {SOURCES}/ 2>/dev/null || :\n"
-)
+_KEEP = f"""\
+for list in /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+    [ ! -e "$list" ] || cp "$list" {SOURCES}/
+done
+"""
 _KEY_ID = re.compile(r"(NO_PUBKEY|BADSIG|EXPKEYSIG|EXPSIG|REVKEYSIG|ERRSIG) ([0-9A-F]{8,40})")
 _WHY = {
     "NO_PUBKEY": "is signed by another key",

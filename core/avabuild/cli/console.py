@@ -65,6 +65,8 @@ class PlainConsole(QuietConsole):
         self._write(f"  digest   {built.composed.digest}")
         self._write(f"  size     {human(built.composed.size)} in {len(built.composed.layers)} layers")
         self._write(f"  layers   {len(built.made)} built, {len(built.reused)} reused")
+        if built.driver:
+            self._write(f"  driver   NVIDIA {built.driver} or later, on the machine that runs it")
         phases = sorted(seconds.items(), key=lambda item: (-item[1], item[0]))
         named = ", ".join(f"{name} {spent:.1f}" for name, spent in phases if spent >= 0.05)
         at_once = "; phases overlap" if sum(seconds.values()) > done.seconds else ""
@@ -103,4 +105,5 @@ def described(done: Done) -> dict[str, object]:
         "digest": composed.digest,
         "size": composed.size,
         "layers": len(composed.layers),
+        **({"driver": done.built.driver} if done.built.driver else {}),
     }

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from elftools.common.exceptions import ELFError
 from elftools.construct import ConstructError
+from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
 MAGIC = b"\x7fELF"
@@ -44,10 +45,11 @@ class Elf:
     size: int = 0
 
 
-class _Pieces(io.RawIOBase):
+class _Pieces(io.BytesIO):
     """A file of which some ranges are there. What else is read is zeros, and noted in `absent`."""
 
     def __init__(self, size: int) -> None:
+        super().__init__()
         self._size = size
         self._at = 0
         self._pieces: list[tuple[int, bytearray]] = []
@@ -68,8 +70,8 @@ class _Pieces(io.RawIOBase):
     def tell(self) -> int:
         return self._at
 
-    def read(self, size: int = -1) -> bytes:
-        size = max(0, min(size if size >= 0 else self._size, self._size - self._at))
+    def read(self, size: int | None = -1) -> bytes:
+        size = max(0, min(size if size is not None and size >= 0 else self._size, self._size - self._at))
         at, first = self._at, self._at
         self._at += size
         for start, data in self._pieces:
@@ -112,14 +114,16 @@ class Reader:
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
         start, end, view = self._at, self._at + len(data), memoryview(data)
-        for low, high in sorted(self._wanted):
+        reading = end >= self._again > 0
+        # When a question is due, what it is asked of is all in hand: names are often just behind it.
+        for low, high in [(start, end)] if reading else sorted(self._wanted):
             low, high = max(low, start), min(high, end)  # noqa: PLW2901 - what of the range is here
             if low < high:
                 self._pieces.keep(low, view[low - start : high - start])
                 start_of_rest = high
                 view, start = view[start_of_rest - start :], start_of_rest
         self._at = end
-        if end >= self._again > 0:
+        if reading:
             self._again = 0
             self._read()
 
@@ -130,7 +134,8 @@ class Reader:
         except (ELFError, ConstructError, ValueError, TypeError, AssertionError, LookupError):
             elf = None
         absent = self._pieces.absent
-        self.lacks = tuple(sorted({wanted for wanted in absent if wanted[0] < self._at}))
+        behind = [wanted for wanted in absent if wanted[0] < self._at]
+        self.lacks = tuple(sorted({*behind, *self._wanted[1:]})) if behind else ()
         ahead = [wanted for wanted in absent if wanted[0] >= self._at]
         if ahead:
             self._wanted += ahead
@@ -147,6 +152,7 @@ def _elf(file: _Pieces, size: int) -> Elf | None:
     dynamic = False
     for segment in read.iter_segments("PT_DYNAMIC"):
         dynamic = True
+        assert isinstance(segment, DynamicSegment)  # noqa: S101 - of its type there is no other
         for tag in segment.iter_tags():
             for name in ("needed", "soname", "rpath", "runpath"):
                 if tag.entry.d_tag == f"DT_{name.upper()}":

@@ -24,6 +24,7 @@ from avabuild.store import Store
 
 FORMAT = 1
 _CHUNK = 1 << 20
+_PASSES = 3  # more can't come of a file that a linker wrote
 _TEXT = (".py", ".pyc", ".pyi", ".txt", ".h", ".hpp", ".js", ".json", ".map", ".html", ".css", ".svg", ".md",
          ".a", ".o", ".gz", ".xz", ".png", ".proto", ".pxd", ".pyx", ".typed", ".yaml", ".list")  # fmt: skip
 _HEADERS = 52  # bytes of the smallest ELF header
@@ -203,7 +204,9 @@ def _metadata(text: str) -> tuple[str, str, tuple[str, ...]]:
 def scan(blob: Path) -> Inventory:
     """Return the inventory of the layer in the file `blob`, whatever its compression."""
     collector = _pass(blob, Collector())
-    while collector.lacks:
+    for _ in range(_PASSES):
+        if not collector.lacks:
+            break
         again = _pass(blob, Collector(collector.lacks))
         collector.inventory.elves.update(again.inventory.elves)
         collector.lacks = again.lacks
@@ -218,7 +221,6 @@ def _pass(blob: Path, collector: Collector) -> Collector:
             while file and collector.wants and (data := file.read(_CHUNK)):
                 collector.feed(data)
             collector.end()
-            tar.members = []  # type: ignore[misc] # a stream is not read twice, and a layer may have 100,000
     return collector
 
 

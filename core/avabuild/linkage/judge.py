@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from avabuild.linkage.inventory import Distribution
@@ -60,12 +60,15 @@ def package_guess(soname: str) -> str:
 
 
 class _Judge:
-    def __init__(self, tree: Tree, owned: Sequence[Distribution], judged: frozenset[int], *, cuda: bool) -> None:
+    def __init__(
+        self, tree: Tree, owned: Sequence[Distribution], judged: Mapping[int, bool], *, cuda: bool
+    ) -> None:
         self.tree = tree
         self.cuda = cuda
+        self.judged = judged
         self.by_name = {one.name: one for one in owned}
         self.owner = {file: one for one in owned for file in one.files}
-        self.names = [n for n in tree.elves if tree.origins[n] in judged or n in self.owner]
+        self.names = [name for name in tree.elves if tree.origins[name] in judged]
         self.inherited: dict[str, tuple[str, ...]] = {}
         self.users: defaultdict[str, set[str]] = defaultdict(set)
         self.uses: defaultdict[str, set[str]] = defaultdict(set)
@@ -135,10 +138,10 @@ class _Judge:
         above = self._reachable(name, lambda other: required_by[other])
         return tuple(dict.fromkeys([name, *below, *above]))
 
-    def _reachable(self, name: str, step: object) -> list[str]:
+    def _reachable(self, name: str, step: Callable[[str], Iterable[str]]) -> list[str]:
         found, waiting = list[str](), [name]
         while waiting:
-            for other in step(waiting.pop()):  # type: ignore[operator]
+            for other in step(waiting.pop()):
                 if other in self.by_name and other not in found and other != name:
                     found.append(other)
                     waiting.append(other)
@@ -148,19 +151,31 @@ class _Judge:
         """Return the file with what is worth telling of it, and whether it is fatal."""
         missing = self.missing[name]
         cuda = tuple(soname for soname in missing if is_cuda(soname))
-        if not missing or self._is_called_for(name):
+        if not missing or (name in self.owner and self._is_called_for(name)):
             return name, missing, bool(missing)
-        return name, cuda, self.cuda and bool(cuda)
+        if name in self.owner:
+            return name, cuda, self.cuda and bool(cuda)
+        return name, missing, self.judged[self.tree.origins[name]] or (self.cuda and bool(cuda))
 
     def _is_called_for(self, name: str) -> bool:
-        """Whether a file is sure to be loaded: a module, what modules load, or all that its owner has."""
+        """Whether a file is sure to be loaded: a module, what modules load, or all that its owner is for.
+
+        Libraries have parts for hardware and programs that few machines have, loaded where these are: a part
+        is what nothing needs, beside a library of the same owner that works.
+        """
         if any(_MODULE.fullmatch(posixpath.basename(one)) for one in self._above(name)):
             return True
-        one = self.owner.get(name)
-        if one is None:
-            return True
-        tops = [file for file in one.files if file in self.missing and not self.users[file]]
-        return not any(self._is_sound(file) for file in tops)
+        owner = self.owner[name]
+        return not any(
+            self._is_sound(file) and (self._is_main(file) or _is_part(name, file))
+            for file in owner.files
+            if file in self.missing
+        )
+
+    def _is_main(self, name: str) -> bool:
+        """Whether a library is not there for others of its owner alone."""
+        owner, users = self.owner[name], self.users[name]
+        return not users or any(self.owner.get(user) is not owner for user in users)
 
     def _above(self, name: str) -> set[str]:
         found, waiting = {name}, [name]
@@ -186,15 +201,22 @@ class _Judge:
         return f"{one.name} {one.version}" if one else ""
 
 
+def _is_part(name: str, main: str) -> bool:
+    """Whether a library is named as a part of another: `libcufile_rdma.so.1` of `libcufile.so.0`."""
+    part, whole = (posixpath.basename(one).partition(".so")[0] for one in (name, main))
+    return part.startswith((f"{whole}_", f"{whole}-"))
+
+
 def judge(
-    tree: Tree, owned: Sequence[Distribution], judged: frozenset[int], *, cuda: bool
+    tree: Tree, owned: Sequence[Distribution], judged: Mapping[int, bool], *, cuda: bool
 ) -> tuple[Finding, ...]:
     """Return what is missing in an image, by file.
 
     Args:
         tree: the image.
         owned: its Python distributions.
-        judged: which layers' own files are looked at; what a distribution's packages brought is dpkg's.
+        judged: the layers whose files are looked at (what dpkg installed it answers for), each with whether
+            all of it is meant to work, and not only what Python distributions need.
         cuda: whether the image is for CUDA: then a part that lacks CUDA is called for too.
     """
     return _Judge(tree, owned, judged, cuda=cuda).run()

@@ -32,7 +32,7 @@ def plain(soname: str) -> str:
 
 
 def cuda_version(sonames: tuple[str, ...]) -> str:
-    """Return the CUDA that libraries are of, as far as their names tell: `9.0`, `12`; empty when they don't."""
+    """Return the CUDA that libraries are of: `9.0`, `12`; empty when their names don't tell."""
     found = {m["stem"]: m["version"] or "" for name in sonames if (m := _CUDA.fullmatch(name))}
     for stem in ("cudart", "cublas", "cusparse", "cufft", "curand", "cusolver"):
         if version := found.get(stem):
@@ -44,14 +44,16 @@ def advice(sonames: tuple[str, ...]) -> str:
     """Say how a recipe gives CUDA's libraries: a line to paste for each way."""
     version = cuda_version(sonames)
     return (
-        f"CUDA {version} is wanted" if version else "CUDA's libraries are wanted"
-    ) + "; give them under [frameworks] in one of these ways (docs/cuda.md):\n" + "\n".join(WAYS)
+        (f"CUDA {version} is wanted" if version else "CUDA's libraries are wanted")
+        + "; give them under [frameworks] in one of these ways (docs/cuda.md):\n"
+        + "\n".join(WAYS)
+    )
 
 
 WAYS = (
     '    cuda = { runtime = "wheels" }     # CUDA 11 and later',
     '    cuda = { runtime = "debian" }     # what the Debian release has: 11.2, 11.8 or 12.4',
     '    cuda = { directory = "/usr/local/cuda/lib64" }     # an installed toolkit of this machine',
-    '    cuda = { uri = "https://...", key = "nvidia.asc" }     # NVIDIA\'s APT repository, or a mirror of it',
+    '    cuda = { uri = "https://...", key = "nvidia.asc" }     # NVIDIA\'s APT repository, or a mirror',
     '    cuda = { runtime = "base" }     # and base = { image = "..." }, one that has CUDA',
 )

@@ -33,8 +33,9 @@ class Tree:
         self._search: dict[str, str] = {}
         for number, layer in enumerate(layers):
             self._put(layer, number)
-        self._library_path = tuple(path.strip("/") for path in library_path.split(":") if path)
-        self._real = functools.lru_cache(maxsize=None)(self._followed)
+        self.library_path = tuple(path.strip("/") for path in library_path.split(":") if path)
+        self._real = functools.cache(self._followed)
+        self.default = functools.cache(self._default)
 
     def _put(self, layer: Inventory, number: int) -> None:
         for gone in layer.gone:
@@ -79,7 +80,7 @@ class Tree:
         return real if real in self.elves else None
 
     def find(self, soname: str, wanted: Elf, directories: Sequence[str] = ()) -> str | None:
-        """Return the file that a loader takes for `soname`, needed by `wanted`: in `directories`, then its own.
+        """Return the file that a loader takes for `soname`, needed by `wanted`: `directories` come first.
 
         A file for another machine is passed by, as the loader does.
         """
@@ -99,19 +100,18 @@ class Tree:
         elf, origin = self.elves[name], posixpath.dirname(name)
         runpath = tuple(_expanded(elf.runpath, origin))
         before = () if runpath else (*_expanded(elf.rpath, origin), *inherited)
-        return (*before, *self._library_path, *runpath)
+        return (*before, *self.library_path, *runpath)
 
     def rpath(self, name: str) -> tuple[str, ...]:
         """Return the directories that what `name` loads may be found in too."""
         elf = self.elves[name]
         return () if elf.runpath else tuple(_expanded(elf.rpath, posixpath.dirname(name)))
 
-    @functools.lru_cache(maxsize=8)  # noqa: B019 - a tree lives as long as its one question
-    def default(self, machine: str) -> tuple[str, ...]:
+    def _default(self, machine: str) -> tuple[str, ...]:
         """Return the directories of every program: those of ld.so.conf, and those that the loader knows."""
         triplet = _TRIPLETS.get(machine)
         known = (f"lib/{triplet}", f"usr/lib/{triplet}") if triplet else ()
-        return (*self._configured("etc/ld.so.conf"), *known, *_FIXED)
+        return tuple(dict.fromkeys((*self._configured("etc/ld.so.conf"), *known, *_FIXED)))
 
     def _configured(self, name: str) -> Iterator[str]:
         for line in self._search.get(name, "").splitlines():

@@ -124,7 +124,9 @@ class RepositoryEntry(Value):
     """An APT repository beside the distribution's own, for the recipe's own packages."""
 
     name: Annotated[Text, AfterValidator(_word)] = Field(description="What the lock and messages call it")
-    suite: Text = Field(description='Its distribution, like "bookworm"; of a flat repository its directory: "/"')
+    suite: Text = Field(
+        description='Its distribution, like "bookworm"; of a flat repository its directory: "/"'
+    )
     components: tuple[Text, ...] = Field(
         default=("main",), description='Its components, like ["main"]; a flat repository has none: []'
     )
