@@ -23,7 +23,7 @@ from avabuild.plan import Plan
 
 DRIVER = "libcuda.so.1"
 _MACHINES = {"x86_64": "EM_X86_64/64", "aarch64": "EM_AARCH64/64"}
-_APT, _COMPILED = "avabuild: apt: ", "avabuild: compile"
+_APT, _COMPILED, _BYTECODE = "avabuild: apt: ", "avabuild: compile", "avabuild: bytecode "
 _OFF = 'or accept the image as it is, with linkage = "warn" under [build]'
 _SHOWN = 10
 
@@ -83,13 +83,14 @@ def check_linkage(
     if plan.linkage == "off":
         return False
     with context.report.step("linkage", "linkage") as said:
-        layers = _inventories(context, [*base.layers, *(piece.blob for piece in pieces)])
+        linked = [piece for piece in pieces if not piece.created_by.startswith(_BYTECODE)]
+        layers = _inventories(context, [*base.layers, *(piece.blob for piece in linked)])
         config = image.decode(context.store.blob_path(composed.config).read_bytes())
         tree = Tree(layers, _library_path(config))
         below = len(base.layers)
         judged = {
             below + number: piece.created_by.startswith(_COMPILED)
-            for number, piece in enumerate(pieces)
+            for number, piece in enumerate(linked)
             if not piece.created_by.startswith(_APT)
         }
         found = judge(tree, distributions(layers), judged, cuda=plan.target.device.cuda is not None)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from avabuild import __version__
+from avabuild.cli.check import check
 from avabuild.cli.plan import plan
 from avabuild.cli.plugins import plugins
 from avabuild.cli.recipe import recipe
@@ -39,5 +40,6 @@ def _options(
 
 app.command()(recipe)
 app.command()(plan)
+app.command()(check)
 app.command()(schema)
 app.add_typer(plugins, name="plugins")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 import typer
@@ -38,6 +38,9 @@ class QuietConsole:
     def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:  # noqa: ARG002
         """Say that there was nothing to do for an image, as `described` remembered it."""
         typer.echo(image["reference"])
+
+    def checked(self, image: str, frameworks: Sequence[str]) -> None:
+        """Say that the checks of a finished image passed: each was shown as it ran."""
 
     def failed(self, error: AvabuildError) -> None:
         """Take the error that ends the build; the one who catches it shows it to people."""

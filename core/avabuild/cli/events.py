@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -47,6 +47,10 @@ class JsonConsole(QuietConsole):
     def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:
         """Print the image that needs nothing: no layer was made, and none was looked for."""
         _print({"event": "image", **image, "made": [], "up_to_date": True, "seconds": round(seconds, 3)})
+
+    def checked(self, image: str, frameworks: Sequence[str]) -> None:
+        """Print the image whose checks passed."""
+        _print({"event": "checked", "reference": image, "frameworks": list(frameworks)})
 
     def failed(self, error: AvabuildError) -> None:
         """Print the error that ends the build; it is told on the standard error too."""

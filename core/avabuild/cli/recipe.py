@@ -63,7 +63,7 @@ def recipe(
     """
     del debug  # main() looks for it
     began = time.monotonic()
-    console = _console(as_json=as_json, quiet=quiet, verbose=verbose)
+    console = console_for(as_json=as_json, quiet=quiet, verbose=verbose)
     mark = stamp.stamp_path(_cache(), path, circumstances(output, check=check, locked=locked))
     if not upgrade and (images := stamp.fresh(mark)) is not None:
         for image in images:
@@ -92,7 +92,8 @@ def circumstances(output: str | None, *, check: bool | None, locked: bool) -> li
     return [*options, str(os.getuid()), *(os.environ.get(name, "") for name in _STORAGE)]
 
 
-def _console(*, as_json: bool, quiet: bool, verbose: bool) -> QuietConsole:
+def console_for(*, as_json: bool, quiet: bool, verbose: bool) -> QuietConsole:
+    """Return the console that shows a run as the options and the terminal have it."""
     from avabuild.cli.console import PlainConsole, QuietConsole
 
     if as_json:

@@ -6,6 +6,7 @@ memory than its beginning.
 
 from __future__ import annotations
 
+import csv
 import posixpath
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -175,7 +176,7 @@ class Collector:
             self.inventory.metadata[directory] = _metadata(text)
         elif last == "RECORD":
             site = posixpath.dirname(directory)
-            paths = (line.split(",", 1)[0].strip('"') for line in text.splitlines() if ".so" in line)
+            paths = (row[0] for row in csv.reader(line for line in text.splitlines() if ".so" in line) if row)
             found = (posixpath.normpath(posixpath.join(site, path)) for path in paths)
             self.inventory.records[directory] = tuple(found)
         else:

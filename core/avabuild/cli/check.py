@@ -1,0 +1,44 @@
+"""`avabuild check`: run the checks of a finished image again."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+
+def check(
+    image: Annotated[
+        str,
+        typer.Argument(
+            metavar="IMAGE",
+            help="Name in the local storage, or oci:DIR, oci-archive:FILE, docker-archive:FILE.",
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only warnings.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print what the tools print.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """Run the checks of an image again, in a container of it that goes away.
+
+    The image brings them along; its recipe isn't needed. What needs a GPU runs where there is one.
+
+    Example: avabuild check localhost/ava-keras:py311-cpu
+    """
+    del debug  # main() looks for it
+    from avabuild.cli.recipe import console_for
+    from avabuild.errors import AvabuildError
+    from avabuild.host import probe
+    from avabuild.recheck import check_image
+    from avabuild.report import Report
+
+    console = console_for(as_json=as_json, quiet=quiet, verbose=verbose)
+    with console:
+        try:
+            checked = check_image(image, probe(os.environ), Report(console.take))
+        except AvabuildError as error:
+            console.failed(error)
+            raise
+        console.checked(image, checked)

@@ -1,0 +1,118 @@
+"""Running the checks of a finished image again: they are in its labels, so nothing else is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from avabuild import commands
+from avabuild.base import Base
+from avabuild.build.chain import Chain
+from avabuild.build.check import run_checks
+from avabuild.build.context import Context
+from avabuild.build.libcuda import NO_DRIVER, driver_with
+from avabuild.buildah import Tools
+from avabuild.describe import CHECKS
+from avabuild.errors import ImageError, StepError
+from avabuild.host import Host
+from avabuild.plan import Check
+from avabuild.report import Report
+from avabuild.store import Scratch, Store
+from avabuild.target import Target
+
+_ELSEWHERE = ("oci:", "oci-archive:", "docker-archive:")
+_CODENAME = "sed -n 's/^VERSION_CODENAME=//p' /etc/os-release"
+
+
+def check_image(name: str, host: Host, report: Report) -> tuple[str, ...]:
+    """Run the checks that the image `name` records; return the frameworks that were checked.
+
+    `name` is of the local storage, or names a directory or archive: `oci:DIR`, `oci-archive:FILE`,
+    `docker-archive:FILE`.
+
+    Raises:
+        ImageError: there is no such image, or it records no checks.
+        CheckError: one of them failed.
+    """
+    store = Store(host.cache)
+    log = store.root / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-check.log"
+    tools = Tools(host, report, log)
+    with Scratch(store) as scratch:
+        tools.temporary = scratch.directory("tmp")
+        context = Context(store, scratch, tools, report, host, log)
+        with context.cleanup, _local(context, name) as identity:
+            config = _config(tools, identity, name)
+            checks = recorded_checks(config, name)
+            driver = NO_DRIVER
+            if "cuda" in _labels(config).get("org.avabuild.target", ""):
+                driver = driver_with(context, _chain(context, identity), config, identity)
+            run_checks(context, identity, checks, driver)
+    return tuple(check.framework for check in checks)
+
+
+def recorded_checks(config: Mapping[str, Any], name: str) -> tuple[Check, ...]:
+    """Return the checks that an image's config has among its labels."""
+    try:
+        programs = json.loads(_labels(config)[CHECKS])
+        found = tuple(Check(framework=str(key), program=str(text)) for key, text in programs.items())
+    except (LookupError, ValueError, AttributeError):
+        found = ()
+    if not found:
+        raise ImageError(
+            f"{name} records no checks",
+            hint="images of avabuild with frameworks do; this is none, or is of an older version",
+        )
+    return found
+
+
+def _labels(config: Mapping[str, Any]) -> Mapping[str, str]:
+    return (config.get("config") or {}).get("Labels") or {}
+
+
+@contextmanager
+def _local(context: Context, name: str) -> Iterator[str]:
+    """Have the image in the local storage; yield what names it there, and leave the storage as it was."""
+    if not name.startswith(_ELSEWHERE):
+        yield name
+        return
+    before = set(context.tools.image_ids().values())
+    try:
+        identity = context.tools.buildah(["pull", "--quiet", name], place="check").split()[-1]
+    except StepError as error:
+        raise ImageError(f"{name} is no image: {_last(error)}", hint=f"full log: {error.log}") from error
+    try:
+        yield identity
+    finally:
+        if identity not in before:
+            with suppress(StepError):
+                context.tools.remove_image(identity)
+
+
+def _config(tools: Tools, identity: str, name: str) -> dict[str, Any]:
+    try:
+        read = json.loads(tools.buildah(commands.inspect(identity), place="check"))
+    except StepError as error:
+        raise ImageError(
+            f"there is no image {name} in the local storage", hint="avabuild recipe builds it"
+        ) from error
+    return read if isinstance(read, dict) else {}
+
+
+def _last(error: StepError) -> str:
+    lines = error.tail.strip().splitlines()
+    return re.sub(r'^.*msg="?|"$', "", lines[-1]) if lines else error.message
+
+
+def _chain(context: Context, identity: str) -> Chain:
+    """Return what APT is run on for this image: nothing is built on it."""
+    name = context.container_name("release")
+    with context.tools.container(identity, name, context.isolation) as container:
+        command = ["/bin/sh", "-c", _CODENAME]
+        codename = context.tools.run(container, command, context.isolation, place="check").strip().strip('"')
+    target = Target.for_base(context.host.arch).model_copy(update={"distribution": codename or "unknown"})
+    return Chain(context, Base(digest=f"sha256:{identity}"), target, "gzip")
