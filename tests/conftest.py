@@ -137,6 +137,8 @@ def keep_layer(store: Store) -> Callable[..., Blob]:
         data = buffer.getvalue()
         kind = "application/vnd.oci.image.layer.v1.tar"
         diff_id = "sha256:" + hashlib.sha256(data).hexdigest()
-        return Blob(digest=store.put(data), diff_id=diff_id, size=len(data), unpacked=len(data), media_type=kind)
+        return Blob(
+            digest=store.put(data), diff_id=diff_id, size=len(data), unpacked=len(data), media_type=kind
+        )
 
     return keep

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from avabuild import stamp
+from avabuild.build.files import chosen
 from avabuild.build.output import Output
 from avabuild.buildah import Tools
+from avabuild.layers import Files
+from avabuild.plan import Plan
 from avabuild.prepare import Project
 from avabuild.recipe import ArchiveBase, pip_kind
 
 
-def inputs(project: Project) -> tuple[Path, ...]:
+def inputs(project: Project, plans: Sequence[Plan]) -> tuple[Path, ...]:
     """Return every file and directory whose content decides the images."""
     recipe, directory = project.recipe, project.directory
     found = [Path(place.rpartition(":")[0]) for place in recipe.source.places.values()]
@@ -22,14 +25,29 @@ def inputs(project: Project) -> tuple[Path, ...]:
     found += [directory / text for text in recipe.packages.pip if pip_kind(text) == "file"]
     if isinstance(recipe.base, ArchiveBase):
         found.append(directory / recipe.base.archive)
+    found += [directory / name for plan in plans for name in plan.read]
     directories = [entry for entry in found if entry.is_dir()]
     below = [path for entry in directories for path in sorted(entry.rglob("*")) if path.is_file()]
-    return tuple(dict.fromkeys([*found, *below]))
+    return tuple(dict.fromkeys([*found, *below, *_of_plugins(plans)]))
+
+
+def _of_plugins(plans: Sequence[Plan]) -> list[Path]:
+    """Return what plugins take of this host: of a directory with much else, what they choose, and its list."""
+    layers = [step.layer for plan in plans for step in plan.files if step.origins != ("recipe",)]
+    found: list[Path] = []
+    for file in (file for layer in layers if isinstance(layer, Files) for file in layer.files):
+        source = Path(file.source or "")
+        if file.only and source.is_dir():
+            found += [source, *(path for path, _ in chosen(source, file.only))]
+        elif file.source:
+            found += [source, *(path for path in sorted(source.rglob("*")) if path.is_file())]
+    return found
 
 
 def write(
     path: Path,
     project: Project,
+    plans: Sequence[Plan],
     output: Output,
     images: Sequence[tuple[str, str, str]],
     tools: Tools,
@@ -43,7 +61,7 @@ def write(
         return
     listed = tools.storage.images if output.path is None else None
     found = [_state(output, listed, *image) for image in images]
-    stamp.write_stamp(path, inputs(project), found, shown)
+    stamp.write_stamp(path, inputs(project, plans), found, shown)
 
 
 def _state(

@@ -241,4 +241,5 @@ class Session:
         """Remember that all is built, for a quick answer the next time."""
         images = [(one.plan.reference, one.built.identity, one.built.composed.digest) for one in done]
         tools = Tools(self.host, self.report, self.store.root / "logs" / "stamp.log")
-        remember.write(path, self.project, self.wishes.output, images, tools, shown)
+        plans = [one.plan for one in done]
+        remember.write(path, self.project, plans, self.wishes.output, images, tools, shown)

@@ -269,3 +269,83 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     yield made
     made.server.shutdown()
     made.server.server_close()
+
+
+@dataclass
+class Repo:
+    """A signed APT repository in a directory: `suite` with the component main, and the same flat at `/`."""
+
+    directory: Path
+    home: Path
+    who: str = "ava-test@example.invalid"
+
+    def gpg(self, *argv: str, data: bytes | None = None) -> bytes:
+        command = [
+            "gpg",
+            "--homedir",
+            str(self.home),
+            "--batch",
+            "--yes",
+            "--quiet",
+            "--pinentry-mode",
+            "loopback",
+        ]
+        return subprocess.run([*command, *argv], input=data, capture_output=True, check=True).stdout
+
+    def new_key(self, who: str, expires: str = "never", *faked: str) -> Path:
+        """Make a key; return the file of its public half."""
+        self.gpg(*faked, "--passphrase", "", "--quick-gen-key", who, "rsa2048", "sign", expires)
+        path = self.directory.parent / f"{who.partition('@')[0]}.asc"
+        path.write_bytes(self.gpg("--armor", "--export", who))
+        return path
+
+    def add(self, name: str, version: str, files: dict[str, bytes | str], depends: str = "") -> None:
+        """Build a package with `files`, links where the content is a text."""
+        tree = self.directory.parent / "trees" / f"{name}_{version}"
+        for path, content in files.items():
+            place = tree / path.lstrip("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, str):
+                place.symlink_to(content)
+            else:
+                place.write_bytes(content)
+        control = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: Test <t@example.invalid>\n"
+        control += (f"Depends: {depends}\n" if depends else "") + "Description: a test's\n"
+        (tree / "DEBIAN").mkdir(parents=True)
+        (tree / "DEBIAN" / "control").write_text(control)
+        pool = self.directory / "pool"
+        pool.mkdir(parents=True, exist_ok=True)
+        built = ["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(tree), str(pool)]
+        subprocess.run(built, capture_output=True, check=True)
+
+    def publish(self, suite: str = "stable", who: str | None = None, *faked: str) -> None:
+        """Write the lists and sign them."""
+        scan = ["dpkg-scanpackages", "--multiversion", "pool"]
+        packages = subprocess.run(scan, cwd=self.directory, capture_output=True, check=True).stdout
+        for top, inner in (
+            (self.directory / "dists" / suite, "main/binary-amd64/Packages"),
+            (self.directory, "Packages"),
+        ):
+            (top / inner).parent.mkdir(parents=True, exist_ok=True)
+            (top / inner).write_bytes(packages)
+            digest = hashlib.sha256(packages).hexdigest()
+            release = f"Suite: {suite}\nCodename: {suite}\nArchitectures: amd64\nComponents: main\n"
+            release += f"Date: Tue, 24 Nov 2020 00:00:00 UTC\nSHA256:\n {digest} {len(packages)} {inner}\n"
+            (top / "InRelease").unlink(missing_ok=True)
+            signed = self.gpg(*faked, "--local-user", who or self.who, "--clearsign", data=release.encode())
+            (top / "InRelease").write_bytes(signed)
+
+    def fingerprint(self, who: str | None = None) -> str:
+        lines = self.gpg("--list-keys", "--with-colons", who or self.who).decode().splitlines()
+        return next(line.split(":")[9] for line in lines if line.startswith("fpr"))
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    """An empty repository, with the key that signs it."""
+    home = tmp_path / "gnupg"
+    home.mkdir(mode=0o700)
+    made = Repo(tmp_path / "repo", home)
+    made.directory.mkdir()
+    made.new_key(made.who)
+    return made

@@ -10,9 +10,11 @@ import pytest
 from avabuild.linkage import elf
 from avabuild.linkage.inventory import Inventory, distributions, inventory, scan
 
-METADATA = b"Metadata-Version: 2.1\nName: MXNet_cu90\nVersion: 1.5.1\nRequires-Dist: numpy<2\nRequires-Dist: x y z\n" \
+METADATA = (
+    b"Metadata-Version: 2.1\nName: MXNet_cu90\nVersion: 1.5.1\nRequires-Dist: numpy<2\nRequires-Dist: x y z\n"
     b"Requires-Dist: Graph.Viz; extra == 'g'\n\nRequires-Dist: not-this"
-RECORD = b"mxnet/libmxnet.so,sha256=x,10\nmxnet/__init__.py,,\n../../../lib/libx.so.1,,\n\"odd,name.so\",,\n"
+)
+RECORD = b'mxnet/libmxnet.so,sha256=x,10\nmxnet/__init__.py,,\n../../../lib/libx.so.1,,\n"odd,name.so",,\n'
 
 
 def test_a_layer_says_what_links(store, keep_layer, shared_object):
@@ -54,12 +56,16 @@ def test_a_record_of_another_form_counts_as_none(data):
     assert Inventory.load(data) is None
 
 
-def test_compressed_layers_and_big_files_are_read_too(tmp_path, store, keep_layer, shared_object, monkeypatch):
+def test_compressed_layers_and_big_files_are_read_too(
+    tmp_path, store, keep_layer, shared_object, monkeypatch
+):
     monkeypatch.setattr(elf, "KEPT", 1000)
     monkeypatch.setattr(elf, "_HEADERS", 300)
     monkeypatch.setattr("avabuild.linkage.inventory._CHUNK", 512)
     names = tuple(f"libneeded{number}.so" for number in range(90))
-    entries = {f"lib/lib{n}.so": shared_object(f"lib{n}.so", names, padding=20_000, names_last=False) for n in "ab"}
+    entries = {
+        f"lib/lib{n}.so": shared_object(f"lib{n}.so", names, padding=20_000, names_last=False) for n in "ab"
+    }
     blob = keep_layer(entries)
     packed = tmp_path / "layer.gz"
     packed.write_bytes(gzip.compress(store.blob_path(blob.digest).read_bytes()))

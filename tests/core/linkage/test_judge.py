@@ -21,11 +21,16 @@ def dist(name: str, *files: str, requires: tuple[str, ...] = ()) -> Distribution
 
 
 def found(
-    files: dict[str, Elf], *owned: Distribution, cuda: bool = False, base=("lib/libc.so.6",), path: str = "", whole=False
+    files: dict[str, Elf],
+    *owned: Distribution,
+    cuda: bool = False,
+    base=("lib/libc.so.6",),
+    path: str = "",
+    whole=False,
 ):
     layers = [
         Inventory(elves={name: elf() for name in base}),
-        Inventory(elves={name if "/" == name[0] else f"{SITE}/{name}": one for name, one in files.items()}),
+        Inventory(elves={name if name[0] == "/" else f"{SITE}/{name}": one for name, one in files.items()}),
     ]
     layers[1].elves = {name.lstrip("/"): one for name, one in layers[1].elves.items()}
     return judge(Tree(layers, path), owned, {1: whole}, cuda=cuda)
@@ -33,7 +38,8 @@ def found(
 
 def test_a_missing_cuda_is_named_by_package_and_library_with_ways_to_give_it():
     (one,) = found(
-        {"mxnet/libmxnet.so": elf("libcudart.so.9.0", "libc.so.6", "libcuda.so.1")}, dist("mxnet-cu90", "mxnet/libmxnet.so")
+        {"mxnet/libmxnet.so": elf("libcudart.so.9.0", "libc.so.6", "libcuda.so.1")},
+        dist("mxnet-cu90", "mxnet/libmxnet.so"),
     )
     assert str(one) == "mxnet-cu90 1.0: libmxnet.so needs libcudart.so.9.0, which is not in the image"
     assert one.fatal
@@ -54,7 +60,9 @@ def test_what_is_in_the_base_or_on_a_search_path_is_not_missing():
     assert one.missing == ("libcublas.so.11",)
 
 
-@pytest.mark.parametrize("soname", ["libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-encode.so.1", "libnvcuvid.so.1"])
+@pytest.mark.parametrize(
+    "soname", ["libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-encode.so.1", "libnvcuvid.so.1"]
+)
 def test_the_drivers_libraries_are_the_hosts(soname):
     assert found({"a/_a.so": elf(soname)}, dist("a", "a/_a.so")) == ()
 
@@ -111,7 +119,10 @@ def test_a_python_module_is_no_such_part():
 
 
 def test_a_part_that_lacks_cuda_is_fatal_in_an_image_for_cuda_alone():
-    files = {"ort/libonnx.so": elf("libc.so.6"), "ort/libonnx_cuda.so": elf("libcublasLt.so.12", "libmpi.so.1")}
+    files = {
+        "ort/libonnx.so": elf("libc.so.6"),
+        "ort/libonnx_cuda.so": elf("libcublasLt.so.12", "libmpi.so.1"),
+    }
     owned = dist("ort", *files)
     (on_cpu,) = found(files, owned)
     (on_cuda,) = found(files, owned, cuda=True)
@@ -138,7 +149,11 @@ def test_files_of_nobody_are_fatal_where_all_of_a_layer_is_meant_to_work():
 
 
 def test_files_for_another_machine_are_not_looked_at():
-    other = {"a/_x.so": elf("libc.so.6"), "a/_y.so": elf("libc.so.6"), "a/arm.so": Elf("EM_ARM/32", needed=("libq.so",))}
+    other = {
+        "a/_x.so": elf("libc.so.6"),
+        "a/_y.so": elf("libc.so.6"),
+        "a/arm.so": Elf("EM_ARM/32", needed=("libq.so",)),
+    }
     assert found(other, dist("a", *other)) == ()
 
 
