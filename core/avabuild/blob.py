@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import zstandard
 
@@ -48,6 +48,19 @@ class Blob(Value):
     size: int
     unpacked: int
     media_type: str
+
+
+class Watch(Protocol):
+    """Somebody who looks at a layer's entries as they are written."""
+
+    def begin(self, info: tarfile.TarInfo) -> None:
+        """See an entry's header."""
+
+    def feed(self, data: bytes) -> None:
+        """See the next bytes of its content."""
+
+    def end(self) -> None:
+        """See that the content is complete."""
 
 
 @contextlib.contextmanager
@@ -94,8 +107,9 @@ class BlobWriter:
         DiskFullError: no space left.
     """
 
-    def __init__(self, path: Path, compression: Compression = "gzip") -> None:
+    def __init__(self, path: Path, compression: Compression = "gzip", watch: Watch | None = None) -> None:
         self._path = path
+        self._watch = watch
         with disk(path.parent):
             self._file = path.open("wb")
         self._pack: Callable[[bytes], bytes] = member
@@ -178,11 +192,15 @@ class BlobWriter:
         try:
             for data in inflated(chunks, size, crc32, BLOCK):
                 (self._hash if spliced else self._add)(data)
+                if self._watch:
+                    self._watch.feed(data)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         if spliced:
             self._packing.call(self._emit, trailer(crc32, size))
         self._pad(size)
+        if self._watch:
+            self._watch.end()
 
     def finish(self) -> Blob:
         """End the tar (two zero blocks) and the file, and return what was written."""
@@ -213,6 +231,8 @@ class BlobWriter:
         if "\0" in info.name or any(part in ("", ".", "..") for part in info.name.split("/")):
             raise ValueError(f"{info.name!r} is not a plain path below the root")
         self._add(_encoded(info))
+        if self._watch:
+            self._watch.begin(info)
 
     def _content(self, name: str, size: int, chunks: Iterable[bytes]) -> None:
         done = 0
@@ -221,9 +241,13 @@ class BlobWriter:
             if done > size:
                 break
             self._add(chunk)
+            if self._watch:
+                self._watch.feed(chunk)
         if done != size:
             raise ValueError(f"{name}: its content is not the {size} bytes that were announced")
         self._pad(size)
+        if self._watch:
+            self._watch.end()
 
     def _pad(self, size: int) -> None:
         if rest := -size % tarfile.BLOCKSIZE:

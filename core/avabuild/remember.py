@@ -32,7 +32,7 @@ def inputs(project: Project, plans: Sequence[Plan]) -> tuple[Path, ...]:
 
 
 def _of_plugins(plans: Sequence[Plan]) -> list[Path]:
-    """Return what plugins take of this host: of a directory with much else, what they choose, and its list."""
+    """Return what plugins take of this host: what they choose of a directory, and its list."""
     layers = [step.layer for plan in plans for step in plan.files if step.origins != ("recipe",)]
     found: list[Path] = []
     for file in (file for layer in layers if isinstance(layer, Files) for file in layer.files):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from avabuild.blob import Blob, BlobWriter, Compression
+from avabuild.blob import Blob, BlobWriter, Compression, Watch
 from avabuild.installed import Installed, OpenWheel, opened
 from avabuild.scheme import Scheme
 
@@ -29,6 +29,7 @@ def write_wheels(
     requested: frozenset[str] = frozenset(),
     compression: Compression = "gzip",
     part: tuple[int, int] = (0, 1),
+    watch: Watch | None = None,
 ) -> Blob:
     """Write one layer with `wheels` installed, in their order, and return what it is.
 
@@ -41,6 +42,7 @@ def write_wheels(
         scheme: where the wheels go.
         requested: normalised names (PEP 503) of the distributions to mark as asked for by the user.
         part: which of how many layers of about equal size the files of each wheel are dealt to.
+        watch: sees every entry as it is written.
         compression: `gzip`, where big entries are copied without being compressed again, or `zstd`.
 
     Raises:
@@ -48,7 +50,7 @@ def write_wheels(
         DiskFullError: no space left beside `out`.
     """
     written: dict[str, tuple[object, ...]] = {}
-    with BlobWriter(out, compression) as writer:
+    with BlobWriter(out, compression, watch) as writer:
         for path in wheels:
             with opened(path, scheme) as wheel:
                 files = list(wheel.files())

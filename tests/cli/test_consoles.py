@@ -11,7 +11,7 @@ from rich.console import Console
 from avabuild.cli.console import PlainConsole, QuietConsole
 from avabuild.cli.events import JsonConsole
 from avabuild.cli.live import LiveConsole
-from avabuild.cli.recipe import _console
+from avabuild.cli.recipe import console_for
 from avabuild.cli.sizes import human
 from avabuild.errors import StepError
 from avabuild.report import Event
@@ -168,15 +168,15 @@ def test_every_console_says_what_is_up_to_date(capsys, console, words):
 
 
 def test_the_console_is_chosen_by_options_first_and_the_terminal_then(monkeypatch):
-    assert type(_console(as_json=True, quiet=True, verbose=False)) is JsonConsole
-    assert type(_console(as_json=False, quiet=True, verbose=True)) is QuietConsole
-    assert type(_console(as_json=False, quiet=False, verbose=False)) is PlainConsole
+    assert type(console_for(as_json=True, quiet=True, verbose=False)) is JsonConsole
+    assert type(console_for(as_json=False, quiet=True, verbose=True)) is QuietConsole
+    assert type(console_for(as_json=False, quiet=False, verbose=False)) is PlainConsole
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    assert type(_console(as_json=False, quiet=False, verbose=True)) is PlainConsole
-    assert type(_console(as_json=False, quiet=False, verbose=False)) is LiveConsole
+    assert type(console_for(as_json=False, quiet=False, verbose=True)) is PlainConsole
+    assert type(console_for(as_json=False, quiet=False, verbose=False)) is LiveConsole
     monkeypatch.setenv("TERM", "dumb")
-    assert type(_console(as_json=False, quiet=False, verbose=False)) is PlainConsole
+    assert type(console_for(as_json=False, quiet=False, verbose=False)) is PlainConsole
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ HEADINGS = {
     "MountEntry": "run",
     "ImageConfig": "image",
     "Build": "build",
+    "RepositoryEntry": "packages",
     "DebianBase": "base",
     "ImageBase": "base",
     "RecipeBase": "base",

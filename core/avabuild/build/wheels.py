@@ -13,6 +13,7 @@ from avabuild.build.compiler import Compiler
 from avabuild.build.context import Context
 from avabuild.build.workshop import Workshop
 from avabuild.bytecode import FORMAT, compile_wheels, write_bytecode
+from avabuild.linkage.inventory import Collector, keep_inventory
 from avabuild.lock import Package
 from avabuild.resolve import Fetcher
 from avabuild.scheme import Scheme
@@ -173,17 +174,21 @@ class Layers:
             raise StoppedError
         python, context = self._python, self._context
         paths = [self._paths[package.name] for package in layer.packages]
+        seen = Collector()
 
         def write(out: Path) -> Blob:
             if layer.kind == "venv":
                 return write_venv(out, python.scheme, python.interpreter, python.compression)
             if layer.kind == "bytecode":
                 return write_bytecode([self._pack(p) for p in paths], out, python.scheme, python.compression)
-            return write_wheels(paths, out, python.scheme, compression=python.compression, part=layer.part)
+            packed = python.compression
+            return write_wheels(paths, out, python.scheme, compression=packed, part=layer.part, watch=seen)
 
         with context.report.step(f"layer {layer.name}", "layers") as said:
             blob, made = context.store.make_layer(layer.key, context.scratch.path, write)
             said.append(f"{blob.size / 1e6:.1f} MB" if made else "made by another build")
+        if made and layer.kind == "wheels":
+            keep_inventory(context.store, blob, seen)
         ready(layer, blob, made)
 
     def _pack(self, wheel: Path) -> Path:

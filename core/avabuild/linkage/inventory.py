@@ -234,6 +234,12 @@ def inventory(store: Store, blob: Blob) -> Inventory:
     return known
 
 
+def keep_inventory(store: Store, blob: Blob, collector: Collector) -> None:
+    """Remember what `collector` saw of a layer while it was written, when that is all there is to know."""
+    if not collector.lacks:
+        store.record("linkage", blob.digest, collector.inventory.dump())
+
+
 def distributions(layers: Iterable[Inventory]) -> tuple[Distribution, ...]:
     """Return the distributions that layers hold together, later ones over earlier ones."""
     metadata: dict[str, tuple[str, str, Sequence[str]]] = {}

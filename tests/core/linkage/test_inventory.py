@@ -8,7 +8,9 @@ import json
 import pytest
 
 from avabuild.linkage import elf
-from avabuild.linkage.inventory import Inventory, distributions, inventory, scan
+from avabuild.linkage.inventory import Collector, Inventory, distributions, inventory, scan
+from avabuild.scheme import Scheme
+from avabuild.wheel import write_wheels
 
 METADATA = (
     b"Metadata-Version: 2.1\nName: MXNet_cu90\nVersion: 1.5.1\nRequires-Dist: numpy<2\nRequires-Dist: x y z\n"
@@ -70,3 +72,21 @@ def test_compressed_layers_and_big_files_are_read_too(
     packed = tmp_path / "layer.gz"
     packed.write_bytes(gzip.compress(store.blob_path(blob.digest).read_bytes()))
     assert {name: one.needed for name, one in scan(packed).elves.items()} == dict.fromkeys(entries, names)
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_a_layer_that_is_written_is_seen_as_one_that_is_read(
+    tmp_path, make_wheel, shared_object, compression
+):
+    big = shared_object("libbig.so", ("libc.so.6",), padding=300_000)
+    files = {
+        "demo/__init__.py": b"x = 1\n",
+        "demo/libbig.so": big,
+        "demo/_c.so": shared_object("", ("libbig.so",)),
+    }
+    wheel = make_wheel(tmp_path, files, stored=("demo/_c.so",))
+    seen, out = Collector(), tmp_path / "layer"
+    write_wheels([wheel], out, Scheme(python="3.11"), compression=compression, watch=seen)
+    assert len(seen.inventory.elves) == 2
+    assert seen.inventory == scan(out)
+    assert distributions([seen.inventory])[0].files
