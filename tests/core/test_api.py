@@ -25,13 +25,16 @@ def test_what_plugin_authors_may_import_is_pinned():
         "File",
         "Files",
         "Framework",
+        "Libraries",
         "Mount",
         "Options",
         "Python",
         "Release",
+        "Repository",
         "Request",
         "Run",
         "Target",
+        "driver_minimum",
         "hookimpl",
     ]
     assert all(hasattr(api, name) for name in api.__all__)

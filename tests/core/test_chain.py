@@ -131,3 +131,13 @@ def test_a_rebuild_is_explained_by_the_inputs_that_differ():
     now = (("format", "1"), ("git", "2"), ("vim", "1"))
     assert changed_parts(before, now) == ("git changed", "vim added", "perl removed")
     assert changed_parts(before, [("format", "1"), ("git", "1"), ("perl", "1")]) == ()
+
+
+def test_repositories_are_part_of_an_apt_layer_and_of_what_a_lock_answers():
+    mine = ("mine stable main (AAAA)",)
+    assert apt_key(repositories=mine) != apt_key()
+    assert apt_key(repositories=mine) != apt_key(repositories=("mine stable main (BBBB)",))
+    assert apt_key(repositories=()) == apt_key(), "keys of before stay as they are"
+    locks = (AptLock(base="below", packages=("git",), debs=(GIT,), repositories=mine),)
+    assert locked_debs(locks, "below", ("git",), mine) == (GIT,)
+    assert locked_debs(locks, "below", ("git",)) is None

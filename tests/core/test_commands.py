@@ -76,3 +76,9 @@ def test_a_bootstrap_has_a_mirror_only_when_given_one():
 )
 def test_the_small_commands_are_as_their_tools_want_them(argv, expected):
     assert argv == expected
+
+
+def test_a_check_may_be_given_variables_besides_the_images_own():
+    argv = commands.run_as_image("c", ["python"], Isolation(), env=(("LD_LIBRARY_PATH", "/driver:/own"),))
+    assert argv[argv.index("--env") + 1] == "LD_LIBRARY_PATH=/driver:/own"
+    assert argv.index("--env") < argv.index("c") < argv.index("--")

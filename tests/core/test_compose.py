@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from avabuild.compose import Pick, compose
+from avabuild.errors import PluginError
 from avabuild.framework import Framework, Options, Release, Request
-from avabuild.layers import Apt, Env, File, Files, Python, Run
+from avabuild.layers import Apt, Env, File, Files, Libraries, Python, Repository, Run
 from avabuild.plan import Plan
 from avabuild.recipe import Recipe, load
 from avabuild.target import Device, Target
@@ -234,3 +235,36 @@ def test_the_order_of_a_frameworks_layers_does_not_show_in_packages_and_requirem
     shuffled = list(layers)
     random.Random(seed).shuffle(shuffled)
     assert composed(recipe(), pick("torch", *shuffled)) == composed(recipe(), pick("torch", *layers))
+
+
+MINE = Repository(name="mine", uri="file:/srv", suite="stable", key="mine.asc")
+
+
+def test_repositories_of_frameworks_and_of_the_recipe_go_to_their_own_steps(recipe, tmp_path):
+    (tmp_path / "own.asc").write_text("key")
+    text = '[packages]\napt = ["vim"]\n[[packages.repositories]]\nname = "own"\nsuite = "/"\n'
+    text += 'components = []\nuri = "https://example.invalid"\nkey = "own.asc"\n'
+    plan = composed(recipe(text), pick("cuda", Apt(packages=("libcudart",), repositories=(MINE,))))
+    assert plan.apt.layer.repositories == (MINE,)
+    assert [one.name for one in plan.apt_extra.layer.repositories] == ["own"]
+    assert "example.invalid" not in str(recipe(text).content()), "an address is no part of an image"
+
+
+def test_two_frameworks_with_different_repositories_of_one_name_are_refused(recipe):
+    other = MINE.model_copy(update={"suite": "unstable"})
+    picks = [
+        pick(name, Apt(packages=("x",), repositories=(one,))) for name, one in (("a", MINE), ("b", other))
+    ]
+    with pytest.raises(PluginError, match="a and b each have another APT repository named mine"):
+        composed(recipe(), *picks)
+    same = [pick(name, Apt(packages=("x",), repositories=(MINE,))) for name in "ab"]
+    assert composed(recipe(), *same).apt.layer.repositories == (MINE,)
+
+
+def test_libraries_and_library_paths_are_collected(recipe):
+    wanted = Libraries(sonames=("libcudart.so.9.0",), where="base")
+    picks = [pick("cuda", wanted, Env(library_path=("/a", "/b"))), pick("x", Env(library_path=("/b",)))]
+    plan = composed(recipe('[build]\nlinkage = "warn"\n'), *picks)
+    assert plan.libraries == (("cuda", wanted),)
+    assert plan.settings.library_path == ("/a", "/b")
+    assert plan.linkage == "warn"

@@ -7,7 +7,7 @@ import pytest
 from avabuild.describe import exact_version, labels
 from avabuild.layers import Apt
 from avabuild.lock import Package
-from avabuild.plan import Chosen, Plan, Step
+from avabuild.plan import Check, Chosen, Plan, Step
 from avabuild.recipe.bases import DebianBase
 from avabuild.target import Device, Target
 
@@ -60,3 +60,15 @@ def test_the_order_of_a_recipes_keys_does_not_show():
 )
 def test_a_framework_has_the_version_that_its_distribution_resolved_to(framework, series, versions, exact):
     assert exact_version(framework, series, versions) == exact
+
+
+def test_checks_are_recorded_and_an_image_for_cuda_names_its_driver():
+    cuda = TARGET.model_copy(update={"device": Device.parse("cuda9.0-cudnn7")})
+    plan = PLAN.model_copy(
+        update={"target": cuda, "checks": (Check(framework="pytorch", program="import torch"),)}
+    )
+    made = dict(labels(plan, {}, (), ""))
+    assert json.loads(made["org.avabuild.checks"]) == {"pytorch": "import torch"}
+    assert made["org.avabuild.cuda.driver"] == ">=384.81"
+    assert "org.avabuild.cuda.driver" not in dict(labels(PLAN, {}, (), ""))
+    assert "org.avabuild.checks" not in dict(labels(PLAN, {}, (), ""))

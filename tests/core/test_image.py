@@ -172,3 +172,21 @@ def test_a_config_is_read_as_it_was_written():
 def test_what_is_no_json_object_is_refused(data):
     with pytest.raises(ValueError, match=r"object|Expecting|decode|property"):
         image.decode(data)
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        (None, "/cuda/lib64:/opt/lib"),
+        ("/usr/local/nvidia/lib64", "/cuda/lib64:/opt/lib:/usr/local/nvidia/lib64"),
+        ("/opt/lib:/x", "/cuda/lib64:/opt/lib:/x"),
+    ],
+)
+def test_library_paths_stand_before_those_of_the_base(held, expected):
+    base = {"config": {"Env": [f"LD_LIBRARY_PATH={held}"]}} if held else {}
+    made = image.config(base, [], Settings(library_path=("/cuda/lib64", "/opt/lib")), "amd64")
+    assert f"LD_LIBRARY_PATH={expected}" in made["config"]["Env"]
+    untouched = image.config(base, [], Settings(), "amd64")
+    assert [e for e in untouched["config"]["Env"] if e.startswith("LD_")] == base.get("config", {}).get(
+        "Env", []
+    )

@@ -120,7 +120,7 @@ def _filename(deb: Deb) -> str:
 def _install(chain: Chain, container: str, apt: Apt, debs: Sequence[Deb]) -> None:
     store = chain.context.store
     archives = _archives(chain)
-    missing = [deb for deb in debs if not (archives / _filename(deb)).exists()]
+    missing = [deb for deb in debs if not _is_here(store, archives, deb)]
     if missing:
         pins = shlex.join(f"{deb.name}={deb.version}" for deb in missing)
         shell = f"{UPDATE}\napt-get install -qq --download-only {pins}\n"
@@ -143,6 +143,14 @@ def _install(chain: Chain, container: str, apt: Apt, debs: Sequence[Deb]) -> Non
     if brought:
         shell += f"apt-mark auto {shlex.join(brought)} >/dev/null\n"
     run_apt(chain, container, shell, lists=False)
+
+
+def _is_here(store: Store, archives: Path, deb: Deb) -> bool:
+    """Whether the archives have the package; another repository's of its name and version is removed."""
+    path = archives / _filename(deb)
+    if path.exists() and file_digest(store, path) != f"sha256:{deb.sha256}":
+        path.unlink()
+    return path.exists()
 
 
 def run_apt(

@@ -222,3 +222,44 @@ def test_a_name_that_is_no_utf_8_has_a_key_and_is_written(key, recipe, written):
     (recipe / "notebooks" / name).touch()
     assert any(part.endswith(name) for part, _ in key())
     assert f"workspace/{name}" in written(NOTEBOOKS)
+
+
+@pytest.fixture
+def toolkit(tmp_path: Path) -> Path:
+    """A directory with libraries, links in it and out of it, and much else."""
+    lib = tmp_path / "lib64"
+    (lib / "stubs").mkdir(parents=True)
+    (lib / "libcudart.so.9.0.176").write_text("runtime")
+    (lib / "libcudart.so.9.0").symlink_to("libcudart.so.9.0.176")
+    (lib / "libcudart_static.a").write_text("archive")
+    (lib / "stubs" / "libcudart.so.9.0").write_text("stub")
+    (tmp_path / "elsewhere").write_text("cudnn")
+    (lib / "libcudnn.so.7").symlink_to(tmp_path / "elsewhere")
+    (lib / "libcublas.so.9.0").symlink_to("gone")
+    return lib
+
+
+ONLY = ("libcudart.so.*", "libcudnn*.so.*", "libcublas.so.*")
+
+
+def test_of_a_directory_only_what_is_asked_for_is_taken(toolkit: Path, tmp_path: Path, entries) -> None:
+    out = tmp_path / "layer"
+    write_files(out, [File(source=str(toolkit), target="/cuda/", only=ONLY)], tmp_path, "gzip")
+    found = {info.name: info.linkname or data for info, data in entries(out) if not info.isdir()}
+    assert found == {
+        "cuda/libcudart.so.9.0.176": b"runtime",
+        "cuda/libcudart.so.9.0": "libcudart.so.9.0.176",
+        "cuda/libcudnn.so.7": b"cudnn",  # a link out of the directory would lead nowhere
+    }
+
+
+def test_what_is_not_taken_is_no_part_of_the_key(store, toolkit: Path, tmp_path: Path) -> None:
+    def now() -> tuple[tuple[str, str], ...]:
+        return files_key(store, [File(source=str(toolkit), target="/cuda/", only=ONLY)], tmp_path, "gzip")
+
+    before = now()
+    (toolkit / "libcudart_static.a").write_text("another archive")
+    (toolkit / "stubs" / "more").write_text("")
+    assert now() == before
+    (tmp_path / "elsewhere").write_text("another cudnn")
+    assert now() != before
