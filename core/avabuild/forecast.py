@@ -133,8 +133,10 @@ class Forecast:
 
     def _files(self, step: Step, plan: Plan) -> Row:
         assert isinstance(step.layer, Files)  # noqa: S101
-        if self._visible is None:
-            self._below = None
+        sources = [self._directory / file.source for file in step.layer.files if file.source]
+        if self._visible is None or not all(source.exists() for source in sources):
+            # What a plugin takes of a host may be on the one that builds: a plan needs none of it.
+            self._below = self._visible = None
             return Row(name=step.name, origins=step.origins, state="build")
         tree = read_tree(self._store, self._visible)
         parts = files_key(self._store, step.layer.files, self._directory, plan.compression, tree)

@@ -197,7 +197,8 @@ class Framework:
         name: the word a recipe uses; lower case.
         summary: one line for `avabuild plugins`.
         releases: what there is, newest first.
-        layers: request -> the layers it contributes (`Apt`, `Python`, `Files`, `Run`, `Env`).
+        layers: request -> the layers it contributes (`Apt`, `Python`, `Files`, `Run`, `Env`,
+            `Libraries`).
         check: request -> a Python program that imports the framework, prints its version, computes
             something and exits non-zero when the result is wrong.
         options: the class of its options.
