@@ -97,8 +97,8 @@ def mount(container: str) -> list[str]:
 
 
 def inspect(image: str) -> list[str]:
-    """`buildah inspect`: the config of a local image as JSON."""
-    return ["inspect", "--type", "image", "--format", "{{json .OCIv1}}", image]
+    """`buildah inspect`: what is known of a local image as JSON, its config under `OCIv1`."""
+    return ["inspect", "--type", "image", image]
 
 
 def containers() -> list[str]:

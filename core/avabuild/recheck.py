@@ -100,7 +100,7 @@ def _config(tools: Tools, identity: str, name: str) -> dict[str, Any]:
         raise ImageError(
             f"there is no image {name} in the local storage", hint="avabuild recipe builds it"
         ) from error
-    return read if isinstance(read, dict) else {}
+    return dict(read.get("OCIv1") or {})
 
 
 def _last(error: StepError) -> str:
