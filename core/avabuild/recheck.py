@@ -45,8 +45,8 @@ def check_image(name: str, host: Host, report: Report) -> tuple[str, ...]:
     with Scratch(store) as scratch:
         tools.temporary = scratch.directory("tmp")
         context = Context(store, scratch, tools, report, host, log)
-        with context.cleanup, _local(context, name) as identity:
-            config = _config(tools, identity, name)
+        with context.cleanup, _local(context, name) as here:
+            identity, config = _config(tools, here, name)
             checks = recorded_checks(config, name)
             driver = NO_DRIVER
             if "cuda" in _labels(config).get("org.avabuild.target", ""):
@@ -93,14 +93,15 @@ def _local(context: Context, name: str) -> Iterator[str]:
                 context.tools.remove_image(identity)
 
 
-def _config(tools: Tools, identity: str, name: str) -> dict[str, Any]:
+def _config(tools: Tools, identity: str, name: str) -> tuple[str, dict[str, Any]]:
+    """Return the id and the config of a local image."""
     try:
         read = json.loads(tools.buildah(commands.inspect(identity), place="check"))
     except StepError as error:
         raise ImageError(
             f"there is no image {name} in the local storage", hint="avabuild recipe builds it"
         ) from error
-    return dict(read.get("OCIv1") or {})
+    return str(read["FromImageID"]), dict(read.get("OCIv1") or {})
 
 
 def _last(error: StepError) -> str:

@@ -15,8 +15,8 @@ from typing import BinaryIO
 
 from avabuild import image
 from avabuild.base.facts import opened
-from avabuild.build.apt import UPDATE, downloaded, run_apt
-from avabuild.build.chain import Chain
+from avabuild.build.apt import ARCHIVES, UPDATE, downloaded, run_apt
+from avabuild.build.chain import GIVEN, Chain
 from avabuild.build.context import Context
 from avabuild.build.layout import Composed
 from avabuild.commands import Bind
@@ -122,8 +122,9 @@ def _fetched(context: Context, chain: Chain, container_of: str | None) -> Path:
     suite = chain.target.distribution
     other = Repository(name="driver", suite=suite, components=("contrib", "non-free"))
     shell = (
-        f"{UPDATE}\ncd /var/cache/apt/archives\napt-get download -qq --print-uris {_PACKAGE}\n"
-        f"apt-get download -qq {_PACKAGE} >&2\n"
+        # APT names no address of what is there already, so it is asked where nothing is.
+        f"{UPDATE}\ncd {GIVEN}\napt-get download -qq --print-uris {_PACKAGE}\n"
+        f"cd {ARCHIVES}\napt-get download -qq {_PACKAGE} >&2\n"
     )
     with context.store.lock("apt", "archives"):
         if container_of is None:
