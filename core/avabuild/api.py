@@ -3,12 +3,30 @@
 from avabuild.driver import driver_minimum
 from avabuild.framework import Framework, Options, Release, Request
 from avabuild.hookspecs import hookimpl
-from avabuild.layers import Apt, Env, File, Files, Libraries, Mount, Python, Repository, Run
+from avabuild.layers import (
+    Apt,
+    Compile,
+    DebianSource,
+    Download,
+    Env,
+    File,
+    Files,
+    Libraries,
+    Mount,
+    Python,
+    Repository,
+    Run,
+    Sdist,
+    SourceFile,
+)
 from avabuild.target import Device, Target
 
 __all__ = [
     "Apt",
+    "Compile",
+    "DebianSource",
     "Device",
+    "Download",
     "Env",
     "File",
     "Files",
@@ -21,6 +39,8 @@ __all__ = [
     "Repository",
     "Request",
     "Run",
+    "Sdist",
+    "SourceFile",
     "Target",
     "driver_minimum",
     "hookimpl",

@@ -58,6 +58,7 @@ APT = (
 )
 _XATTR_KEPT = ("security.capability",)
 _PYC_HEADER = struct.Struct("<4sIII")
+_PYC_2_7 = b"\x03\xf3\r\n"
 
 
 def write_changes(
@@ -144,7 +145,7 @@ class _Changes:
             self.writer.add(info, ())
             return
         with (self.merged / name).open("rb") as file:
-            self.writer.add(info, _content(file, name, self.began))
+            self.writer.add(info, content(file, name, self.began))
 
     def _info(self, name: str) -> tarfile.TarInfo:
         path = self.merged / name
@@ -197,14 +198,17 @@ def _xattrs(path: Path) -> dict[str, str]:
     return kept
 
 
-def _content(file: BinaryIO, name: str, began: float) -> Iterator[bytes]:
-    """The file's bytes; in a module compiled for a source of this step, with the source's new time.
+def content(file: BinaryIO, name: str, began: float) -> Iterator[bytes]:
+    """Yield the file's bytes; in a module compiled for a source of this step, with the source's new time.
 
-    A `.pyc` holds its source's time (PEP 552): fixing one without the other would have every import
-    compile anew.
+    A `.pyc` holds its source's time (PEP 552; Python 2 has it right behind the magic): fixing one without
+    the other would have every import compile anew.
     """
     chunk = file.read(CHUNK)
-    if name.endswith(".pyc") and len(chunk) >= _PYC_HEADER.size:
+    if name.endswith(".pyc") and chunk.startswith(_PYC_2_7) and len(chunk) >= 8:
+        if int.from_bytes(chunk[4:8], "little") >= int(began):
+            chunk = _PYC_2_7 + MTIME.to_bytes(4, "little") + chunk[8:]
+    elif name.endswith(".pyc") and len(chunk) >= _PYC_HEADER.size:
         magic, flags, time, size = _PYC_HEADER.unpack_from(chunk)
         if flags == 0 and time >= int(began):  # whole seconds
             chunk = _PYC_HEADER.pack(magic, flags, MTIME, size) + chunk[_PYC_HEADER.size :]

@@ -9,7 +9,7 @@ from typing import Any
 from avabuild.errors import PluginError
 from avabuild.framework import PREFIX, Framework, Request
 from avabuild.image import Settings
-from avabuild.layers import Apt, Env, File, Files, Layer, Libraries, Mount, Python, Repository, Run
+from avabuild.layers import Apt, Compile, Env, File, Files, Layer, Libraries, Mount, Python, Repository, Run
 from avabuild.plan import Check, Chosen, Plan, Step
 from avabuild.recipe import Recipe
 from avabuild.target import Target
@@ -73,6 +73,7 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
             "python: packages", _recipes(recipe.packages.pip), lambda items: Python(requirements=items)
         ),
         apt_extra=_merged("apt: packages", _recipes(recipe.packages.apt), lambda items: _apt(items, recipe)),
+        compiled=_compiled(layers),
         files=_files(layers, recipe),
         last=_run_steps(runs, "last", names),
         settings=_settings(layers, recipe, has_python=target.python is not None),
@@ -159,6 +160,25 @@ def _run_steps(runs: Sequence[tuple[str, Run]], stage: str, names: Sequence[str 
         shown = words if len(words) <= 50 else f"{words[:49]}…"
         steps.append(Step(name=f"run {len(steps) + 1} ({stage}): {shown}", layer=run, origins=(origin,)))
     return tuple(steps)
+
+
+def _compiled(layers: Sequence[tuple[str, Layer]]) -> tuple[Step, ...]:
+    """Return one step for each compile; what several frameworks ask for alike is compiled once."""
+    asked: dict[Compile, tuple[str, ...]] = {}
+    for origin, layer in layers:
+        if isinstance(layer, Compile):
+            asked[layer] = (*asked.get(layer, ()), origin)
+    names = [layer.name for layer in asked]
+    steps = [
+        Step(
+            name=f"compile: {layer.name}"
+            + (f" for {', '.join(origins)}" if names.count(layer.name) > 1 else ""),
+            layer=layer,
+            origins=tuple(dict.fromkeys(origins)),
+        )
+        for layer, origins in asked.items()
+    ]
+    return tuple(sorted(steps, key=lambda step: step.name))
 
 
 def _files(layers: Sequence[tuple[str, Layer]], recipe: Recipe) -> tuple[Step, ...]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from avabuild.base import Base
 from avabuild.blob import Blob
 from avabuild.build.build import arrange_plan
+from avabuild.build.compiled import ground_of, interpreter_of, known_layer, stage_interpreter
 from avabuild.build.files import files_key
 from avabuild.build.run import run_inputs
 from avabuild.build.tree import read_tree
 from avabuild.chain import apt_layer, chain, changed_parts, locked_debs, run_layer
+from avabuild.compiled import Ground, asked
 from avabuild.host import Host
-from avabuild.layers import Apt, Files, Run
+from avabuild.layers import Apt, Compile, Files, Run
 from avabuild.lock import AptLock, Package
 from avabuild.plan import Plan, Step
 from avabuild.store import Store
@@ -52,6 +54,8 @@ class Forecast:
         base: the base when the store has it, else None.
         parts: the named inputs of every layer's key at the last build, by layer name.
         apt: what the lock knows of apt layers.
+        directory: the recipe's.
+        stage_base: code name -> the base of that Debian release when the store has it, else None.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Forecast:
         parts: dict[str, Any],
         apt: Sequence[AptLock],
         directory: Path,
+        stage_base: Callable[[str], Base | None],
     ) -> None:
         self._store = store
         self._host = host
@@ -69,12 +74,14 @@ class Forecast:
         self._before = parts
         self._apt = apt
         self._directory = directory
+        self._stage_base = stage_base
         self._below = base.digest if base else None
         self._visible: list[Blob] | None = list(base.layers) if base else None
 
     def rows(self, plan: Plan, packages: Sequence[Package] | None, interpreter: str) -> tuple[Row, ...]:
         """Return the rows of `plan`, lowest first; `packages` is None where only a build can tell."""
         made = [self._run(step, plan) for step in plan.system]
+        system = self._below
         made += [self._aptitude(plan.apt, plan)] if plan.apt else []
         below = self._below
         files: list[Row] = []
@@ -82,9 +89,12 @@ class Forecast:
         if plan.target.python:
             files, keys = self._python(plan, packages, interpreter)
         made += files
+        compiled = [self._compiled(step, plan, system) for step in plan.compiled]
+        made += [row for row, _ in compiled]
         made += [self._aptitude(plan.apt_extra, plan)] if plan.apt_extra else []
         if self._below is not None and below is not None:
-            self._below = digest_of([self._below, *keys]) if packages is not None else None
+            known = packages is not None and all(key for _, key in compiled)
+            self._below = digest_of([self._below, *keys, *(key for _, key in compiled)]) if known else None
         made += [self._files(step, plan) for step in plan.files]
         made += [self._run(step, plan) for step in plan.last]
         return tuple(made)
@@ -109,6 +119,36 @@ class Forecast:
 
     def _has(self, package: Package) -> bool:
         return (self._store.root / "wheels" / package.sha256[:2] / package.sha256 / package.filename).exists()
+
+    def _compiled(self, step: Step, plan: Plan, system: str | None) -> tuple[Row, str]:
+        """Return the row of a compile and its key, which is empty until it was compiled once."""
+        assert isinstance(step.layer, Compile)  # noqa: S101 - compose puts no other kind here
+        holds = tuple(source.words for source in step.layer.sources) or (step.layer.name,)
+        ground = self._ground(step.layer, plan, system)
+        if ground is None:
+            self._visible = None
+            return Row(name=step.name, origins=step.origins, state="build", holds=holds), ""
+        layer, _ = known_layer(self._store, step, step.layer, ground, plan.compression)
+        parts = asked(step.layer, ground, plan.compression)
+        if layer is None:
+            self._visible = None
+            row = self._row(step.name, step.origins, digest_of(["compile", parts]), parts)
+        else:
+            self._see(layer.key)
+            row = self._row(step.name, step.origins, layer.key, layer.parts)
+        return row.model_copy(update={"holds": holds}), layer.key if layer else ""
+
+    def _ground(self, compiled: Compile, plan: Plan, system: str | None) -> Ground | None:
+        """Return what a compile stands on, None until that is here."""
+        base = self._base
+        if system is None or base is None:
+            return None
+        if compiled.distribution is None or compiled.distribution == plan.target.distribution:
+            return ground_of(system, system, interpreter_of(base, plan.target.python), plan.target)
+        stage = self._stage_base(compiled.distribution)
+        if stage is None:
+            return None
+        return ground_of(system, stage.digest, stage_interpreter(stage, plan.target), plan.target)
 
     def _aptitude(self, step: Step, plan: Plan) -> Row:
         assert isinstance(step.layer, Apt)  # noqa: S101 - compose puts no other kind here

@@ -6,14 +6,29 @@ new verb asks for a new kind instead of passing a callable.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from posixpath import basename
+from typing import Annotated, Literal, Self
+from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, model_validator
+from packaging.requirements import Requirement
+from pydantic import AfterValidator, Field, model_validator
 
 from avabuild.value import Value
 
 Mode = Annotated[str, Field(pattern=r"^0?[0-7]{3,4}$")]
 Owner = Annotated[str, Field(pattern=r"^\d+(:\d+)?$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[^/.\x00-\x20'\x7f][^/\x00-\x20'\x7f]*$")]
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._~:-]*$")]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+GIVEN_TO_COMPILES = ("OUT", "SOURCES", "JOBS", "PYTHON", "SITE")
+
+
+def _is_pin(text: str) -> str:
+    pins = tuple(Requirement(text).specifier)
+    if len(pins) != 1 or pins[0].operator != "==" or pins[0].version.endswith(".*"):
+        raise ValueError(f'"{text}" is no exact pin; write name==version')
+    return text
 
 
 class Repository(Value):
@@ -133,6 +148,128 @@ class Run(Value):
     mounts: tuple[Mount, ...] = ()
 
 
+class Download(Value):
+    """A file by its address, checked against its hash; found at `$SOURCES/` and the address's last part."""
+
+    kind: Literal["download"] = "download"
+    url: Annotated[str, Field(pattern=r"^(https?|file)://[^\s]+$")]
+    sha256: Sha256
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> Self:
+        SourceFile(filename=self.filename, sha256=self.sha256)
+        return self
+
+    @property
+    def filename(self) -> str:
+        """The last part of the address."""
+        return basename(unquote(urlsplit(self.url).path))
+
+    @property
+    def words(self) -> str:
+        """What a person is shown of it."""
+        return self.filename
+
+
+class SourceFile(Value):
+    """One file of a source: the name under which it is known and found, and the hash it must have."""
+
+    filename: FileName
+    sha256: Sha256
+
+
+class DebianSource(Value):
+    """A Debian source package: its files, from whichever mirror the host uses.
+
+    Attributes:
+        name: of the source package.
+        version: its whole version, as the mirror's index has it.
+        suite: the code name under which the mirror has it; need not be the image's own.
+        files: all of its files: the .dsc and what that names.
+    """
+
+    kind: Literal["debian"] = "debian"
+    name: Word
+    version: Word
+    suite: Word
+    files: Annotated[tuple[SourceFile, ...], Field(min_length=1)]
+
+    @property
+    def words(self) -> str:
+        """What a person is shown of it."""
+        return f"{self.name} {self.version}"
+
+
+class Sdist(Value):
+    """The source distribution of a Python project, from whichever package index the host uses."""
+
+    kind: Literal["sdist"] = "sdist"
+    name: Word
+    version: Word
+    filename: FileName
+    sha256: Sha256
+
+    @property
+    def words(self) -> str:
+        """What a person is shown of it."""
+        return f"{self.name} {self.version}"
+
+
+Source = Annotated[Download | DebianSource | Sdist, Field(discriminator="kind")]
+
+
+class Compile(Value):
+    """A layer that is compiled in a stage: a throw-away container whose tools never reach the image.
+
+    The stage stands on the image's base and its `system` steps. What the text leaves below `$OUT` becomes
+    the layer, paths as in the image, owned by root and dated alike. It is kept by its inputs and never
+    compiled again while they are the same.
+
+    Attributes:
+        name: what is compiled: `caffe`.
+        shell: the text given to `sh -e`, as root, in an empty directory. It is given `OUT`, `SOURCES` (a
+            directory with the files of `sources`), `JOBS` (cores), `PYTHON` (the stage's interpreter, with
+            `requirements`) and `SITE` (the image's site-packages).
+        packages: what the distribution has to be installed for it: compilers, headers.
+        requirements: Python packages that it needs itself, such as numpy's headers: exact pins, installed
+            into an environment of the stage without what they depend on.
+        sources: what it starts from, fetched and verified before.
+        env: variables of the text alone.
+        distribution: the Debian release of the stage where that must not be the image's own.
+    """
+
+    kind: Literal["compile"] = "compile"
+    name: Word
+    shell: Annotated[str, Field(min_length=1)]
+    packages: tuple[str, ...] = ()
+    requirements: tuple[Annotated[str, AfterValidator(_is_pin)], ...] = ()
+    sources: tuple[Source, ...] = ()
+    env: tuple[tuple[Variable, str], ...] = ()
+    distribution: Literal["bullseye", "bookworm", "trixie"] | None = None
+
+    @model_validator(mode="after")
+    def _names_are_clear(self) -> Self:
+        names = [file.filename for file in self.source_files]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two sources have a file {', '.join(twice)}")
+        if taken := sorted({name for name, _ in self.env} & set(GIVEN_TO_COMPILES)):
+            raise ValueError(f"{', '.join(taken)} is what the stage sets")
+        return self
+
+    @property
+    def source_files(self) -> tuple[SourceFile, ...]:
+        """Every file that the stage sees at `$SOURCES`."""
+        return tuple(
+            file
+            for source in self.sources
+            for file in (
+                source.files
+                if isinstance(source, DebianSource)
+                else (SourceFile(filename=source.filename, sha256=source.sha256),)
+            )
+        )
+
+
 class Env(Value):
     """Environment variables of the image's config.
 
@@ -162,4 +299,4 @@ class Libraries(Value):
     hint: str = ""
 
 
-Layer = Annotated[Apt | Python | Files | Run | Env | Libraries, Field(discriminator="kind")]
+Layer = Annotated[Apt | Python | Files | Run | Compile | Env | Libraries, Field(discriminator="kind")]

@@ -53,6 +53,7 @@ class Plan(Value):
         system: run steps on the bare base.
         apt: packages of the frameworks, then in `apt_extra` those of the recipe.
         python: requirements of the frameworks; `python_extra` those of the recipe.
+        compiled: what stages compile.
         files: files of plugins and recipe, in order.
         last: run steps on top of everything.
         settings: the image config's part.
@@ -76,6 +77,7 @@ class Plan(Value):
     apt: Step | None = None
     python: Step | None = None
     python_extra: Step | None = None
+    compiled: tuple[Step, ...] = ()
     apt_extra: Step | None = None
     files: tuple[Step, ...] = ()
     last: tuple[Step, ...] = ()
@@ -94,7 +96,7 @@ class Plan(Value):
     @property
     def steps(self) -> tuple[Step, ...]:
         """Every step in the order of the image's layers, lowest first."""
-        middle = (self.apt, self.python, self.python_extra, self.apt_extra)
+        middle = (self.apt, self.python, self.python_extra, *self.compiled, self.apt_extra)
         return (*self.system, *(step for step in middle if step), *self.files, *self.last)
 
     @property

@@ -138,7 +138,9 @@ class Session:
         facts = self.facts(base)
         interpreter = facts.interpreter(plan.target.python) if plan.target.python else None
         apt = entry.apt if entry else ()
-        forecast = Forecast(self.store, self.host, base, parts, apt, self.project.directory)
+        forecast = Forecast(
+            self.store, self.host, base, parts, apt, self.project.directory, self._known_stage_base
+        )
         return forecast.rows(plan, packages, interpreter or "")
 
     # -- building ------------------------------------------------------------------------------------------
@@ -157,7 +159,7 @@ class Session:
                     context = Context(
                         self.store, own, tools, self.report, self.host, log, keep=self.wishes.keep
                     )
-                    built = build(context, self._job(plan, base, own))
+                    built = build(context, self._job(plan, base, context))
                 self._remember(plan, built)
                 yield Done(plan, built, time.monotonic() - began)
 
@@ -193,7 +195,23 @@ class Session:
             self.report.warn("the base changed since the lock was written; the lock now names the new one")
         return base
 
-    def _job(self, plan: Plan, base: Base, scratch: Scratch) -> Job:
+    def _stage_name(self, suite: str) -> str:
+        spec = DebianBase(debian=suite)
+        return reference(spec, self.project.directory, self.host.arch, self.store, self.host.mirror)
+
+    def _known_stage_base(self, suite: str) -> Base | None:
+        """Return the base of a stage on another Debian release than the image's, when the store has it."""
+        return obtained(DebianBase(debian=suite), self.store, self._stage_name(suite))
+
+    def _stage_base(self, suite: str, tools: Tools, scratch: Scratch) -> Base:
+        if (base := self._known_stage_base(suite)) is not None:
+            return base
+        target, name = Target.for_base(self.host.arch), self._stage_name(suite)
+        with self.report.step(f"base {suite}, to compile on", "base"):
+            spec = DebianBase(debian=suite)
+            return obtain(spec, self.project.directory, target, self.store, scratch, tools, name)
+
+    def _job(self, plan: Plan, base: Base, context: Context) -> Job:
         if self.wishes.locked:
             require_lock(self.lock, plan, (self.project.lock_path, self.project.recipe.path))
         before = entry = self.lock.target(plan.target.tag) if self.lock else None
@@ -202,7 +220,7 @@ class Session:
             if anew:
                 forget_lists(self.store, base.digest)
             entry = entry.model_copy(update={"request": "", "apt": () if anew else entry.apt})
-        workdir = scratch.directory("resolve")
+        workdir = context.scratch.directory("resolve")
         resolver = resolver_for(plan, self.indexes, self.project.directory, workdir)
         resolution = Resolution(plan, resolver, before, self.wishes.upgrade)
         return Job(
@@ -217,6 +235,11 @@ class Session:
                 self.store.root / "wheels", self.indexes, resolver.locate, progress=self._progress
             ),
             indexes=self.indexes,
+            resolver=resolver_for(
+                plan, self.indexes, self.project.directory, context.scratch.directory("resolve-compile")
+            ),
+            stage_base=lambda suite: self._stage_base(suite, context.tools, context.scratch),
+            upgrade=self.wishes.upgrade,
             output=self.wishes.output,
             check=self.wishes.checks,
             locked=self.wishes.locked,

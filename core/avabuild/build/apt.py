@@ -58,7 +58,7 @@ def add_apt(
     with chain.context.store.lock("apt", "archives"), chain.container(name) as container:
         if debs is None:
             with chain.context.report.step(f"{name}: resolve", "apt"):
-                debs = _resolve(chain, container, apt)
+                debs = resolve_debs(chain, container, apt)
         lock = AptLock(base=below, packages=tuple(packages), debs=debs, repositories=known)
         if not debs:
             return lock, False
@@ -67,7 +67,7 @@ def add_apt(
             blob, made = chain.make(
                 layer,
                 container,
-                lambda: _install(chain, container, apt, debs),
+                lambda: install_debs(chain, container, apt, debs),
                 (*changes.ENGINE, *changes.APT),
             )
             said.append(f"{len(debs)} packages" if made else "cached")
@@ -75,7 +75,7 @@ def add_apt(
         return lock, made
 
 
-def _resolve(chain: Chain, container: str, apt: Apt) -> tuple[Deb, ...]:
+def resolve_debs(chain: Chain, container: str, apt: Apt) -> tuple[Deb, ...]:
     """Return what the packages bring, downloaded; lists that were fetched minutes ago are asked first."""
     lists = _lists(chain, apt.repositories)
     mark = lists.with_name(f"{lists.name}.fetched")
@@ -117,7 +117,8 @@ def _filename(deb: Deb) -> str:
     return f"{deb.name}_{deb.version.replace(':', '%3a')}_{deb.arch}.deb"
 
 
-def _install(chain: Chain, container: str, apt: Apt, debs: Sequence[Deb]) -> None:
+def install_debs(chain: Chain, container: str, apt: Apt, debs: Sequence[Deb]) -> None:
+    """Install exactly `debs`, which `apt` resolved to; what is not in the archives is fetched first."""
     store = chain.context.store
     archives = _archives(chain)
     missing = [deb for deb in debs if not _is_here(store, archives, deb)]
@@ -154,7 +155,13 @@ def _is_here(store: Store, archives: Path, deb: Deb) -> bool:
 
 
 def run_apt(
-    chain: Chain, container: str, shell: str, *, lists: bool, repositories: Sequence[Repository] = ()
+    chain: Chain,
+    container: str,
+    shell: str,
+    *,
+    lists: bool,
+    repositories: Sequence[Repository] = (),
+    binds: Sequence[Bind] = (),
 ) -> str:
     """Run a shell text that uses APT with the host's settings, the shared archives and maybe the lists.
 
@@ -176,7 +183,7 @@ def run_apt(
         "LC_ALL": "C.UTF-8",
         "SOURCE_DATE_EPOCH": "315532800",
     }
-    binds = [Bind(source=str(_archives(chain)), target=ARCHIVES, writable=True)]
+    binds = [*binds, Bind(source=str(_archives(chain)), target=ARCHIVES, writable=True)]
     if lists:
         binds.append(Bind(source=str(_lists(chain, repositories)), target=LISTS, writable=True))
     binds += repository_binds(repositories)

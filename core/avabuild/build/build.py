@@ -6,6 +6,7 @@ import functools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 from avabuild.arrange import MOST_LAYERS, FileLayer, arrange
 from avabuild.base import Base
@@ -13,6 +14,7 @@ from avabuild.blob import Blob
 from avabuild.build.apt import add_apt
 from avabuild.build.chain import Chain
 from avabuild.build.check import run_checks
+from avabuild.build.compiled import add_compiled, open_yard
 from avabuild.build.compiler import Compiler, choose_compiler
 from avabuild.build.context import Context
 from avabuild.build.files import files_key, write_files
@@ -49,6 +51,7 @@ class _Build:
         self.parts: dict[str, list[list[str]]] = {}
         self.apt: list[AptLock] = []
         self.keys: list[str] = []
+        self.compiled_keys: list[str] = []
         self.visible: list[Blob] = []  # the layers among which files are put: all but the wheels'
 
     def run(self) -> Built:
@@ -58,24 +61,30 @@ class _Build:
         with (
             Importer(self.context, job.base, plan.target.oci_arch) as importer,
             ThreadPoolExecutor(1, "exec") as pool,
+            ThreadPoolExecutor(1, "compile") as yard,
         ):
             try:
                 if job.output.kind == "storage" and job.base.layers and not (plan.system or plan.apt):
                     importer.begin()
-                below: Future[Chain] = pool.submit(self._below, lower)
+                system: Future[Chain] = pool.submit(self._system, lower)
+                below = pool.submit(self._below, system)
                 above = pool.submit(self._packages, below)
-                for part in (below, above):
+                compiled = yard.submit(self._compiled, system)
+                for part in (system, below, above, compiled):
                     part.add_done_callback(self._note_failure)
                 packages, pieces = self._python(below, importer if job.output.kind == "storage" else None)
                 chain = above.result()
+                made = compiled.result()
                 importer.settle()
             except BaseException as error:  # noqa: BLE001 - Ctrl-C too: what runs is stopped, then it goes on
                 self.context.failed.set()
                 self.context.tools.stop()
-                raise _cause(error, below, above) from None
+                raise _cause(error, system, below, above, compiled) from None
+        place = len(below.result().pieces)
+        chain.pieces[place:place] = made
         self.visible = [*job.base.layers, *(piece.blob for piece in chain.pieces)]
-        chain.pieces[len(below.result().pieces) : len(below.result().pieces)] = pieces
-        chain.digest = digest_of([chain.digest, *self.keys])
+        chain.pieces[place:place] = pieces
+        chain.digest = digest_of([chain.digest, *self.keys, *self.compiled_keys])
         for step in plan.files:
             self._files(chain, step)
         for step in plan.last:
@@ -89,16 +98,20 @@ class _Build:
         )
         return self._finish(chain, lock)
 
-    def _note_failure(self, part: Future[Chain]) -> None:
+    def _note_failure(self, part: Future[Any]) -> None:
         if part.cancelled() or part.exception():
             self.context.failed.set()
 
     # -- exec layers ---------------------------------------------------------------------------------------
 
-    def _below(self, chain: Chain) -> Chain:
-        """System steps and the frameworks' packages: what Python itself may come from."""
+    def _system(self, chain: Chain) -> Chain:
         for step in self.plan.system:
             self._say(step.name, made=add_run(chain, step, self.job.directory))
+        return chain.fork()
+
+    def _below(self, system: Future[Chain]) -> Chain:
+        """The frameworks' packages on the system steps: what Python itself may come from."""
+        chain = system.result()
         if self.plan.apt:
             self._add_apt(chain, self.plan.apt)
         return chain.fork()
@@ -109,6 +122,20 @@ class _Build:
         if self.plan.apt_extra:
             self._add_apt(chain, self.plan.apt_extra)
         return chain
+
+    def _compiled(self, system: Future[Chain]) -> list[Piece]:
+        """What is compiled: on the system steps alone, so that other frameworks' packages move nothing."""
+        if not self.plan.compiled:
+            return []
+        yard = open_yard(system.result().fork(), self.job)
+        pieces = []
+        for step in self.plan.compiled:
+            layer, blob, made = add_compiled(yard, step)
+            self.compiled_keys.append(layer.key)
+            self.parts[layer.name] = [list(part) for part in layer.parts]
+            pieces.append(Piece(blob=blob, created_by=f"avabuild: {layer.name}"))
+            self._say(layer.name, made=made)
+        return pieces
 
     def _add_apt(self, chain: Chain, step: Step) -> None:
         assert isinstance(step.layer, Apt)  # noqa: S101 - compose puts no other kind here
@@ -244,11 +271,11 @@ class _Build:
         (self.made if made else self.reused).append(name)
 
 
-def _cause(error: BaseException, *parts: Future[Chain]) -> BaseException:
+def _cause(error: BaseException, *parts: Future[Any]) -> BaseException:
     """Return what went wrong first: a part that fails has the others stop, each with an error of its own."""
     for part in parts:
         found = part.exception() if part.done() and not part.cancelled() else None
-        if isinstance(error, StoppedError) and found:
+        if isinstance(error, StoppedError) and isinstance(found, Exception):
             return found
     return error
 
@@ -257,7 +284,7 @@ def arrange_plan(
     plan: Plan, packages: Sequence[Package], wheels: dict[str, str], interpreter: str, base: Base
 ) -> tuple[FileLayer, ...]:
     """Return the file layers of the plan's packages, within the room that base and other steps leave."""
-    others = len(base.layers) + len(plan.system) + len(plan.files) + len(plan.last) + 2
+    others = len(base.layers) + len(plan.system) + len(plan.compiled) + len(plan.files) + len(plan.last) + 2
     return arrange(
         packages,
         wheels,

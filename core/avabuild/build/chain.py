@@ -93,15 +93,24 @@ def changes(
     context: Context, container: str, out: Path, began: float, drop: Sequence[str], compression: str
 ) -> Blob:
     """Write what changed in `container` since `began` to the layer `out`, inside its user namespace."""
-    program = [sys.executable, "-m", "avabuild.changes"]
     arguments = [str(out), repr(began), compression, *drop]
+    return Blob.model_validate_json(beside(context, container, "avabuild.changes", "", arguments))
+
+
+def beside(context: Context, container: str, module: str, inner: str, arguments: Sequence[str]) -> str:
+    """Run a module of ours in the container's user namespace, and return the last line that it prints.
+
+    Its first argument is where the container's path `inner` is on this host, then come `arguments`.
+    """
+    program = shlex.join([sys.executable, "-m", module])
     buildah = shlex.join(["buildah", *commands.storage(context.host.driver), *commands.mount(container)])
-    script = f'merged=$({buildah}) && exec {shlex.join(program)} "$merged" {shlex.join(arguments)}'
+    place = f'"$merged"{shlex.quote(inner)}'
+    script = f"merged=$({buildah}) && exec {program} {place} {shlex.join(arguments)}"
     if os.geteuid() == 0:
         printed = context.tools.call("sh", ["-c", script], place="capture")
     else:
         printed = context.tools.buildah(["unshare", "sh", "-c", script], place="capture")
-    return Blob.model_validate_json(printed.strip().splitlines()[-1])
+    return printed.strip().splitlines()[-1]
 
 
 @contextmanager

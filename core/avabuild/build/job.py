@@ -13,7 +13,7 @@ from avabuild.build.output import LOCAL, Output
 from avabuild.build.workshop import Workshop
 from avabuild.lock import Package, TargetLock
 from avabuild.plan import Plan
-from avabuild.resolve import Fetcher, Indexes
+from avabuild.resolve import Fetcher, Indexes, Resolver
 
 Resolve = Callable[[Workshop], tuple[tuple[Package, ...], dict[str, str]]]
 
@@ -32,6 +32,9 @@ class Job:
         resolve: the resolver of this target: packages, and where their files were seen.
         fetcher: downloads.
         indexes: the host's.
+        resolver: for what compiles need, in a directory of its own: they run beside `resolve`.
+        stage_base: code name of a Debian release -> its base, for compiles on another than the image's.
+        upgrade: what the user wants newer versions of: names, `apt`, `*`.
         output: where the image goes.
         check: whether the frameworks' checks run.
         locked: whether nothing may be resolved.
@@ -46,6 +49,9 @@ class Job:
     resolve: Resolve
     fetcher: Fetcher
     indexes: Indexes
+    resolver: Resolver
+    stage_base: Callable[[str], Base]
+    upgrade: frozenset[str] = frozenset()
     output: Output = LOCAL
     check: bool = True
     locked: bool = False

@@ -6,33 +6,28 @@ wheel is built once per source, Python and base, kept by content, and then layer
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import tarfile
-import threading
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import avabuild
 from avabuild import commands
-from avabuild.build.apt import UPDATE, run_apt
-from avabuild.build.chain import Chain, given
+from avabuild.build.chain import Chain
+from avabuild.build.stage import UV, Stage
 from avabuild.commands import Bind
 from avabuild.errors import StepError, WheelError
 from avabuild.lock import Package
-from avabuild.resolve import Command, Indexes, Outcome, Resolver, find_uv
+from avabuild.resolve import Command, Indexes, Outcome, Resolver
 from avabuild.store.hashing import file_digest
 from avabuild.value import digest_of
 
 FORMAT = 1
 OUT = "/run/avabuild-out"
-UV = "/run/avabuild-uv"
-CACHE = "/run/avabuild-cache"
 _COMPILED = (".c", ".cc", ".cpp", ".cxx", ".f", ".f90", ".pyx", ".pxd", ".rs", ".cu")
 _COMPILERS = ("build-essential", "python3-dev")
 _GIT = ("git", "ca-certificates")
@@ -42,24 +37,19 @@ class Workshop:
     """Builds wheels in one container, started when the first one is asked for; a context manager."""
 
     def __init__(self, below: Future[Chain], interpreter: str, indexes: Indexes) -> None:
-        self._below = below
+        self._stage = Stage(below.result, "workshop")
         self._interpreter = interpreter
         self._indexes = indexes
-        self._stack = contextlib.ExitStack()
-        self._container: str | None = None
-        self._lock = threading.Lock()
-        self._installed: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stack.close()
+        self._stage.__exit__(None, None, None)
 
-    @cached_property
+    @property
     def _chain(self) -> Chain:
-        """What the workshop stands on; waits until it is made."""
-        return self._below.result().fork()
+        return self._stage.chain
 
     def key(self, package: Package) -> str:
         """Return the key of the wheel built from `package`: its source, and what it is built with."""
@@ -93,7 +83,7 @@ class Workshop:
         store = self._chain.context.store.root
         binds = [Bind(source=str(store), target=str(store), writable=True), *_package_binds()]
         context = self._chain.context
-        argv = commands.run(self._start(), [self._interpreter], context.isolation, binds)
+        argv = commands.run(self._stage.start(), [self._interpreter], context.isolation, binds)
         return ("buildah", *commands.storage(context.host.driver), *argv)
 
     def build(self, package: Package, source: Path | None) -> Path:
@@ -103,9 +93,9 @@ class Workshop:
             return path
         with context.report.step(f"build {package.name} {package.version} from source", "python"):
             out = context.scratch.directory(f"built-{package.name}")
-            self._install(_GIT if source is None else ())
+            self._stage.install(_GIT if source is None else ())
             if source is None or needs_compiler(source):
-                self._install(_COMPILERS)
+                self._stage.install(_COMPILERS)
             binds = [Bind(source=str(out), target=OUT, writable=True)]
             if source is not None:
                 binds.append(Bind(source=str(source), target=f"{OUT}-source/{source.name}"))
@@ -127,17 +117,13 @@ class Workshop:
 
     def resolve(self, command: Command) -> Outcome:
         """Run uv's resolution where foreign code may run: the Runner for what has no metadata but its own."""
-        self._install((*_GIT, *_COMPILERS))
-        container, context = self._start(), self._chain.context
+        self._stage.install((*_GIT, *_COMPILERS))
         argv = (UV, *command.argv[1:])
         binds = [Bind(source=str(path), target=str(path)) for path in command.reads[1:] if path.exists()]
         binds.append(Bind(source=str(command.directory), target=str(command.directory), writable=True))
         shell = f"cd {shlex.quote(str(command.directory))}\nexec {shlex.join(argv)}\n"
         try:
-            with given(context, shell, self._environment(dict(command.environment)), {}) as (run, mounts):
-                context.tools.run(
-                    container, run, context.isolation, [*mounts, *self._tools(), *binds], place="resolve"
-                )
+            self._stage.run(shell, dict(command.environment), binds, "resolve")
         except StepError as error:
             return Outcome(1, error.tail)
         return Outcome(0, "")
@@ -148,37 +134,9 @@ class Workshop:
         path.mkdir(exist_ok=True)
         return path
 
-    def _start(self) -> str:
-        with self._lock:
-            if self._container is None:
-                self._container = self._stack.enter_context(self._chain.container("workshop"))
-            return self._container
-
-    def _install(self, packages: Sequence[str]) -> None:
-        wanted = [package for package in packages if package not in self._installed]
-        if wanted:
-            container = self._start()
-            shell = f"{UPDATE}\napt-get install -qq {shlex.join(wanted)}\n"
-            with self._chain.context.store.lock("apt", "archives"):
-                run_apt(self._chain, container, shell, lists=True)
-            self._installed.update(wanted)
-
-    def _environment(self, env: dict[str, str]) -> dict[str, str]:
-        kept = {name: value for name, value in env.items() if name != "SSL_CERT_FILE"}
-        return {**kept, "UV_CACHE_DIR": CACHE, "SOURCE_DATE_EPOCH": "315532800", "HOME": "/tmp"}  # noqa: S108 - the container's
-
-    def _tools(self) -> list[Bind]:
-        cache = self._chain.context.store.root / "uv-build"
-        cache.mkdir(exist_ok=True)
-        return [Bind(source=str(find_uv()), target=UV), Bind(source=str(cache), target=CACHE, writable=True)]
-
     def _run(self, shell: str, binds: Sequence[Bind], place: str) -> None:
-        context, container = self._chain.context, self._start()
         binds = [*binds, *(Bind(source=str(p), target=str(p)) for p in self._indexes.local_paths())]
-        with given(context, shell, self._environment(self._indexes.environment()), {}) as (command, mounts):
-            context.tools.run(
-                container, command, context.isolation, [*mounts, *self._tools(), *binds], place=place
-            )
+        self._stage.run(shell, self._indexes.environment(), binds, place)
 
     def _script(self, package: Package, source: Path | None) -> str:
         build = (

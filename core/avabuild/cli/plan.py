@@ -126,9 +126,9 @@ def _download(row: Row) -> str:
 
 
 def _unknown(row: Row) -> bool:
-    """Whether nobody can say yet how much a layer downloads: what apt picks is known after its first run."""
+    """Whether nobody can say yet how much a layer downloads: what apt picks is known when it has run."""
     return row.state == "unknown" or (
-        row.name.startswith("apt: ") and row.state == "build" and not row.download
+        row.name.startswith(("apt: ", "compile: ")) and row.state == "build" and not row.download
     )
 
 

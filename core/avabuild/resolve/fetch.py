@@ -20,7 +20,7 @@ from avabuild.resolve.indexes import Indexes
 from avabuild.resolve.transfer import Policy, Transfer, Wanted
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_FILENAME = re.compile(r"[^/\x00-\x1f]+\.(?:whl|tar\.gz|tgz|zip|tar\.bz2|tar\.xz)")
+_FILENAME = re.compile(r"[^/.\x00-\x1f][^/\x00-\x1f]*")
 
 
 @dataclass(frozen=True, slots=True)

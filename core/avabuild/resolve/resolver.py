@@ -103,6 +103,14 @@ class Resolver:
                 )
         return {**found, **own, **direct}
 
+    def pinned(self, pins: Sequence[str]) -> tuple[Resolved, ...]:
+        """Find the files of exact pins, each for itself, without what it depends on.
+
+        Raises as `resolve` does.
+        """
+        output = self._run_uv("pinned", pins, (), dependencies=False)
+        return read_pylock(output, self.platform, self.recipe_dir)
+
     def _needed(self, lines: Sequence[str], packages: Sequence[Package], *, build: bool) -> frozenset[str]:
         """Return the names that the frameworks alone need, from what uv's cache already holds if it can."""
         pins = [pin_line(package, self.recipe_dir) for package in packages]

@@ -1,0 +1,97 @@
+"""A stage: a throw-away container with build tools, which reach no image."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Self
+
+from avabuild.build.apt import UPDATE, install_debs, resolve_debs, run_apt
+from avabuild.build.chain import Chain, given
+from avabuild.commands import Bind
+from avabuild.layers import Apt
+from avabuild.lock import Deb
+from avabuild.resolve import find_uv
+
+UV = "/run/avabuild-uv"
+CACHE = "/run/avabuild-cache"
+EPOCH = "315532800"
+
+
+class Stage:
+    """A working container on a chain of its own, started when it is first needed; a context manager.
+
+    Args:
+        below: gives the chain that it stands on; asked once, and may wait for it.
+        name: of the container.
+    """
+
+    def __init__(self, below: Callable[[], Chain], name: str) -> None:
+        self._below = below
+        self._name = name
+        self._stack = contextlib.ExitStack()
+        self._container: str | None = None
+        self._lock = threading.Lock()
+        self._installed: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.__exit__(*error)  # type: ignore[arg-type] # the container is kept after some failures
+
+    @cached_property
+    def chain(self) -> Chain:
+        """What the stage stands on; waits until it is made."""
+        return self._below().fork()
+
+    def start(self) -> str:
+        """Return the container, started if it was not yet."""
+        with self._lock:
+            if self._container is None:
+                self._container = self._stack.enter_context(self.chain.container(self._name))
+            return self._container
+
+    def install(self, packages: Sequence[str]) -> None:
+        """Install packages of the distribution, whichever versions it has now."""
+        wanted = [package for package in packages if package not in self._installed]
+        if wanted:
+            container = self.start()
+            shell = f"{UPDATE}\napt-get install -qq {shlex.join(wanted)}\n"
+            with self.chain.context.store.lock("apt", "archives"):
+                run_apt(self.chain, container, shell, lists=True)
+            self._installed.update(wanted)
+
+    def resolve(self, packages: Sequence[str]) -> tuple[Deb, ...]:
+        """Return what the distribution would install for `packages` now, downloaded."""
+        if not packages:
+            return ()
+        with self.chain.context.store.lock("apt", "archives"):
+            return resolve_debs(self.chain, self.start(), Apt(packages=tuple(packages)))
+
+    def install_resolved(self, packages: Sequence[str], debs: Sequence[Deb]) -> None:
+        """Install exactly `debs`, which `packages` resolved to."""
+        if debs:
+            with self.chain.context.store.lock("apt", "archives"):
+                install_debs(self.chain, self.start(), Apt(packages=tuple(packages)), debs)
+
+    def run(self, shell: str, env: Mapping[str, str], binds: Sequence[Bind], place: str) -> str:
+        """Run `shell` with `env` and the host's settings; return what it printed."""
+        context, container = self.chain.context, self.start()
+        with given(context, shell, self._environment(env), {}) as (command, mounts):
+            return context.tools.run(
+                container, command, context.isolation, [*mounts, *self._tools(), *binds], place=place
+            )
+
+    def _environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        kept = {name: value for name, value in env.items() if name != "SSL_CERT_FILE"}
+        own = {"UV_CACHE_DIR": CACHE, "UV_LINK_MODE": "copy", "SOURCE_DATE_EPOCH": EPOCH, "HOME": "/tmp"}  # noqa: S108 - the container's
+        return {**kept, **own}
+
+    def _tools(self) -> list[Bind]:
+        cache = self.chain.context.store.root / "uv-build"
+        cache.mkdir(exist_ok=True)
+        return [Bind(source=str(find_uv()), target=UV), Bind(source=str(cache), target=CACHE, writable=True)]
