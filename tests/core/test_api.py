@@ -20,7 +20,10 @@ DOCUMENT = (ROOT / "docs" / "hooks.md").read_text()
 def test_what_plugin_authors_may_import_is_pinned():
     assert sorted(api.__all__) == [
         "Apt",
+        "Compile",
+        "DebianSource",
         "Device",
+        "Download",
         "Env",
         "File",
         "Files",
@@ -33,6 +36,8 @@ def test_what_plugin_authors_may_import_is_pinned():
         "Repository",
         "Request",
         "Run",
+        "Sdist",
+        "SourceFile",
         "Target",
         "driver_minimum",
         "hookimpl",

@@ -237,7 +237,7 @@ class _Work:
 
 def script(compiled: Compile) -> str:
     """Return what `sh -e` runs: the compile's text in an empty directory."""
-    return f"umask 022; mkdir -p {OUT} {WORK} {SOURCES}; cd {WORK};\n" + compiled.shell
+    return f"umask 022; mkdir -p {OUT} {WORK} {SOURCES}; cd {WORK}\n" + compiled.shell
 
 
 def environment_script(python: str, wheels: Sequence[str]) -> str:
