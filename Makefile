@@ -1,11 +1,11 @@
 # Two commands for a fresh machine: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test test-slow lint bench clean
 
 BIN := .venv/bin
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
 
 setup: ## install what is missing: system tools by apt-get, Python ones into .venv
 	@scripts/setup
@@ -20,8 +20,11 @@ lint: setup ## ruff, mypy --strict and import-linter
 	@$(BIN)/mypy scripts/bench
 	@$(BIN)/lint-imports
 
-test: lint ## lint, then the whole suite, real builds included
-	@$(BIN)/pytest
+test: lint ## lint, then the suite, real builds included
+	@$(BIN)/pytest -m "not slow"
+
+test-slow: setup ## the tests that take many minutes: Caffe compiled for every Debian
+	@$(BIN)/pytest -m slow
 
 bench: setup ## measure avabuild against Containerfiles; BENCH="--help" for its options
 	@PYTHONPATH=scripts $(BIN)/python -m bench $(BENCH)

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 from avabuild.errors import PluginError
 from avabuild.framework import Framework, Options, Request
-from avabuild.layers import Layer, Python
+from avabuild.layers import Compile, Layer, Python
 
 _KINDS = get_args(Layer)[0]
 _Answer = TypeVar("_Answer")
@@ -93,6 +93,9 @@ def _layers(answer: Any) -> tuple[Layer, ...]:
         if isinstance(layer, Python):
             for requirement in layer.requirements:
                 Requirement(requirement)
+    names = [layer.name for layer in layers if isinstance(layer, Compile)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two compiles are named {', '.join(twice)}")
     return layers
 
 

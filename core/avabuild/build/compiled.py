@@ -8,8 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from avabuild.base import Base
 from avabuild.blob import Blob
+from avabuild.build.apt import fetched_mark
 from avabuild.build.chain import Chain, beside
 from avabuild.build.gather import STAGE
 from avabuild.build.job import Job
@@ -62,7 +65,7 @@ class Yard:
 
     def anew(self, compiled: Compile) -> bool:
         """Whether the user wants newer build packages looked for."""
-        return bool(self.upgrade & {ALL, "apt", compiled.name})
+        return bool(self.upgrade & {ALL, "apt", canonicalize_name(compiled.name)})
 
 
 def open_yard(image: Chain, job: Job) -> Yard:
@@ -135,8 +138,11 @@ def add_compiled(yard: Yard, step: Step) -> tuple[ExecLayer, Blob, bool]:
     inputs = asked(compiled, ground, compression)
     with context.store.lock("compiled", digest_of(inputs)):
         layer, blob = known_layer(context.store, step, compiled, ground, compression)
-        if layer and blob and not yard.anew(compiled):
+        anew = yard.anew(compiled)
+        if layer and blob and not anew:
             return layer, blob, False
+        if anew:
+            fetched_mark(context.store, chain.base.digest).unlink(missing_ok=True)
         with context.report.step(step.name, "compile") as said, Stage(lambda: chain, step.name) as stage:
             work = _Work(yard, step, compiled, interpreter, stage)
             tools = tools_of(work.debs)
