@@ -78,3 +78,11 @@ def test_the_documents_examples_are_a_working_plugin_and_its_test(monkeypatch):
         == "LightGBM"
     )
     exec(test, dict(vars(module)))
+
+
+def test_the_documents_compile_is_one():
+    (text,) = re.findall(r"```py\n(.*?)```", DOCUMENT, re.DOTALL)
+    compiled = eval(text, {name: getattr(api, name) for name in api.__all__})
+    assert [file.filename for file in compiled.source_files] == ["hello-1.0.tar.gz"]
+    table = DOCUMENT.split("### Compiling")[1].split("###")[0]
+    assert [f for f in api.Compile.model_fields if f"| `{f}` |" not in table] == ["kind"]
