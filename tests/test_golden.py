@@ -13,8 +13,11 @@ import pytest
 
 from avabuild import commands
 from avabuild.base import Facts, assumed
+from avabuild.build.stage import CACHE as UV_CACHE
+from avabuild.build.stage import UV
 from avabuild.commands import Bind, Isolation
 from avabuild.host import Host
+from avabuild.layers import Compile
 from avabuild.plan import Plan
 from avabuild.prepare import make_plan, open_project, targets
 from avabuild.recipe import DebianBase
@@ -70,6 +73,7 @@ def flow(plan: Plan) -> Iterator[list[str]]:
         Bind(source="CACHE/debs", target=ARCHIVES, writable=True),
         Bind(source="CACHE/lists", target=LISTS, writable=True),
     ]
+    tools = [Bind(source="UV", target=UV), Bind(source="CACHE/uv-build", target=UV_CACHE, writable=True)]
     shell = ["/bin/sh", "-c", "STEP"]
     if isinstance(plan.base, DebianBase):
         argv = commands.bootstrap(plan.base.debian, Path("base.tar"), None, plan.target.oci_arch)
@@ -84,6 +88,15 @@ def flow(plan: Plan) -> Iterator[list[str]]:
             yield ["buildah", *commands.run(box, shell, chroot, [given, *binds])]
             yield ["buildah", *commands.mount(box)]
             yield ["buildah", *commands.remove_container(box)]
+        if isinstance(step.layer, Compile):
+            files = [file.filename for file in step.layer.source_files]
+            sources = [Bind(source=f"CACHE/{name}", target=f"/stage/sources/{name}") for name in files]
+            yield ["buildah", *commands.pull("avabuild-BUILD-1")]
+            yield ["buildah", *commands.start("BASE", "COMPILE", chroot)]
+            yield ["buildah", *commands.run("COMPILE", shell, chroot, [given, *apt])]
+            yield ["buildah", *commands.run("COMPILE", shell, chroot, [given, *tools, *sources])]
+            yield ["buildah", *commands.mount("COMPILE")]
+            yield ["buildah", *commands.remove_container("COMPILE")]
     yield ["buildah", *commands.pull("avabuild-BUILD-2")]
     yield ["buildah", *commands.start("IMAGE", "CHECK", chroot)]
     for check in plan.checks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avabuild.api import Apt, Framework, Options, Python, Release, Request, hookimpl
+from avabuild.api import Apt, Compile, Framework, Options, Python, Release, Request, Sdist, hookimpl
 
 # The versions that its metadata pins can't be met: opencv-python 3.4.0.12 left the index, and its numpy and
 # requests contradict every framework's. These are what it imports, in versions that run it on Python 2.7.
@@ -18,10 +18,42 @@ _PY27 = (
     "tornado<6",
 )
 
+# The same on Python 3, where later versions of all of them work.
+_PY3 = (
+    "numpy", "opencv-python-headless", "pillow", "qiniu", "requests", "rfc3339", "scikit-learn", "scipy",
+    "tornado",
+)  # fmt: skip
+
+# Python 3.13 has no lib2to3 any more, so the port is made on Debian 12. Two words are mended by hand: `async`
+# is a keyword now, and numpy reads no bytes from strings. The metadata is written anew, with requirements
+# that can be met, and RECORD, so that pip lists and removes the package like any other.
+_PORT = """\
+tar -xf $SOURCES/ava-sdk-0.1.3.tar.gz --strip-components=1
+grep -rlw async ava | xargs sed -i 's/\\basync\\b/async_/g'
+sed -i 's/np\\.fromstring(image_bytes, np\\.uint8)/np.frombuffer(image_bytes, np.uint8)/' ava/utils/tool.py
+$PYTHON -W ignore -m lib2to3 -w -n --no-diffs ava > /dev/null
+info=$OUT$SITE/ava_sdk-0.1.3.dist-info
+mkdir -p $info
+cp -r ava $OUT$SITE/
+cat > $info/METADATA << 'END'
+Metadata-Version: 2.1
+Name: ava-sdk
+Version: 0.1.3
+Summary: AVA Python SDK, ported to Python 3
+@REQUIRES@
+END
+printf 'Wheel-Version: 1.0\\nGenerator: avabuild\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n' > $info/WHEEL
+echo avabuild > $info/INSTALLER
+cd $OUT$SITE
+find ava ava_sdk-0.1.3.dist-info -type f | sort > /stage/work/files
+sed 's/$/,,/' /stage/work/files > $info/RECORD
+echo ava_sdk-0.1.3.dist-info/RECORD,, >> $info/RECORD
+"""
+
 _CHECK = """\
 from __future__ import print_function
 import importlib, pkgutil
-import ava, pkg_resources
+import ava
 from ava.evals.metrics import calculate_acc
 from ava.utils.date import get_datetime_in_rfc3339
 
@@ -39,25 +71,48 @@ truth = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]]
 scores = [[0.9, 0, 0], [0.1, 0.8, 0.3], [0.9, 0.2, 0.3], [0.8, 0.5, 0.1]]
 assert calculate_acc(["a", "b", "c"], truth, scores) == 0.75
 assert get_datetime_in_rfc3339(1500000000).startswith("2017-07-1")
-version = pkg_resources.get_distribution("ava-sdk").version
+try:
+    from importlib.metadata import version as version_of
+except ImportError:
+    from pkg_resources import require
+    version_of = lambda name: require(name)[0].version
+version = version_of("ava-sdk")
 print("ava-sdk", version, "imports %d of %d modules" % (len(names) - len(failed), len(names)))
 """
 
 _RELEASES = (
     Release(
         version="0.1.3",
-        pythons=("2.7",),
+        pythons=("2.7", "3.9", "3.11", "3.13"),
         devices=("any",),
-        note="its own pins can't be met: it is installed without them",
-        apt=("libsm6", "libxext6", "libxrender1"),
+        note="its own pins can't be met: it is installed without them. On Python 3 it is avabuild's port",
     ),
 )
 
 
-def _layers(request: Request) -> tuple[Python | Apt, ...]:
+def _layers(request: Request) -> tuple[Python | Apt | Compile, ...]:
+    if request.target.python != "2.7":
+        return (_ported(), Python(requirements=_PY3))
     return (
         Python(requirements=_PY27, alone=(f"ava-sdk=={request.release.version}",)),
-        Apt(packages=(_glib(request.target.distribution),)),
+        Apt(packages=(_glib(request.target.distribution), "libsm6", "libxext6", "libxrender1")),
+    )
+
+
+def _ported() -> Compile:
+    return Compile(
+        name="ava-sdk",
+        shell=_PORT.replace("@REQUIRES@", "\n".join(f"Requires-Dist: {name}" for name in _PY3)),
+        packages=("python3-lib2to3",),
+        sources=(
+            Sdist(
+                name="ava-sdk",
+                version="0.1.3",
+                filename="ava-sdk-0.1.3.tar.gz",
+                sha256="c18358ae0dce4e27ca26965ef8756283740a4b2480c46dd343226009cfab6ab9",
+            ),
+        ),
+        distribution="bookworm",
     )
 
 
@@ -83,7 +138,7 @@ def avabuild_frameworks() -> list[Framework]:
             layers=_layers,
             check=_check,
             options=Options,
-            source="built and run by hand: imports of its modules on Python 2.7",
+            source="built and run by hand: imports of its modules on Python 2.7, of the port on 3.11, 3.13",
             checked="2026-11-23",
         )
     ]

@@ -12,7 +12,7 @@ import pytest
 
 from avabuild.recipe import load
 
-OWN = ("ava-sdk", "jax", "jupyterlab", "keras", "mxnet", "python", "pytorch", "tensorflow")
+OWN = ("ava-sdk", "caffe", "jax", "jupyterlab", "keras", "mxnet", "python", "pytorch", "tensorflow")
 
 
 @pytest.fixture

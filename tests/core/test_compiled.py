@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from pydantic import ValidationError
 
 from avabuild.build.compiled import environment_script, script
-from avabuild.build.originals import source_script
+from avabuild.build.originals import explained, source_script
 from avabuild.compiled import Ground, asked, compiled_layer, tools_of
+from avabuild.errors import ResolveError, StepError, UnavailableError
 from avabuild.layers import Compile, DebianSource, Download, Sdist, SourceFile
 from avabuild.lock import Deb
 
@@ -141,11 +144,66 @@ def test_a_hash_that_is_none_is_refused(sha256):
         SourceFile(filename="x", sha256=sha256)
 
 
-def test_the_scripts_of_a_stage(golden):
-    texts = {
-        "compile": script(COMPILE),
-        "environment": environment_script("/usr/bin/python3.11", ["/stage/wheels/numpy-2.2.6-x.whl"]),
-        "source from the host's mirror": source_script(SOURCE, "http://mirror.invalid/debian"),
-        "source from the stage's mirror": source_script(SOURCE, None),
-    }
-    golden("stage.scripts.txt", "\n".join(f"# {name}\n{text}" for name, text in texts.items()))
+def test_the_text_runs_in_an_empty_directory_with_an_umask_that_is_always_the_same():
+    assert script(COMPILE) == (
+        "umask 022; mkdir -p /stage/out /stage/work /stage/sources; cd /stage/work\nmake"
+    )
+
+
+def test_the_stages_environment_is_made_of_files_alone():
+    assert environment_script("/usr/bin/python3.11", ["/stage/wheels/b-1.whl", "/stage/wheels/a-1.whl"]) == (
+        "/run/avabuild-uv venv --quiet --python /usr/bin/python3.11 /stage/env\n"
+        "/run/avabuild-uv pip install --quiet --no-index --no-deps --python /stage/env/bin/python"
+        " /stage/wheels/a-1.whl /stage/wheels/b-1.whl\n"
+    )
+
+
+def test_a_source_package_comes_from_the_hosts_mirror():
+    lines = source_script(SOURCE, "http://mirror.invalid/it's mine").splitlines()
+    assert lines[0] == """mirror='http://mirror.invalid/it'"'"'s mine'"""
+    assert lines[3] == (
+        'echo "deb-src [trusted=yes check-valid-until=no] $mirror bullseye main" > sources.list'
+    )
+    assert lines[5].endswith(" source -qq --download-only --only-source demo=1.0-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("sources.list", "# mine\ndeb MIRROR bookworm main\ndeb http://other.invalid/x bookworm main\n"),
+        ("sources.list", "deb [signed-by=/k.gpg arch=amd64] MIRROR bookworm main\n"),
+        ("sources.list.d/debian.sources", "Types: deb\nURIs: MIRROR\nSuites: bookworm\n"),
+    ],
+)
+def test_a_source_package_comes_else_from_the_stages_own_mirror(tmp_path, name, text):
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / name).write_text(text.replace("MIRROR", "http://mirror.invalid/debian"))
+    line = source_script(SOURCE, None).splitlines()[0].replace("/etc/apt/", f"{tmp_path}/")
+    said = subprocess.run(
+        ["sh", "-ec", f'{line}\necho "$mirror"'], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "http://mirror.invalid/debian\n"
+
+
+@pytest.mark.parametrize(
+    ("tail", "kind", "words"),
+    [
+        (
+            "E: Unable to find a source package for demo",
+            ResolveError,
+            "no source package demo 1.0-1 in bullseye",
+        ),
+        ("E: Can not find version '1.0-1' of package 'demo'", ResolveError, "no source package demo 1.0-1"),
+        (
+            "E: The repository 'http://mirror.invalid bullseye Release' does not have a Release file.",
+            UnavailableError,
+            "the mirror has no suite bullseye any more",
+        ),
+        ("E: it broke", StepError, "it failed"),
+    ],
+)
+def test_what_apt_says_of_a_source_package_is_said_in_our_words(tail, kind, words):
+    error = explained(StepError("it failed", tail=tail), SOURCE)
+    assert type(error) is kind
+    assert words in str(error)
+    assert kind is StepError or "AVABUILD_DEBIAN_MIRROR" in str(error)

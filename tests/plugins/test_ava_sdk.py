@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import subprocess
+
+import pytest
 from packaging.requirements import Requirement
+
+from avabuild.layers import Compile
 
 
 def test_it_is_installed_without_the_pins_that_cant_be_met(ask):
@@ -11,6 +16,22 @@ def test_it_is_installed_without_the_pins_that_cant_be_met(ask):
     assert wanted["opencv-python"].contains("4.2.0.32")
     assert not wanted["opencv-python"].contains("3.4.0.12")
     assert "scipy" in wanted  # imported, and not declared
+
+
+@pytest.mark.parametrize(
+    ("distribution", "python"), [("bullseye", "3.9"), ("bookworm", "3.11"), ("trixie", "3.13")]
+)
+def test_on_python_3_it_is_ported_where_there_still_is_lib2to3(ask, distribution, python):
+    answer = ask("ava-sdk", python=python, distribution=distribution)
+    (compiled,) = (layer for layer in answer.layers if isinstance(layer, Compile))
+    assert (compiled.distribution, compiled.packages) == ("bookworm", ("python3-lib2to3",))
+    assert [file.filename for file in compiled.source_files] == ["ava-sdk-0.1.3.tar.gz"]
+    subprocess.run(["sh", "-n"], input=compiled.shell, text=True, check=True)
+    names = sorted(Requirement(text).name for text in answer.requirements)
+    assert names == sorted(
+        line.split()[-1] for line in compiled.shell.splitlines() if "Requires-Dist" in line
+    )
+    assert answer.alone == ()
 
 
 def test_the_libraries_of_opencv_have_the_names_of_the_distribution(ask):

@@ -99,7 +99,7 @@ def _ask_apt(stage: Stage, source: DebianSource, directory: Path) -> None:
     try:
         run_apt(stage.chain, stage.start(), source_script(source, mirror), lists=False, binds=[bind])
     except StepError as error:
-        raise _explained(error, source) from error
+        raise explained(error, source) from None
     except UnavailableError as error:
         if found := _dropped(str(error), source):
             raise found from error
@@ -127,7 +127,8 @@ def source_script(source: DebianSource, mirror: str | None) -> str:
     )
 
 
-def _explained(error: StepError, source: DebianSource) -> AvabuildError:
+def explained(error: StepError, source: DebianSource) -> AvabuildError:
+    """Return what a failure of APT means for `source`, or `error` itself."""
     if found := _dropped(error.tail, source):
         return found
     if re.search(
