@@ -200,10 +200,10 @@ class DebianSource(Value):
         return f"{self.name} {self.version}"
 
 
-class Sdist(Value):
-    """The source distribution of a Python project, from whichever package index the host uses."""
+class ProjectFile(Value):
+    """An sdist or wheel of a Python project, from whichever package index the host uses."""
 
-    kind: Literal["sdist"] = "sdist"
+    kind: Literal["project"] = "project"
     name: Word
     version: Word
     filename: FileName
@@ -215,7 +215,7 @@ class Sdist(Value):
         return f"{self.name} {self.version}"
 
 
-Source = Annotated[Download | DebianSource | Sdist, Field(discriminator="kind")]
+Source = Annotated[Download | DebianSource | ProjectFile, Field(discriminator="kind")]
 
 
 class Compile(Value):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avabuild.api import Apt, Compile, Framework, Options, Python, Release, Request, Sdist, hookimpl
+from avabuild.api import Apt, Compile, Framework, Options, ProjectFile, Python, Release, Request, hookimpl
 
 # The versions that its metadata pins can't be met: opencv-python 3.4.0.12 left the index, and its numpy and
 # requests contradict every framework's. These are what it imports, in versions that run it on Python 2.7.
@@ -105,7 +105,7 @@ def _ported() -> Compile:
         shell=_PORT.replace("@REQUIRES@", "\n".join(f"Requires-Dist: {name}" for name in _PY3)),
         packages=("python3-lib2to3",),
         sources=(
-            Sdist(
+            ProjectFile(
                 name="ava-sdk",
                 version="0.1.3",
                 filename="ava-sdk-0.1.3.tar.gz",

@@ -15,6 +15,7 @@ from avabuild.api import (
     DebianSource,
     Framework,
     Options,
+    ProjectFile,
     Python,
     Release,
     Request,
@@ -64,6 +65,13 @@ _BOOST = DebianSource(
         ),
     ),
 )
+# No index tool that compiles use knows Python 2.7, so its numpy is a source, and read from where it is.
+_NUMPY_27 = ProjectFile(
+    name="numpy",
+    version="1.16.6",
+    filename="numpy-1.16.6-cp27-cp27mu-manylinux1_x86_64.whl",
+    sha256="1680c8d5086a88d293dfd1a10b6429a09140cacee878034fa2308472ec835db4",
+)
 
 _BUILD = (
     "cmake", "g++", "libboost-dev", "libboost-filesystem-dev", "libboost-system-dev", "libboost-thread-dev",
@@ -104,7 +112,7 @@ _DEBIANS = {
     ),
 }
 # What is compiled against these headers runs with any numpy from 1.19 on (2.7: from 1.16).
-_NUMPY = {"2.7": "numpy==1.16.6", "3.9": "numpy==2.0.2", "3.11": "numpy==2.2.6", "3.13": "numpy==2.2.6"}
+_NUMPY = {"3.9": "numpy==2.0.2", "3.11": "numpy==2.2.6", "3.13": "numpy==2.2.6"}
 
 # The orig archive has no directory of its own. Its first fix is for protobuf 3.6 and later, the others for
 # what numpy 2 and scikit-image 0.16 have removed.
@@ -120,6 +128,10 @@ sed -i -e 's/as_grey=/as_gray=/' -e 's/arr\\.tostring()/arr.tobytes()/' \\
 include=$($PYTHON -c 'import sysconfig; print(sysconfig.get_path("include"))')
 numpy=$($PYTHON -c 'import numpy; print(numpy.get_include())')
 multiarch=$(gcc -print-multiarch)
+"""
+_NUMPY_PATH = """\
+export PYTHONPATH=$PWD/numpy
+$PYTHON -m zipfile -e $SOURCES/numpy-1.16.6-cp27-cp27mu-manylinux1_x86_64.whl numpy
 """
 _BOOST_PYTHON = """\
 mkdir -p boost/objects
@@ -157,6 +169,7 @@ find $OUT$SITE -name '*.pyc' -delete
 """
 
 _CHECK = """\
+from __future__ import print_function
 import os
 import tempfile
 
@@ -235,7 +248,7 @@ def _shell(python: str, *, opencv: bool) -> str:
     # Two of Debian's patches say that Python is 3: one names its Boost.Python, one its directory.
     patches = ["cmake-using-basic-blas", "fix-more-float-comparison-precision-issue2", "6693.diff"]
     old = python == "2.7"
-    text = _UNPACK + (_BOOST_PYTHON if old else "") + _MAKE + _INSTALL
+    text = (_NUMPY_PATH + _UNPACK + _BOOST_PYTHON if old else _UNPACK) + _MAKE + _INSTALL
     words = {
         "@PATCHES@": " ".join(patches if old else [*patches, "cmake-link-correct-python-lib.patch"]),
         "@FLAGS@": _link_flags(python),
@@ -262,8 +275,8 @@ def _layers(request: Request) -> tuple[Apt | Python | Compile, ...]:
             name="caffe",
             shell=_shell(python, opencv=opencv),
             packages=(*_BUILD, *headers, *(("libopencv-dev",) if opencv else ())),
-            requirements=(_NUMPY[python],),
-            sources=(_CAFFE, *((_BOOST,) if old else ())),
+            requirements=() if old else (_NUMPY[python],),
+            sources=(_CAFFE, _BOOST, _NUMPY_27) if old else (_CAFFE,),
         ),
         Apt(packages=(*libraries, *(debian.opencv if opencv else ()))),
         Python(

@@ -11,7 +11,7 @@ from avabuild.build.compiled import environment_script, script
 from avabuild.build.originals import explained, source_script
 from avabuild.compiled import Ground, asked, compiled_layer, tools_of
 from avabuild.errors import ResolveError, StepError, UnavailableError
-from avabuild.layers import Compile, DebianSource, Download, Sdist, SourceFile
+from avabuild.layers import Compile, DebianSource, Download, ProjectFile, SourceFile
 from avabuild.lock import Deb
 
 A, B = "a" * 64, "b" * 64
@@ -135,7 +135,7 @@ def test_a_file_name_that_leads_elsewhere_is_refused(name):
     with pytest.raises(ValidationError):
         SourceFile(filename=name, sha256=A)
     with pytest.raises(ValidationError):
-        Sdist(name="demo", version="1.0", filename=name, sha256=A)
+        ProjectFile(name="demo", version="1.0", filename=name, sha256=A)
 
 
 @pytest.mark.parametrize("sha256", ["", "A" * 64, "a" * 63, f"sha256:{A}"])

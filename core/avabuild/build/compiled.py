@@ -17,7 +17,7 @@ from avabuild.build.chain import Chain, beside
 from avabuild.build.gather import STAGE
 from avabuild.build.job import Job
 from avabuild.build.originals import fetch_sources
-from avabuild.build.stage import UV, Stage
+from avabuild.build.stage import EPOCH, UV, Stage, uv_binds, uv_environment
 from avabuild.build.tree import read_tree
 from avabuild.chain import ExecLayer
 from avabuild.commands import Bind
@@ -191,11 +191,14 @@ class _Work:
         paths = [path for _, path in self.yard.fetcher.fetch([one.package for one in found], urls)]
         binds = [Bind(source=str(path), target=f"{STAGE}/wheels/{path.name}") for path in paths]
         shell = environment_script(interpreter.path, [bind.target for bind in binds])
-        self.stage.run(shell, {}, binds, self.step.name)
+        tools = uv_binds(self.yard.image.context.store)
+        self.stage.run(shell, uv_environment({}), [*tools, *binds], self.step.name)
 
     def _environment(self) -> dict[str, str]:
         given = {
+            "HOME": STAGE,
             "LC_ALL": "C.UTF-8",
+            "SOURCE_DATE_EPOCH": EPOCH,
             "TZ": "UTC",
             **dict(self.compiled.env),
             "OUT": OUT,

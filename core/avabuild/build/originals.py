@@ -11,7 +11,7 @@ from avabuild.build.apt import run_apt
 from avabuild.build.stage import Stage
 from avabuild.commands import Bind
 from avabuild.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
-from avabuild.layers import DebianSource, Download, Sdist
+from avabuild.layers import DebianSource, Download, ProjectFile
 from avabuild.lock import Package
 from avabuild.resolve import Fetcher
 from avabuild.store.hashing import file_digest
@@ -27,7 +27,7 @@ _MIRROR = (
 
 
 def fetch_sources(
-    stage: Stage, fetcher: Fetcher, sources: Sequence[Download | DebianSource | Sdist]
+    stage: Stage, fetcher: Fetcher, sources: Sequence[Download | DebianSource | ProjectFile]
 ) -> dict[str, Path]:
     """Return every file of `sources` by its name: whole, and with the hash that it must have.
 
@@ -46,13 +46,13 @@ def fetch_sources(
     return files
 
 
-def _package(source: Download | Sdist) -> Package:
+def _package(source: Download | ProjectFile) -> Package:
     """Return a source as what the fetcher knows: a file by its hash, with its address where it has one."""
-    if isinstance(source, Sdist):
+    if isinstance(source, ProjectFile):
         return Package(
             name=source.name,
             version=source.version,
-            kind="sdist",
+            kind="wheel" if source.filename.endswith(".whl") else "sdist",
             filename=source.filename,
             sha256=source.sha256,
         )

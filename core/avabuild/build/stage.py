@@ -15,6 +15,7 @@ from avabuild.commands import Bind
 from avabuild.layers import Apt
 from avabuild.lock import Deb
 from avabuild.resolve import find_uv
+from avabuild.store import Store
 
 UV = "/run/avabuild-uv"
 CACHE = "/run/avabuild-cache"
@@ -79,19 +80,21 @@ class Stage:
                 install_debs(self.chain, self.start(), Apt(packages=tuple(packages)), debs)
 
     def run(self, shell: str, env: Mapping[str, str], binds: Sequence[Bind], place: str) -> str:
-        """Run `shell` with `env` and the host's settings; return what it printed."""
+        """Run `shell` with `env` and the host's proxies and certificates; return what it printed."""
         context, container = self.chain.context, self.start()
-        with given(context, shell, self._environment(env), {}) as (command, mounts):
-            return context.tools.run(
-                container, command, context.isolation, [*mounts, *self._tools(), *binds], place=place
-            )
+        with given(context, shell, env, {}) as (command, mounts):
+            return context.tools.run(container, command, context.isolation, [*mounts, *binds], place=place)
 
-    def _environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        kept = {name: value for name, value in env.items() if name != "SSL_CERT_FILE"}
-        own = {"UV_CACHE_DIR": CACHE, "UV_LINK_MODE": "copy", "SOURCE_DATE_EPOCH": EPOCH, "HOME": "/tmp"}  # noqa: S108 - the container's
-        return {**kept, **own}
 
-    def _tools(self) -> list[Bind]:
-        cache = self.chain.context.store.root / "uv-build"
-        cache.mkdir(exist_ok=True)
-        return [Bind(source=str(find_uv()), target=UV), Bind(source=str(cache), target=CACHE, writable=True)]
+def uv_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables with which uv runs in a stage: `env`, and its own places there."""
+    kept = {name: value for name, value in env.items() if name != "SSL_CERT_FILE"}
+    own = {"UV_CACHE_DIR": CACHE, "UV_LINK_MODE": "copy", "SOURCE_DATE_EPOCH": EPOCH, "HOME": "/tmp"}  # noqa: S108 - the container's
+    return {**kept, **own}
+
+
+def uv_binds(store: Store) -> list[Bind]:
+    """Return what makes uv and its cache seen in a stage."""
+    cache = store.root / "uv-build"
+    cache.mkdir(exist_ok=True)
+    return [Bind(source=str(find_uv()), target=UV), Bind(source=str(cache), target=CACHE, writable=True)]

@@ -18,7 +18,7 @@ from typing import Self
 import avabuild
 from avabuild import commands
 from avabuild.build.chain import Chain
-from avabuild.build.stage import UV, Stage
+from avabuild.build.stage import UV, Stage, uv_binds, uv_environment
 from avabuild.commands import Bind
 from avabuild.errors import StepError, WheelError
 from avabuild.lock import Package
@@ -83,7 +83,7 @@ class Workshop:
         store = self._chain.context.store.root
         binds = [Bind(source=str(store), target=str(store), writable=True), *_package_binds()]
         context = self._chain.context
-        argv = commands.run(self._stage.start(), [self._interpreter], context.isolation, binds)
+        argv = commands.run(self._start(), [self._interpreter], context.isolation, binds)
         return ("buildah", *commands.storage(context.host.driver), *argv)
 
     def build(self, package: Package, source: Path | None) -> Path:
@@ -93,9 +93,9 @@ class Workshop:
             return path
         with context.report.step(f"build {package.name} {package.version} from source", "python"):
             out = context.scratch.directory(f"built-{package.name}")
-            self._stage.install(_GIT if source is None else ())
+            self._install(_GIT if source is None else ())
             if source is None or needs_compiler(source):
-                self._stage.install(_COMPILERS)
+                self._install(_COMPILERS)
             binds = [Bind(source=str(out), target=OUT, writable=True)]
             if source is not None:
                 binds.append(Bind(source=str(source), target=f"{OUT}-source/{source.name}"))
@@ -117,13 +117,15 @@ class Workshop:
 
     def resolve(self, command: Command) -> Outcome:
         """Run uv's resolution where foreign code may run: the Runner for what has no metadata but its own."""
-        self._stage.install((*_GIT, *_COMPILERS))
+        self._install((*_GIT, *_COMPILERS))
         argv = (UV, *command.argv[1:])
         binds = [Bind(source=str(path), target=str(path)) for path in command.reads[1:] if path.exists()]
         binds.append(Bind(source=str(command.directory), target=str(command.directory), writable=True))
         shell = f"cd {shlex.quote(str(command.directory))}\nexec {shlex.join(argv)}\n"
         try:
-            self._stage.run(shell, dict(command.environment), binds, "resolve")
+            self._stage.run(
+                shell, self._environment(dict(command.environment)), [*self._tools(), *binds], "resolve"
+            )
         except StepError as error:
             return Outcome(1, error.tail)
         return Outcome(0, "")
@@ -134,9 +136,22 @@ class Workshop:
         path.mkdir(exist_ok=True)
         return path
 
+    def _start(self) -> str:
+        return self._stage.start()
+
+    def _install(self, packages: Sequence[str]) -> None:
+        self._stage.install(packages)
+
+    def _environment(self, env: dict[str, str]) -> dict[str, str]:
+        return uv_environment(env)
+
+    def _tools(self) -> list[Bind]:
+        return uv_binds(self._chain.context.store)
+
     def _run(self, shell: str, binds: Sequence[Bind], place: str) -> None:
-        binds = [*binds, *(Bind(source=str(p), target=str(p)) for p in self._indexes.local_paths())]
-        self._stage.run(shell, self._indexes.environment(), binds, place)
+        local = [Bind(source=str(p), target=str(p)) for p in self._indexes.local_paths()]
+        env = self._environment(self._indexes.environment())
+        self._stage.run(shell, env, [*self._tools(), *binds, *local], place)
 
     def _script(self, package: Package, source: Path | None) -> str:
         build = (

@@ -1,0 +1,57 @@
+"""What is compiled and ported for the catalogue, for real: minutes each, so not in every run of the suite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from .conftest import User
+
+pytestmark = [pytest.mark.build, pytest.mark.network, pytest.mark.slow]
+
+RECIPE = """
+    name = "ava-test-{name}"
+    base = {{ debian = "{debian}" }}
+    [frameworks]
+    {name} = "*"
+"""
+DEBIANS = ["bullseye", "bookworm", "trixie"]
+
+
+@pytest.mark.parametrize("debian", DEBIANS)
+def test_caffe_computes_trains_and_reloads_and_brings_no_compiler(root: User, debian: str) -> None:
+    recipe = root.recipe(RECIPE.format(name="caffe", debian=debian))
+    outcome = root.avabuild("recipe", recipe, "--json", timeout=3600)
+    assert outcome.code == 0, outcome.err
+    said = {e["step"]: str(e.get("text")) for e in outcome.events if e["event"] == "finish"}
+    assert said["check caffe"].startswith("caffe 1.0.0 with 59 layers")
+    inside = root.inside(
+        str(outcome.image["reference"]),
+        "caffe --version 2>&1; find / -xdev -name 'boost' -path '*include*' -o -xdev -name 'cc1plus';"
+        "command -v g++ cmake; ls /stage 2>&1; pip check",
+    )
+    assert inside.startswith("caffe version 1.0.0\nls: cannot access '/stage'"), inside
+    assert "No broken requirements found." in inside
+    root.recipe(RECIPE.format(name="caffe", debian=debian) + '[packages]\n    pip = ["six"]\n')
+    again = root.avabuild("recipe", recipe, "--json")
+    assert "compile: caffe" in again.image["reused"]
+
+
+@pytest.mark.parametrize("debian", DEBIANS)
+def test_the_sdk_is_ported_and_is_a_package_like_any_other(root: User, debian: str) -> None:
+    outcome = root.avabuild(
+        "recipe", root.recipe(RECIPE.format(name="ava-sdk", debian=debian)), "--json", timeout=1800
+    )
+    assert outcome.code == 0, outcome.err
+    said = {e["step"]: str(e.get("text")) for e in outcome.events if e["event"] == "finish"}
+    assert said["check ava-sdk"] == "ava-sdk 0.1.3 imports 42 of 43 modules"  # the last one needs mxnet
+    inside = root.inside(
+        str(outcome.image["reference"]),
+        "pip list 2>/dev/null | grep ava; pip check; python -c 'import lib2to3' 2>&1 | tail -n 1;"
+        "pip uninstall --yes --quiet ava-sdk 2>/dev/null; python -c 'import ava' 2>&1 | tail -n 1",
+    )
+    assert inside.startswith("ava-sdk "), inside
+    assert "No broken requirements found." in inside
+    assert inside.endswith("ModuleNotFoundError: No module named 'ava'\n")
