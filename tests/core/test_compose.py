@@ -9,7 +9,7 @@ import pytest
 from avabuild.compose import Pick, compose
 from avabuild.errors import PluginError
 from avabuild.framework import Framework, Options, Release, Request
-from avabuild.layers import Apt, Env, File, Files, Libraries, Python, Repository, Run
+from avabuild.layers import Apt, Compile, Env, File, Files, Libraries, Python, Repository, Run
 from avabuild.plan import Plan
 from avabuild.recipe import Recipe, load
 from avabuild.target import Device, Target
@@ -268,3 +268,29 @@ def test_libraries_and_library_paths_are_collected(recipe):
     assert plan.libraries == (("cuda", wanted),)
     assert plan.settings.library_path == ("/a", "/b")
     assert plan.linkage == "warn"
+
+
+def test_what_is_compiled_is_a_step_of_its_own_above_the_wheels_and_compiled_once(recipe):
+    made = Compile(name="lib", shell="make")
+    plan = composed(
+        recipe('[packages]\napt = ["git"]\npip = ["rich"]\n'),
+        pick("b", made, Python(requirements=("b",))),
+        pick("a", Compile(name="lib", shell="make")),
+        pick("c", Compile(name="early", shell="make")),
+    )
+    assert [(step.name, step.origins) for step in plan.steps] == [
+        ("python: frameworks", ("avabuild", "b")),
+        ("python: packages", ("recipe",)),
+        ("compile: early", ("c",)),
+        ("compile: lib", ("b", "a")),
+        ("apt: packages", ("recipe",)),
+    ]
+
+
+def test_two_compiles_of_one_name_that_differ_are_told_apart_by_who_asked(recipe):
+    plan = composed(
+        recipe(),
+        pick("b", Compile(name="lib", shell="make b")),
+        pick("a", Compile(name="lib", shell="make a")),
+    )
+    assert [step.name for step in plan.compiled] == ["compile: lib for a", "compile: lib for b"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from avabuild.api import Apt, Framework, Options, Python, Release, Request, hookimpl
+from avabuild.api import Apt, Compile, Framework, Options, Python, Release, Request, hookimpl
 from avabuild.errors import PluginError
 from avabuild.registry import (
     Provider,
@@ -312,6 +312,7 @@ def test_layers_of_takes_any_iterable_of_layers():
         (["apt-get install git"], "expected a layer, got 'apt-get install git'"),
         ([Apt], "expected a layer, got <class"),
         ([Python(requirements=("jax=1",))], "InvalidRequirement"),
+        ([Compile(name="x", shell="a"), Compile(name="x", shell="b")], "two compiles are named x"),
     ],
 )
 def test_layers_that_are_junk_are_blamed_on_the_framework_and_its_module(answer, message):
