@@ -269,6 +269,7 @@ def _layers(request: Request) -> tuple[Apt | Python | Compile, ...]:
         f"libboost-{part}{debian.boost}" for part in ("filesystem", "thread", *([] if old else ["python"]))
     ]
     headers = ("python2.7-dev",) if old else ("libboost-python-dev", "python3-dev")
+    protobuf = "protobuf==3.17.3" if old else debian.protobuf
     libraries = (*_RUNTIME, *debian.libraries, *boost, f"libpython{python}")
     return (
         Compile(
@@ -279,9 +280,7 @@ def _layers(request: Request) -> tuple[Apt | Python | Compile, ...]:
             sources=(_CAFFE, _BOOST, _NUMPY_27) if old else (_CAFFE,),
         ),
         Apt(packages=(*libraries, *(debian.opencv if opencv else ()))),
-        Python(
-            requirements=("numpy", "pillow", "scikit-image", "protobuf==3.17.3" if old else debian.protobuf)
-        ),
+        Python(requirements=("numpy", "pillow", "scikit-image", "six", protobuf)),
     )
 
 
