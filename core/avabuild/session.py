@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avabuild import remember
@@ -26,7 +26,7 @@ from avabuild.prepare import Project, make_plan, open_project, request_of, targe
 from avabuild.recipe import DebianBase
 from avabuild.report import Event, Report
 from avabuild.resolution import Resolution, require_lock, resolver_for, still_locked
-from avabuild.resolve import Fetcher, Progress, from_host, pip_conf_paths, read_lock, write_lock
+from avabuild.resolve import Fetcher, Progress, Resolver, from_host, pip_conf_paths, read_lock, write_lock
 from avabuild.store import Scratch, Store
 from avabuild.store.scratch import sweep
 from avabuild.target import Target
@@ -223,6 +223,9 @@ class Session:
         workdir = context.scratch.directory("resolve")
         resolver = resolver_for(plan, self.indexes, self.project.directory, workdir)
         resolution = Resolution(plan, resolver, before, self.wishes.upgrade)
+        beside = context.scratch.directory("resolve-compile")
+        locate = resolver_for(plan, self.indexes, self.project.directory, beside).locate
+        fetcher = Fetcher(self.store.root / "wheels", self.indexes, resolver.locate, progress=self._progress)
         return Job(
             plan=plan,
             base=base,
@@ -231,13 +234,12 @@ class Session:
             content=self.project.recipe.content(),
             directory=self.project.directory,
             resolve=lambda workshop: resolution.with_workshop(workshop, self.report),
-            fetcher=Fetcher(
-                self.store.root / "wheels", self.indexes, resolver.locate, progress=self._progress
-            ),
+            fetcher=fetcher,
             indexes=self.indexes,
-            resolver=resolver_for(
-                plan, self.indexes, self.project.directory, context.scratch.directory("resolve-compile")
-            ),
+            originals=replace(fetcher, locate=locate),
+            pins=lambda pins, platform: Resolver(
+                platform, self.indexes, self.project.directory, beside
+            ).pinned(pins),
             stage_base=lambda suite: self._stage_base(suite, context.tools, context.scratch),
             upgrade=self.wishes.upgrade,
             output=self.wishes.output,

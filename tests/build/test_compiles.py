@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -93,7 +94,7 @@ def logged(user: User, place: str) -> Path:
 def test_what_is_compiled_is_in_the_image_and_its_tools_are_not(
     root: User, sources: list[tuple[str, str]], index: Index
 ) -> None:
-    install(root, sources)
+    install(root, sources, f"{SHELL}# {secrets.token_hex(8)}\n")  # a text that no kept cache has seen
     outcome = root.avabuild("recipe", root.recipe(RECIPE.format(apt="")), "--json")
     assert outcome.code == 0, outcome.err
     assert "compile: avatest" in outcome.image["made"]

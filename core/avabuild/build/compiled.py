@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -25,7 +25,7 @@ from avabuild.compiled import Ground, asked, compiled_layer, tools_of
 from avabuild.errors import StepError
 from avabuild.layers import Compile
 from avabuild.plan import Step
-from avabuild.resolve import Fetcher, Platform, Resolver
+from avabuild.resolve import Fetcher, Platform, Resolved
 from avabuild.scheme import Scheme
 from avabuild.store import Store
 from avabuild.target import Target
@@ -53,14 +53,14 @@ class Yard:
         stage: distribution (None for the image's own) -> the chain that its stage stands on, and the
             interpreter there.
         fetcher: downloads sources.
-        resolver: finds `requirements`.
+        pins: finds the files of `requirements` for a platform.
         upgrade: names of compiles whose build packages are looked at anew, `*` and `apt` for all.
     """
 
     image: Chain
     stage: Callable[[str | None], tuple[Chain, Interpreter | None]]
     fetcher: Fetcher
-    resolver: Resolver
+    pins: Callable[[Sequence[str], Platform], tuple[Resolved, ...]]
     upgrade: frozenset[str] = frozenset()
 
     def anew(self, compiled: Compile) -> bool:
@@ -78,8 +78,7 @@ def open_yard(image: Chain, job: Job) -> Yard:
         target = image.target.model_copy(update={"distribution": distribution})
         return Chain(image.context, base, target, image.compression), stage_interpreter(base, image.target)
 
-    fetcher = replace(job.fetcher, locate=job.resolver.locate)
-    return Yard(image, stage, fetcher, job.resolver, job.upgrade)
+    return Yard(image, stage, job.originals, job.pins, job.upgrade)
 
 
 def interpreter_of(base: Base, python: str | None) -> Interpreter | None:
@@ -186,7 +185,7 @@ class _Work:
         """Make the stage's Python environment: its wheels are fetched like those of an image."""
         target, facts = self.yard.image.target, self.stage.chain.base.facts
         platform = Platform(interpreter.version, target.arch, facts.glibc)
-        found = replace(self.yard.resolver, platform=platform).pinned(self.compiled.requirements)
+        found = self.yard.pins(self.compiled.requirements, platform)
         urls = {one.package.sha256: one.url for one in found}
         paths = [path for _, path in self.yard.fetcher.fetch([one.package for one in found], urls)]
         binds = [Bind(source=str(path), target=f"{STAGE}/wheels/{path.name}") for path in paths]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from avabuild.build.output import LOCAL, Output
 from avabuild.build.workshop import Workshop
 from avabuild.lock import Package, TargetLock
 from avabuild.plan import Plan
-from avabuild.resolve import Fetcher, Indexes, Resolver
+from avabuild.resolve import Fetcher, Indexes, Platform, Resolved
 
 Resolve = Callable[[Workshop], tuple[tuple[Package, ...], dict[str, str]]]
 
@@ -32,7 +32,8 @@ class Job:
         resolve: the resolver of this target: packages, and where their files were seen.
         fetcher: downloads.
         indexes: the host's.
-        resolver: for what compiles need, in a directory of its own: they run beside `resolve`.
+        originals: downloads what compiles start from, beside `fetcher`.
+        pins: exact pins, for a platform -> their files: what the Python of a stage is given.
         stage_base: code name of a Debian release -> its base, for compiles on another than the image's.
         upgrade: what the user wants newer versions of: names, `apt`, `*`.
         output: where the image goes.
@@ -49,7 +50,8 @@ class Job:
     resolve: Resolve
     fetcher: Fetcher
     indexes: Indexes
-    resolver: Resolver
+    originals: Fetcher
+    pins: Callable[[Sequence[str], Platform], tuple[Resolved, ...]]
     stage_base: Callable[[str], Base]
     upgrade: frozenset[str] = frozenset()
     output: Output = LOCAL
