@@ -134,6 +134,7 @@ export PYTHONPATH=$PWD/numpy
 $PYTHON -m zipfile -e $SOURCES/numpy-1.16.6-cp27-cp27mu-manylinux1_x86_64.whl numpy
 """
 _BOOST_PYTHON = """\
+include=/usr/include/python2.7  # Debian's sysconfig names one below /usr/local
 mkdir -p boost/objects
 tar -xf $SOURCES/boost1.74_1.74.0.orig.tar.xz -C boost --strip-components=1 --wildcards '*/libs/python/src/*'
 find boost/libs/python/src -name '*.cpp' ! -path '*/numpy/*' | sort > boost/sources
