@@ -111,7 +111,7 @@ class _Build:
 
     def _below(self, system: Future[Chain]) -> Chain:
         """The frameworks' packages on the system steps: what Python itself may come from."""
-        chain = system.result()
+        chain = system.result().fork()  # what is compiled stands on that one
         if self.plan.apt:
             self._add_apt(chain, self.plan.apt)
         return chain.fork()
