@@ -171,7 +171,11 @@ def test_a_compile_that_fails_says_why_keeps_its_log_and_is_not_kept(
     assert "libavatest.so.1" in root.buildah(
         "run", "--isolation", "chroot", container, "--", "find", "/stage/out", "-type", "f"
     )
+    (leave,) = [line for line in kept.err.splitlines() if "leave: " in line]
+    assert leave.split()[1:5] == ["buildah", "rm", container, "&&"]
     root.buildah("rm", container)
+    root.buildah("rmi", leave.split()[-1])
+    assert root.leftovers() == []
     install(root, sources)
     assert root.avabuild("recipe", recipe).code == 0
 
