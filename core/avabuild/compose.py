@@ -62,7 +62,7 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
     return Plan(
         name=recipe.name,
         tag=recipe.tag_for(target, versions),
-        base=recipe.base,
+        base=recipe.one_base,
         target=target,
         system=_run_steps(runs, "system", names),
         apt=_merged(

@@ -17,7 +17,7 @@ from avabuild.layers import Python
 from avabuild.lock import Distribution, request_digest
 from avabuild.pinned import pin_keys
 from avabuild.plan import Plan
-from avabuild.recipe import Known, Recipe, flatten, load, parse_options, pip_kind
+from avabuild.recipe import Known, Point, Recipe, load, parse_options, pip_kind, variants
 from avabuild.registry import Registry, check_of, choose, installed, layers_of, ordered, requires_of
 from avabuild.resolve.platforms import OLDEST_PYTHON
 from avabuild.target import Target
@@ -25,15 +25,19 @@ from avabuild.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A recipe with the plugins that it needs.
+    """A recipe on one base, with the plugins that it needs.
 
     Attributes:
-        recipe: flattened: recipes it stands on are merged in.
+        recipe: merged with the recipes it stands on.
         registry: where its frameworks come from.
+        points: of the recipe's matrix, those that stand on this base; all of them when empty.
+        below: the files of the recipes it stands on, nearest first.
     """
 
     recipe: Recipe
     registry: Registry
+    points: tuple[Point, ...] = ()
+    below: tuple[Path, ...] = ()
 
     @property
     def directory(self) -> Path:
@@ -54,28 +58,41 @@ class Project:
         )
 
 
-def open_project(path: Path) -> Project:
-    """Read the recipe at `path` and load the plugins that it names.
+def open_projects(path: Path, registry: Registry) -> tuple[Project, ...]:
+    """Read the recipe at `path` and load the plugins that it names; one project for each of its bases.
 
     Raises:
         RecipeError: with every problem, by line.
         PluginError: a plugin that the recipe needs is broken.
     """
-    registry = Registry(installed())
     known = Known(registry.names, registry.options)
-    return Project(flatten(load(path, known), lambda inner: load(inner, known)), registry)
+    return tuple(
+        Project(found.recipe, registry, found.points, found.below)
+        for found in variants(load(path, known), lambda inner: load(inner, known))
+    )
 
 
-def targets(recipe: Recipe, facts: Facts, host: Host) -> tuple[Target, ...]:
+def open_project(path: Path) -> Project:
+    """Return the project of a recipe all of whose targets have one base, with the installed plugins."""
+    (project,) = open_projects(path, Registry(installed()))
+    return project
+
+
+def targets(
+    recipe: Recipe, facts: Facts, host: Host, points: Sequence[Point] = ()
+) -> tuple[Target, ...]:
     """Return the targets of the recipe's matrix on a base with `facts`, in the recipe's order.
+
+    `points` are those that stand on this base: all of the matrix when empty.
 
     Raises:
         TargetError: the base can't give a Python that is asked for, or has none and one is needed.
     """
     needs_python = bool(recipe.frameworks or recipe.packages.pip)
-    pythons: tuple[str | None, ...] = recipe.matrix.python
-    if not pythons:
-        pythons = tuple(python for python in facts.offered if _is_layered(python))[:1] or (None,)
+    matrix = itertools.product(recipe.matrix.python or (None,), recipe.matrix.devices)
+    own = next((python for python in facts.offered if _is_layered(python)), None)
+    points = [Point(python or own, device) for python, device in points or matrix]
+    pythons = tuple(dict.fromkeys(point.python for point in points))
     for python in pythons:
         if python is not None and not _is_layered(python):
             raise TargetError(
@@ -100,7 +117,7 @@ def targets(recipe: Recipe, facts: Facts, host: Host) -> tuple[Target, ...]:
         Target(
             distribution=facts.distribution, arch=host.arch, python=python, device=device, glibc=facts.glibc
         )
-        for python, device in itertools.product(pythons, recipe.matrix.devices)
+        for python, device in points
     )
 
 

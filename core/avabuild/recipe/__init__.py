@@ -1,7 +1,7 @@
 """The recipe: a TOML file, validated and frozen, with the line of everything it says."""
 
 from avabuild.recipe.bases import ArchiveBase, Base, DebianBase, ImageBase, RecipeBase, ScratchBase
-from avabuild.recipe.inherit import flatten
+from avabuild.recipe.choices import Bases, Point
 from avabuild.recipe.model import Recipe, Wanted
 from avabuild.recipe.packages import Packages, PipKind, pip_kind
 from avabuild.recipe.plugins import Known, check_frameworks, parse_options
@@ -9,10 +9,12 @@ from avabuild.recipe.read import load
 from avabuild.recipe.schema import json_schema
 from avabuild.recipe.source import Source
 from avabuild.recipe.tables import Build, FileEntry, ImageConfig, Matrix, MountEntry, RunStep
+from avabuild.recipe.variants import Variant, variants
 
 __all__ = [
     "ArchiveBase",
     "Base",
+    "Bases",
     "Build",
     "DebianBase",
     "FileEntry",
@@ -23,16 +25,18 @@ __all__ = [
     "MountEntry",
     "Packages",
     "PipKind",
+    "Point",
     "Recipe",
     "RecipeBase",
     "RunStep",
     "ScratchBase",
     "Source",
+    "Variant",
     "Wanted",
     "check_frameworks",
-    "flatten",
     "json_schema",
     "load",
     "parse_options",
     "pip_kind",
+    "variants",
 ]

@@ -94,9 +94,11 @@ _KINDS: dict[str, type[_Table]] = {
     "archive": ArchiveBase,
 }
 KEYS = tuple(_KINDS)
+_OF_SEVERAL = ("python", "device")
 
 
-def _read(value: Any, _handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> _Table | ScratchBase:
+def read_base(value: Any, info: ValidationInfo) -> _Table | ScratchBase:
+    """Return the base that `value` says; ValueError, or pydantic's own error, when it says none."""
     if isinstance(value, _Table | ScratchBase):
         return value
     if isinstance(value, str):
@@ -109,6 +111,9 @@ def _read(value: Any, _handler: ValidatorFunctionWrapHandler, info: ValidationIn
     if not given:
         near = next((hint for key in value if (hint := did_you_mean(key, KEYS))), "")
         raise ValueError(f"says nothing to build on; {_HOW}{near}")
+    if any(key in value for key in _OF_SEVERAL):
+        words = " and ".join(key for key in _OF_SEVERAL if key in value)
+        raise ValueError(f"{words} chooses among several bases; write base = [{{ ... }}, {{ ... }}]")
     return _KINDS[given[0]].model_validate(value, context=info.context)
 
 
@@ -124,6 +129,11 @@ def _read_word(word: str) -> ScratchBase:
     raise ValueError(f'must be a table; write base = {{ {kind} = "{word}" }}')
 
 
-Base = Annotated[
-    _Table | ScratchBase, WrapValidator(_read, json_schema_input_type=_Table | Literal["scratch"])
-]
+OneBase = _Table | ScratchBase
+
+
+def _read(value: Any, _handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> OneBase:
+    return read_base(value, info)
+
+
+Base = Annotated[OneBase, WrapValidator(_read, json_schema_input_type=_Table | Literal["scratch"])]

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from avabuild.errors import Problem
 from avabuild.recipe.bases import KEYS as BASE_KEYS
+from avabuild.recipe.choices import CONDITIONS
 from avabuild.recipe.model import Recipe
 from avabuild.recipe.packages import Packages
 from avabuild.recipe.source import Source
@@ -35,7 +36,8 @@ _TABLES: dict[tuple[str, ...], tuple[str, ...]] = {
 
 def recipe_keys(path: KeyPath) -> tuple[str, ...]:
     """Return the keys that the recipe's table at `path` may have."""
-    return _TABLES.get(tuple(part for part in path if isinstance(part, str)), ())
+    keys = _TABLES.get(tuple(part for part in path if isinstance(part, str)), ())
+    return (*keys, *CONDITIONS) if path[:1] == ("base",) and len(path) > 1 else keys
 
 
 def explain(

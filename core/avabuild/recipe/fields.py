@@ -119,6 +119,12 @@ def _device(text: str) -> str:
     return str(Device.parse(text))
 
 
+def _device_pattern(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9.*?\[\]-]+", text):
+        raise ValueError(f'"{text}" is no pattern of devices; write "cpu", "cuda9.0-cudnn7" or "cuda9.0*"')
+    return text if re.search(r"[*?\[]", text) else _device(text)
+
+
 def _port(value: object) -> str:
     found = None if isinstance(value, bool) else _PORT.fullmatch(str(value))
     if not found or not 0 < int(found[1]) < 65536:
@@ -172,6 +178,11 @@ Devices = Annotated[
     BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[str, ...]),
     AfterValidator(_distinct),
     AfterValidator(_some),
+]
+DevicePatterns = Annotated[
+    tuple[Annotated[Text, AfterValidator(_device_pattern)], ...],
+    BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[str, ...]),
+    AfterValidator(_distinct),
 ]
 
 _VARIABLES: TypeAdapter[dict[str, str]] = TypeAdapter(dict[Variable, str])

@@ -1,19 +1,16 @@
-"""Composition: a recipe on another recipe becomes one recipe, resolved as a whole."""
+"""Composition: two recipes, one standing on the other, become one recipe that is resolved as a whole."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
-from avabuild.errors import RecipeError
-from avabuild.recipe.bases import ArchiveBase, RecipeBase
+from avabuild.recipe.bases import ArchiveBase
 from avabuild.recipe.model import Recipe
 from avabuild.recipe.packages import Packages, RepositoryEntry, pip_kind
 from avabuild.recipe.source import Source
 from avabuild.recipe.tables import ImageConfig, RunStep
-from avabuild.recipe.tags import template_problem
 from avabuild.recipe.wording import KeyPath
 from avabuild.value import Value
 
@@ -21,40 +18,13 @@ Table = TypeVar("Table", bound=Value)
 Item = TypeVar("Item")
 
 
-def flatten(recipe: Recipe, load: Callable[[Path], Recipe]) -> Recipe:
-    """Return `recipe` merged with the recipes below it; itself when its base is no recipe.
+def merge(outer: Recipe, inner: Recipe) -> Recipe:
+    """Return `outer`, which stands on `inner`, as one recipe on the base of `inner`.
 
-    The base is the innermost one's. Packages, files and run steps of the inner recipe come first; a framework
-    named by both has the outer's options; of matrix, tag, build and image the outer's keys win, variables and
-    labels one by one. Relative paths stay relative to the outer recipe, and places name the right file.
-
-    Raises:
-        RecipeError: recipes in a circle, or a tag field that the whole doesn't know; whatever `load` raises.
+    Packages, files and run steps of the inner recipe come first; a framework named by both has the outer's
+    options; of matrix, tag, build and image the outer's keys win, variables and labels one by one. Relative
+    paths stay relative to the outer recipe, and places name the right file.
     """
-    chain = [recipe]
-    while isinstance(base := chain[-1].base, RecipeBase):
-        path = Path(os.path.normpath(chain[-1].directory / base.recipe))
-        seen = [link.path.resolve() for link in chain]
-        if path.resolve() in seen:
-            names = " -> ".join(str(link) for link in (*(link.path for link in chain), path))
-            raise RecipeError(
-                (
-                    chain[-1].source.problem(
-                        ("base", "recipe"), f"the recipes stand on each other in a circle: {names}"
-                    ),
-                )
-            )
-        chain.append(load(path))
-    whole = chain.pop()
-    while chain:
-        whole = _merge(chain.pop(), whole)
-    problem = template_problem(whole.tag, [item.name for item in whole.frameworks])
-    if problem:
-        raise RecipeError((whole.source.problem(("tag",), problem),))
-    return whole
-
-
-def _merge(outer: Recipe, inner: Recipe) -> Recipe:
     inner = _moved(inner, outer.directory)
     return outer.replaced(
         _source(outer, inner),
@@ -107,7 +77,7 @@ def _moved(inner: Recipe, directory: Path) -> Recipe:
         path = os.path.normpath(f"{way}/{text}")
         return (path if path.startswith("..") else f"./{path}") + ("/" if text.endswith("/") else "")
 
-    base = inner.base
+    base = inner.one_base
     if isinstance(base, ArchiveBase):
         base = ArchiveBase(archive=moved(base.archive))
     pip = tuple(moved(text) if pip_kind(text) == "file" else text for text in inner.packages.pip)

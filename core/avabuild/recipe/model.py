@@ -21,7 +21,8 @@ from pydantic import (
 
 from avabuild.errors import RecipeError
 from avabuild.recipe import tags
-from avabuild.recipe.bases import Base, DebianBase, RecipeBase
+from avabuild.recipe.bases import DebianBase, OneBase, RecipeBase
+from avabuild.recipe.choices import AnyBase, Bases
 from avabuild.recipe.fields import EMPTY_TABLE, RepositoryName, Text
 from avabuild.recipe.packages import Packages
 from avabuild.recipe.source import Source
@@ -87,6 +88,11 @@ Frameworks = Annotated[
 ]
 
 
+def bases_of(base: OneBase | Bases) -> tuple[OneBase, ...]:
+    """Return every base that `base` may come to."""
+    return tuple(choice.base for choice in base.choices) if isinstance(base, Bases) else (base,)
+
+
 class Recipe(Value):
     """What an image is to be made of.
 
@@ -94,7 +100,10 @@ class Recipe(Value):
     """
 
     name: RepositoryName = Field(description="Name of the image, without registry host or tag")
-    base: Base = Field(default=DebianBase(debian="bookworm"), description="What the image is built on")
+    base: AnyBase = Field(
+        default=DebianBase(debian="bookworm"),
+        description="What the image is built on: one base, or several with conditions of which the first holds",
+    )
     matrix: Matrix = Field(default_factory=Matrix, description="The targets to build for")
     frameworks: Frameworks = Field(
         default=(),
@@ -123,7 +132,8 @@ class Recipe(Value):
     @field_validator("tag")
     @classmethod
     def _tag_is_a_template(cls, text: str, info: ValidationInfo) -> str:
-        composed = isinstance(info.data.get("base"), RecipeBase)  # its frameworks are known after flatten()
+        bases = bases_of(info.data["base"]) if "base" in info.data else ()
+        composed = any(isinstance(base, RecipeBase) for base in bases)  # its frameworks are known later
         wanted = None if composed else info.data.get("frameworks")
         problem = tags.template_problem(text, None if wanted is None else [item.name for item in wanted])
         if problem:
@@ -144,6 +154,12 @@ class Recipe(Value):
     def directory(self) -> Path:
         """What its relative paths are relative to."""
         return self._source.directory
+
+    @property
+    def one_base(self) -> OneBase:
+        """The base of a recipe that has one, as those of `variants` have."""
+        (base,) = bases_of(self.base)
+        return base
 
     def place(self, *keys: str | int) -> str:
         """Return `FILE:LINE` of a key, `recipe.place("frameworks", "keras")`, or of what encloses it."""

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from avabuild.errors import RecipeError
-from avabuild.recipe import DebianBase, flatten, load
+from avabuild.recipe import DebianBase, load, variants
+
+
+def flatten(recipe, load):
+    """The one recipe that a recipe without choices among bases comes to."""
+    (variant,) = variants(recipe, load)
+    return variant.recipe
+
 
 INNER = """name = "inner"
 base = { debian = "trixie" }

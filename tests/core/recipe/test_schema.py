@@ -86,7 +86,7 @@ def test_every_reference_leads_somewhere(schema):
 
 
 def test_bases_are_tables_or_scratch(schema):
-    choices = [resolved(schema, node) for node in schema["properties"]["base"]["anyOf"]]
+    *choices, _several = [resolved(schema, node) for node in schema["properties"]["base"]["anyOf"]]
     assert [next(iter(choice.get("properties", {"scratch": 0}))) for choice in choices] == [
         "debian",
         "image",
@@ -94,6 +94,14 @@ def test_bases_are_tables_or_scratch(schema):
         "archive",
         "scratch",
     ]
+
+
+def test_several_bases_are_tables_with_conditions_or_scratch(schema):
+    several = schema["properties"]["base"]["anyOf"][-1]
+    assert several["type"] == "array"
+    tables = [resolved(schema, node) for node in several["items"]["anyOf"]]
+    assert all({"python", "device"} < set(table["properties"]) for table in tables if "properties" in table)
+    assert len(tables) == 5
 
 
 def test_options_that_no_schema_can_describe_are_blamed_on_their_framework():
