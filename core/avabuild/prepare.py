@@ -78,9 +78,7 @@ def open_project(path: Path) -> Project:
     return project
 
 
-def targets(
-    recipe: Recipe, facts: Facts, host: Host, points: Sequence[Point] = ()
-) -> tuple[Target, ...]:
+def targets(recipe: Recipe, facts: Facts, host: Host, points: Sequence[Point] = ()) -> tuple[Target, ...]:
     """Return the targets of the recipe's matrix on a base with `facts`, in the recipe's order.
 
     `points` are those that stand on this base: all of the matrix when empty.

@@ -16,10 +16,10 @@ from avabuild.recipe import ArchiveBase, pip_kind
 
 
 def inputs(project: Project, plans: Sequence[Plan]) -> tuple[Path, ...]:
-    """Return every file and directory whose content decides the images."""
+    """Return every file and directory whose content decides the images of one base."""
     recipe, directory = project.recipe, project.directory
     found = [Path(place.rpartition(":")[0]) for place in recipe.source.places.values()]
-    found += [recipe.path, project.lock_path]
+    found += [recipe.path, project.lock_path, *project.below]
     found += [directory / entry.source for entry in recipe.files]
     found += [directory / mount.source for step in recipe.run for mount in step.mounts]
     found += [directory / text for text in recipe.packages.pip if pip_kind(text) == "file"]
@@ -44,24 +44,29 @@ def _of_plugins(plans: Sequence[Plan]) -> list[Path]:
     return found
 
 
+def image_list(tools: Tools) -> Path:
+    """Return the local storage's own list of images."""
+    return tools.storage.images
+
+
 def write(
     path: Path,
-    project: Project,
+    projects: Sequence[Project],
     plans: Sequence[Plan],
     output: Output,
     images: Sequence[tuple[str, str, str]],
-    tools: Tools,
+    listed: Path | None,
     shown: Sequence[str],
 ) -> None:
-    """Write the stamp of a run that made `images`: their reference, id and digest.
+    """Write the stamp of a run that made `images`: their reference, id and digest; `listed` lists local ones.
 
     None is written when a secret decides what is built: it is not kept, so nothing could tell its change.
     """
-    if any(step.secrets for step in project.recipe.run):
+    if any(step.secrets for project in projects for step in project.recipe.run):
         return
-    listed = tools.storage.images if output.path is None else None
     found = [_state(output, listed, *image) for image in images]
-    stamp.write_stamp(path, inputs(project, plans), found, shown)
+    read = dict.fromkeys(file for project in projects for file in inputs(project, plans))
+    stamp.write_stamp(path, read, found, shown)
 
 
 def _state(

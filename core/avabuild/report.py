@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Kind = Literal["start", "finish", "fail", "progress", "note", "warn", "output"]
@@ -19,6 +19,7 @@ class Event:
     Attributes:
         kind: `start`, `finish` and `fail` bracket a step; `progress` counts it; `note` and `warn` are
             sentences; `output` is a line that a tool printed.
+        image: the image that is built, empty for what belongs to none or to all.
         step: the step's name (`layer tensorflow-cpu`), empty for notes.
         text: what to add: a result, a sentence, a line.
         done: bytes so far, for progress.
@@ -32,20 +33,37 @@ class Event:
     done: int = 0
     total: int = 0
     seconds: float = 0.0
+    image: str = ""
 
 
 class Report:
-    """Where a build's events go; safe to use from several threads."""
+    """Where a build's events go; safe to use from several threads.
 
-    def __init__(self, sink: Callable[[Event], None]) -> None:
+    Attributes:
+        seconds: what the steps of each phase took.
+    """
+
+    def __init__(self, sink: Callable[[Event], None], image: str = "") -> None:
         self._sink = sink
+        self._image = image
         self._lock = threading.Lock()
         self.seconds: dict[str, float] = {}
+
+    def of(self, image: str) -> Report:
+        """Return the report of one image: its events go to the same place under its name."""
+        other = Report(self._sink, image)
+        other._lock = self._lock
+        return other
+
+    @property
+    def alone(self) -> threading.Lock:
+        """Held while something is told that no event may interrupt."""
+        return self._lock
 
     def emit(self, event: Event) -> None:
         """Hand one event to the sink, one at a time."""
         with self._lock:
-            self._sink(event)
+            self._sink(replace(event, image=self._image) if self._image else event)
 
     def note(self, text: str) -> None:
         """Say a sentence."""

@@ -12,10 +12,11 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 
 
 def stamp_path(cache: Path, recipe: Path, options: Sequence[str]) -> Path:
@@ -41,6 +42,12 @@ def write_stamp(
     partial.replace(path)
 
 
+def fresh_ones(marks: Mapping[Path, Path]) -> dict[Path, list[str]]:
+    """Return what to say of each recipe for which nothing would be done; `marks` are its stamps."""
+    found = {recipe: fresh(mark) for recipe, mark in marks.items()}
+    return {recipe: shown for recipe, shown in found.items() if shown is not None}
+
+
 def fresh(path: Path) -> list[str] | None:
     """Return what to say when nothing would be done, or None when the full path must decide."""
     try:
@@ -49,7 +56,7 @@ def fresh(path: Path) -> list[str] | None:
             return None
         if any(not _same(Path(name), state) for name, state in data["inputs"].items()):
             return None
-        if not data["images"] or not all(_present(image) for image in data["images"]):
+        if not all(_present(image) for image in data["images"]):
             return None
         shown = data["shown"]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -66,8 +73,14 @@ def _present(image: Mapping[str, str]) -> bool:
         return image["digest"] in named and blob.exists()
     if "archive" in image:
         return archive_state(Path(image["archive"])) == image["state"]
-    listed = json.loads(Path(image["list"]).read_bytes())
-    return any(i["id"] == image["id"] and image["name"] in (i.get("names") or []) for i in listed)
+    return _listed(image["list"]).get(image["name"]) == image["id"]
+
+
+@cache
+def _listed(path: str) -> dict[str, str]:
+    """Return name -> id of the local storage's images, as its list was when it was first asked for."""
+    listed = json.loads(Path(path).read_bytes())
+    return {name: image["id"] for image in listed for name in image.get("names") or []}
 
 
 def _state(path: Path) -> list[Any]:
@@ -104,6 +117,7 @@ def _same(path: Path, state: Sequence[Any]) -> bool:
     return _state(path) == list(state)
 
 
+@cache
 def _installed() -> str:
     """A digest of what is installed: every distribution and when it came, and this package's own files."""
     own = Path(__file__).parent

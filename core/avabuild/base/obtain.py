@@ -38,10 +38,14 @@ def reference(spec: BaseSpec, directory: Path, arch: str, store: Store, mirror: 
 
 
 def obtained(spec: BaseSpec, store: Store, name: str, pinned: str = "") -> Base | None:
-    """Return the base when the store has it whole: the `pinned` digest, else what `name` was last."""
+    """Return the base when the store has it whole: the `pinned` digest, else what `name` was last.
+
+    A pinned digest counts only when `name` gave it: a recipe may have another base than its lock.
+    """
     if isinstance(spec, ScratchBase):
         return Base()
-    digest = pinned or store.recall("base-name", name)
+    last = store.recall("base-name", name)
+    digest = pinned if pinned == last or store.recall("base-of", _given(name, pinned)) else last
     data = store.recall("base", digest) if digest else None
     base = Base.model_validate(data) if data else None
     return base if base and base.is_whole(store) else None
@@ -68,8 +72,15 @@ def obtain(
             assert isinstance(spec, ArchiveBase)  # noqa: S101 - recipes are flattened, scratch is always there
             base = _unpack(directory / spec.archive, target, store, scratch, tools)
         store.record("base", base.digest, base.model_dump(mode="json"))
+        store.record("base-of", _given(name, base.digest), {"name": name})
         store.record("base-name", name, base.digest)
         return base
+
+
+def _given(name: str, digest: str) -> str:
+    """Return under what it is remembered that `name` gave `digest`; its mirror is no matter."""
+    parts = name.split(":")
+    return f"{':'.join(parts[:3]) if parts[0] == 'debian' else name} {digest}"
 
 
 def forget(store: Store, name: str) -> None:

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from avabuild.base import Base
 from avabuild.blob import Blob
-from avabuild.build.apt import fetched_mark
+from avabuild.build.apt import forget_lists
 from avabuild.build.chain import Chain, beside
 from avabuild.build.gather import STAGE
 from avabuild.build.job import Job
@@ -141,7 +141,7 @@ def add_compiled(yard: Yard, step: Step) -> tuple[ExecLayer, Blob, bool]:
         if layer and blob and not anew:
             return layer, blob, False
         if anew:
-            fetched_mark(context.store, chain.base.digest).unlink(missing_ok=True)
+            forget_lists(context.store, chain.base.digest)
         with context.report.step(step.name, "compile") as said, Stage(lambda: chain, step.name) as stage:
             work = _Work(yard, step, compiled, interpreter, stage)
             tools = tools_of(work.debs)

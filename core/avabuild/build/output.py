@@ -18,10 +18,14 @@ _ELSEWHERE = "name another place with --output"
 
 
 class Output(Value):
-    """One destination; `path` is None for the local storage."""
+    """One destination; `path` is None for the local storage.
+
+    `shared` says that images of several recipes go there: in a layout each has its name before its tag then.
+    """
 
     kind: Kind = "storage"
     path: Path | None = None
+    shared: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Output:
@@ -44,11 +48,12 @@ LOCAL = Output()
 def write_output(context: Context, composed: Composed, output: Output, name: str) -> None:
     """Write the image to a directory or archive, under the tag of `name`; archives appear when complete."""
     assert output.path is not None  # noqa: S101 - the local storage is the importer's
-    tag = name.rpartition(":")[2]
+    tag = name.partition("/")[2] if output.shared else name.rpartition(":")[2]
     with context.report.step(f"write {output}", "output"), disk_errors(output.path.parent, _ELSEWHERE):
         output.path.parent.mkdir(parents=True, exist_ok=True)
         if output.kind == "oci":
-            write_layout(context.store, composed, output.path, tag)
+            with context.store.lock("layout", str(output.path)):
+                write_layout(context.store, composed, output.path, tag)
             return
         layout = context.scratch.path / "image"
         write_layout(context.store, composed, layout, tag)

@@ -62,7 +62,10 @@ def _explained(error: Exception, *, debug: bool) -> int:
 def _messages(error: Exception) -> list[str]:
     """Return what to say of `error`, one text per problem of a recipe."""
     from avabuild.errors import RecipeError
+    from avabuild.together import JointError
 
+    if isinstance(error, JointError):
+        return [text for one in error.errors for text in _messages(one)]
     if not isinstance(error, RecipeError) or not error.problems:
         return [str(error).strip()]
     *others, last = map(str, error.problems)

@@ -1,4 +1,4 @@
-"""Consoles: how a build's events look to a person who reads a log, or only the result."""
+"""Consoles: how the events of builds look to a person who reads a log, or only the result."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 import typer
 
 from avabuild.cli.sizes import human
+from avabuild.cli.table import Row, about, lines_of
 
 if TYPE_CHECKING:
     from avabuild.errors import AvabuildError
@@ -18,7 +19,13 @@ BIG = 5_000_000  # bytes of a download that is worth showing on its own
 
 
 class QuietConsole:
-    """Prints nothing but warnings, and the references of finished images on the standard output."""
+    """Prints nothing but warnings, and the references of finished images on the standard output.
+
+    Attributes:
+        several: whether more than one image is built, so that each line says which it is of.
+    """
+
+    several = False
 
     def __enter__(self) -> Self:
         return self
@@ -29,7 +36,11 @@ class QuietConsole:
     def take(self, event: Event) -> None:
         """Show one event."""
         if event.kind == "warn":
-            typer.echo(f"warning: {event.text}", err=True)
+            typer.echo(f"{self._of(event.image)}warning: {event.text}", err=True)
+
+    def _of(self, reference: str) -> str:
+        """What stands before a line of one image."""
+        return f"[{short(reference)}] " if self.several and reference else ""
 
     def image(self, done: Done, seconds: Mapping[str, float]) -> None:  # noqa: ARG002 - of all consoles
         """Say that an image is finished; `seconds` are those of its phases."""
@@ -42,8 +53,14 @@ class QuietConsole:
     def checked(self, image: str, frameworks: Sequence[str]) -> None:
         """Say that the checks of a finished image passed: each was shown as it ran."""
 
-    def failed(self, error: AvabuildError) -> None:
-        """Take the error that ends the build; the one who catches it shows it to people."""
+    def failed(self, error: AvabuildError, image: str = "") -> None:
+        """Take the error that ends the build of `image`; the one who catches it shows it to people."""
+
+    def skipped(self, image: str, why: str) -> None:
+        """Say that an image was not begun."""
+
+    def table(self, rows: Sequence[Row]) -> None:
+        """Show what became of several images."""
 
 
 class PlainConsole(QuietConsole):
@@ -55,16 +72,21 @@ class PlainConsole(QuietConsole):
     def take(self, event: Event) -> None:
         """Show one event."""
         if event.kind == "output" and self._verbose:
-            self._write(f"  {event.step}| {event.text}")
+            self._write(f"  {self._of(event.image)}{event.step}| {event.text}")
         elif event.kind == "progress" and event.done == event.total >= BIG:
-            self._write(f"download {event.step}: {human(event.total)}")
+            self._write(f"{self._of(event.image)}download {event.step}: {human(event.total)}")
         elif line := line_of(event):
-            self._write(line, event.kind)
+            self._write(f"{self._of(event.image)}{line}", event.kind)
 
     def image(self, done: Done, seconds: Mapping[str, float]) -> None:
         """Say what was built, of what size, from how much that was there, and where the time went."""
         built = done.built
         typer.echo(done.plan.reference)
+        if self.several:
+            size, counted = human(built.composed.size), f"{len(built.made)} built, {len(built.reused)} reused"
+            line = f"built in {done.seconds:.1f} s: {size}, layers {counted}"
+            self._write(f"{self._of(done.plan.reference)}{line}")
+            return
         self._write(f"  digest   {built.composed.digest}")
         self._write(f"  size     {human(built.composed.size)} in {len(built.composed.layers)} layers")
         self._write(f"  layers   {len(built.made)} built, {len(built.reused)} reused")
@@ -78,8 +100,24 @@ class PlainConsole(QuietConsole):
     def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:  # noqa: ARG002
         """Say that there was nothing to do for an image."""
         typer.echo(image["reference"])
-        self._write(f"  digest   {image['digest']}")
-        self._write("  up to date: nothing to do")
+        if not self.several:
+            self._write(f"  digest   {image['digest']}")
+            self._write("  up to date: nothing to do")
+
+    def failed(self, error: AvabuildError, image: str = "") -> None:
+        """Say that an image failed while others go on; its error is shown at the end."""
+        if self.several and image:
+            self._write(f"{self._of(image)}failed: {str(error).splitlines()[0]}", "fail")
+
+    def skipped(self, image: str, why: str) -> None:
+        """Say that an image was not begun."""
+        self._write(f"{self._of(image)}skipped: {why}", "warn")
+
+    def table(self, rows: Sequence[Row]) -> None:
+        """Show what became of several images."""
+        self._write("")
+        for line in lines_of(rows):
+            self._write(line)
 
     def _write(self, line: str, kind: str = "") -> None:  # noqa: ARG002 - the live one has colours
         typer.echo(line, err=True)
@@ -109,4 +147,10 @@ def described(done: Done) -> dict[str, object]:
         "size": composed.size,
         "layers": len(composed.layers),
         **({"driver": done.built.driver} if done.built.driver else {}),
+        **about(done.plan, done.built.lock.python),
     }
+
+
+def short(reference: str) -> str:
+    """Return the image's name and tag, without the registry."""
+    return reference.removeprefix("localhost/")

@@ -21,7 +21,7 @@ class JsonConsole(QuietConsole):
     """Prints every event but the tools' own lines, then an object per image, or one for the error."""
 
     def take(self, event: Event) -> None:
-        """Print one event: `event`, `step`, and those of `text`, `done`, `total`, `seconds` that are set."""
+        """Print one event: what is set of `image`, `step`, `text`, `done`, `total`, `seconds`."""
         if event.kind != "output":
             fields = {
                 name: round(value, 3) if isinstance(value, float) else value
@@ -52,16 +52,21 @@ class JsonConsole(QuietConsole):
         """Print the image whose checks passed."""
         _print({"event": "checked", "reference": image, "frameworks": list(frameworks)})
 
-    def failed(self, error: AvabuildError) -> None:
-        """Print the error that ends the build; it is told on the standard error too."""
+    def failed(self, error: AvabuildError, image: str = "") -> None:
+        """Print the error that ends the build of `image`; it is told on the standard error too."""
         _print(
             {
                 "event": "error",
+                **({"image": image} if image else {}),
                 "class": type(error).__name__,
                 "exit_code": error.exit_code,
                 "text": str(error),
             }
         )
+
+    def skipped(self, image: str, why: str) -> None:
+        """Print the image that was not begun."""
+        _print({"event": "skip", "image": image, "text": why})
 
 
 def _print(data: Mapping[str, object]) -> None:

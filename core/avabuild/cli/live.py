@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 from avabuild.cli.console import BIG, PlainConsole
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
+    from avabuild.cli.table import Row
     from avabuild.errors import AvabuildError
     from avabuild.report import Event
     from avabuild.session import Done
@@ -60,10 +61,11 @@ class LiveConsole(PlainConsole):
 
     def take(self, event: Event) -> None:
         """Show one event."""
-        if event.kind == "start" and event.step not in self._running:
-            self._running[event.step] = self._steps.add_task(event.step, total=None)
-        elif event.kind in {"finish", "fail"} and event.step in self._running:
-            self._steps.remove_task(self._running.pop(event.step))
+        key = f"{self._of(event.image)}{event.step}"
+        if event.kind == "start" and key not in self._running:
+            self._running[key] = self._steps.add_task(key, total=None)
+        elif event.kind in {"finish", "fail"} and key in self._running:
+            self._steps.remove_task(self._running.pop(key))
         elif event.kind == "progress":
             self._progress(event)
         super().take(event)
@@ -87,10 +89,16 @@ class LiveConsole(PlainConsole):
         super().image(done, seconds)
         self._live.start()
 
-    def failed(self, error: AvabuildError) -> None:
-        """Clear what still seems to run, so that the error is the last thing on the terminal."""
-        del error
+    def failed(self, error: AvabuildError, image: str = "") -> None:
+        """Say that an image failed; when it is the only one, clear what still seems to run."""
+        super().failed(error, image)
+        if not self.several:
+            self._live.stop()
+
+    def table(self, rows: Sequence[Row]) -> None:
+        """Show what became of several images, as the last thing on the terminal."""
         self._live.stop()
+        super().table(rows)
 
     def _write(self, line: str, kind: str = "") -> None:
         self._console.print(line, style=_STYLES.get(kind), markup=False, soft_wrap=True)

@@ -20,7 +20,13 @@ _SHOWN = 3  # packages of a layer, reasons of a rebuild: more are counted
 
 
 def plan(
-    path: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The recipe to look at.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="RECIPE.toml...", help="The recipes to look at.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Only images whose tag, or name:tag, fits: 'py311-*'. Repeatable."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plans as JSON.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
@@ -31,24 +37,26 @@ def plan(
     Example: avabuild plan recipes/keras.toml
     """
     del debug  # main() looks for it
+    from avabuild.catalogue import Catalogue
     from avabuild.host import probe
     from avabuild.prepare import request_of
     from avabuild.report import Report, silent
-    from avabuild.session import Session, Wishes
+    from avabuild.workplace import Workplace
 
-    session = Session(path, probe(os.environ), Report(silent), Wishes())
-    base = session.base_for_plan()
-    digest = base.digest if base else None
-    shown = [(made, session.forecast(made)) for made in session.plans(session.facts(base))]
+    catalogue = Catalogue(paths, Workplace.on(probe(os.environ)), Report(silent))
+    shown = catalogue.forecasts(catalogue.entries(only or ()))
     if as_json:
-        data = [_data(made, rows, digest) for made, rows in shown]
+        data = [_data(entry.plan, rows, entry.base.digest if entry.base else None) for entry, rows in shown]
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
         return
-    for made, rows in shown:
-        entry = session.lock.target(made.target.tag) if session.lock else None
-        fits = entry.request == request_of(made) if entry else None
-        lock = _lock_words(session.project.lock_path.name, fits)
-        typer.echo("\n".join(lines_of(made, rows, digest, lock)))
+    texts = []
+    for entry, rows in shown:
+        session, made = entry.session, entry.plan
+        locked = session.lock.target(made.target.tag) if session.lock else None
+        fits = locked.request == request_of(made) if locked else None
+        lock = _lock_words(session.lock_path.name, fits)
+        texts.append("\n".join(lines_of(made, rows, entry.base.digest if entry.base else None, lock)))
+    typer.echo(("\n\n" if len(texts) > 1 else "\n").join(texts))
 
 
 def _data(plan: Plan, rows: Sequence[Row], digest: str | None) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`avabuild recipe`: build the images of a recipe."""
+"""`avabuild recipe`: build the images of recipes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,7 @@ from avabuild import stamp
 
 if TYPE_CHECKING:
     from avabuild.cli.console import QuietConsole
-    from avabuild.session import Done, Session, Wishes
+    from avabuild.workplace import Wishes
 
 # Where the local storage is depends on these: a stamp made with others says nothing.
 _STORAGE = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER",
@@ -23,7 +24,20 @@ _STORAGE = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "CONTAINERS_STORAGE_CONF
 
 
 def recipe(
-    path: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The recipe to build.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="RECIPE.toml...", help="The recipes to build.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Only images whose tag, or name:tag, fits: 'py311-*'. Repeatable."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, metavar="N", help="Images at a time; else by the processors."),
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="After a failure, go on with what does not need it.")
+    ] = False,
     output: Annotated[
         str | None,
         typer.Option(
@@ -55,25 +69,37 @@ def recipe(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print what the tools print.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
-    """Build the images of a recipe, one per target of its matrix.
+    """Build the images of recipes, one per target of each matrix, several at a time.
 
-    What is unchanged is not made again; the lock beside the recipe keeps every version.
+    What is unchanged is not made again; the lock beside a recipe keeps every version.
 
-    Example: avabuild recipe recipes/keras.toml --output oci:images
+    Example: avabuild recipe recipes/*.toml --only 'py311-*'
     """
     del debug  # main() looks for it
     began = time.monotonic()
     console = console_for(as_json=as_json, quiet=quiet, verbose=verbose)
-    mark = stamp.stamp_path(_cache(), path, circumstances(output, check=check, locked=locked))
-    if not upgrade and (images := stamp.fresh(mark)) is not None:
-        for image in images:
-            console.up_to_date(json.loads(image), time.monotonic() - began)
+    options = circumstances(output, check=check, locked=locked, only=only or [])
+    marks = {path: stamp.stamp_path(_cache(), path, options) for path in paths}
+    fresh = {} if upgrade else stamp.fresh_ones(marks)
+    if len(fresh) == len(marks):
+        _nothing_to_do(console, fresh, began)
         return
     wishes = _wishes(output, check, upgrade or [], locked=locked, keep=keep)
-    done, session = _build(path, wishes, console)
-    from avabuild.cli.console import described
+    from avabuild.cli.run import Run
 
-    session.stamp(mark, done, [json.dumps(described(one)) for one in done])
+    Run(console, marks, fresh, wishes).build(only or [], jobs, keep_going=keep_going)
+
+
+def _nothing_to_do(console: QuietConsole, fresh: dict[Path, list[str]], began: float) -> None:
+    """Say that every image of every recipe is there."""
+    images = [json.loads(image) for path in fresh for image in fresh[path]]
+    console.several = len(images) > 1
+    for image in images:
+        console.up_to_date(image, time.monotonic() - began)
+    if console.several:
+        from avabuild.cli.table import unchanged
+
+        console.table([unchanged(image) for image in images])
 
 
 def _cache() -> Path:
@@ -86,9 +112,11 @@ def _cache() -> Path:
     return Path(platformdirs.user_cache_dir("avabuild"))
 
 
-def circumstances(output: str | None, *, check: bool | None, locked: bool) -> list[str]:
+def circumstances(
+    output: str | None, *, check: bool | None, locked: bool, only: Sequence[str] = ()
+) -> list[str]:
     """Return what else decides whether there is something to do: options, user, and which storage."""
-    options = [str(output), os.getcwd() if output else "", str(check), str(locked)]  # noqa: PTH109 - 1 ms
+    options = [str(output), os.getcwd() if output else "", str(check), str(locked), *only]  # noqa: PTH109 - 1 ms
     return [*options, str(os.getuid()), *(os.environ.get(name, "") for name in _STORAGE)]
 
 
@@ -115,7 +143,7 @@ def _wishes(
     from packaging.utils import canonicalize_name
 
     from avabuild.build.output import Output
-    from avabuild.session import Wishes
+    from avabuild.workplace import Wishes
 
     if locked and upgrade:
         raise typer.BadParameter("excludes --locked; give one of them", param_hint="--upgrade")
@@ -125,26 +153,3 @@ def _wishes(
         raise typer.BadParameter(str(error), param_hint="--output") from None
     names = frozenset(map(canonicalize_name, upgrade))
     return Wishes(output=where, check=check, locked=locked, upgrade=names, keep=keep)
-
-
-def _build(path: Path, wishes: Wishes, console: QuietConsole) -> tuple[list[Done], Session]:
-    from avabuild.errors import AvabuildError
-    from avabuild.host import probe
-    from avabuild.report import Report
-    from avabuild.session import Session
-
-    done: list[Done] = []
-    with console:
-        report = Report(console.take)
-        before: dict[str, float] = {}
-        try:
-            session = Session(path, probe(os.environ), report, wishes)
-            for one in session.build():
-                done.append(one)
-                spent = {name: total - before.get(name, 0.0) for name, total in report.seconds.items()}
-                console.image(one, spent)
-                before = dict(report.seconds)
-        except AvabuildError as error:
-            console.failed(error)
-            raise
-    return done, session

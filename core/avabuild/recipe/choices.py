@@ -6,7 +6,6 @@ from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
-    AfterValidator,
     Field,
     PlainSerializer,
     ValidationError,
@@ -73,9 +72,9 @@ class Bases(Value):
 
 
 def _written(choice: Choice) -> Any:
-    base = choice.base.model_dump(mode="json")
+    base: Any = choice.base.model_dump(mode="json")
     conditions = choice.when.model_dump(mode="json", exclude_defaults=True)
-    return {**conditions, **base} if isinstance(base, dict) else base
+    return base if isinstance(base, str) else {**conditions, **base}
 
 
 class _DebianFor(Conditions, DebianBase):
@@ -143,9 +142,10 @@ def _moved(detail: Any, index: int) -> InitErrorDetails:
         words = str(detail.get("ctx", {}).get("error", detail["msg"]))
         kind: Any = PydanticCustomError("value_error", "{text}", {"text": words})
         return InitErrorDetails(type=kind, loc=(index, *detail["loc"]), input=detail["input"])
-    context = detail.get("ctx", {})
     made = InitErrorDetails(type=detail["type"], loc=(index, *detail["loc"]), input=detail["input"])
-    return {**made, "ctx": context} if context else made
+    if context := detail.get("ctx"):
+        made["ctx"] = context
+    return made
 
 
 def _dumped(base: OneBase | Bases) -> Any:

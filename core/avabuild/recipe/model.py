@@ -102,7 +102,7 @@ class Recipe(Value):
     name: RepositoryName = Field(description="Name of the image, without registry host or tag")
     base: AnyBase = Field(
         default=DebianBase(debian="bookworm"),
-        description="What the image is built on: one base, or several with conditions of which the first holds",
+        description="What the image is built on: a base, or several of which the first that holds is taken",
     )
     matrix: Matrix = Field(default_factory=Matrix, description="The targets to build for")
     frameworks: Frameworks = Field(
@@ -133,7 +133,7 @@ class Recipe(Value):
     @classmethod
     def _tag_is_a_template(cls, text: str, info: ValidationInfo) -> str:
         bases = bases_of(info.data["base"]) if "base" in info.data else ()
-        composed = any(isinstance(base, RecipeBase) for base in bases)  # its frameworks are known later
+        composed = any(isinstance(base, RecipeBase) for base in bases)  # frameworks are known later
         wanted = None if composed else info.data.get("frameworks")
         problem = tags.template_problem(text, None if wanted is None else [item.name for item in wanted])
         if problem:

@@ -103,9 +103,7 @@ def _with_base(recipe: Recipe, bases: Bases, index: int) -> Recipe:
     """Return the recipe with one of its bases alone, which is where the file has it."""
     places = {keys: place for keys, place in recipe.source.places.items() if keys[0] != "base"}
     here = ("base", index)
-    places |= {
-        ("base", *keys[2:]): place for keys, place in recipe.source.places.items() if keys[:2] == here
-    }
+    places |= {("base", *keys[2:]): place for keys, place in recipe.source.places.items() if keys[:2] == here}
     return recipe.replaced(Source(recipe.path, places), base=bases.choices[index].base)
 
 

@@ -20,6 +20,7 @@ class Cancellation:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
+        self._others: list[Cancellation] = []
 
     def stop(self) -> None:
         """Make every transfer raise CancelledError soon."""
@@ -27,6 +28,18 @@ class Cancellation:
             self._stopped.set()
             for one in self._sockets:
                 _shut(one)
+            others = tuple(self._others)
+        for other in others:
+            other.stop()
+
+    def part(self) -> Cancellation:
+        """Return the cancellation of a part: stopping the whole stops it, and not the other way round."""
+        made = Cancellation()
+        with self._lock:
+            self._others.append(made)
+        if self._stopped.is_set():
+            made.stop()
+        return made
 
     def check(self) -> None:
         """Raise CancelledError when stopped."""

@@ -47,6 +47,7 @@ class Fetcher:
         jobs: files at a time.
         progress: called from the downloading threads, at most once per MiB of a file.
         policy: how often to retry.
+        cancellation: the owner's way to stop all downloads.
     """
 
     directory: Path
@@ -55,6 +56,7 @@ class Fetcher:
     jobs: int = 8
     progress: Callable[[Progress], None] = _silent
     policy: Policy = field(default_factory=Policy)
+    cancellation: Cancellation = field(default_factory=Cancellation)
 
     def path(self, package: Package) -> Path:
         """Return where the file of `package` is or will be; WheelError for a name that leads elsewhere."""
@@ -93,7 +95,7 @@ class Fetcher:
         self._preflight(sum(group[0].size for group in by_path.values()))
         unknown = [group[0] for group in by_path.values() if group[0].sha256 not in urls]
         known = {**urls, **self.locate(unknown)} if unknown else urls
-        cancellation = Cancellation()
+        cancellation = self.cancellation.part()
         with self._client() as client, ThreadPoolExecutor(self.jobs, "fetch") as pool:
             transfer = Transfer(client, self.indexes, cancellation, self.policy)
             try:

@@ -114,7 +114,7 @@ def test_a_condition_on_python_needs_the_pythons_of_the_matrix(opened):
         ),
         (
             '[\n{ python = 2.7, debian = "bullseye" }]',
-            'mine.toml:3: base[0].python[0]: needs quotes, like python = ["3.11"]; as a number 3.10 would be 3.1',
+            'mine.toml:3: base[0].python: needs quotes, like python = ["3.11"]; as a number 3.10 would be 3.1',
         ),
         (
             '[\n{ device = "gpu", debian = "bullseye" }]',
@@ -160,7 +160,9 @@ def test_all_problems_of_an_array_are_told_at_once(opened):
 
 # -- inheritance -------------------------------------------------------------------------------------------
 
-CLASSIC = 'name = "classic"\nbase = { debian = "bullseye" }\nmatrix.python = "2.7"\npackages.pip = ["six<2"]\n'
+CLASSIC = (
+    'name = "classic"\nbase = { debian = "bullseye" }\nmatrix.python = "2.7"\npackages.pip = ["six<2"]\n'
+)
 CURRENT = 'name = "current"\nmatrix.python = ["3.11"]\npackages.pip = ["six"]\n'
 
 
@@ -191,4 +193,6 @@ def test_a_target_that_an_inner_array_has_no_base_for_is_told_with_the_inner_lin
 def test_a_circle_through_one_of_several_bases_is_found(opened):
     text = 'name = "a"\nmatrix.python = "2.7"\n[[base]]\npython = "2.7"\nrecipe = "b.toml"\n[[base]]\ndebian = "trixie"\n'
     (said,) = problems_of(opened, text, b='name = "b"\nbase = { recipe = "mine.toml" }\n')
-    assert said.startswith("b.toml:2: base.recipe: the recipes stand on each other in a circle: mine.toml -> b.toml")
+    assert said.startswith(
+        "b.toml:2: base.recipe: the recipes stand on each other in a circle: mine.toml -> b.toml"
+    )

@@ -1,0 +1,138 @@
+"""A run of `avabuild recipe` with something to do: the catalogue is built, shown and remembered."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avabuild.catalogue import Catalogue, Entry, Listener, Outcome
+from avabuild.cli.console import described, short
+from avabuild.cli.table import Row, about, unchanged
+from avabuild.errors import AvabuildError, Problem, RecipeError
+from avabuild.host import probe
+from avabuild.report import Report
+from avabuild.together import JointError, together
+from avabuild.workplace import Workplace
+
+if TYPE_CHECKING:
+    from avabuild.cli.console import QuietConsole
+    from avabuild.graph import Ended
+    from avabuild.session import Done
+    from avabuild.workplace import Wishes
+
+
+class Run:
+    """One run: some recipes are fresh by their stamps, the others are built.
+
+    Args:
+        marks: where the stamp of each recipe is.
+        fresh: what to say of the recipes for which nothing is to do.
+    """
+
+    def __init__(
+        self,
+        console: QuietConsole,
+        marks: Mapping[Path, Path],
+        fresh: Mapping[Path, Sequence[str]],
+        wishes: Wishes,
+    ) -> None:
+        self._console = console
+        self._marks = marks
+        self._fresh = {path: [json.loads(image) for image in shown] for path, shown in fresh.items()}
+        self._wishes = wishes
+
+    def build(self, only: Sequence[str], jobs: int | None, *, keep_going: bool) -> None:
+        """Build what is not fresh; show a table when there is more than one image."""
+        console = self._console
+        with console:
+            report = Report(console.take)
+            try:
+                catalogue, entries = self._open(only, report)
+            except AvabuildError as error:
+                for one in error.errors if isinstance(error, JointError) else (error,):
+                    console.failed(one)
+                raise
+            outcome = catalogue.build(
+                entries,
+                Listener(self._done, self._ended),
+                jobs=jobs or default_jobs(catalogue.workplace.host.cores),
+                keep_going=keep_going,
+            )
+            self._stamp(catalogue, entries, outcome)
+            if console.several:
+                console.table(list(self._rows(entries, outcome)))
+        raise_first(outcome.errors)
+
+    def _open(self, only: Sequence[str], report: Report) -> tuple[Catalogue, tuple[Entry, ...]]:
+        wishes, stale = self._wishes, [path for path in self._marks if path not in self._fresh]
+        if len(self._marks) > 1:
+            shared = wishes.output.model_copy(update={"shared": True})
+            wishes = dataclasses.replace(wishes, output=shared)
+        catalogue = Catalogue(stale, Workplace.on(probe(os.environ), wishes), report)
+        entries = catalogue.entries(only)
+        there = [image for images in self._fresh.values() for image in images]
+        count = len(entries) + len(there)
+        if count > 1 and wishes.output.kind.endswith("archive"):
+            message = f"holds one image, and this run makes {count}; use oci:DIR"
+            raise RecipeError((Problem(f"--output {wishes.output}", "", message),))
+        self._console.several = count > 1
+        for image in there:
+            self._console.up_to_date(image, 0.0)
+        return catalogue, entries
+
+    def _done(self, entry: Entry, done: Done, seconds: Mapping[str, float]) -> None:
+        del entry
+        self._console.image(done, seconds)
+
+    def _ended(self, end: Ended) -> None:
+        if end.state == "skipped":
+            self._console.skipped(end.node.name, end.why)
+        elif isinstance(end.error, AvabuildError):
+            self._console.failed(end.error, end.node.name)
+
+    def _stamp(self, catalogue: Catalogue, entries: Sequence[Entry], outcome: Outcome) -> None:
+        """Remember each recipe all of whose images are there."""
+        listed = catalogue.image_list() if outcome.done and self._wishes.output.path is None else None
+        for session in catalogue.sessions:
+            mine = [entry.plan.reference for entry in entries if entry.session is session]
+            done = [outcome.done[name] for name in mine if name in outcome.done]
+            if len(done) == len(mine):
+                shown = [json.dumps(described(one)) for one in done]
+                session.stamp(self._marks[session.path], done, shown, listed)
+
+    def _rows(self, entries: Sequence[Entry], outcome: Outcome) -> Iterator[Row]:
+        """Yield a row per image, in the order of the command line."""
+        ended = {end.node.name: end for end in outcome.ended}
+        for path in self._marks:
+            yield from (unchanged(image) for image in self._fresh.get(path, ()))
+            for entry in entries:
+                if entry.session.path == path:
+                    yield _row(entry, outcome.done.get(entry.plan.reference), ended)
+
+
+def default_jobs(cores: int) -> int:
+    """Return how many images are built at a time when nobody says."""
+    return max(2, min(4, cores))
+
+
+def _row(entry: Entry, done: Done | None, ended: Mapping[str, Ended]) -> Row:
+    name = entry.plan.reference
+    if done:
+        held = about(done.plan, done.built.lock.python)
+        return Row(short(name), held, "built", done.built.composed.size, done.seconds)
+    end = ended[name]
+    if end.state == "skipped":
+        return Row(short(name), about(entry.plan), f"skipped: {end.why}")
+    return Row(short(name), about(entry.plan), "failed", seconds=end.seconds)
+
+
+def raise_first(errors: Sequence[BaseException]) -> None:
+    """Raise the failures of a run; a bug before what was to be expected."""
+    for error in errors:
+        if not isinstance(error, AvabuildError):
+            raise error
+    together([error for error in errors if isinstance(error, AvabuildError)])

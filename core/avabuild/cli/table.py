@@ -1,0 +1,72 @@
+"""The table of several images at the end of a run: a row for each, as a platform lists its images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from avabuild.cli.sizes import human
+
+if TYPE_CHECKING:
+    from avabuild.lock import Package
+    from avabuild.plan import Plan
+
+HEAD = ("image", "Python", "SDK", "JupyterLab", "device", "framework", "size", "seconds", "state")
+_RIGHT = {"size", "seconds"}
+_SDK, _JUPYTERLAB = "ava-sdk", "jupyterlab"
+NOTHING = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image: what it holds, as `about` says it, and what became of it."""
+
+    image: str
+    about: Mapping[str, object]
+    state: str
+    size: int = 0
+    seconds: float | None = None
+
+
+def about(plan: Plan, packages: Iterable[Package] = ()) -> dict[str, str]:
+    """Return the columns that say what an image holds; `packages` tell whole versions."""
+    versions = {package.name: package.version for package in packages}
+    series = {chosen.name: chosen.series for chosen in plan.frameworks}
+
+    def version(name: str) -> str:
+        return versions.get(name) or series.get(name) or NOTHING
+
+    others = [f"{name} {number}" for name, number in series.items() if name not in {_SDK, _JUPYTERLAB}]
+    return {
+        "python": plan.target.python or NOTHING,
+        "sdk": version(_SDK),
+        "jupyterlab": version(_JUPYTERLAB),
+        "device": str(plan.target.device),
+        "framework": ", ".join(others) or NOTHING,
+    }
+
+
+def unchanged(image: Mapping[str, Any]) -> Row:
+    """Return the row of an image for which nothing was to do, as it was remembered."""
+    return Row(str(image["reference"]).removeprefix("localhost/"), image, "unchanged", int(image["size"]))
+
+
+def lines_of(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the table's lines, columns apart by two spaces."""
+    cells = [HEAD, *map(_cells, rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
+    for line in cells:
+        aligned = (
+            text.rjust(width) if name in _RIGHT else text.ljust(width)
+            for name, text, width in zip(HEAD, line, widths, strict=True)
+        )
+        yield "  ".join(aligned).rstrip()
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    said = [
+        str(row.about.get(name, NOTHING)) for name in ("python", "sdk", "jupyterlab", "device", "framework")
+    ]
+    seconds = NOTHING if row.seconds is None else f"{row.seconds:.1f}"
+    return (row.image, *said, human(row.size) if row.size else NOTHING, seconds, row.state)

@@ -1,0 +1,67 @@
+"""Workplace: what all recipes of one run share: the host, its store and plugins, and the user's wishes."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from avabuild.build.output import LOCAL, Output
+from avabuild.host import Host
+from avabuild.registry import Registry, installed
+from avabuild.resolve import Indexes, from_host, pip_conf_paths
+from avabuild.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user asked for on the command line.
+
+    Attributes:
+        output: where images go.
+        check: whether checks run; None means "where the image is in the local storage".
+        locked: fail rather than resolve anything.
+        upgrade: names of packages to resolve anew, `*` for everything.
+        keep: leave the container of a failed step.
+    """
+
+    output: Output = LOCAL
+    check: bool | None = None
+    locked: bool = False
+    upgrade: frozenset[str] = frozenset()
+    keep: bool = False
+
+    @property
+    def checks(self) -> bool:
+        """Whether checks run."""
+        return self.output.kind == "storage" if self.check is None else self.check
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """What all recipes of a run share: this host, its store, plugins and indexes, and the user's wishes.
+
+    Attributes:
+        renewed: names of bases, and digests of those whose package lists, this run has fetched anew.
+    """
+
+    host: Host
+    store: Store
+    registry: Registry
+    indexes: Indexes
+    wishes: Wishes = Wishes()
+    renewed: set[str] = field(default_factory=set)
+
+    @classmethod
+    def on(cls, host: Host, wishes: Wishes | None = None) -> Workplace:
+        """Return the workplace of `host`."""
+        indexes = from_host(host.environment, pip_conf_paths(host.environment, Path(sys.prefix)))
+        return cls(host, Store(host.cache), Registry(installed()), indexes, wishes or Wishes())
+
+    def log(self, words: str) -> Path:
+        """Return the path of a log of this run."""
+        kept = re.sub(r"[^a-z0-9.]+", "-", words.lower())
+        return self.store.root / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{kept}.log"
