@@ -9,7 +9,7 @@ from pathlib import Path
 
 from avabuild import remember
 from avabuild.base import Base, Facts, assumed, forget, obtain, obtained, reference
-from avabuild.build.apt import forget_lists
+from avabuild.build.apt_step import forget_lists
 from avabuild.build.build import build
 from avabuild.build.context import Context
 from avabuild.build.job import Built, Job

@@ -1,36 +1,33 @@
-"""Apt layers: resolve in a working container, download into the cache, verify, install by file."""
+"""Apt layers: resolved, downloaded and installed in one run of a working container; installed by file.
+
+Whether the versions come from the lists of now or from a lock, the same files are installed by the same
+commands, so the layer is the same.
+"""
 
 from __future__ import annotations
 
-import re
 import shlex
-import time
 from collections.abc import Sequence
-from pathlib import Path
-from urllib.parse import unquote
+from contextlib import ExitStack
 
 from avabuild import changes
-from avabuild.build.chain import GIVEN, Chain, given
-from avabuild.build.repositories import SOURCES, explained, given_files, refuse_absent, script
-from avabuild.build.repositories import binds as repository_binds
-from avabuild.chain import apt_layer, locked_debs
-from avabuild.commands import Bind
-from avabuild.errors import AvabuildError, LockError, ResolveError, StepError, UnavailableError, WheelError
-from avabuild.layers import Apt, Repository
-from avabuild.lock import AptLock, Deb
-from avabuild.store import Store
-from avabuild.store.hashing import file_digest
-from avabuild.value import digest_of
-
-ARCHIVES = "/var/cache/apt/archives"
-LISTS = "/var/lib/apt/lists"
-FRESH = 600  # seconds for which package lists are taken as they are
-UPDATE = "apt-get update -qq -o APT::Update::Error-Mode=any"
-_URI = re.compile(
-    r"^'[^']*' (?P<file>\S+\.deb) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})\s*$", re.MULTILINE
+from avabuild.build.apt_step import (
+    ALONE,
+    ARCHIVES,
+    PLACE,
+    UPDATE,
+    Lists,
+    file_name,
+    is_here,
+    named_debs,
+    run_apt,
 )
-_DOWN = ("Temporary failure", "Could not resolve", "Could not connect", "Connection timed out",
-         "Failed to fetch", "Connection refused", "Network is unreachable", "Unable to connect")  # fmt: skip
+from avabuild.build.chain import Chain
+from avabuild.chain import apt_layer, locked_debs
+from avabuild.errors import AvabuildError, LockError, ResolveError
+from avabuild.layers import Apt
+from avabuild.lock import AptLock, Deb
+from avabuild.value import digest_of
 
 
 def add_apt(
@@ -43,212 +40,158 @@ def add_apt(
         UnavailableError: the mirror does not answer.
         LockError: `locked`, and the lock does not say what these packages are here.
     """
-    below, packages = chain.digest, apt.packages
-    known = tuple(sorted(one.identity for one in apt.repositories))
-    debs = locked_debs(locks, below, packages, known)
+    debs = locked_debs(locks, chain.digest, apt.packages, _identities(apt))
     if debs is None and locked:
-        raise LockError(
-            f"{name}: the lock has no versions for {' '.join(packages)}", hint="run without --locked"
-        )
-    if debs is not None:
-        layer = apt_layer(name, below, packages, debs, chain.compression, known)
-        if blob := chain.context.store.layer(layer.key):
-            chain.add(layer, blob)
-            return AptLock(base=below, packages=tuple(packages), debs=debs, repositories=known), False
-    with chain.context.store.lock("apt", "archives"), chain.container(name) as container:
-        if debs is None:
-            with chain.context.report.step(f"{name}: resolve", "apt"):
-                debs = resolve_debs(chain, container, apt)
-        lock = AptLock(base=below, packages=tuple(packages), debs=debs, repositories=known)
-        if not debs:
+        words = " ".join(apt.packages)
+        raise LockError(f"{name}: the lock has no versions for {words}", hint="run without --locked")
+    if lock := _found(chain, name, apt, debs):
+        return lock, False
+    with chain.context.store.lock("apt", "archives"), ExitStack() as stack:
+        debs = _recalled(chain, apt) if debs is None else debs
+        if lock := _found(chain, name, apt, debs):
             return lock, False
-        layer = apt_layer(name, below, packages, debs, chain.compression, known)
+        container = stack.enter_context(chain.container(name))
         with chain.context.report.step(name, "apt") as said:
-            blob, made = chain.make(
-                layer,
-                container,
-                lambda: install_debs(chain, container, apt, debs),
-                (*changes.ENGINE, *changes.APT),
-            )
+            installed = debs is None
+            if debs is None:
+                debs = _answered(chain, container, apt, install=True)
+            lock = _lock(chain, apt, debs)
+            if not debs:
+                return lock, False
+            wanted = debs
+
+            def install() -> None:
+                if not installed:
+                    install_debs(chain, container, apt, wanted)
+
+            layer = apt_layer(name, chain.digest, apt.packages, debs, chain.compression, _identities(apt))
+            blob, made = chain.make(layer, container, install, (*changes.ENGINE, *changes.APT))
             said.append(f"{len(debs)} packages" if made else "cached")
         chain.add(layer, blob)
         return lock, made
 
 
 def resolve_debs(chain: Chain, container: str, apt: Apt) -> tuple[Deb, ...]:
-    """Return what the packages bring, downloaded; lists that were fetched minutes ago are asked first."""
-    lists = _lists(chain, apt.repositories)
-    mark = lists.with_name(f"{lists.name}.fetched")
-    if mark.exists() and time.time() - mark.stat().st_mtime < FRESH:
-        try:
-            return _resolve_with(chain, container, apt, "")
-        except AvabuildError:
-            mark.unlink(missing_ok=True)  # a package may be newer than the lists, or its file be gone
-    debs = _resolve_with(chain, container, apt, UPDATE)
-    mark.touch()
-    return debs
-
-
-def forget_lists(store: Store, base: str) -> None:
-    """Have the package lists of the base fetched anew, those of other repositories too."""
-    for mark in (store.root / "apt-lists").glob(f"{base.removeprefix('sha256:')[:16]}*.fetched"):
-        mark.unlink(missing_ok=True)
-
-
-def _resolve_with(chain: Chain, container: str, apt: Apt, update: str) -> tuple[Deb, ...]:
-    asked = shlex.join(apt.packages)
-    shell = f"""
-mkdir -p {GIVEN}-archives/partial
-{update}
-apt-get install -qq --print-uris -o Dir::Cache::Archives={GIVEN}-archives/ {asked}
-apt-get install -qq --download-only {asked} >&2
-"""
-    printed = run_apt(chain, container, shell, lists=True, repositories=apt.repositories)
-    return tuple(sorted((_deb(found) for found in _URI.finditer(printed)), key=lambda deb: deb.name))
-
-
-def _deb(found: re.Match[str]) -> Deb:
-    name, version, arch = unquote(found["file"].removesuffix(".deb")).split("_")
-    return Deb(name=name, version=version, arch=arch, sha256=found["sha256"], size=int(found["size"]))
-
-
-def _filename(deb: Deb) -> str:
-    """The name that apt gives the file in its archives: the version's colon is escaped."""
-    return f"{deb.name}_{deb.version.replace(':', '%3a')}_{deb.arch}.deb"
+    """Return what the packages bring, downloaded."""
+    return _recalled(chain, apt) or _answered(chain, container, apt, install=False)
 
 
 def install_debs(chain: Chain, container: str, apt: Apt, debs: Sequence[Deb]) -> None:
     """Install exactly `debs`, which `apt` resolved to; what is not in the archives is fetched first."""
     store = chain.context.store
-    archives = _archives(chain)
-    missing = [deb for deb in debs if not _is_here(store, archives, deb)]
+    missing = [deb for deb in debs if not is_here(store, deb)]
     if missing:
         pins = shlex.join(f"{deb.name}={deb.version}" for deb in missing)
         shell = f"{UPDATE}\napt-get install -qq --download-only {pins}\n"
         run_apt(chain, container, shell, lists=True, repositories=apt.repositories)
     for deb in debs:
-        path = archives / _filename(deb)
-        if not path.exists():
+        if not is_here(store, deb):
             raise ResolveError(
                 f"no mirror has {deb.name} {deb.version} any more", hint="take today's with --upgrade"
             )
-        if file_digest(store, path) != f"sha256:{deb.sha256}":
-            path.unlink()
-            raise WheelError(
-                f"{path.name} differs from its hash in the lock", hint="it was removed; build again"
-            )
-    names = {package.split("=")[0].split("/")[0] for package in apt.packages}
-    brought = [deb.name for deb in debs if deb.name not in names]
-    files = shlex.join(f"{ARCHIVES}/{_filename(deb)}" for deb in debs)
-    shell = f"apt-get install -qq {files}\n"
-    if brought:
-        shell += f"apt-mark auto {shlex.join(brought)} >/dev/null\n"
-    run_apt(chain, container, shell, lists=False)
+    names = "".join(f"{name}\n" for name in sorted(map(file_name, debs)))
+    (Lists(store, chain.base).path / "files").write_text(names)
+    run_apt(chain, container, _install_script(apt.packages), lists=False)
 
 
-def _is_here(store: Store, archives: Path, deb: Deb) -> bool:
-    """Whether the archives have the package; another repository's of its name and version is removed."""
-    path = archives / _filename(deb)
-    if path.exists() and file_digest(store, path) != f"sha256:{deb.sha256}":
-        path.unlink()
-    return path.exists()
+def _identities(apt: Apt) -> tuple[str, ...]:
+    return tuple(sorted(one.identity for one in apt.repositories))
 
 
-def run_apt(
-    chain: Chain,
-    container: str,
-    shell: str,
-    *,
-    lists: bool,
-    repositories: Sequence[Repository] = (),
-    binds: Sequence[Bind] = (),
-) -> str:
-    """Run a shell text that uses APT with the host's settings, the shared archives and maybe the lists.
+def _lock(chain: Chain, apt: Apt, debs: tuple[Deb, ...]) -> AptLock:
+    return AptLock(base=chain.digest, packages=apt.packages, debs=debs, repositories=_identities(apt))
 
-    `repositories` are seen beside the distribution's own; they need the lists.
-    """
-    context, mirror = chain.context, chain.context.host.mirror
-    refuse_absent(repositories)
-    parts = f'"{SOURCES}"' if repositories else '"-"' if mirror and lists else ""
-    options = f"Dir::Etc::SourceParts {parts};\n" if parts else ""
-    files: dict[str, str | bytes | Path] = dict(given_files(repositories, mirror))
-    if mirror and lists:
-        files["sources.list"] = f"deb {mirror} {chain.target.distribution} main\n"
-        options += f'Dir::Etc::SourceList "{GIVEN}/sources.list";\n'
-    files["apt.conf"] = _configuration(ca=context.host.ca_bundle is not None) + options
-    shell = script(repositories, mirror) + shell
-    env = {
-        "APT_CONFIG": f"{GIVEN}/apt.conf",
-        "DEBIAN_FRONTEND": "noninteractive",
-        "LC_ALL": "C.UTF-8",
-        "SOURCE_DATE_EPOCH": "315532800",
-    }
-    binds = [*binds, Bind(source=str(_archives(chain)), target=ARCHIVES, writable=True)]
-    if lists:
-        binds.append(Bind(source=str(_lists(chain, repositories)), target=LISTS, writable=True))
-    binds += repository_binds(repositories)
-    with given(context, shell, env, files) as (command, mounts):
+
+def _found(chain: Chain, name: str, apt: Apt, debs: tuple[Deb, ...] | None) -> AptLock | None:
+    """Return what the layer resolved to when there is nothing to make, after it was put on the chain."""
+    if debs is None:
+        return None
+    lock = _lock(chain, apt, debs)
+    layer = apt_layer(name, chain.digest, apt.packages, debs, chain.compression, lock.repositories)
+    blob = chain.context.store.layer(layer.key)
+    if debs and not blob:
+        return None
+    if blob:
+        chain.add(layer, blob)
+    return lock
+
+
+def _answered(chain: Chain, container: str, apt: Apt, *, install: bool) -> tuple[Deb, ...]:
+    """Ask APT what the packages bring, and have it installed too; lists that are fresh are asked first."""
+    lists = Lists(chain.context.store, chain.base, apt.repositories)
+    debs = None
+    lists.begin()
+    if lists.fetched:
         try:
-            return context.tools.run(container, command, context.isolation, [*mounts, *binds], place="apt")
-        except StepError as error:
-            known = explained(error.tail, repositories, chain.target.distribution)
-            raise known or _explained(error) from error
+            debs = _asked(chain, container, apt, "", install=install)
+        except AvabuildError:
+            if lists.installing:
+                raise
+            lists.forget()  # a package may be newer than the lists, or its file be gone
+    if debs is None:
+        debs = _asked(chain, container, apt, UPDATE, install=install)
+        lists.keep()
+    answer = {"lists": lists.fetched, "debs": [deb.model_dump() for deb in debs]}
+    chain.context.store.record("apt", _question(chain, apt), answer)
+    return debs
 
 
-def downloaded(store: Store, printed: str) -> Path:
-    """Return the archive of the one package that `--print-uris` named, held against its hash.
+def _asked(chain: Chain, container: str, apt: Apt, update: str, *, install: bool) -> tuple[Deb, ...]:
+    shell = _resolve_script(apt.packages, update) + (_install_script(apt.packages) if install else "")
+    return named_debs(run_apt(chain, container, shell, lists=True, repositories=apt.repositories))
 
-    Raises:
-        ResolveError: none was named. WheelError: it is not what was named.
+
+def _recalled(chain: Chain, apt: Apt) -> tuple[Deb, ...] | None:
+    """Return what another build was answered to the same question from the lists that are still fresh."""
+    known = chain.context.store.recall("apt", _question(chain, apt))
+    fetched = Lists(chain.context.store, chain.base, apt.repositories).fetched
+    if not known or not fetched or known["lists"] != fetched:
+        return None
+    return tuple(Deb.model_validate(deb) for deb in known["debs"])
+
+
+def _question(chain: Chain, apt: Apt) -> str:
+    return digest_of([chain.digest, sorted(apt.packages), [one.model_dump() for one in apt.repositories]])
+
+
+def _resolve_script(packages: Sequence[str], update: str) -> str:
+    """Return what prints what `packages` bring, downloads it, and leaves the files' names, sorted, in PLACE.
+
+    APT names no address of what is in the archives already, so it is asked where nothing is.
     """
-    deb = next((_deb(found) for found in _URI.finditer(printed)), None)
-    if deb is None:
-        raise ResolveError("the package is on no mirror")
-    path = store.root / "debs" / _filename(deb)
-    if not path.exists() or file_digest(store, path) != f"sha256:{deb.sha256}":
-        path.unlink(missing_ok=True)
-        raise WheelError(
-            f"{path.name} differs from its hash in the index", hint="it was removed; build again"
-        )
-    return path
+    asked = shlex.join(packages)
+    return f"""
+{update}
+apt-get install -qq --print-uris -o Dir::Cache::Archives={PLACE}/none/ {asked} >{PLACE}/uris
+sed -n "s/^'[^']*' \\([^ ]*\\.deb\\) [0-9]* SHA256:\\([0-9a-f]*\\).*/\\2  \\1/p" {PLACE}/uris >{PLACE}/sums
+missing=
+cd {ARCHIVES}
+while read -r sum file; do
+    if ! {{ [ -e "$file" ] && echo "$sum  $file" | sha256sum --status --check; }}; then
+        rm -f "$file"
+        missing=yes
+    fi
+done <{PLACE}/sums
+cd /
+[ -z "$missing" ] || apt-get install -qq --download-only {asked} >&2
+sed 's/^[0-9a-f]*  //' {PLACE}/sums | LC_ALL=C sort >{PLACE}/files
+cat {PLACE}/uris
+"""
 
 
-def _configuration(*, ca: bool) -> str:
-    """APT's settings for a build; `root` as its sandbox user needs no more ids than one."""
-    text = (
-        'APT::Sandbox::User "root";\nAPT::Install-Recommends "false";\nAPT::Get::Assume-Yes "true";\n'
-        'APT::Keep-Downloaded-Packages "true";\nAcquire::Languages "none";\nAcquire::Retries "3";\n'
-        'Acquire::ForceHash "SHA256";\nDpkg::Use-Pty "false";\n'
-    )
-    return text + (f'Acquire::https::CAInfo "{GIVEN}/ca.pem";\n' if ca else "")
-
-
-def _archives(chain: Chain) -> Path:
-    path = chain.context.store.root / "debs"
-    path.mkdir(exist_ok=True)
-    return path
-
-
-def _lists(chain: Chain, repositories: Sequence[Repository]) -> Path:
-    name = chain.base.digest.removeprefix("sha256:")[:16]
-    if repositories:
-        name += "-" + digest_of([one.model_dump() for one in repositories]).removeprefix("sha256:")[:8]
-    path = chain.context.store.root / "apt-lists" / name
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def _explained(error: StepError) -> AvabuildError:
-    unknown = re.findall(r"E: (Unable to locate package .*|Package '.*' has no installation candidate|Version '.*' for '.*' was not found)", error.tail)  # fmt: skip  # noqa: E501
-    if unknown:
-        return ResolveError("; ".join(dict.fromkeys(unknown)), hint="check the names under packages.apt")
-    if "unmet dependencies" in error.tail:
-        return ResolveError(
-            f"apt can't satisfy the packages together:\n{error.tail}", hint=f"full log: {error.log}"
-        )
-    if any(words in error.tail for words in _DOWN):
-        return UnavailableError(
-            f"the Debian mirror does not answer:\n{error.tail}",
-            hint="try again later, or name another with AVABUILD_DEBIAN_MIRROR",
-        )
-    return error
+def _install_script(packages: Sequence[str]) -> str:
+    """Return what installs the archives that PLACE names; those that nobody asked for are marked so."""
+    names = " ".join(package.split("=")[0].split("/")[0] for package in packages)
+    return f"""
+: >{PLACE}/installing
+files= brought=
+while read -r file; do
+    files="$files {ARCHIVES}/$file"
+    case {shlex.quote(f" {names} ")} in
+        *" ${{file%%_*}} "*) ;;
+        *) brought="$brought ${{file%%_*}}" ;;
+    esac
+done <{PLACE}/files
+[ -z "$files" ] || apt-get install -qq {ALONE} $files >&2
+[ -z "$brought" ] || apt-mark {ALONE} auto $brought >&2
+"""

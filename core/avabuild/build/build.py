@@ -163,7 +163,7 @@ class _Build:
                     packages, urls = job.resolve(workshop)
                     said.append(f"{len(packages)} packages, {sum(p.size for p in packages) / 1e6:.0f} MB")
             scheme = Scheme(python=plan.target.python)
-            python = Python(scheme, interpreter, self._compiler(below, workshop), plan.compression)
+            python = Python(scheme, interpreter, self._compiler(below, workshop), below, plan.compression)
             sources = Sources(job.fetcher, urls, workshop, job.directory)
             layers = arrange_plan(plan, packages, workshop.hashes(packages), interpreter, job.base)
             pieces: list[Piece | None] = [None] * len(layers)

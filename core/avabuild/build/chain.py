@@ -61,7 +61,7 @@ class Chain:
             return self._image[1]
         context = self.context
         composed = compose_image(context.store, self.base, self.pieces, Settings(), self.target.oci_arch)
-        with context.report.step("import the base", "import"):
+        with context.importing(), context.report.step("import the base", "import"):
             identity = context.import_image(composed)
         self._image = (self.digest, identity)
         return identity

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from avabuild.base import Base
 from avabuild.blob import Blob
-from avabuild.build.apt import forget_lists
+from avabuild.build.apt_step import forget_lists
 from avabuild.build.chain import Chain, beside
 from avabuild.build.gather import STAGE
 from avabuild.build.job import Job

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +46,15 @@ class Context:
     def isolation(self) -> Isolation:
         """How commands run in working containers: `chroot`, which no cgroup or runtime can refuse."""
         return Isolation()
+
+    @contextlib.contextmanager
+    def importing(self) -> Iterator[None]:
+        """Held while an image is imported: the storage extracts one at a time, under a lock of its own.
+
+        Two imports at once would both unpack what they share.
+        """
+        with self.store.claims.hold("the local storage"):
+            yield
 
     def layout(self) -> Path:
         """Return the next layout's directory.

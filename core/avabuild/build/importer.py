@@ -98,7 +98,8 @@ class Importer:
     def _import(self, pieces: Sequence[Piece]) -> None:
         context = self._context
         composed = compose_image(context.store, self._base, pieces, Settings(), self._arch)
-        with context.report.step(f"import the base and {len(pieces)} layers", "import"):
+        title = f"import the base and {len(pieces)} layers"
+        with context.importing(), context.report.step(title, "import"):
             context.import_image(composed)
 
     def settle(self) -> None:
@@ -111,5 +112,5 @@ class Importer:
 
 def import_image(context: Context, composed: Composed) -> str:
     """Import the whole image; return its id in the local storage. The caller tags it."""
-    with context.report.step("import the image", "import"):
+    with context.importing(), context.report.step("import the image", "import"):
         return context.import_image(composed)

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from avabuild import image
 from avabuild.base.facts import opened
-from avabuild.build.apt import ARCHIVES, UPDATE, downloaded, run_apt
+from avabuild.build.apt_step import ARCHIVES, UPDATE, downloaded, run_apt
 from avabuild.build.chain import GIVEN, Chain
 from avabuild.build.context import Context
 from avabuild.build.layout import Composed

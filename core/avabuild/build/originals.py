@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from avabuild.build.apt import run_apt
+from avabuild.build.apt_step import run_apt
 from avabuild.build.stage import Stage
 from avabuild.commands import Bind
 from avabuild.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from avabuild import changes
 from avabuild.build.chain import Chain, given
-from avabuild.chain import run_layer
+from avabuild.chain import ExecLayer, run_layer
 from avabuild.commands import Bind
 from avabuild.errors import HostError, StepError
 from avabuild.layers import Run
@@ -32,9 +32,16 @@ def add_run(chain: Chain, step: Step, directory: Path) -> bool:
     secrets = _secrets(run, context.host.environment, step.name)
     inputs = run_inputs(context.store, run, context.host.environment, directory, step.name)
     layer = run_layer(step.name, chain.digest, run, inputs, chain.compression)
-    if blob := context.store.layer(layer.key):
-        chain.add(layer, blob)
-        return False
+    with context.store.claims.hold(layer.key):
+        if blob := context.store.layer(layer.key):
+            chain.add(layer, blob)
+            return False
+        return _make(chain, step, layer, directory, secrets)
+
+
+def _make(chain: Chain, step: Step, layer: ExecLayer, directory: Path, secrets: dict[str, str]) -> bool:
+    assert isinstance(step.layer, Run)  # noqa: S101
+    run, context = step.layer, chain.context
     binds = [
         Bind(source=str((directory / m.source).resolve()), target=m.target, writable=m.writable)
         for m in run.mounts

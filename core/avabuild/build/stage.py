@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Self
 
-from avabuild.build.apt import UPDATE, install_debs, resolve_debs, run_apt
+from avabuild.build.apt import install_debs, resolve_debs
+from avabuild.build.apt_step import UPDATE, run_apt
 from avabuild.build.chain import Chain, given
 from avabuild.commands import Bind
 from avabuild.layers import Apt

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from avabuild.arrange import FileLayer
 from avabuild.blob import Blob, Compression
 from avabuild.build.compiler import Compiler
 from avabuild.build.context import Context
+from avabuild.build.crew import Crew
 from avabuild.build.workshop import Workshop
 from avabuild.bytecode import FORMAT, compile_wheels, write_bytecode
 from avabuild.linkage.inventory import Collector, keep_inventory
@@ -72,12 +74,14 @@ class Python:
         scheme: where the wheels go.
         interpreter: the interpreter's path in the image.
         compiler: the interpreter that compiles, once it is known.
+        below: done when it is.
         compression: of the layers.
     """
 
     scheme: Scheme
     interpreter: str
     compiler: Callable[[], Compiler]
+    below: Future[Any]
     compression: Compression
 
 
@@ -123,21 +127,24 @@ class Layers:
         waiting = {layer.name: {p.name for p in layer.packages} for layer in missing}
         compiled = {p.name for layer in missing if layer.kind == "bytecode" for p in layer.packages}
         packages = tuple({p.name: p for layer in missing for p in layer.packages}.values())
+        crew = Crew(pool, self._context.store.claims)
         running: list[Future[None]] = []
         compiling: dict[str, Future[None]] = {}
         batch: list[Path] = []
 
         def start(layer: FileLayer) -> None:
-            before = (
-                tuple(dict.fromkeys(compiling[p.name] for p in layer.packages))
-                if layer.kind == "bytecode"
-                else ()
-            )
-            running.append(pool.submit(self._layer, layer, before, ready))
+            bytecode = layer.kind == "bytecode"
+            before = dict.fromkeys(compiling[p.name] for p in layer.packages) if bytecode else {}
+            running.append(crew.submit([layer.key], lambda _: self._layer(layer, ready), tuple(before)))
 
         def compile_batch() -> None:
             if batch:
-                future = pool.submit(self._compile, tuple(batch))
+                by_name = {str(path): path for path in batch}
+
+                def work(names: Sequence[str]) -> None:
+                    self._compile([by_name[name] for name in names])
+
+                future = crew.submit(tuple(by_name), work, (self._python.below,))
                 compiling.update({name: future for name, path in self._paths.items() if path in batch})
                 batch.clear()
 
@@ -165,13 +172,12 @@ class Layers:
                 start(layer)
         return running
 
-    def _layer(
-        self, layer: FileLayer, before: Sequence[Future[None]], ready: Callable[[FileLayer, Blob, bool], None]
-    ) -> None:
-        for future in before:
-            future.result()
+    def _layer(self, layer: FileLayer, ready: Callable[[FileLayer, Blob, bool], None]) -> None:
         if self._context.failed.is_set():
             raise StoppedError
+        if blob := self._context.store.layer(layer.key):
+            ready(layer, blob, False)  # noqa: FBT003 - `made`, of a callback
+            return
         python, context = self._python, self._context
         paths = [self._paths[package.name] for package in layer.packages]
         seen = Collector()
@@ -198,6 +204,8 @@ class Layers:
         return self._context.store.root / "pyc" / f"{key.removeprefix('sha256:')}.zip"
 
     def _compile(self, wheels: Sequence[Path]) -> None:
+        if self._context.failed.is_set():
+            raise StoppedError
         packs = {wheel: self._pack(wheel) for wheel in wheels}
         wanted = {wheel: pack for wheel, pack in packs.items() if not pack.exists()}
         if wanted:

@@ -28,15 +28,21 @@ from filelock import FileLock
 
 from avabuild.blob import Blob
 from avabuild.errors import DiskFullError, StoreError
+from avabuild.store.claims import Claims
 
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
 class Store:
-    """A cache directory. Creating one makes the directories that are missing, and nothing else."""
+    """A cache directory. Creating one makes the directories that are missing, and nothing else.
+
+    Attributes:
+        claims: what the builds of this process are making, to be shared with them.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.claims = Claims()
         self.blobs = root / "blobs" / "sha256"
         with disk_errors(root):
             for path in (self.blobs, *(root / name for name in ("index", "locks", "tmp", "logs", "pyc"))):
