@@ -24,7 +24,7 @@ from avabuild.report import Event, Report
 from avabuild.resolution import Resolution, require_lock, resolver_for, still_locked
 from avabuild.resolve import Fetcher, Progress, Resolver, read_lock, write_lock
 from avabuild.running import Halt, Running
-from avabuild.store import Scratch
+from avabuild.store import Scratch, Store
 from avabuild.target import Target
 from avabuild.workplace import Workplace
 
@@ -44,13 +44,17 @@ class Session:
     def __init__(self, path: Path, workplace: Workplace) -> None:
         self.path = path
         self.workplace = workplace
-        self.store = workplace.store
         self.projects: tuple[Project, ...] = open_projects(path, workplace.registry)
         self.lock_path = self.projects[0].lock_path
         self.lock = read_lock(self.lock_path)
         self._writing = threading.Lock()
         if workplace.wishes.locked and self.lock is None:
             raise LockError(f"{self.lock_path} does not exist", hint="run once without --locked, commit it")
+
+    @property
+    def store(self) -> Store:
+        """The store of the run."""
+        return self.workplace.store
 
     # -- planning ------------------------------------------------------------------------------------------
 

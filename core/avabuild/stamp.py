@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +42,46 @@ def write_stamp(
     partial.replace(path)
 
 
+class _Now:
+    """What is installed and which images there are, each found out once for any number of stamps."""
+
+    def __init__(self) -> None:
+        self._lists: dict[str, dict[str, str]] = {}
+
+    @cached_property
+    def installed(self) -> str:
+        return _installed()
+
+    def identity(self, listed: str, name: str) -> str | None:
+        """Return the id of the image `name` in the storage's list at `listed`."""
+        if listed not in self._lists:
+            images = json.loads(Path(listed).read_bytes())
+            self._lists[listed] = {name: image["id"] for image in images for name in image.get("names") or []}
+        return self._lists[listed].get(name)
+
+
 def fresh_ones(marks: Mapping[Path, Path]) -> dict[Path, list[str]]:
-    """Return what to say of each recipe for which nothing would be done; `marks` are its stamps."""
-    found = {recipe: fresh(mark) for recipe, mark in marks.items()}
+    """Return what to say of each recipe for which nothing would be done; `marks` are their stamps."""
+    now = _Now()
+    found = {recipe: _shown(mark, now) for recipe, mark in marks.items()}
     return {recipe: shown for recipe, shown in found.items() if shown is not None}
 
 
 def fresh(path: Path) -> list[str] | None:
     """Return what to say when nothing would be done, or None when the full path must decide."""
+    return _shown(path, _Now())
+
+
+def _shown(path: Path, now: _Now) -> list[str] | None:
     try:
         data = json.loads(path.read_bytes())
-        if data["format"] != FORMAT or data["installed"] != _installed():
+        if data["format"] != FORMAT or data["installed"] != now.installed:
             return None
         if any(not _same(Path(name), state) for name, state in data["inputs"].items()):
             return None
-        if not all(_present(image) for image in data["images"]):
+        if data["shown"] and not data["images"]:
+            return None
+        if not all(_present(image, now) for image in data["images"]):
             return None
         shown = data["shown"]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -64,7 +89,7 @@ def fresh(path: Path) -> list[str] | None:
     return [str(line) for line in shown]
 
 
-def _present(image: Mapping[str, str]) -> bool:
+def _present(image: Mapping[str, str], now: _Now) -> bool:
     """Whether the image is still where the stamp says, under its name."""
     if "layout" in image:
         index = json.loads((Path(image["layout"]) / "index.json").read_bytes())
@@ -73,14 +98,7 @@ def _present(image: Mapping[str, str]) -> bool:
         return image["digest"] in named and blob.exists()
     if "archive" in image:
         return archive_state(Path(image["archive"])) == image["state"]
-    return _listed(image["list"]).get(image["name"]) == image["id"]
-
-
-@cache
-def _listed(path: str) -> dict[str, str]:
-    """Return name -> id of the local storage's images, as its list was when it was first asked for."""
-    listed = json.loads(Path(path).read_bytes())
-    return {name: image["id"] for image in listed for name in image.get("names") or []}
+    return now.identity(image["list"], image["name"]) == image["id"]
 
 
 def _state(path: Path) -> list[Any]:
@@ -117,7 +135,6 @@ def _same(path: Path, state: Sequence[Any]) -> bool:
     return _state(path) == list(state)
 
 
-@cache
 def _installed() -> str:
     """A digest of what is installed: every distribution and when it came, and this package's own files."""
     own = Path(__file__).parent

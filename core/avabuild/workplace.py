@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from avabuild.build.output import LOCAL, Output
@@ -40,7 +41,7 @@ class Wishes:
         return self.output.kind == "storage" if self.check is None else self.check
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Workplace:
     """What all recipes of a run share: this host, its store, plugins and indexes, and the user's wishes.
 
@@ -49,7 +50,6 @@ class Workplace:
     """
 
     host: Host
-    store: Store
     registry: Registry
     indexes: Indexes
     wishes: Wishes = Wishes()
@@ -59,7 +59,12 @@ class Workplace:
     def on(cls, host: Host, wishes: Wishes | None = None) -> Workplace:
         """Return the workplace of `host`."""
         indexes = from_host(host.environment, pip_conf_paths(host.environment, Path(sys.prefix)))
-        return cls(host, Store(host.cache), Registry(installed()), indexes, wishes or Wishes())
+        return cls(host, Registry(installed()), indexes, wishes or Wishes())
+
+    @cached_property
+    def store(self) -> Store:
+        """The store; its directories are made when it is first asked for, after the recipes were read."""
+        return Store(self.host.cache)
 
     def log(self, words: str) -> Path:
         """Return the path of a log of this run."""

@@ -58,7 +58,20 @@ def done() -> Any:
         digest="sha256:" + "a" * 64, size=82_400_000, layers=("base", "venv", "wheels")
     )
     return SimpleNamespace(
-        plan=SimpleNamespace(reference="localhost/mine:py311-cpu"),
-        built=SimpleNamespace(composed=composed, made=["wheels"], reused=["venv"]),
+        plan=SimpleNamespace(
+            reference="localhost/mine:py311-cpu",
+            target=SimpleNamespace(python="3.11", device="cpu"),
+            frameworks=(
+                SimpleNamespace(name="jupyterlab", series="4.6"),
+                SimpleNamespace(name="tensorflow", series="2.21"),
+                SimpleNamespace(name="keras", series="3.15"),
+            ),
+        ),
+        built=SimpleNamespace(
+            composed=composed,
+            made=["wheels"],
+            reused=["venv"],
+            lock=SimpleNamespace(python=(SimpleNamespace(name="jupyterlab", version="4.6.6"),)),
+        ),
         seconds=12.34,
     )

@@ -13,6 +13,7 @@ from avabuild.cli.events import JsonConsole
 from avabuild.cli.live import LiveConsole
 from avabuild.cli.recipe import console_for
 from avabuild.cli.sizes import human
+from avabuild.cli.table import Row, lines_of, unchanged
 from avabuild.errors import StepError
 from avabuild.report import Event
 
@@ -35,6 +36,20 @@ IMAGE = {
     "size": 82_400_000,
     "layers": 3,
 }
+HELD = {
+    "python": "3.11",
+    "sdk": "-",
+    "jupyterlab": "4.6.6",
+    "device": "cpu",
+    "framework": "tensorflow 2.21, keras 3.15",
+}
+OF_TWO = (
+    Event("start", "layer numpy", image="localhost/one:py311-cpu"),
+    Event("start", "layer numpy", image="localhost/two:py311-cpu"),
+    Event("finish", "layer numpy", "17.1 MB", seconds=1.2, image="localhost/two:py311-cpu"),
+    Event("warn", text="careful", image="localhost/one:py311-cpu"),
+    Event("note", text="of neither"),
+)
 
 
 def feed(console):
@@ -82,7 +97,7 @@ def test_json_is_an_object_a_line(capsys, done):
     ]
     assert events[4] == {"event": "finish", "step": "layer numpy", "text": "17.1 MB", "seconds": 1.234}
     made = {"made": ["wheels"], "reused": ["venv"], "seconds": 12.34, "phases": SECONDS}
-    assert events[-1] == {"event": "image", **IMAGE, **made}
+    assert events[-1] == {"event": "image", **IMAGE, **HELD, **made}
 
 
 def test_json_tells_the_error(capsys):
@@ -90,6 +105,51 @@ def test_json_tells_the_error(capsys):
     assert json.loads(capsys.readouterr().out) == {
         "event": "error", "class": "StepError", "exit_code": 5, "text": "it failed\n  look",
     }  # fmt: skip
+
+
+def test_events_say_which_image_they_belong_to(capsys):
+    console = JsonConsole()
+    for event in OF_TWO:
+        console.take(event)
+    images = [json.loads(line).get("image") for line in capsys.readouterr().out.splitlines()]
+    assert images == [*(f"localhost/{name}:py311-cpu" for name in ("one", "two", "two", "one")), None]
+
+
+def test_the_lines_of_several_images_say_which_they_are_of(capsys, done):
+    console = PlainConsole()
+    console.several = True
+    for event in OF_TWO:
+        console.take(event)
+    console.image(done, SECONDS)
+    console.failed(StepError("it failed", hint="look"), "localhost/one:py311-cpu")
+    console.skipped("localhost/three:cpu", "it needs localhost/one:py311-cpu")
+    said = capsys.readouterr()
+    assert said.out == "localhost/mine:py311-cpu\n"
+    assert said.err.splitlines() == [
+        "[two:py311-cpu] layer numpy: 17.1 MB (1.2 s)",
+        "[one:py311-cpu] warning: careful",
+        "of neither",
+        "[mine:py311-cpu] built in 12.3 s: 82.4 MB, layers 1 built, 1 reused",
+        "[one:py311-cpu] failed: it failed",
+        "[three:cpu] skipped: it needs localhost/one:py311-cpu",
+    ]
+
+
+def test_quiet_says_of_which_image_a_warning_is(capsys):
+    console = QuietConsole()
+    console.several = True
+    for event in OF_TWO:
+        console.take(event)
+    assert capsys.readouterr().err == "[one:py311-cpu] warning: careful\n"
+
+
+def test_json_tells_errors_and_skipped_images_by_name(capsys):
+    console = JsonConsole()
+    console.failed(StepError("it failed"), "localhost/one:cpu")
+    console.skipped("localhost/two:cpu", "it needs localhost/one:cpu")
+    error, skip = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (error["event"], error["image"], error["exit_code"]) == ("error", "localhost/one:cpu", 5)
+    assert skip == {"event": "skip", "image": "localhost/two:cpu", "text": "it needs localhost/one:cpu"}
 
 
 @pytest.fixture
@@ -146,6 +206,27 @@ def test_one_step_in_two_threads_is_shown_once_and_ends(screen):
         assert not console._running
 
 
+def test_one_step_of_two_images_is_shown_for_each(screen):
+    with LiveConsole(screen) as console:
+        console.several = True
+        for event in OF_TWO[:2]:
+            console.take(event)
+        assert len(console._running) == 2
+        console.take(OF_TWO[2])
+        assert list(console._running) == ["[one:py311-cpu] layer numpy"]
+
+
+def test_the_table_is_the_last_thing_on_a_terminal(screen):
+    with LiveConsole(screen) as console:
+        console.several = True
+        console.take(OF_TWO[0])
+        console.table([unchanged(IMAGE | HELD)])
+    assert text_of(screen).splitlines()[-1].split() == [
+        *("mine:py311-cpu", "3.11", "-", "4.6.6", "cpu", "tensorflow", "2.21,", "keras", "3.15"),
+        *("82.4", "MB", "-", "unchanged"),
+    ]
+
+
 def test_a_download_of_unknown_size_has_no_bar_of_its_own(screen):
     with LiveConsole(screen) as console:
         console.take(Event("progress", "big.whl", done=50_000_000))
@@ -192,3 +273,18 @@ def test_the_console_is_chosen_by_options_first_and_the_terminal_then(monkeypatc
 )
 def test_sizes_are_decimal(size, text):
     assert human(size) == text
+
+
+def test_the_table_is_laid_out_like_the_platforms_own():
+    rows = [
+        Row("ava-keras:py311-cpu", HELD, "built", 568_400_000, 14.52),
+        Row("ava-caffe:py27-cpu", {"python": "2.7", "device": "cpu"}, "failed", seconds=301.0),
+        Row("ava-mine:cpu", {}, "skipped: it needs ava-keras:py311-cpu"),
+    ]
+    assert list(lines_of(rows)) == [
+        "image                Python  SDK  JupyterLab  device  framework                        size  seconds  state",
+        "ava-keras:py311-cpu  3.11    -    4.6.6       cpu     tensorflow 2.21, keras 3.15  568.4 MB     14.5  built",
+        "ava-caffe:py27-cpu   2.7     -    -           cpu     -                                   -    301.0  failed",
+        "ava-mine:cpu         -       -    -           -       -                                   -        -  "
+        "skipped: it needs ava-keras:py311-cpu",
+    ]

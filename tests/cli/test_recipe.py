@@ -12,7 +12,7 @@ import pytest
 from avabuild import stamp
 from avabuild.cli.recipe import circumstances
 
-HEAVY = ("pluggy", "sh", "httpx", "rich", "platformdirs", "avabuild.session")
+HEAVY = ("pluggy", "sh", "httpx", "rich", "platformdirs", "avabuild.catalogue", "avabuild.session")
 IMAGE = {"reference": "localhost/mine:cpu", "digest": "sha256:" + "a" * 64, "size": 1, "layers": 1}
 
 
@@ -25,6 +25,7 @@ def built(tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.Monke
     blob.parent.mkdir(parents=True)
     blob.touch()
     (layout / "index.json").write_text(json.dumps({"manifests": [{"digest": IMAGE["digest"]}]}))
+    monkeypatch.delenv("CONTAINERS_STORAGE_CONF", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)

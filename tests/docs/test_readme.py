@@ -39,6 +39,10 @@ HEADINGS = {
     "ImageBase": "base",
     "RecipeBase": "base",
     "ArchiveBase": "base",
+    "_DebianFor": "base",
+    "_ImageFor": "base",
+    "_RecipeFor": "base",
+    "_ArchiveFor": "base",
 }
 
 
