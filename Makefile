@@ -1,11 +1,11 @@
 # Two commands for a fresh machine: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint bench clean
+.PHONY: help setup demo test test-slow lint bench bench-matrix clean
 
 BIN := .venv/bin
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
 setup: ## install what is missing: system tools by apt-get, Python ones into .venv
 	@scripts/setup
@@ -28,6 +28,9 @@ test-slow: setup ## the tests that take many minutes: Caffe compiled for every D
 
 bench: setup ## measure avabuild against Containerfiles; BENCH="--help" for its options
 	@PYTHONPATH=scripts $(BIN)/python -m bench $(BENCH)
+
+bench-matrix: setup ## measure a catalogue of seven recipes; BENCH="--help" for its options
+	@PYTHONPATH=scripts $(BIN)/python -m bench.matrix $(BENCH)
 
 clean: ## remove .venv and the tools' caches; images and the build cache stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

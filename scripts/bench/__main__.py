@@ -10,14 +10,12 @@ import time
 from pathlib import Path
 
 from bench.measure import Cost, machine, middle, run
+from bench.setting import SETTLE, bootstrap, say
 from bench.table import table
-from bench.variant import BASE_PACKAGES, EDITS, SCENARIOS, START
+from bench.variant import EDITS, SCENARIOS, START
 from bench.ways import AVABUILD, WAYS, remove, way
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-# ext4 looks for inodes to reuse among those just deleted: for so long after a big removal every file
-# that is made is slow to make.
-SETTLE = 40
 
 
 def main() -> None:
@@ -27,8 +25,8 @@ def main() -> None:
         raise SystemExit("bench: run it as root: buildah gives only root a storage set aside for each run")
     work = Path(tempfile.mkdtemp(prefix="avabuild-bench-", dir=options.work))
     log = work / "log"
-    _say(f"log: {log} (its directory stays when something fails)")
-    base = options.base or _bootstrap(work, log, options.mirror)
+    say(f"log: {log} (its directory stays when something fails)")
+    base = options.base or bootstrap(work, log, options.mirror)
     costs: dict[str, dict[str, list[Cost]]] = {key: {} for key in options.scenarios}
     for number in range(options.runs):
         if number:
@@ -56,7 +54,7 @@ def _series(name: str, keys: tuple[str, ...], place: Path, base: Path, log: Path
     for key in EDITS:
         if key in keys:
             found[key] = way(name, place, log).build(EDITS[key].variant)
-            _say(f"{name}: {SCENARIOS[key].title}: {found[key].seconds:.2f} s")
+            say(f"{name}: {SCENARIOS[key].title}: {found[key].seconds:.2f} s")
     return {key: found[key] for key in keys}
 
 
@@ -66,16 +64,8 @@ def _timed(name: str, key: str, place: Path, base: Path, log: Path) -> Cost:
     os.sync()
     cost = fresh.export(START) if key == "oci" else fresh.build(START)
     os.sync()
-    _say(f"{name}: {SCENARIOS[key].title}: {cost.seconds:.2f} s")
+    say(f"{name}: {SCENARIOS[key].title}: {cost.seconds:.2f} s")
     return cost
-
-
-def _bootstrap(work: Path, log: Path, mirror: str | None) -> Path:
-    _say("making the base archive")
-    base = work / "base.tar"
-    flags = ["--quiet", "--variant=minbase", f"--include={','.join(BASE_PACKAGES)}"]
-    run(["mmdebstrap", *flags, "bookworm", str(base), *([mirror] if mirror else [])], log)
-    return base
 
 
 def _help(log: Path) -> Cost:
@@ -120,10 +110,6 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     options.scenarios, options.ways = tuple(options.scenarios), tuple(options.ways)
     return options
-
-
-def _say(text: str) -> None:
-    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 import shlex
@@ -15,18 +16,20 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Wall-clock seconds, and the largest resident set of any one process in MB (10^6 bytes)."""
+    """Wall-clock seconds, the largest resident set of any one process in MB (10^6), processor seconds."""
 
     seconds: float
     peak: float
+    processor: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(self.seconds + other.seconds, max(self.peak, other.peak))
+        processor = self.processor + other.processor
+        return Cost(self.seconds + other.seconds, max(self.peak, other.peak), processor)
 
 
 def middle(costs: Sequence[Cost]) -> Cost:
-    """Return the median of seconds and of peaks."""
-    return Cost(median(cost.seconds for cost in costs), median(cost.peak for cost in costs))
+    """Return the median of each of them."""
+    return Cost(*(median(values) for values in zip(*map(dataclasses.astuple, costs), strict=True)))
 
 
 def run(
@@ -52,7 +55,7 @@ def run(
         raise SystemExit(
             f"{tail}\nbench: exit {process.returncode}: {shlex.join(argv)}\nbench: full log: {log}"
         )
-    return Cost(seconds, usage.ru_maxrss * 1024 / 1e6)
+    return Cost(seconds, usage.ru_maxrss * 1024 / 1e6, usage.ru_utime + usage.ru_stime)
 
 
 def machine() -> str:

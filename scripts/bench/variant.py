@@ -16,6 +16,8 @@ PASSED = (
     "PIP_EXTRA_INDEX_URL",
     "UV_DEFAULT_INDEX",
     "UV_INDEX",
+    "UV_FIND_LINKS",
+    "UV_INDEX_STRATEGY",
 )
 
 

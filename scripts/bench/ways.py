@@ -50,6 +50,10 @@ class Avabuild:
 
     def _recipe(self, text: str, name: str, *flags: str) -> Cost:
         (self.place / "recipe" / name).write_text(text, encoding="utf-8")
+        return self.run(name, *flags)
+
+    def run(self, *words: str) -> Cost:
+        """Run `avabuild recipe` with `words` beside the recipes."""
         env = {
             "AVABUILD_CACHE": f"{self.place}/cache",
             "XDG_CACHE_HOME": f"{self.place}/xdg",
@@ -57,9 +61,8 @@ class Avabuild:
             "TMPDIR": f"{self.place}/tmp",
         }
         # Without the check: the Containerfiles prove nothing either.
-        return run(
-            [str(AVABUILD), "recipe", name, "--no-check", *flags], self.log, env, self.place / "recipe"
-        )
+        argv = [str(AVABUILD), "recipe", *words, "--no-check"]
+        return run(argv, self.log, env, self.place / "recipe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,9 @@ class Containerfile:
         """Bring the root file system `base` into the storage, and the uv binary into the build context."""
         for name in ("tmp", "context"):
             (self.place / name).mkdir(parents=True)
-        self._buildah("from", "--name", "bench-base", "scratch")
-        self._buildah("add", "--quiet", "bench-base", str(base), "/")
-        self._buildah("commit", "--quiet", "--rm", "bench-base", BASE)
+        self.buildah("from", "--name", "bench-base", "scratch")
+        self.buildah("add", "--quiet", "bench-base", str(base), "/")
+        self.buildah("commit", "--quiet", "--rm", "bench-base", BASE)
         if self.installer == "uv":
             shutil.copy2(uv.find_uv_bin(), self.place / "context" / "uv")
 
@@ -86,17 +89,18 @@ class Containerfile:
         (context / "Containerfile").write_text(containerfile(self.installer, variant), encoding="utf-8")
         (context / "requirements.txt").write_text(requirements(variant), encoding="utf-8")
         flags = ["--layers", "--isolation", "chroot", "--network", "host", "--pull-never"]
-        return self._buildah(
+        return self.buildah(
             "build", *flags, *host_settings(os.environ), "--tag", "localhost/bench", str(context)
         )
 
     def export(self, variant: Variant) -> Cost:
         """Build, then push to a compressed OCI layout: buildah has no shorter way there."""
-        return self.build(variant) + self._buildah(
+        return self.build(variant) + self.buildah(
             "push", "--quiet", "localhost/bench", f"oci:{self.place}/layout:bench"
         )
 
-    def _buildah(self, *argv: str) -> Cost:
+    def buildah(self, *argv: str) -> Cost:
+        """Run buildah on the storage of this place."""
         storage = [
             "--root",
             f"{self.place}/store",

@@ -126,7 +126,7 @@ def _row(entry: Entry, done: Done | None, ended: Mapping[str, Ended]) -> Row:
         return Row(short(name), held, "built", done.built.composed.size, done.seconds)
     end = ended[name]
     if end.state == "skipped":
-        return Row(short(name), about(entry.plan), f"skipped: {end.why}")
+        return Row(short(name), about(entry.plan), "skipped")
     return Row(short(name), about(entry.plan), "failed", seconds=end.seconds)
 
 
