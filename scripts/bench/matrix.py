@@ -193,12 +193,13 @@ def main() -> None:
     for number in range(options.runs):
         if number:
             time.sleep(SETTLE)
-        if "uv" in options.ways:
-            _add(all_, THEIRS, theirs(work / f"{number}-uv", base, log))
-        if OURS in options.ways:
-            found, disk = ours(work / f"{number}-avabuild", base, log)
-            _add(all_, OURS, found)
-        for place in work.glob(f"{number}-*"):
+        for way in options.ways:
+            place = work / f"{number}-{way}"
+            if way == OURS:
+                found, disk = ours(place, base, log)
+                _add(all_, OURS, found)
+            else:
+                _add(all_, THEIRS, theirs(place, base, log))
             remove(place)
     ordered = {way: all_[way] for way in (OURS, THEIRS) if way in all_}
     costs = {way: {key: middle(runs) for key, runs in found.items()} for way, found in ordered.items()}
