@@ -1,4 +1,4 @@
-"""Steps that use APT: with the host's settings, and with archives and package lists that are kept for later."""
+"""Steps that use APT: with the host's settings, and archives and package lists that are kept for later."""
 
 from __future__ import annotations
 
