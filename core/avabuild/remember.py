@@ -13,6 +13,8 @@ from avabuild.layers import Files
 from avabuild.plan import Plan
 from avabuild.prepare import Project
 from avabuild.recipe import ArchiveBase, pip_kind
+from avabuild.store import Store
+from avabuild.store.hashing import file_digest
 
 
 def inputs(project: Project, plans: Sequence[Plan]) -> tuple[Path, ...]:
@@ -51,6 +53,7 @@ def image_list(tools: Tools) -> Path:
 
 def write(
     path: Path,
+    store: Store,
     projects: Sequence[Project],
     plans: Sequence[Plan],
     output: Output,
@@ -66,7 +69,11 @@ def write(
         return
     found = [_state(output, listed, *image) for image in images]
     read = dict.fromkeys(file for project in projects for file in inputs(project, plans))
-    stamp.write_stamp(path, read, found, shown)
+
+    def digest(file: Path) -> str:
+        return file_digest(store, file).removeprefix("sha256:")
+
+    stamp.write_stamp(path, read, found, shown, digest)
 
 
 def _state(

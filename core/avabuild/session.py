@@ -235,7 +235,7 @@ class Session:
         """Remember that all is built, for a quick answer the next time; `images` lists local ones."""
         made = [(one.plan.reference, one.built.identity, one.built.composed.digest) for one in done]
         plans, output = [one.plan for one in done], self.workplace.wishes.output
-        remember.write(path, self.projects, plans, output, made, images, shown)
+        remember.write(path, self.store, self.projects, plans, output, made, images, shown)
 
 
 def _tag_end(python: str | None, device: str) -> str:

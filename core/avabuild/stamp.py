@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,20 @@ def stamp_path(cache: Path, recipe: Path, options: Sequence[str]) -> Path:
 
 
 def write_stamp(
-    path: Path, inputs: Iterable[Path], images: Sequence[Mapping[str, str]], shown: Sequence[str]
+    path: Path,
+    inputs: Iterable[Path],
+    images: Sequence[Mapping[str, str]],
+    shown: Sequence[str],
+    digest: Callable[[Path], str] | None = None,
 ) -> None:
-    """Remember `inputs` (files, directories) and `images`; `shown` is what to say when nothing is to do."""
+    """Remember `inputs` (files, directories) and `images`; `shown` is what to say when nothing is to do.
+
+    `digest` gives a file's sha256 in hex when that is known without reading it.
+    """
     data = {
         "format": FORMAT,
         "installed": _installed(),
-        "inputs": {str(p.absolute()): _state(p) for p in inputs},
+        "inputs": {str(p.absolute()): _state(p, digest or _digest) for p in inputs},
         "images": [dict(image) for image in images],
         "shown": list(shown),
     }
@@ -101,15 +108,15 @@ def _present(image: Mapping[str, str], now: _Now) -> bool:
     return now.identity(image["list"], image["name"]) == image["id"]
 
 
-def _state(path: Path) -> list[Any]:
+def _state(path: Path, digest: Callable[[Path], str]) -> list[Any]:
     """What tells whether an input changed. Of a file its status comes first: when equal, it is not read."""
     if path.is_symlink():
         target = path.resolve()
-        return ["link", str(path.readlink()), _state(target) if target.exists() else None]
+        return ["link", str(path.readlink()), _state(target, digest) if target.exists() else None]
     if path.is_dir():
         below = sorted(f"{p.relative_to(path)} {_kind(p)}" for p in path.rglob("*"))
         return ["directory", _hash("\n".join(below).encode(errors="surrogateescape"))]
-    return [*_status(path), path.stat().st_mode, _digest(path)]
+    return [*_status(path), path.stat().st_mode, digest(path)]
 
 
 def _status(path: Path) -> list[int]:
@@ -131,8 +138,8 @@ def _same(path: Path, state: Sequence[Any]) -> bool:
         kept = path.is_symlink() and str(path.readlink()) == state[1]
         return kept and (_same(path.resolve(), state[2]) if state[2] else not path.exists())
     if isinstance(state[0], int) and path.is_file() and not path.is_symlink():
-        return _status(path) == list(state[:4]) or _state(path)[4:] == list(state[4:])
-    return _state(path) == list(state)
+        return _status(path) == list(state[:4]) or _state(path, _digest)[4:] == list(state[4:])
+    return _state(path, _digest) == list(state)
 
 
 def _installed() -> str:
