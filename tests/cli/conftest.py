@@ -68,6 +68,7 @@ def done() -> Any:
             ),
         ),
         built=SimpleNamespace(
+            driver="",
             composed=composed,
             made=["wheels"],
             reused=["venv"],
