@@ -65,7 +65,7 @@ def arrange(
     """
     common = (
         ("format", str(FORMAT)),
-        ("scheme", digest_of(scheme.model_dump())),
+        ("scheme", digest_of(scheme.identity)),
         ("compression", compression),
     )
     layers = [_keyed("venv", "python environment", (), (*common, ("interpreter", interpreter)))]

@@ -1,7 +1,8 @@
 """Bytecode layers: modules compiled once per wheel and Python, kept as packs, and put together per image.
 
 A pack is a zip of stored `.pyc` files under their installed paths. They are "unchecked hash" ones (PEP 552):
-valid whatever the dates of the sources are, and never written again in the container.
+valid whatever the dates of the sources are, and never written again in the container. Python 2.7 knows only
+`.pyc` files that hold the date of their source, which is the same for all files of our layers.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shlex
 import subprocess
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import NoReturn
@@ -60,7 +62,7 @@ def compile_wheels(
     place = next(iter(packs)).name if len(packs) == 1 else f"{len(packs)} wheels"
     try:
         with disk(next(iter(packs.values())).parent):
-            _run(interpreter, json.dumps({"jobs": jobs, "wheels": wheels}), place)
+            _run(interpreter, json.dumps({"jobs": jobs, "wheels": wheels}), place, scheme.python)
         for out in packs.values():
             if (tag := _made_by(out)) != _expected(scheme):
                 _fail(f"this is {tag}, not Python {scheme.python}", interpreter, place)
@@ -70,10 +72,13 @@ def compile_wheels(
         raise
 
 
-def _run(interpreter: tuple[str, ...], request: str, place: str) -> None:
+def _run(interpreter: tuple[str, ...], request: str, place: str, python: str) -> None:
     """Run the worker; StepError when it fails, OSError when the disk is full."""
-    worker = resources.files("avabuild").joinpath("bytecode_worker.py").read_text("utf-8")
-    argv = [*interpreter, "-I", "-S", "-B", "-c", _BOOTSTRAP, worker]
+    classic = python == "2.7"
+    name = "bytecode_classic.py" if classic else "bytecode_worker.py"
+    worker = resources.files("avabuild").joinpath(name).read_text("utf-8")
+    flags = ["-E", "-s", "-S", "-B", "-c"] if classic else ["-I", "-S", "-B", "-c", _BOOTSTRAP]
+    argv = [*interpreter, *flags, worker]
     try:
         done = subprocess.run(
             argv, input=request.encode(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
@@ -106,24 +111,36 @@ def write_bytecode(
         DiskFullError: no space left beside `out`.
     """
     with BlobWriter(out, compression) as writer:
+        owners: dict[str, Path] = {}
         for path in packs:
-            try:
-                _copy(path, writer, scheme)
-            except (ValueError, zipfile.BadZipFile, EOFError) as error:
-                hint = "remove it from the cache; it is made again"
-                raise StoreError(
-                    f"this is no pack of bytecode: {error}", place=path.name, hint=hint
-                ) from error
+            with _sound(path), zipfile.ZipFile(path) as pack:
+                owners |= dict.fromkeys(pack.namelist(), path)
+        for path in packs:
+            with _sound(path):
+                _copy(path, writer, scheme, owners)
         return writer.finish()
 
 
-def _copy(path: Path, writer: BlobWriter, scheme: Scheme) -> None:
+@contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """Raise StoreError for what turns out to be wrong with the pack `path` within the block."""
+    try:
+        yield
+    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+        hint = "remove it from the cache; it is made again"
+        raise StoreError(f"this is no pack of bytecode: {error}", place=path.name, hint=hint) from error
+
+
+def _copy(path: Path, writer: BlobWriter, scheme: Scheme, owners: Mapping[str, Path]) -> None:
+    """Copy what the pack owns: of two packs with one path the later one's is kept, as of two wheels."""
     if (tag := _tag(path)) != _expected(scheme):
         raise ValueError(f"it was compiled by {tag}, not for Python {scheme.python}")
     with zipfile.ZipFile(path) as pack:
         for entry in sorted(pack.infolist(), key=lambda entry: entry.filename):
             if not entry.filename.startswith(f"{scheme.root}/"):
                 raise ValueError(f"{entry.filename} is not below {scheme.prefix}")
+            if owners[entry.filename] != path:
+                continue
             writer.parents(entry.filename, scheme.root)
             writer.stream(entry.filename, entry.file_size, _content(pack, entry))
 

@@ -125,7 +125,8 @@ def bootstrap(suite: str, tarball: Path, mirror: str | None, arch: str) -> list[
     """`mmdebstrap`: a minimal Debian, signatures checked against the host's keyring.
 
     The tool's own mirror is used unless one is given. Caches and logs stay out of the archive by its
-    default hooks; SOURCE_DATE_EPOCH in the environment makes two runs alike.
+    default hooks; SOURCE_DATE_EPOCH in the environment makes two runs alike. Quietly it would not say why it
+    failed.
     """
-    flags = ["--quiet", "--variant=minbase", f"--architectures={arch}", "--include=ca-certificates"]
+    flags = ["--variant=minbase", f"--architectures={arch}", "--include=ca-certificates"]
     return [*flags, suite, str(tarball), *([mirror] if mirror else [])]

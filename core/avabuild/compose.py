@@ -46,8 +46,8 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
     """
     versions = {pick.framework.name: pick.request.release.version for pick in picks}
     layers = [(pick.framework.name, layer) for pick in picks for layer in pick.layers]
-    own_apt = [("avabuild", "python3")] if install_python else []
-    own_pip = [("avabuild", "pip")] if target.python else []
+    own_apt = [("avabuild", name) for name in _interpreter(target)] if install_python else []
+    own_pip = [("avabuild", name) for name in _installer(target)]
     apt = own_apt + [
         (name, item) for name, layer in layers if isinstance(layer, Apt) for item in layer.packages
     ]
@@ -76,7 +76,7 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
         compiled=_compiled(layers),
         files=_files(layers, recipe),
         last=_run_steps(runs, "last", names),
-        settings=_settings(layers, recipe, has_python=target.python is not None),
+        settings=_settings(layers, recipe, target),
         frameworks=tuple(
             Chosen(
                 name=pick.framework.name,
@@ -92,7 +92,7 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
         constraint_origins=tuple(limits.values()),
         libraries=tuple((name, layer) for name, layer in layers if isinstance(layer, Libraries)),
         linkage=recipe.build.linkage,
-        bytecode=recipe.build.bytecode,
+        bytecode=recipe.build.bytecode and target.python != "3.5",  # older than PEP 552
         compression=recipe.build.compression,
     )
 
@@ -124,6 +124,18 @@ def _repositories(layers: Sequence[tuple[str, Layer]]) -> tuple[Repository, ...]
             if known != one:
                 raise PluginError(f"{first} and {name} each have another APT repository named {one.name}")
     return tuple(found[name][1] for name in sorted(found))
+
+
+def _interpreter(target: Target) -> tuple[str, ...]:
+    """Return the distribution's packages that bring the target's Python, and what its TLS trusts."""
+    return ("python3",) if target.python != "2.7" else ("ca-certificates", "python2.7")
+
+
+def _installer(target: Target) -> tuple[str, ...]:
+    """Return what every environment has for its users: pip, and with classic Pythons what pip needs."""
+    if target.is_classic:
+        return ("pip<21", "setuptools<45", "wheel<0.38")
+    return ("pip",) if target.python else ()
 
 
 def _recipes(items: Iterable[str]) -> list[tuple[str, str]]:
@@ -196,8 +208,9 @@ def _files(layers: Sequence[tuple[str, Layer]], recipe: Recipe) -> tuple[Step, .
     )
 
 
-def _settings(layers: Sequence[tuple[str, Layer]], recipe: Recipe, *, has_python: bool) -> Settings:
-    variables: dict[str, str] = {"VIRTUAL_ENV": PREFIX} if has_python else {}
+def _settings(layers: Sequence[tuple[str, Layer]], recipe: Recipe, target: Target) -> Settings:
+    variables: dict[str, str] = {"VIRTUAL_ENV": PREFIX} if target.has_venv else {}
+    commands = f"{PREFIX}/bin" if target.has_venv else "/usr/local/bin"
     for _, layer in layers:
         for name, value in layer.variables if isinstance(layer, Env) else ():
             several = name.endswith("PATH") and name in variables  # a list of directories: each adds its own
@@ -206,7 +219,7 @@ def _settings(layers: Sequence[tuple[str, Layer]], recipe: Recipe, *, has_python
     image = recipe.image
     return Settings(
         env=tuple(variables.items()),
-        path=(f"{PREFIX}/bin",) if has_python else (),
+        path=(commands,) if target.python else (),
         library_path=tuple(
             dict.fromkeys(
                 path for _, layer in layers if isinstance(layer, Env) for path in layer.library_path

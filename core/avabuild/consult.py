@@ -91,12 +91,21 @@ def _layers(answer: Any) -> tuple[Layer, ...]:
         if not isinstance(layer, _KINDS):
             raise TypeError(f"expected a layer, got {layer!r:.80}")
         if isinstance(layer, Python):
-            for requirement in layer.requirements:
-                Requirement(requirement)
+            for text in (*layer.requirements, *layer.constraints):
+                Requirement(text)
+            for text in layer.alone:
+                _require_pin(text)
     names = [layer.name for layer in layers if isinstance(layer, Compile)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"two compiles are named {', '.join(twice)}")
     return layers
+
+
+def _require_pin(text: str) -> None:
+    pin = Requirement(text)
+    exact = [s.operator for s in pin.specifier] == ["=="] and "*" not in text
+    if not exact or pin.extras or pin.marker or pin.url:
+        raise ValueError(f'alone takes exact pins, like "ava-sdk==0.1.3", not "{text}"')
 
 
 def _program(answer: Any) -> str:

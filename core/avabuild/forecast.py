@@ -104,7 +104,8 @@ class Forecast:
     ) -> tuple[list[Row], list[str]]:
         origins = tuple(dict.fromkeys([*(plan.python.origins if plan.python else ())]))
         if packages is None:
-            return [Row(name="python packages", origins=origins, state="unknown")], []
+            told = ("pip finds them in a container",) if plan.target.is_classic else ()
+            return [Row(name="python packages", origins=origins, state="unknown", holds=told)], []
         layers = arrange_plan(plan, packages, {}, interpreter, self._base or Base())
         rows = []
         for layer in layers:

@@ -30,6 +30,7 @@ from avabuild.scheme import Scheme
 
 _CHUNK = 256 << 10  # bytes read at once
 _PIP = re.compile(r"pip(\d+(\.\d+)?)?")
+_EASY_INSTALL = re.compile(r"easy_install(-\d+(\.\d+)?)?")
 _WRAPPERS = (".exe", "-script.py", ".pya")  # what old setuptools put into wheels for entry points
 _REPLACED = (
     "INSTALLER",
@@ -212,7 +213,10 @@ def _scripts(text: str, scheme: Scheme) -> tuple[Installed, ...]:
         raise ValueError("its entry_points.txt is malformed") from error
     if pip := points.get("pip"):  # its wheel is made by one Python and used by many; pip corrects this too
         points = {name: point for name, point in points.items() if not _PIP.fullmatch(name)}
-        points |= dict.fromkeys(("pip", "pip3", f"pip{scheme.python}"), pip)
+        points |= dict.fromkeys(("pip", f"pip{scheme.python[0]}", f"pip{scheme.python}"), pip)
+    if easy := points.get("easy_install"):  # likewise, until setuptools 51
+        points = {name: point for name, point in points.items() if not _EASY_INSTALL.fullmatch(name)}
+        points |= {"easy_install": easy, f"easy_install-{scheme.python}": easy}
     for name in points:
         if "/" in name or name in (".", ".."):
             raise ValueError(f"entry point {name!r} is not the name of a command")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avabuild.base import Facts
+from avabuild.base import Facts, releases_with
 from avabuild.compose import Pick, compose
 from avabuild.errors import TargetError
 from avabuild.framework import Options, Request
@@ -19,7 +19,7 @@ from avabuild.pinned import pin_keys
 from avabuild.plan import Plan
 from avabuild.recipe import Known, Point, Recipe, load, parse_options, pip_kind, variants
 from avabuild.registry import Registry, check_of, choose, installed, layers_of, ordered, requires_of
-from avabuild.resolve.platforms import OLDEST_PYTHON
+from avabuild.resolve.platforms import is_served
 from avabuild.target import Target
 
 
@@ -88,22 +88,28 @@ def targets(recipe: Recipe, facts: Facts, host: Host, points: Sequence[Point] = 
     """
     needs_python = bool(recipe.frameworks or recipe.packages.pip)
     matrix = itertools.product(recipe.matrix.python or (None,), recipe.matrix.devices)
-    own = next((python for python in facts.offered if _is_layered(python)), None)
+    own = next((python for python in facts.offered if is_served(python)), None)
     points = [Point(python or own, device) for python, device in points or matrix]
     pythons = tuple(dict.fromkeys(point.python for point in points))
     for python in pythons:
-        if python is not None and not _is_layered(python):
+        if python is not None and not is_served(python):
             raise TargetError(
-                f"Python {python} is too old: packages are resolved for Python 3.6 and later",
+                f"no resolver knows Python {python}: packages are resolved for 2.7, 3.5, and 3.6 or later",
                 place=recipe.place("matrix", "python"),
-                hint="choose a later Python, or leave [matrix] out",
+                hint="choose one of those, or leave [matrix] out",
             )
         if python is not None and facts.interpreter(python) is None:
             offered = f"it offers {', '.join(facts.offered)}" if facts.offered else "it has none"
             raise TargetError(
                 f"the base ({facts.distribution}) can't give Python {python}; {offered}",
                 place=recipe.place("matrix", "python"),
-                hint="choose another base, or a Python that this one has",
+                hint=_where(python),
+            )
+        if python == "2.7" and not facts.apt and (facts.interpreter(python) or "").startswith("/usr/bin/"):
+            raise TargetError(
+                f"the base ({facts.distribution}) keeps Python 2.7's packages where no layer can add to them",
+                place=recipe.place("base"),
+                hint=_where(python),
             )
         if python is None and needs_python:
             raise TargetError(
@@ -119,9 +125,14 @@ def targets(recipe: Recipe, facts: Facts, host: Host, points: Sequence[Point] = 
     )
 
 
-def _is_layered(python: str) -> bool:
-    """Whether there is a resolver for packages of this Python."""
-    return tuple(int(part) for part in python.split(".")) >= OLDEST_PYTHON
+def _where(python: str) -> str:
+    """Say what base could give `python`."""
+    suites = releases_with(python)
+    images = f"an image that has Python {python}"
+    if suites:
+        debians = " or ".join(f'{{ debian = "{suite}" }}' for suite in suites)
+        return f"use {debians}, or {images}"
+    return f"no Debian release that can be bootstrapped has it: use {images}"
 
 
 def make_plan(project: Project, target: Target, facts: Facts) -> Plan:
@@ -187,10 +198,16 @@ def requirements(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return mine, extra
 
 
+def alone(plan: Plan) -> tuple[str, ...]:
+    """Return the pins of the frameworks that are installed without what they need."""
+    return plan.python.layer.alone if plan.python and isinstance(plan.python.layer, Python) else ()
+
+
 def request_of(plan: Plan) -> str:
     """Return the digest of all that the resolver would be asked: equal means that the lock still holds."""
     mine, extra = requirements(plan)
-    constrained = (f"constraint {text}" for text in plan.constraints)
+    constrained = [f"constraint {text}" for text in plan.constraints]
+    constrained += [f"alone {text}" for text in alone(plan)]
     local = (f"{path} sha256:{digest}" for path, digest in plan.local)
     target = plan.target
     return request_digest(

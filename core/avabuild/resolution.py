@@ -13,9 +13,9 @@ from avabuild.build.workshop import Workshop
 from avabuild.errors import LockError, ResolveError
 from avabuild.lock import Lock, Package, TargetLock
 from avabuild.plan import Plan
-from avabuild.prepare import request_of, requirements
+from avabuild.prepare import alone, request_of, requirements
 from avabuild.report import Report
-from avabuild.resolve import Indexes, NeedsBuild, Platform, Resolved, Resolver
+from avabuild.resolve import ClassicResolver, Indexes, NeedsBuild, Platform, Resolved, Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +24,21 @@ class Resolution:
 
     Attributes:
         plan: whose requirements.
-        resolver: asks uv on this host.
+        resolver: asks uv on this host, or for a classic Python its own pip in the workshop.
         before: the target's entry in the lock, whose versions are kept where they still fit.
         upgrade: names whose versions are not kept, `*` for all.
     """
 
     plan: Plan
-    resolver: Resolver
+    resolver: Resolver | ClassicResolver
     before: TargetLock | None
     upgrade: frozenset[str]
 
     def with_workshop(self, workshop: Workshop, report: Report) -> tuple[tuple[Package, ...], dict[str, str]]:
         """Return the packages, and where their files were seen; builds happen in `workshop`."""
         try:
-            found = self._ask(self.resolver, build=False)
+            here = not self.plan.target.is_classic
+            found = self._ask(self.resolver if here else workshop.resolver(self.resolver), build=not here)
         except NeedsBuild as needed:
             names = ", ".join(needed.names) or "a package"
             report.note(f"{names} comes only as source: resolving in a container")
@@ -46,18 +47,21 @@ class Resolution:
         return tuple(one.package for one in found), urls
 
     def without_building(self) -> tuple[Package, ...] | None:
-        """Return the packages, None when nothing is known of one before it is built."""
+        """Return the packages, None when nothing is known of one before it is built, or pip must be asked."""
+        if self.plan.target.is_classic:
+            return None
         try:
             return tuple(one.package for one in self._ask(self.resolver, build=False))
         except NeedsBuild:
             return None
 
-    def _ask(self, whom: Resolver, *, build: bool) -> tuple[Resolved, ...]:
+    def _ask(self, whom: Resolver | ClassicResolver, *, build: bool) -> tuple[Resolved, ...]:
         mine, extra = requirements(self.plan)
         try:
             return whom.resolve(
                 mine,
                 extra,
+                alone=alone(self.plan),
                 preferences=self.before.python if self.before else (),
                 upgrade=self.upgrade - {"base", "apt"},
                 constraints=self.plan.constraints,
@@ -82,9 +86,13 @@ def asked_by(plan: Plan, words: str) -> str | None:
     return "; ".join([*asked, f"chosen were {chosen}"]) if chosen else None
 
 
-def resolver_for(plan: Plan, indexes: Indexes, directory: Path, workdir: Path) -> Resolver:
-    """Return the resolver of the plan's target; `directory` is the recipe's."""
+def resolver_for(
+    plan: Plan, indexes: Indexes, directory: Path, workdir: Path, files: Path
+) -> Resolver | ClassicResolver:
+    """Return the resolver of the plan's target; `directory` is the recipe's, `files` that of fetched ones."""
     target = plan.target
+    if target.is_classic:
+        return ClassicResolver(indexes=indexes, recipe_dir=directory, workdir=workdir, files=files)
     platform = Platform(target.python or "3.11", target.arch, target.glibc)
     return Resolver(platform=platform, indexes=indexes, recipe_dir=directory, workdir=workdir)
 

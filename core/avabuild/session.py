@@ -94,7 +94,9 @@ class Session:
         packages: tuple[Package, ...] | None = locked.python if locked else None
         if packages is None and plan.target.python:
             with Scratch(self.store) as scratch:
-                resolver = resolver_for(plan, self.workplace.indexes, project.directory, scratch.path)
+                resolver = resolver_for(
+                    plan, self.workplace.indexes, project.directory, scratch.path, self._files
+                )
                 packages = Resolution(plan, resolver, entry, frozenset()).without_building()
         parts = self.store.recall("parts", self._parts_name(plan)) or {}
         facts = self.facts(project, base)
@@ -180,16 +182,18 @@ class Session:
         if before is None and project.below:  # the versions of the image that this one stands on
             below = read_lock(project.below[0].with_suffix(".lock"))
             before = below.target(plan.target.tag) if below else None
-        resolver = resolver_for(plan, indexes, project.directory, context.scratch.directory("resolve"))
+        workdir = context.scratch.directory("resolve")
+        resolver = resolver_for(plan, indexes, project.directory, workdir, self._files)
         resolution = Resolution(plan, resolver, before, wishes.upgrade)
 
         def progress(one: Progress) -> None:
             context.report.emit(Event("progress", one.filename, done=one.done, total=one.total))
 
-        wheels = self.store.root / "wheels"
-        fetcher = Fetcher(wheels, indexes, resolver.locate, progress=progress, cancellation=halt.downloads)
+        fetcher = Fetcher(
+            self._files, indexes, resolver.locate, progress=progress, cancellation=halt.downloads
+        )
         beside = context.scratch.directory("resolve-compile")
-        locate = resolver_for(plan, indexes, project.directory, beside).locate
+        locate = resolver_for(plan, indexes, project.directory, beside, self._files).locate
         return Job(
             plan=plan,
             base=base,
@@ -217,6 +221,10 @@ class Session:
             self.workplace.renewed.add(base.digest)
             forget_lists(self.store, base.digest)
         return ()
+
+    @property
+    def _files(self) -> Path:
+        return self.store.root / "wheels"
 
     def _remember(self, project: Project, plan: Plan, built: Built) -> None:
         """Write the lock when it changed, and the parts of every key, to explain the next rebuild."""

@@ -6,6 +6,9 @@ import re
 
 from avabuild.value import Value
 
+CLASSIC_PYTHONS = ("2.7", "3.5")
+"""Pythons older than uv knows, whose packages are resolved by pip 20.3.4, the last that runs on them."""
+
 _DEVICE = re.compile(r"cpu|cuda(?P<cuda>\d+(?:\.\d+)?)(?:-cudnn(?P<cudnn>\d+(?:\.\d+)?))?")
 
 
@@ -55,6 +58,16 @@ class Target(Value):
     def for_base(cls, arch: str) -> Target:
         """Return the target of a base alone, about which nothing but `arch` is known yet."""
         return cls(distribution="unknown", arch=arch, python=None, device=Device(), glibc="2.17")
+
+    @property
+    def is_classic(self) -> bool:
+        """Whether its packages are resolved and built by the Python's own pip."""
+        return self.python in CLASSIC_PYTHONS
+
+    @property
+    def has_venv(self) -> bool:
+        """Whether its packages stand in a virtual environment, which Python 2.7 does not know."""
+        return self.python not in {None, "2.7"}
 
     @property
     def tag(self) -> str:

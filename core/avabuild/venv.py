@@ -1,4 +1,8 @@
-"""The skeleton of a virtual environment (PEP 405), made of files alone: no interpreter runs to make it."""
+"""The skeleton of a Python environment, made of files alone: no interpreter runs to make it.
+
+For Python 3 it is a virtual environment (PEP 405). Python 2.7 has none: its packages stand where its own pip
+puts them, and the skeleton names the commands and hides what the base has there.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from pathlib import Path
 
 from avabuild.blob import Blob, BlobWriter, Compression
 from avabuild.scheme import Scheme
+
+_OPAQUE = ".wh..wh..opq"  # hides what lower layers have in a directory (OCI image-spec, layer.md)
 
 _ACTIVATE = """\
 # Use with ". bin/activate" from a POSIX shell; "deactivate" undoes it.
@@ -37,7 +43,7 @@ def write_venv(out: Path, scheme: Scheme, interpreter: str, compression: Compres
 
     Args:
         out: where to write; absent after a failure.
-        scheme: the environment's prefix and Python version.
+        scheme: the environment's places and Python version.
         interpreter: absolute path, in the image, of the Python that the environment belongs to.
         compression: `gzip` or `zstd`.
 
@@ -47,6 +53,8 @@ def write_venv(out: Path, scheme: Scheme, interpreter: str, compression: Compres
     """
     if not interpreter.startswith("/"):
         raise ValueError(f"{interpreter!r} is not an absolute path")
+    if not scheme.is_venv:
+        return _write_classic(out, scheme, interpreter, compression)
     root, python = scheme.root, f"python{scheme.python}"
     settings = {
         "home": posixpath.dirname(interpreter),
@@ -64,4 +72,16 @@ def write_venv(out: Path, scheme: Scheme, interpreter: str, compression: Compres
         writer.symlink(f"{root}/bin/{python}", "python")
         writer.symlink(f"{root}/lib64", "lib")
         writer.file(f"{root}/pyvenv.cfg", cfg.encode())
+        return writer.finish()
+
+
+def _write_classic(out: Path, scheme: Scheme, interpreter: str, compression: Compression) -> Blob:
+    """Write the environment of a Python without venv: its commands, and an empty directory of modules."""
+    packages = scheme.purelib[1:]
+    with BlobWriter(out, compression) as writer:
+        writer.parents(f"{scheme.scripts[1:]}/python", scheme.root)
+        writer.symlink(f"{scheme.scripts[1:]}/python", interpreter)
+        writer.symlink(f"{scheme.scripts[1:]}/python2", interpreter)
+        writer.parents(f"{packages}/{_OPAQUE}", scheme.root)
+        writer.file(f"{packages}/{_OPAQUE}", b"")
         return writer.finish()

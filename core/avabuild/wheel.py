@@ -49,7 +49,7 @@ def write_wheels(
         WheelError: a wheel is damaged or unsupported, or a file of it would leave the environment.
         DiskFullError: no space left beside `out`.
     """
-    written: dict[str, tuple[object, ...]] = {}
+    owners = _owners(wheels, scheme) if len(wheels) > 1 else {}
     with BlobWriter(out, compression, watch) as writer:
         for path in wheels:
             with opened(path, scheme) as wheel:
@@ -58,10 +58,20 @@ def write_wheels(
                     files.append(wheel.metadata("REQUESTED"))
                 files.append(wheel.record(files))
                 for item in sorted(_share(files, *part), key=lambda item: item.path):
-                    if written.get(item.path) != item.identity:
-                        written[item.path] = item.identity
+                    if owners.get(item.path, (path,))[0] == path:
                         _write(writer, wheel, item, scheme.root)
         return writer.finish()
+
+
+def _owners(wheels: Sequence[Path], scheme: Scheme) -> dict[str, tuple[Path, tuple[object, ...]]]:
+    """Return the wheel whose file is kept for every path; image storages refuse a tar with a path twice."""
+    owners: dict[str, tuple[Path, tuple[object, ...]]] = {}
+    for path in wheels:
+        with opened(path, scheme) as wheel:
+            for item in wheel.files():
+                if item.path not in owners or owners[item.path][1] != item.identity:
+                    owners[item.path] = path, item.identity
+    return owners
 
 
 def _share(files: Sequence[Installed], part: int, parts: int) -> Sequence[Installed]:

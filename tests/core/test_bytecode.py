@@ -135,6 +135,22 @@ def test_a_layer_of_several_packs_has_each_directory_once(
     ]
 
 
+def test_of_two_packs_with_one_path_the_later_ones_is_kept(
+    tmp_path: Path, make_wheel: Make, entries: Callable
+) -> None:
+    packs = {}
+    for name in ("one", "two"):
+        wheel = make_wheel(
+            tmp_path, {"ns/__init__.py": f"{name} = 1".encode()}, name=f"{name}-1-py3-none-any.whl"
+        )
+        packs[wheel] = tmp_path / name
+    compile_wheels(packs, SCHEME, OURS)
+    write_bytecode(list(packs.values()), tmp_path / "layer", SCHEME)
+    found = [data for info, data in entries(tmp_path / "layer") if info.name.endswith(".pyc")]
+    assert len(found) == 1
+    assert b"two" in found[0]
+
+
 @pytest.mark.parametrize(
     ("interpreter", "python", "message"),
     [

@@ -81,6 +81,33 @@ def test_python_is_installed_where_the_base_has_none(recipe):
     assert (plan.apt.layer.packages, plan.apt.origins) == (("python3",), ("avabuild",))
 
 
+CLASSIC = TARGET.model_copy(update={"distribution": "bullseye", "python": "2.7", "glibc": "2.31"})
+
+
+def test_python_2_brings_its_last_installers_and_stands_where_its_pip_puts_things(recipe):
+    plan = composed(recipe(), target=CLASSIC, install_python=True)
+    assert plan.apt.layer.packages == ("ca-certificates", "python2.7")
+    assert plan.python.layer.requirements == ("pip<21", "setuptools<45", "wheel<0.38")
+    assert plan.settings.path == ("/usr/local/bin",)
+    assert plan.settings.env == ()
+    assert plan.bytecode
+
+
+def test_python_3_5_has_a_virtual_environment_but_no_bytecode_beforehand(recipe):
+    plan = composed(recipe(), target=TARGET.model_copy(update={"python": "3.5"}))
+    assert plan.settings.path == ("/opt/venv/bin",)
+    assert not plan.bytecode
+
+
+def test_pins_alone_and_constraints_of_frameworks_are_merged_with_the_recipes(recipe):
+    sdk = Python(requirements=("requests",), alone=("sdk==2", "old==1"), constraints=("numpy<2", "six<2"))
+    plan = composed(
+        recipe('[packages]\nconstraints = ["rich<99", "six<2"]\n'), pick("sdk", sdk), pick("more", sdk)
+    )
+    assert plan.python.layer == Python(requirements=("pip", "requests"), alone=("old==1", "sdk==2"))
+    assert plan.constraints == ("rich<99", "six<2", "numpy<2")
+
+
 def test_an_image_without_python_has_neither_pip_nor_a_virtual_environment(recipe):
     plan = composed(recipe(), target=TARGET.model_copy(update={"python": None}))
     assert plan.steps == ()

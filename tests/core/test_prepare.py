@@ -8,8 +8,7 @@ import pytest
 
 from avabuild.base import Facts, assumed
 from avabuild.errors import RecipeError, TargetError
-from avabuild.host import Host
-from avabuild.layers import Apt
+from avabuild.layers import Apt, Python
 from avabuild.plan import Plan
 from avabuild.prepare import Project, make_plan, open_project, request_of, requirements, targets
 from avabuild.registry import Registry, installed
@@ -169,7 +168,7 @@ def test_every_package_and_constraint_changes_the_request(plan_of, packages):
     "facts",
     [
         BOOKWORM.model_copy(update={"glibc": "2.41"}),
-        BOOKWORM.model_copy(update={"installable": "3.12"}),
+        BOOKWORM.model_copy(update={"installable": ("3.12",)}),
     ],
     ids=["glibc", "python"],
 )
@@ -217,11 +216,44 @@ def test_the_requirements_of_frameworks_and_recipe_are_kept_apart(plan_of):
     assert requirements(plan_of()) == (("pip",), ())
 
 
-def test_a_python_older_than_the_resolver_is_refused_and_never_chosen(tmp_path: Path, host: Host) -> None:
-    path = tmp_path / "old.toml"
-    path.write_text('name = "old"\nbase = { image = "example.invalid/old:1" }\n')
-    facts = Facts(distribution="bullseye", glibc="2.31", pythons=(("2.7", "/usr/bin/python2.7"),))
-    assert [target.python for target in targets(open_project(path).recipe, facts, host)] == [None]
-    path.write_text('name = "old"\nbase = { image = "example.invalid/old:1" }\n[matrix]\npython = ["2.7"]\n')
-    with pytest.raises(TargetError, match=r"Python 2\.7 is too old"):
-        targets(open_project(path).recipe, facts, host)
+OLD = 'base = { image = "example.invalid/old:1" }'
+
+
+@pytest.mark.parametrize("python", ["2.7", "3.5"])
+def test_a_classic_python_of_a_base_is_served(project, host, python):
+    facts = Facts(distribution="xenial", apt=True, pythons=((python, f"/usr/bin/python{python}"),))
+    assert [target.python for target in targets(project(OLD).recipe, facts, host)] == [python]
+
+
+def test_a_python_that_no_resolver_knows_is_refused_and_never_chosen(project, host):
+    facts = Facts(distribution="xenial", pythons=(("3.4", "/usr/bin/python3.4"),))
+    assert [target.python for target in targets(project(OLD).recipe, facts, host)] == [None]
+    with pytest.raises(
+        TargetError, match=r"no resolver knows Python 3\.4: .* for 2\.7, 3\.5, and 3\.6 or later"
+    ):
+        targets(project(OLD, matrix='python = ["3.4"]').recipe, facts, host)
+
+
+@pytest.mark.parametrize(
+    ("python", "hint"),
+    [
+        ("2.7", 'use { debian = "bullseye" }, or an image that has Python 2.7'),
+        ("3.10", "no Debian release that can be bootstrapped has it: use an image that has Python 3.10"),
+    ],
+)
+def test_a_base_that_lacks_a_python_is_answered_with_one_that_has_it(project, host, python, hint):
+    with pytest.raises(TargetError) as caught:
+        targets(project(matrix=f'python = ["{python}"]').recipe, BOOKWORM, host)
+    assert caught.value.hint == hint
+
+
+def test_python_2_where_no_layer_can_add_to_it_is_refused(project, host):
+    facts = Facts(distribution="centos", pythons=(("2.7", "/usr/bin/python2.7"),))
+    with pytest.raises(TargetError, match=r"the base \(centos\) keeps Python 2\.7's packages where"):
+        targets(project(OLD).recipe, facts, host)
+
+
+def test_what_is_installed_alone_changes_the_request(plan_of):
+    plan = plan_of()
+    step = plan.python.model_copy(update={"layer": Python(requirements=("pip",), alone=("a==1",))})
+    assert request_of(plan.model_copy(update={"python": step})) != request_of(plan)

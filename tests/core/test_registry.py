@@ -313,6 +313,10 @@ def test_layers_of_takes_any_iterable_of_layers():
         ([Apt], "expected a layer, got <class"),
         ([Python(requirements=("jax=1",))], "InvalidRequirement"),
         ([Compile(name="x", shell="a"), Compile(name="x", shell="b")], "two compiles are named x"),
+        ([Python(constraints=("jax=1",))], "InvalidRequirement"),
+        ([Python(alone=("jax>=1",))], 'alone takes exact pins, like "ava-sdk==0.1.3", not "jax>=1"'),
+        ([Python(alone=("jax==1.*",))], "alone takes exact pins"),
+        ([Python(alone=("jax[cpu]==1",))], "alone takes exact pins"),
     ],
 )
 def test_layers_that_are_junk_are_blamed_on_the_framework_and_its_module(answer, message):

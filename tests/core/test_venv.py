@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.scheme import Scheme
+from avabuild.scheme import Scheme, scheme_of
 from avabuild.venv import write_venv
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -97,3 +97,24 @@ def test_an_interpreter_without_an_absolute_path_is_refused(tmp_path: Path) -> N
     with pytest.raises(ValueError, match="absolute"):
         write_venv(tmp_path / "layer", Scheme(python="3.11"), "python3.11")
     assert not (tmp_path / "layer").exists()
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "packages"),
+    [("/usr/bin/python2.7", "dist-packages"), ("/usr/local/bin/python2.7", "site-packages")],
+)
+def test_python_2_has_its_commands_and_an_empty_directory_of_its_own(
+    tmp_path: Path, entries: Callable, interpreter: str, packages: str
+) -> None:
+    write_venv(tmp_path / "layer", scheme_of("2.7", interpreter), interpreter)
+    found = {info.name: info.linkname or info.isdir() or data for info, data in entries(tmp_path / "layer")}
+    assert found == {
+        "usr/local": True,
+        "usr/local/bin": True,
+        "usr/local/bin/python": interpreter,
+        "usr/local/bin/python2": interpreter,
+        "usr/local/lib": True,
+        "usr/local/lib/python2.7": True,
+        f"usr/local/lib/python2.7/{packages}": True,
+        f"usr/local/lib/python2.7/{packages}/.wh..wh..opq": b"",
+    }

@@ -18,7 +18,11 @@ from avabuild.errors import StoreError
 from avabuild.value import Value
 
 # What a fresh Debian will turn out to hold: lets a plan be made before the base is.
-_DEBIAN = {"bullseye": ("2.31", "3.9"), "bookworm": ("2.36", "3.11"), "trixie": ("2.41", "3.13")}
+_DEBIAN: dict[str, tuple[str, tuple[str, ...]]] = {
+    "bullseye": ("2.31", ("3.9", "2.7")),
+    "bookworm": ("2.36", ("3.11",)),
+    "trixie": ("2.41", ("3.13",)),
+}
 _PYTHON = re.compile(r"(usr|usr/local)/bin/python(\d\.\d+)")
 _LIBC = re.compile(r"(^|.*/)libc-(\d+\.\d+)\.so$")
 _INTERPRETER = re.compile(
@@ -37,7 +41,7 @@ class Facts(Value):
         pythons: `MAJOR.MINOR` and absolute path of every interpreter.
         patches: `MAJOR.MINOR` and whole version of those that Debian packages brought.
         apt: whether Debian packages can be installed.
-        installable: the Python that the distribution's packages offer, or None.
+        installable: the Pythons that the distribution's packages offer, its own `python3` first.
     """
 
     distribution: str = "unknown"
@@ -45,12 +49,12 @@ class Facts(Value):
     pythons: tuple[tuple[str, str], ...] = ()
     patches: tuple[tuple[str, str], ...] = ()
     apt: bool = False
-    installable: str | None = None
+    installable: tuple[str, ...] = ()
 
     def interpreter(self, python: str) -> str | None:
         """Return the path of the interpreter of `python`, there already or to be installed; else None."""
         found = dict(self.pythons).get(python)
-        if found is None and self.installable == python:
+        if found is None and python in self.installable:
             return f"/usr/bin/python{python}"
         return found
 
@@ -58,19 +62,23 @@ class Facts(Value):
     def offered(self) -> tuple[str, ...]:
         """Every Python that an image on this base can have, the one that is there first."""
         names = [name for name, _ in self.pythons]
-        return tuple(dict.fromkeys([*names, *([self.installable] if self.installable else [])]))
+        return tuple(dict.fromkeys([*names, *self.installable]))
 
 
 def assumed(suite: str) -> Facts:
     """Return the facts of a Debian release that is yet to be bootstrapped."""
-    glibc, python = _DEBIAN[suite]
-    return Facts(distribution=suite, glibc=glibc, apt=True, installable=python)
+    glibc, pythons = _DEBIAN[suite]
+    return Facts(distribution=suite, glibc=glibc, apt=True, installable=pythons)
+
+
+def releases_with(python: str) -> tuple[str, ...]:
+    """Return the code names of the Debian releases whose packages offer `python`."""
+    return tuple(suite for suite, (_, pythons) in _DEBIAN.items() if python in pythons)
 
 
 def homes() -> dict[str, tuple[str, ...]]:
     """Return the Debian releases that a recipe can name, newest first, with the Pythons that each one has."""
-    older = {"bullseye": ("2.7",)}
-    return {suite: (python, *older.get(suite, ())) for suite, (_, python) in reversed(_DEBIAN.items())}
+    return {suite: pythons for suite, (_, pythons) in reversed(_DEBIAN.items())}
 
 
 def read_facts(layers: Iterable[Path]) -> Facts:
@@ -116,7 +124,7 @@ def _read_facts(layers: Iterable[Path]) -> Facts:
         pythons=tuple(sorted(pythons.items(), key=lambda item: _order(item[0]), reverse=True)),
         patches=tuple(_INTERPRETER.findall(status)),
         apt=apt,
-        installable=known[1] if known and apt else None,
+        installable=known[1] if known and apt else (),
     )
 
 

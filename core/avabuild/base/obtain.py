@@ -11,7 +11,7 @@ from avabuild.base.base import Base
 from avabuild.base.facts import opened, read_facts
 from avabuild.blob import BLOCK, MTIME, Blob, BlobWriter
 from avabuild.buildah import Tools
-from avabuild.errors import AvabuildError, Problem, RecipeError, StepError, UnavailableError
+from avabuild.errors import AvabuildError, Problem, RecipeError, ResolveError, StepError, UnavailableError
 from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, ScratchBase
 from avabuild.recipe import Base as BaseSpec
 from avabuild.store import Scratch, Store
@@ -19,6 +19,7 @@ from avabuild.store.hashing import file_digest
 from avabuild.target import Target
 
 EPOCH = str(MTIME)
+GONE = ("does not have a Release file", "no longer has a Release file")
 _NO_ANSWER = ("temporary failure", "could not resolve", "connection refused", "timeout", "timed out",
               "no such host", "network is unreachable", "connection reset", "failed to fetch")  # fmt: skip
 
@@ -47,7 +48,10 @@ def obtained(spec: BaseSpec, store: Store, name: str, pinned: str = "") -> Base 
     last = store.recall("base-name", name)
     digest = pinned if pinned == last or store.recall("base-of", _given(name, pinned)) else last
     data = store.recall("base", digest) if digest else None
-    base = Base.model_validate(data) if data else None
+    try:
+        base = Base.model_validate(data) if data else None
+    except ValueError:  # of an avabuild that knew other facts
+        return None
     return base if base and base.is_whole(store) else None
 
 
@@ -58,6 +62,7 @@ def obtain(
 
     Raises:
         UnavailableError: the mirror or registry did not answer.
+        ResolveError: the mirror does not have the release.
         RecipeError: the archive is no image and no root file system.
         StepError: the tool failed otherwise.
     """
@@ -94,7 +99,7 @@ def _bootstrap(spec: DebianBase, target: Target, store: Store, scratch: Scratch,
     argv = commands.bootstrap(spec.debian, tarball, mirror, target.oci_arch)
     if mirror and not spec.mirror:
         # The mirror is the host's affair, not the image's: apt layers are given it by mount.
-        argv[4:4] = ['--customize-hook=: > "$1/etc/apt/sources.list"']
+        argv[3:3] = ['--customize-hook=: > "$1/etc/apt/sources.list"']
     # In its user namespace the user's own directories are nobody's: it needs a public place to work in.
     env = {"SOURCE_DATE_EPOCH": EPOCH, "TMPDIR": tools.host.environment.get("TMPDIR", "/tmp")}  # noqa: S108
     try:
@@ -190,6 +195,12 @@ def _adopt(layout: Path, store: Store) -> Base:
 
 
 def _unreachable(error: StepError, message: str) -> AvabuildError:
+    if any(words in error.tail for words in GONE):
+        return ResolveError(
+            f"{message}: the mirror does not have it, or not any more",
+            hint="name a mirror that keeps old releases with AVABUILD_DEBIAN_MIRROR, or build on an archive "
+            f'of the base, base = {{ archive = "..." }}; full log: {error.log}',
+        )
     if any(words in error.tail.lower() for words in _NO_ANSWER):
         last = error.tail.strip().splitlines()[-1:] or [""]
         return UnavailableError(f"{message}: {last[0]}", hint=f"try again later; full log: {error.log}")

@@ -14,6 +14,7 @@ from avabuild.blob import Blob
 from avabuild.build.apt import add_apt
 from avabuild.build.chain import Chain
 from avabuild.build.check import run_checks
+from avabuild.build.classic import ClassicWorkshop
 from avabuild.build.compiled import add_compiled, open_yard
 from avabuild.build.compiler import Compiler, choose_compiler
 from avabuild.build.context import Context
@@ -35,7 +36,7 @@ from avabuild.image import Piece, Settings
 from avabuild.layers import Apt, Files
 from avabuild.lock import AptLock, Package, TargetLock
 from avabuild.plan import Plan, Step
-from avabuild.scheme import Scheme
+from avabuild.scheme import scheme_of
 from avabuild.value import digest_of
 
 
@@ -155,14 +156,14 @@ class _Build:
             return (), []
         interpreter = job.base.facts.interpreter(plan.target.python)
         assert interpreter  # noqa: S101 - the target was held against the base before
-        with Workshop(below, interpreter, job.indexes) as workshop:
+        with self._workshop(below, interpreter) as workshop:
             if job.lock and job.lock.request == job.request:
                 packages, urls = job.lock.python, dict[str, str]()
             else:
                 with self.context.report.step("resolve Python packages", "resolve") as said:
                     packages, urls = job.resolve(workshop)
                     said.append(f"{len(packages)} packages, {sum(p.size for p in packages) / 1e6:.0f} MB")
-            scheme = Scheme(python=plan.target.python)
+            scheme = scheme_of(plan.target.python, interpreter)
             python = Python(scheme, interpreter, self._compiler(below, workshop), below, plan.compression)
             sources = Sources(job.fetcher, urls, workshop, job.directory)
             layers = arrange_plan(plan, packages, workshop.hashes(packages), interpreter, job.base)
@@ -182,6 +183,12 @@ class _Build:
         self.keys = [layer.key for layer in layers]
         self.parts |= {layer.name: [list(part) for part in layer.parts] for layer in layers}
         return packages, [piece for piece in pieces if piece]
+
+    def _workshop(self, below: Future[Chain], interpreter: str) -> Workshop:
+        target, job = self.plan.target, self.job
+        if target.is_classic:
+            return ClassicWorkshop(below, interpreter, job.indexes, job.fetcher, target.python or "")
+        return Workshop(below, interpreter, job.indexes)
 
     def _expect(self, below: Future[Chain], importer: Importer | None, count: int) -> None:
         """Slot 0 stands for all exec layers below the wheels: an import waits until they are there."""
@@ -288,7 +295,7 @@ def arrange_plan(
     return arrange(
         packages,
         wheels,
-        Scheme(python=plan.target.python or "3.0"),
+        scheme_of(plan.target.python or "3.0", interpreter),
         interpreter,
         bytecode=plan.bytecode,
         compression=plan.compression,

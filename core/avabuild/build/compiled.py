@@ -26,7 +26,7 @@ from avabuild.errors import StepError
 from avabuild.layers import Compile
 from avabuild.plan import Step
 from avabuild.resolve import Fetcher, Platform, Resolved
-from avabuild.scheme import Scheme
+from avabuild.scheme import scheme_of
 from avabuild.store import Store
 from avabuild.target import Target
 from avabuild.value import digest_of
@@ -87,7 +87,8 @@ def interpreter_of(base: Base, python: str | None) -> Interpreter | None:
     if python is None or path is None:
         return None
     there = python in dict(base.facts.pythons)
-    return Interpreter(path, python, () if there else ("python3",))
+    brought = ("python2.7",) if python == "2.7" else ("python3",)
+    return Interpreter(path, python, () if there else brought)
 
 
 def stage_interpreter(base: Base, target: Target) -> Interpreter | None:
@@ -98,7 +99,7 @@ def stage_interpreter(base: Base, target: Target) -> Interpreter | None:
 
 def site_packages(target: Target) -> str | None:
     """Return the image's site-packages, absolute, or None without Python."""
-    return Scheme(python=target.python).purelib if target.python else None
+    return scheme_of(target.python, f"/usr/bin/python{target.python}").purelib if target.python else None
 
 
 def ground_of(image: str, stage: str, interpreter: Interpreter | None, target: Target) -> Ground:

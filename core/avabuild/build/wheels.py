@@ -200,7 +200,7 @@ class Layers:
     def _pack(self, wheel: Path) -> Path:
         """Where the compiled modules of `wheel` are kept."""
         by = self._python.compiler().version
-        key = digest_of([FORMAT, by, self._hashes[wheel], self._python.scheme.model_dump()])
+        key = digest_of([FORMAT, by, self._hashes[wheel], self._python.scheme.identity])
         return self._context.store.root / "pyc" / f"{key.removeprefix('sha256:')}.zip"
 
     def _compile(self, wheels: Sequence[Path]) -> None:

@@ -22,19 +22,25 @@ from avabuild.build.stage import UV, Stage, uv_binds, uv_environment
 from avabuild.commands import Bind
 from avabuild.errors import StepError, WheelError
 from avabuild.lock import Package
-from avabuild.resolve import Command, Indexes, Outcome, Resolver
+from avabuild.resolve import ClassicResolver, Command, Indexes, Outcome, Resolver
 from avabuild.store.hashing import file_digest
 from avabuild.value import digest_of
 
 FORMAT = 1
 OUT = "/run/avabuild-out"
 _COMPILED = (".c", ".cc", ".cpp", ".cxx", ".f", ".f90", ".pyx", ".pxd", ".rs", ".cu")
-_COMPILERS = ("build-essential", "python3-dev")
-_GIT = ("git", "ca-certificates")
 
 
 class Workshop:
-    """Builds wheels in one container, started when the first one is asked for; a context manager."""
+    """Builds wheels in one container, started when the first one is asked for; a context manager.
+
+    Attributes:
+        compilers: the distribution's packages that compile.
+        git: those that fetch repositories.
+    """
+
+    compilers: tuple[str, ...] = ("build-essential", "python3-dev")
+    git = ("git", "ca-certificates")
 
     def __init__(self, below: Future[Chain], interpreter: str, indexes: Indexes) -> None:
         self._stage = Stage(below.result, "workshop")
@@ -93,14 +99,12 @@ class Workshop:
             return path
         with context.report.step(f"build {package.name} {package.version} from source", "python"):
             out = context.scratch.directory(f"built-{package.name}")
-            self._install(_GIT if source is None else ())
-            if source is None or needs_compiler(source):
-                self._install(_COMPILERS)
+            self._install(self.git if source is None else ())
             binds = [Bind(source=str(out), target=OUT, writable=True)]
             if source is not None:
                 binds.append(Bind(source=str(source), target=f"{OUT}-source/{source.name}"))
             try:
-                self._run(self._script(package, source), binds, package.name)
+                self._build(package, source, binds)
             except StepError as error:
                 raise StepError(
                     f"{package.name} {package.version} can't be built from source",
@@ -111,13 +115,18 @@ class Workshop:
                 ) from error
             return self._keep(package, out)
 
-    def resolver(self, resolver: Resolver) -> Resolver:
+    def _build(self, package: Package, source: Path | None, binds: Sequence[Bind]) -> None:
+        if source is None or needs_compiler(source):
+            self._install(self.compilers)
+        self._run(self._script(package, source), binds, package.name)
+
+    def resolver(self, resolver: Resolver | ClassicResolver) -> Resolver | ClassicResolver:
         """Return `resolver` asking its questions in here."""
         return replace(resolver, run=self.resolve, interpreter=Path(self._interpreter))
 
     def resolve(self, command: Command) -> Outcome:
         """Run uv's resolution where foreign code may run: the Runner for what has no metadata but its own."""
-        self._install((*_GIT, *_COMPILERS))
+        self._install((*self.git, *self.compilers))
         argv = (UV, *command.argv[1:])
         binds = [Bind(source=str(path), target=str(path)) for path in command.reads[1:] if path.exists()]
         binds.append(Bind(source=str(command.directory), target=str(command.directory), writable=True))
@@ -159,12 +168,16 @@ class Workshop:
         )
         if source is not None:
             return f"{build} {shlex.quote(f'{OUT}-source/{source.name}')}\n"
+        return self._checkout(package, build)
+
+    def _checkout(self, package: Package, build: str) -> str:
+        """Return the shell text that fetches a commit of a repository and builds what is there."""
         place = f"checkout/{package.subdirectory}" if package.subdirectory else "checkout"
         return (
             f"cd {OUT}\ngit clone --quiet {shlex.quote(package.url)} checkout\n"
             f"git -C checkout checkout --quiet {shlex.quote(package.commit)}\n"
             f"git -C checkout submodule --quiet update --init --recursive\n"
-            f"{build} {shlex.quote(place)}\nrm -rf checkout\n"
+            f"{build} ./{shlex.quote(place)}\nrm -rf checkout\n"
         )
 
     def _keep(self, package: Package, out: Path) -> Path:

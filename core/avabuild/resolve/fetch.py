@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 import shutil
-import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 from filelock import FileLock, Timeout
 
 from avabuild.errors import DiskFullError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.indexes import Indexes
-from avabuild.resolve.transfer import Policy, Transfer, Wanted
+from avabuild.resolve.transfer import Policy, Transfer, Wanted, client_of
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILENAME = re.compile(r"[^/.\x00-\x1f][^/\x00-\x1f]*")
@@ -34,6 +32,16 @@ class Progress:
 
 def _silent(progress: Progress) -> None:
     """Take a report and drop it."""
+
+
+def file_path(directory: Path, package: Package) -> Path:
+    """Return where below `directory` the file of `package` is; WheelError for a name that leads elsewhere."""
+    if not _SHA256.fullmatch(package.sha256) or not _FILENAME.fullmatch(package.filename):
+        raise WheelError(
+            f"{package.name} has no usable file name and hash: {package.filename!r}, {package.sha256!r}",
+            hint="restore the lock, or resolve again",
+        )
+    return directory / package.sha256[:2] / package.sha256 / package.filename
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +68,7 @@ class Fetcher:
 
     def path(self, package: Package) -> Path:
         """Return where the file of `package` is or will be; WheelError for a name that leads elsewhere."""
-        if not _SHA256.fullmatch(package.sha256) or not _FILENAME.fullmatch(package.filename):
-            raise WheelError(
-                f"{package.name} has no usable file name and hash: {package.filename!r}, {package.sha256!r}",
-                hint="restore the lock, or resolve again",
-            )
-        return self.directory / package.sha256[:2] / package.sha256 / package.filename
+        return file_path(self.directory, package)
 
     def fetch(self, packages: Sequence[Package], urls: Mapping[str, str]) -> Iterator[tuple[Package, Path]]:
         """Yield each package with its file as soon as that is whole: cached ones first, then as they come.
@@ -96,7 +99,7 @@ class Fetcher:
         unknown = [group[0] for group in by_path.values() if group[0].sha256 not in urls]
         known = {**urls, **self.locate(unknown)} if unknown else urls
         cancellation = self.cancellation.part()
-        with self._client() as client, ThreadPoolExecutor(self.jobs, "fetch") as pool:
+        with client_of(self.indexes, self.jobs) as client, ThreadPoolExecutor(self.jobs, "fetch") as pool:
             transfer = Transfer(client, self.indexes, cancellation, self.policy)
             try:
                 running = {
@@ -140,12 +143,3 @@ class Fetcher:
                 f"{self.directory} needs {needed} bytes for downloads and has {free}",
                 hint="free some space, or point AVABUILD_CACHE at another disk",
             )
-
-    def _client(self) -> httpx.Client:
-        bundle = self.indexes.ca_bundle
-        return httpx.Client(
-            verify=ssl.create_default_context(cafile=str(bundle)) if bundle else True,
-            follow_redirects=True,
-            limits=httpx.Limits(max_connections=self.jobs, max_keepalive_connections=self.jobs),
-            timeout=httpx.Timeout(30, connect=10),
-        )

@@ -69,6 +69,25 @@ class Indexes:
             env["SSL_CERT_FILE"] = str(self.ca_bundle)
         return env
 
+    def pip_environment(self) -> dict[str, str]:
+        """Return what makes pip ask these indexes, and read no configuration of its own."""
+        env = {
+            "PIP_CONFIG_FILE": "/dev/null",
+            "PIP_DEFAULT_TIMEOUT": "20",
+            "PIP_RETRIES": "2",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_NO_PYTHON_VERSION_WARNING": "1",
+            "PIP_INDEX_URL": self.address(self.index) if self.index else "",
+            "PIP_EXTRA_INDEX_URL": " ".join(map(self.address, self.extra)),
+            "PIP_FIND_LINKS": " ".join(self.find_links),
+            "PIP_TRUSTED_HOST": dict(self.others).get("UV_INSECURE_HOST", ""),
+        }
+        return {name: value for name, value in env.items() if value}
+
+    def address(self, index: str) -> str:
+        """Return the URL of `index` without the name that uv allows before it."""
+        return _split_name(index)[1]
+
     def credentials(self, url: str) -> tuple[str, str] | None:
         """Return user and password for `url`: those of an index on the same scheme, host and port."""
         asked = urlsplit(url)
@@ -80,9 +99,16 @@ class Indexes:
         return None
 
     def local_paths(self) -> tuple[Path, ...]:
-        """Return the directories of this host that hold an index or its files, to be seen by a container."""
-        places = (_local(_split_name(link)[1]) for link in (self.index or "", *self.extra, *self.find_links))
-        return tuple(place for place in places if place)
+        """Return the directories of this host that hold an index or its files, to be seen by a container.
+
+        An index's own directory has pages alone; the files that they list are usually beside it.
+        """
+        indexes = (_local(self.address(index)) for index in (self.index or "", *self.extra))
+        return (*(place.parent for place in indexes if place), *self.folders())
+
+    def folders(self) -> tuple[Path, ...]:
+        """Return the directories of this host that hold files as they are."""
+        return tuple(filter(None, map(_local, self.find_links)))
 
 
 def redact(text: str) -> str:

@@ -9,6 +9,7 @@ from packaging.markers import Environment
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
 from avabuild.errors import ResolveError
+from avabuild.target import CLASSIC_PYTHONS
 
 OLDEST_PYTHON = (3, 6)
 """The oldest Python that uv resolves for."""
@@ -79,6 +80,11 @@ class Platform:
             if minor in _OLD_NAMES:
                 yield f"{_OLD_NAMES[minor]}_{self.arch}"
         yield f"linux_{self.arch}"
+
+
+def is_served(python: str) -> bool:
+    """Whether there is a resolver for packages of this Python."""
+    return python in CLASSIC_PYTHONS or _pair(python) >= OLDEST_PYTHON
 
 
 def _pair(text: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avabuild.errors import AvabuildError, WheelError
+from avabuild.errors import AvabuildError, ResolveError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve.indexes import Indexes, redact
 from avabuild.resolve.platforms import Platform
@@ -20,6 +20,19 @@ from avabuild.resolve.uv import Command, Runner, compile_argv, failure, find_uv,
 
 def _silent(line: str) -> None:
     """Take a log line and drop it."""
+
+
+def together(resolved: Sequence[Resolved], alone: Sequence[Resolved]) -> tuple[Resolved, ...]:
+    """Return both, by name; ResolveError when the resolution came to another version of one that is alone."""
+    found = {one.package.name: one for one in resolved}
+    for one in alone:
+        other = found.setdefault(one.package.name, one).package
+        if other.version != one.package.version:
+            raise ResolveError(
+                f"{other.name} is pinned alone to {one.package.version}, and others need {other.version}",
+                hint="ask for it with what it needs, or constrain it to the same version",
+            )
+    return tuple(found[name] for name in sorted(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,7 @@ class Resolver:
         requirements: Sequence[str],
         extras: Sequence[str] = (),
         *,
+        alone: Sequence[str] = (),
         preferences: Sequence[Package] = (),
         upgrade: frozenset[str] = frozenset(),
         constraints: Sequence[str] = (),
@@ -57,7 +71,8 @@ class Resolver:
         """Resolve the frameworks' `requirements` and the recipe's own `extras` together, once.
 
         Versions of `preferences` (an older lock) are kept unless `upgrade` names their project or holds `*`.
-        `constraints` limit versions without asking for a package.
+        `constraints` limit versions without asking for a package. The exact pins `alone` are added without
+        what they need, and have no part in the rest.
         Packages that only the extras need have `extra` set. Results are sorted by name.
 
         Raises:
@@ -68,6 +83,16 @@ class Resolver:
         lines = {text: requirement_line(text, self.recipe_dir) for text in (*requirements, *extras)}
         if not lines:
             return ()
+        if alone:
+            rest = self.resolve(
+                requirements,
+                extras,
+                preferences=preferences,
+                upgrade=upgrade,
+                constraints=constraints,
+                build=build,
+            )
+            return together(rest, self.pinned(alone))
         kept = () if "*" in upgrade else tuple(p for p in preferences if p.name not in upgrade)
         everything = self._compile(
             "all", lines.values(), kept=kept, pins=constraints, build=build, refresh=tuple(sorted(upgrade))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import random
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,6 +57,17 @@ class Wanted:
     sha256: str
     size: int
     filename: str
+
+
+def client_of(indexes: Indexes, connections: int) -> httpx.Client:
+    """Return a client with the host's certificates and proxies and at most so many `connections`."""
+    bundle = indexes.ca_bundle
+    return httpx.Client(
+        verify=ssl.create_default_context(cafile=str(bundle)) if bundle else True,
+        follow_redirects=True,
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        timeout=httpx.Timeout(30, connect=10),
+    )
 
 
 @dataclass(frozen=True, slots=True)

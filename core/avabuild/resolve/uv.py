@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from uv import find_uv_bin
@@ -112,6 +113,15 @@ def compile_argv(
     if "*" in refresh:
         return (*argv, "--refresh")
     return (*argv, *(part for name in refresh for part in ("--refresh-package", name)))
+
+
+@cache
+def default_index() -> str:
+    """Return the URL of the index that uv asks when nobody names one; asks none."""
+    argv = [str(find_uv()), "pip", "compile", "-", "--emit-index-url", "--no-header", "--quiet", "--offline"]
+    env = {name: value for name, value in os.environ.items() if name not in UV_NAMES}
+    done = subprocess.run(argv, input="", env=env, capture_output=True, text=True, check=True)
+    return str(done.stdout.split()[1])
 
 
 def run_here(command: Command) -> Outcome:

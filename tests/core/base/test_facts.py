@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from avabuild.base import Facts, assumed
-from avabuild.base.facts import opened, read_facts
+from avabuild.base.facts import opened, read_facts, releases_with
 from avabuild.errors import StoreError
 
 DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_CODENAME=bookworm\nID=debian\n# ID=comment\n'
@@ -189,4 +189,15 @@ def test_a_layer_that_was_cut_off_is_not_taken_for_a_whole_one(facts_of, layer):
 def test_a_debian_yet_to_be_made_has_a_python_and_a_c_library(suite):
     facts = assumed(suite)
     assert (facts.distribution, facts.apt) == (suite, True)
-    assert facts.interpreter(facts.offered[0]) == f"/usr/bin/python{facts.installable}"
+    assert facts.offered == facts.installable
+    assert facts.interpreter(facts.offered[0]) == f"/usr/bin/python{facts.installable[0]}"
+
+
+def test_a_bullseye_has_python_2_too_and_its_own_python_first(facts_of):
+    assert assumed("bullseye").offered == ("3.9", "2.7")
+    debian = DEBIAN.replace("bookworm", "bullseye")
+    facts = facts_of(tar(BOOKWORM | {"usr/lib/os-release": debian, "usr/bin/python2.7": ""}, LINKS))
+    assert facts.offered == ("2.7", "3.9")
+    assert facts.interpreter("2.7") == "/usr/bin/python2.7"
+    assert releases_with("2.7") == ("bullseye",)
+    assert releases_with("3.5") == ()

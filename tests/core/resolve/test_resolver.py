@@ -229,3 +229,19 @@ def test_credentials_reach_the_index_by_environment_only(index, resolver):
     assert "secret" not in "".join(told)
     with pytest.raises(ResolveError, match="401"):
         resolver().resolve(["alpha"])
+
+
+def test_what_is_alone_brings_nothing_and_hinders_nothing(index, resolver):
+    index.wheel("alpha", "1.0", requires=("beta==7", "nowhere"))
+    index.wheel("beta", "1.0")
+    resolved = resolver().resolve(["beta"], alone=["alpha==1.0"])
+    assert versions(resolved) == {"alpha": "1.0", "beta": "1.0"}
+    assert not any(one.package.extra for one in resolved)
+
+
+def test_a_pin_alone_that_others_need_in_another_version_is_refused(index, resolver):
+    for version in ("1.0", "2.0"):
+        index.wheel("alpha", version)
+    index.wheel("beta", "1.0", requires=("alpha>1",))
+    with pytest.raises(ResolveError, match=r"alpha is pinned alone to 1\.0, and others need 2\.0"):
+        resolver().resolve(["beta"], alone=["alpha==1.0"])

@@ -1,0 +1,223 @@
+"""Python 2.7 on Debian bullseye, really built: one base and one image for all that is to be seen of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import textwrap
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .conftest import User, import_paths
+
+if TYPE_CHECKING:
+    from .conftest import Index
+
+pytestmark = [pytest.mark.build, pytest.mark.network]
+
+RECIPE = """
+    name = "ava-test-classic"
+    base = { debian = "bullseye" }
+    [matrix]
+    python = ["2.7"]
+    [frameworks]
+    classic = "*"
+    [packages]
+    apt = ["libgomp1"]
+    pip = ["mxnet==1.6.0", "requests"]
+"""
+
+# A plugin of the test's own: JupyterLab's last release for Python 2, and a package whose pins can't be met.
+PLUGIN = '''
+from avabuild.api import Framework, Python, Release, hookimpl
+
+CHECK = """
+import subprocess, sys, time, urllib2
+import ava
+command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=18927"]
+server = subprocess.Popen(command + ["--NotebookApp.token=", "--NotebookApp.port_retries=0"])
+direct = urllib2.build_opener(urllib2.ProxyHandler({}))
+status, deadline = None, time.time() + 60
+try:
+    while status is None and server.poll() is None and time.time() < deadline:
+        try:
+            status = direct.open("http://127.0.0.1:18927/lab", timeout=10).getcode()
+        except IOError:
+            time.sleep(0.2)
+finally:
+    server.terminate()
+    server.wait()
+assert status == 200, status
+print("/lab answers %s" % status)
+"""
+
+
+def layers(request):
+    return [
+        Python(
+            requirements=("jupyterlab==0.33.12",),
+            alone=("ava-sdk==0.1.3",),
+            constraints=("Send2Trash<2", "six==1.16.0"),
+        )
+    ]
+
+
+@hookimpl
+def avabuild_frameworks():
+    release = Release(version="0.33", pythons=("2.7",))
+    return [Framework(name="classic", summary="", releases=(release,), layers=layers, check=lambda _: CHECK)]
+'''
+
+# Prints, for each project named, what RECORD says that is on disk: path, mode, and the hash of its content.
+ON_DISK = """
+import csv, hashlib, json, os, pkg_resources, sys
+found = {}
+for name in sys.argv[1:]:
+    dist = pkg_resources.get_distribution(name)
+    rows = [row for row in csv.reader(dist.get_metadata_lines("RECORD"))]
+    files = found[name] = {}
+    for row in rows:
+        path = os.path.normpath(os.path.join(dist.location, row[0]))
+        with open(path, "rb") as stream:
+            content = stream.read()
+        script = path.startswith("/usr/local/bin/") and b"sys.exit(" in content
+        kept = content.split(b"\\n")[0] if script else "" if path.endswith("RECORD") else content
+        files[path] = ["%o" % os.stat(path).st_mode, hashlib.sha256(kept).hexdigest(), row[1:] * (not script)]
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory from which the plugin is found as if it were installed."""
+    directory = tmp_path_factory.mktemp("plugin")
+    (directory / "avabuild_classic.py").write_text(PLUGIN)
+    info = directory / "avabuild_classic-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: avabuild-classic\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[avabuild]\nclassic = avabuild_classic\n")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory, shared: Path, plugin: Path) -> Iterator[User]:
+    """A user whose one image is there for all tests."""
+    paths = os.pathsep.join(map(str, [*import_paths(), plugin]))
+    env = {"HOME": str(Path.home()), "PYTHONPATH": paths}
+    made = User(pwd.getpwuid(os.geteuid()).pw_name, tmp_path_factory.mktemp("classic"), shared, env)
+    yield made
+    made.buildah("rmi", "--force", "localhost/ava-test-classic:py27-cpu", check=False)
+
+
+@pytest.fixture(scope="module")
+def image(user: User) -> str:
+    """The image of RECIPE, whose check has asked JupyterLab for a page."""
+    outcome = user.avabuild("recipe", user.recipe(RECIPE), "--json", timeout=900)
+    assert outcome.code == 0, outcome.err
+    return str(outcome.image["reference"])
+
+
+def program(user: User, text: str) -> str:
+    """Return the shell text that runs the Python program `text` in a container."""
+    return f"python - <<'PROGRAM'\n{textwrap.dedent(text)}\nPROGRAM\n"
+
+
+def test_frameworks_work_and_users_find_what_they_expect(user: User, image: str) -> None:
+    said = user.inside(
+        image,
+        "set -e; python --version 2>&1; which python pip jupyter; pip check | tail -1 || true\n"
+        + program(
+            user, "import mxnet, sys; print(sys.executable, (mxnet.nd.ones((2, 2)) * 3).sum().asscalar())"
+        )
+        + "pip install --no-index --no-deps /usr/share/python-wheels/*.whl 2>/dev/null || true\n"
+        "pip list --format=freeze\npip uninstall --yes --quiet requests\n"
+        "ls -d /usr/local/lib/python2.7/dist-packages/requests || echo it is gone",
+    )
+    assert "Python 2.7" in said
+    assert "/usr/local/bin/python\n/usr/local/bin/pip\n/usr/local/bin/jupyter\n" in said
+    assert "('/usr/local/bin/python', 12.0)" in said
+    listed = set(said.splitlines())
+    assert {"jupyterlab==0.33.12", "ava-sdk==0.1.3", "six==1.16.0", "pip==20.3.4", "mxnet==1.6.0"} <= listed
+    assert said.endswith("it is gone\n")
+
+
+def test_what_is_locked_needs_no_container_and_no_index(user: User, image: str) -> None:
+    lock = (user.home / "recipe.lock").read_text()
+    assert "http" not in lock
+    assert 'name = "ava-sdk", version = "0.1.3", kind = "sdist"' in lock
+    extra = {line.split('"')[1] for line in lock.splitlines() if "extra = true" in line}
+    assert {"mxnet", "requests", "urllib3"} <= extra
+    assert not {"jupyterlab", "jinja2", "ava-sdk", "pip"} & extra
+    env = user.env | {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"}
+    offline = replace(user, env=env)
+    again = offline.avabuild(
+        "recipe", user.home / "recipe.toml", "--json", "--output", f"oci:{user.home}/out"
+    )
+    assert again.code == 0, again.err
+    assert again.image["made"] == []
+    steps = {str(event.get("step")) for event in again.events if event["event"] == "start"}
+    assert not [step for step in steps if step.startswith(("resolve", "build", "import"))]
+
+
+def test_a_layer_is_what_pip_itself_installs(user: User, image: str) -> None:
+    names = "six pyzmq notebook jsonschema numpy setuptools wheel pip ipykernel tornado scandir"
+    said = user.inside(
+        image,
+        f"set -e; cat > /tmp/look.py <<'PROGRAM'\n{ON_DISK}\nPROGRAM\n"
+        f"python -B /tmp/look.py {names} > /tmp/ours; pip freeze --all | sort > /tmp/all\n"
+        f'for name in {names}; do grep -i "^$name==" /tmp/all; done > /tmp/pins\n'
+        "umask 022; pip download --quiet --no-deps --dest /tmp/wheels --requirement /tmp/pins 2>/tmp/err || cat /tmp/err\n"
+        "pip wheel --quiet --no-deps --wheel-dir /tmp/wheels --requirement /tmp/pins 2>/tmp/err || cat /tmp/err\n"
+        "pip install --quiet --no-index --find-links /tmp/wheels --no-deps --no-compile --force-reinstall "
+        "--requirement /tmp/pins 2>/tmp/err || cat /tmp/err\n"
+        f"python -B /tmp/look.py {names} > /tmp/theirs\ncat /tmp/ours /tmp/theirs",
+    )
+    ours, theirs = map(json.loads, said.strip().splitlines()[-2:])
+    for name in names.split():
+        extra = {path for path in theirs[name] if path.endswith(("REQUESTED", "direct_url.json"))}
+        assert set(ours[name]) == set(theirs[name]) - extra, name
+        for path, (mode, digest, row) in ours[name].items():
+            if path.endswith("/RECORD"):
+                continue
+            assert [mode, digest, row] == theirs[name][path], path
+
+
+def test_modules_are_compiled_beforehand_and_none_is_written_at_import(user: User, image: str) -> None:
+    said = user.inside(
+        image,
+        "set -e; count() { find / -xdev -name '*.pyc' | wc -l; }; before=$(count)\n"
+        "python -v -c 'import notebook.notebookapp, numpy, requests' 2> /tmp/said\n"
+        "grep -c 'precompiled from /usr/local' /tmp/said; grep '# wrote ' /tmp/said || echo nothing written\n"
+        "[ $before = $(count) ] && echo as many as before",
+    )
+    count, *rest = said.splitlines()
+    assert int(count) > 200
+    assert rest == ["nothing written", "as many as before"]
+
+
+def test_a_conflict_is_told_in_pips_words(user: User) -> None:
+    text = (
+        RECIPE.split("[frameworks]", maxsplit=1)[0]
+        + "[packages]\n    pip = ['notebook==5.7.16', 'tornado<4']\n"
+    )
+    outcome = user.avabuild("recipe", user.recipe(text, "bad.toml"))
+    assert outcome.code == 9
+    assert "notebook 5.7.16 depends on tornado<7 and >=4.1" in outcome.err
+    assert user.leftovers() == []
+
+
+def test_a_mirror_that_has_dropped_the_release_says_what_to_do(
+    root: User, index: Index, tmp_path: Path
+) -> None:
+    root.cache = tmp_path / "own-cache"
+    root.env["AVABUILD_DEBIAN_MIRROR"] = index.url
+    outcome = root.avabuild("recipe", root.recipe(RECIPE.split("[frameworks]", maxsplit=1)[0]))
+    assert outcome.code == 9, outcome.err
+    assert "debian bullseye can't be bootstrapped: the mirror does not have it" in outcome.err
+    assert "AVABUILD_DEBIAN_MIRROR" in outcome.err
+    assert "archive" in outcome.err

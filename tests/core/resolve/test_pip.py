@@ -1,0 +1,263 @@
+"""The classic resolver: pip 20.3.4 on an index of the test's own. It runs on this Python as it does on 2.7."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from avabuild.errors import ResolveError, UnavailableError, WheelError
+from avabuild.lock import Package
+from avabuild.resolve.fetch import Fetcher, file_path
+from avabuild.resolve.indexes import Indexes, from_host, pip_conf_paths
+from avabuild.resolve.pip import TOOLS, ClassicResolver, settled, unpack_tools
+from avabuild.resolve.platforms import Platform
+from avabuild.resolve.resolver import Resolver
+from avabuild.resolve.uv import Outcome
+
+HERE = {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_", "HOME"))}
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory) -> Path:
+    """The pinned pip and what it needs, from the host's own index, found there by uv."""
+    directory = tmp_path_factory.mktemp("tools")
+    indexes = from_host(HERE, pip_conf_paths(HERE, Path(sys.prefix)))
+    located = Resolver(Platform("3.11", "x86_64", "2.36"), indexes, directory, directory).locate
+    wheels = [path for _, path in Fetcher(directory / "wheels", indexes, located).fetch(TOOLS, {})]
+    unpack_tools(wheels, directory / "pip")
+    return directory / "pip"
+
+
+@pytest.fixture
+def make(index, recipe_dir, tmp_path):
+    """A function that makes a classic resolver of `index`; `run` answers in pip's place."""
+
+    def resolver(run, **indexes):
+        workdir = tmp_path / f"work-{uuid.uuid4().hex}"
+        workdir.mkdir()
+        settings = Indexes(**{"index": index.url, **indexes})
+        return ClassicResolver(settings, recipe_dir, workdir, tmp_path / "files", run, Path(sys.executable))
+
+    return resolver
+
+
+@pytest.fixture
+def pip(make, tools, tmp_path):
+    """A function that makes a classic resolver that really runs pip."""
+
+    def run(command):
+        own = {"PYTHONPATH": str(tools), "PIP_CACHE_DIR": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+        env = {**os.environ, **dict(command.environment), **own}
+        done = subprocess.run(command.argv, env=env, capture_output=True, text=True, check=False)
+        return Outcome(done.returncode, done.stderr)
+
+    return lambda **indexes: make(run, **indexes)
+
+
+def versions(resolved):
+    return {one.package.name: one.package.version for one in resolved}
+
+
+@pytest.mark.network
+def test_requirements_are_resolved_together_and_no_wheel_is_downloaded(index, pip, package_of):
+    index.wheel("alpha", "1.0", requires=("beta",))
+    wheel = index.wheel("beta", "1.0")
+    index.wheel("beta", "2.0")
+    index.wheel("gamma", "1.0", requires=("beta<2",))
+    resolved = pip().resolve(["alpha", "gamma"])
+    assert versions(resolved) == {"alpha": "1.0", "beta": "1.0", "gamma": "1.0"}
+    assert resolved[1].package == package_of(wheel)
+    assert resolved[1].url == index.file_url(wheel.name)
+    assert all(asked for asked in index.requests_for(wheel.name)), "only ranges of it were asked for"
+
+
+@pytest.mark.network
+def test_what_only_the_extras_need_is_marked(index, pip):
+    index.wheel("alpha", "1.0", requires=("beta", 'omega; extra == "all"'))
+    index.wheel("beta", "1.0")
+    index.wheel("omega", "1.0")
+    index.wheel("gamma", "1.0", requires=("beta", "delta"))
+    index.wheel("delta", "1.0")
+    resolved = pip().resolve(["alpha[all]"], ["gamma"])
+    assert {one.package.name for one in resolved if one.package.extra} == {"gamma", "delta"}
+
+
+@pytest.mark.network
+def test_constraints_limit_and_an_older_lock_is_kept_where_it_fits(index, pip):
+    for version in ("1.0", "2.0", "3.0"):
+        index.wheel("alpha", version)
+    asked, old = ["alpha"], (Package(name="alpha", version="1.0"),)
+    assert versions(pip().resolve(asked, constraints=("alpha<3", "unused<1"))) == {"alpha": "2.0"}
+    assert versions(pip().resolve(asked, preferences=old)) == {"alpha": "1.0"}
+    assert versions(pip().resolve(["alpha>1"], preferences=old)) == {"alpha": "3.0"}
+    assert versions(pip().resolve(asked, preferences=old, upgrade=frozenset({"alpha"}))) == {"alpha": "3.0"}
+
+
+@pytest.mark.network
+def test_an_sdist_is_kept_where_the_fetcher_finds_it(index, pip, package_of, tmp_path):
+    sdist = index.sdist("alpha", "1.0")
+    (found,) = pip().resolve(["alpha"])
+    assert found.package == package_of(sdist, kind="sdist", version="1.0")
+    assert file_path(tmp_path / "files", found.package).read_bytes() == sdist.read_bytes()
+
+
+@pytest.mark.network
+def test_a_version_that_has_wheels_is_taken_before_a_newer_one_that_has_none(index, pip):
+    index.wheel("alpha", "1.0")
+    index.sdist("alpha", "2.0")
+    assert versions(pip().resolve(["alpha"])) == {"alpha": "1.0"}
+
+
+@pytest.mark.network
+def test_what_is_alone_brings_nothing_and_hinders_nothing(index, pip):
+    index.wheel("alpha", "1.0", requires=("beta==7", "nowhere"))
+    index.wheel("beta", "1.0")
+    assert versions(pip().resolve(["beta"], alone=["alpha==1.0"])) == {"alpha": "1.0", "beta": "1.0"}
+
+
+@pytest.mark.network
+def test_a_conflict_keeps_pips_words_and_is_found_without_trying_everything(index, pip):
+    for number in range(40):
+        index.wheel("alpha", f"1.{number}", requires=("beta>=2",))
+        index.wheel("omega", f"1.{number}")
+        index.wheel("beta", f"1.{number}")
+    index.wheel("beta", "2.0")
+    with pytest.raises(ResolveError, match=r"alpha 1\.\d+ depends on beta>=2") as caught:
+        pip().resolve(["beta<2", "omega", "alpha"])
+    assert "The user requested beta<2" in str(caught.value)
+
+
+@pytest.mark.network
+def test_the_versions_that_there_are_for_this_python_are_told(index, pip):
+    index.wheel("alpha", "1.0")
+    index.wheel("alpha", "2.0", tag="cp27-none-any" if sys.version_info > (3,) else "")
+    with pytest.raises(ResolveError, match=r"of alpha, Python 3\.\d+ can have 1\.0"):
+        pip().resolve(["alpha==2.0"])
+    with pytest.raises(ResolveError, match="no version of nowhere is for Python"):
+        pip().resolve(["nowhere"])
+
+
+@pytest.mark.network
+def test_an_index_that_is_down_is_unavailable_and_its_password_is_not_shown(pip):
+    with pytest.raises(UnavailableError) as caught:
+        pip(index="http://me:secret@127.0.0.1:1/simple").resolve(["alpha"])
+    assert "127.0.0.1:1/simple" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.network
+def test_a_wheel_of_the_recipe_is_hashed_and_named_by_its_relative_path(index, pip, recipe_dir, package_of):
+    index.wheel("beta", "1.0")
+    wheel = index.wheel("mine", "1.0", requires=("beta",)).rename(recipe_dir / "mine-1.0-py3-none-any.whl")
+    resolved = pip().resolve([], [f"./{wheel.name}"])
+    assert versions(resolved) == {"beta": "1.0", "mine": "1.0"}
+    assert resolved[1].package == package_of(wheel, kind="file", path=wheel.name, extra=True)
+
+
+def answering(answer, files=()):
+    """Return a Runner that writes `answer`, and `files` to where pip leaves what it downloads."""
+
+    def run(command):
+        request = json.loads((command.directory / "request.json").read_text())
+        Path(request["answer"]).write_text(json.dumps(answer))
+        for name, content in files:
+            (Path(request["out"]) / name).write_bytes(content)
+        return Outcome(0, "")
+
+    return run
+
+
+FOUND = {
+    "name": "alpha", "version": "1.0", "kind": "wheel", "filename": "alpha-1.0-py2-none-any.whl",
+    "url": "http://127.0.0.1:1/alpha-1.0-py2-none-any.whl", "sha256": "ab" * 32, "direct": False,
+    "commit": "", "subdirectory": "", "extra": False,
+}  # fmt: skip
+
+
+def test_two_versions_of_one_project_alone_and_needed_are_refused(make):
+    answer = {"packages": [FOUND], "alone": [FOUND | {"version": "2.0"}]}
+    with pytest.raises(ResolveError, match=r"alpha is pinned alone to 2\.0, and others need 1\.0"):
+        make(answering(answer)).resolve(["beta"], alone=["alpha==2.0"])
+
+
+def test_a_download_that_is_not_what_the_index_promised_is_refused(make):
+    run = answering({"packages": [FOUND], "alone": []}, [(FOUND["filename"], b"other")])
+    with pytest.raises(WheelError, match="differs from the hash"):
+        make(run).resolve(["alpha"])
+
+
+def test_a_direct_address_is_kept_without_its_password(make):
+    direct = FOUND | {"url": "http://me:secret@127.0.0.1:1/alpha-1.0-py2-none-any.whl", "direct": True}
+    (one,) = make(answering({"packages": [direct], "alone": []})).resolve(["alpha @ http://127.0.0.1:1/a"])
+    assert one.package.url == "http://127.0.0.1:1/alpha-1.0-py2-none-any.whl"
+
+
+def test_a_repository_is_locked_to_its_commit(make):
+    git = {
+        "kind": "git",
+        "url": "git+https://me:x@example.invalid/a.git@main",
+        "commit": "c" * 40,
+        "sha256": "",
+    }
+    (one,) = make(answering({"packages": [FOUND | git], "alone": []})).resolve(
+        ["git+https://example.invalid/a"]
+    )
+    assert (one.package.kind, one.package.url) == ("git", "https://example.invalid/a.git")
+    assert (one.package.commit, one.package.filename) == ("c" * 40, "")
+
+
+def test_pip_that_does_not_come_to_an_answer_is_told_with_its_words(make):
+    with pytest.raises(ResolveError, match="MemoryError"):
+        make(lambda _: Outcome(1, "MemoryError")).resolve(["alpha"])
+
+
+def test_locked_files_are_found_again_by_hash_on_pages_and_in_folders(index, make, package_of, tmp_path):
+    here, there = index.wheel("alpha", "1.0", tag="cp27-cp27mu-linux_x86_64"), index.wheel("beta", "1.0")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    moved = there.rename(folder / there.name)
+    packages = [package_of(here), package_of(moved)]
+    urls = make(None, find_links=(str(folder),)).locate(packages)
+    assert urls == {packages[0].sha256: index.file_url(here.name), packages[1].sha256: moved.as_uri()}
+    gone = packages[0].model_copy(update={"sha256": "0" * 64})
+    with pytest.raises(WheelError, match=f"no configured index has {here.name}"):
+        make(None).locate([gone])
+
+
+def test_pages_as_json_are_read_too(make, package_of, tmp_path):
+    from avabuild.resolve.pages import _of_json
+
+    text = json.dumps(
+        {"files": [{"url": "../../f/a.whl", "hashes": {"sha256": "aa"}}, {"url": "b", "hashes": {}}]}
+    )
+    assert _of_json(text, "http://h/simple/a/") == {"aa": "http://h/f/a.whl"}
+
+
+def test_an_index_that_fails_while_files_are_located_is_unavailable(index, make, package_of):
+    package = package_of(index.wheel("alpha", "1.0"))
+    index.faults["alpha"] += ["503"]
+    with pytest.raises(UnavailableError, match="503"):
+        make(None).locate([package])
+
+
+def test_an_index_that_nobody_names_is_uvs_own():
+    assert settled(Indexes(no_index=True)).index is None
+    assert settled(Indexes(index="http://127.0.0.1:1/")).index == "http://127.0.0.1:1/"
+    assert str(settled(Indexes()).index).startswith("https://")
+
+
+def test_pip_is_told_the_indexes_of_uv():
+    indexes = Indexes(
+        index="own=http://h/simple", extra=("http://i/simple", "http://j/simple"), find_links=("/f",)
+    )
+    env = replace(indexes, others=(("UV_INSECURE_HOST", "h"),)).pip_environment()
+    assert (env["PIP_INDEX_URL"], env["PIP_TRUSTED_HOST"]) == ("http://h/simple", "h")
+    assert (env["PIP_EXTRA_INDEX_URL"], env["PIP_FIND_LINKS"]) == ("http://i/simple http://j/simple", "/f")
+    assert "PIP_INDEX_URL" not in Indexes().pip_environment()
