@@ -8,7 +8,6 @@ from pathlib import Path
 from avabuild import stamp
 from avabuild.build.files import chosen
 from avabuild.build.output import Output
-from avabuild.buildah import Tools
 from avabuild.layers import Files
 from avabuild.plan import Plan
 from avabuild.prepare import Project
@@ -44,11 +43,6 @@ def _of_plugins(plans: Sequence[Plan]) -> list[Path]:
         elif file.source:
             found += [source, *(path for path in sorted(source.rglob("*")) if path.is_file())]
     return found
-
-
-def image_list(tools: Tools) -> Path:
-    """Return the local storage's own list of images."""
-    return tools.storage.images
 
 
 def write(

@@ -17,8 +17,9 @@ class JointError(AvabuildError):
 
 
 def together(errors: Sequence[AvabuildError]) -> None:
-    """Raise the errors, if there are any, as one; an error alone is raised as it is."""
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise JointError(errors)
+    """Raise the errors, if there are any, as one, each once; an error alone is raised as it is."""
+    each = tuple(dict.fromkeys(errors))
+    if len(each) == 1:
+        raise each[0]
+    if each:
+        raise JointError(each)

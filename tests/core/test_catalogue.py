@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import catalogue as module
+from avabuild import builds
+from avabuild import catalogue as planning
 from avabuild.base import Base
-from avabuild.catalogue import Catalogue, Listener
-from avabuild.errors import AvabuildError, RecipeError, StepError, TargetError
+from avabuild.builds import Listener
+from avabuild.catalogue import Catalogue
+from avabuild.errors import AvabuildError, RecipeError, StepError, TargetError, UnavailableError
 from avabuild.report import Report, silent
 from avabuild.session import Session
 from avabuild.together import JointError
@@ -105,6 +107,32 @@ def test_two_recipes_that_make_one_image_are_refused(recipes, opened):
     assert str(error) == "b.toml:1: name: a:py311-cpu is made by a.toml too; choose another name or tag"
 
 
+def test_a_base_that_cant_be_had_is_asked_for_once_and_costs_only_its_own_images(
+    recipes, opened, monkeypatch
+):
+    asked: list[str] = []
+
+    def obtain(self, project, tools, report):
+        asked.append(project.recipe.name)
+        raise UnavailableError("the registry does not answer")
+
+    monkeypatch.setattr(Session, "obtain", obtain)
+    monkeypatch.setattr(planning, "Tools", lambda *_: None)
+    away = 'base = { image = "example.invalid/away" }\nmatrix.python = "3.11"\n'
+    catalogue = opened(recipes(a=away, b=BOOKWORM, c=away))
+    assert [entry.name for entry in catalogue.entries()] == ["b:py311-cpu"]
+    assert asked == ["a"]
+    assert [lost.name for lost in catalogue.lost] == ["a:py311-cpu", "c:py311-cpu"]
+    assert len({lost.error for lost in catalogue.lost}) == 1
+
+
+def test_the_base_of_what_is_not_chosen_is_not_even_looked_for(recipes, opened):
+    away = 'base = { image = "example.invalid/away" }\nmatrix.python = "2.7"\n'
+    catalogue = opened(recipes(a=away, b=BOOKWORM))
+    assert [entry.name for entry in catalogue.entries(["py311-*"])] == ["b:py311-cpu"]
+    assert catalogue.lost == []
+
+
 # -- building, with a session that builds nothing ----------------------------------------------------------
 
 
@@ -127,14 +155,14 @@ def building(monkeypatch, opened):
 
         monkeypatch.setattr(Session, "obtain", obtain)
         monkeypatch.setattr(Session, "build", build)
-        monkeypatch.setattr(module, "Tools", lambda *_: None)
+        monkeypatch.setattr(builds, "Tools", lambda *_: None)
         catalogue = opened(paths)
         told: list[str] = []
         listener = Listener(
             lambda entry, done, seconds: told.append(f"done {entry.name}"),
             lambda end: told.append(f"{end.state} {end.node.name}"),
         )
-        outcome = catalogue.build(catalogue.entries(), listener, jobs=jobs, keep_going=keep_going)
+        outcome = builds.build(catalogue, catalogue.entries(), listener, jobs=jobs, keep_going=keep_going)
         return made, told, outcome
 
     return building

@@ -13,6 +13,7 @@ import typer
 from avabuild.cli.sizes import human
 
 if TYPE_CHECKING:
+    from avabuild.catalogue import Entry
     from avabuild.forecast import Row
     from avabuild.plan import Plan
 
@@ -39,8 +40,8 @@ def plan(
     del debug  # main() looks for it
     from avabuild.catalogue import Catalogue
     from avabuild.host import probe
-    from avabuild.prepare import request_of
     from avabuild.report import Report, silent
+    from avabuild.together import together
     from avabuild.workplace import Workplace
 
     catalogue = Catalogue(paths, Workplace.on(probe(os.environ)), Report(silent))
@@ -48,7 +49,14 @@ def plan(
     if as_json:
         data = [_data(entry.plan, rows, entry.base.digest if entry.base else None) for entry, rows in shown]
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
-        return
+    else:
+        _print(shown)
+    together([lost.error for lost in catalogue.lost])
+
+
+def _print(shown: Sequence[tuple[Entry, Sequence[Row]]]) -> None:
+    from avabuild.prepare import request_of
+
     texts = []
     for entry, rows in shown:
         session, made = entry.session, entry.plan
@@ -56,7 +64,8 @@ def plan(
         fits = locked.request == request_of(made) if locked else None
         lock = _lock_words(session.lock_path.name, fits)
         texts.append("\n".join(lines_of(made, rows, entry.base.digest if entry.base else None, lock)))
-    typer.echo(("\n\n" if len(texts) > 1 else "\n").join(texts))
+    if texts:
+        typer.echo("\n\n".join(texts))
 
 
 def _data(plan: Plan, rows: Sequence[Row], digest: str | None) -> dict[str, object]:

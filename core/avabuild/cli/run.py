@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avabuild.catalogue import Catalogue, Entry, Listener, Outcome
+from avabuild.builds import Listener, Outcome, build, image_list
+from avabuild.catalogue import Catalogue, Entry
 from avabuild.cli.console import described, short
 from avabuild.cli.table import Row, about, unchanged
 from avabuild.errors import AvabuildError, Problem, RecipeError
@@ -51,12 +52,13 @@ class Run:
         with console:
             report = Report(console.take)
             try:
-                catalogue, entries = self._open(only, report)
+                catalogue, entries = self._open(only, report, keep_going=keep_going)
             except AvabuildError as error:
                 for one in error.errors if isinstance(error, JointError) else (error,):
                     console.failed(one)
                 raise
-            outcome = catalogue.build(
+            outcome = build(
+                catalogue,
                 entries,
                 Listener(self._done, self._ended),
                 jobs=jobs or default_jobs(catalogue.workplace.host.cores),
@@ -64,24 +66,30 @@ class Run:
             )
             self._stamp(catalogue, entries, outcome)
             if console.several:
-                console.table(list(self._rows(entries, outcome)))
-        raise_first(outcome.errors)
+                console.table(list(self._rows(catalogue, entries, outcome)))
+        raise_first([*(lost.error for lost in catalogue.lost), *outcome.errors])
 
-    def _open(self, only: Sequence[str], report: Report) -> tuple[Catalogue, tuple[Entry, ...]]:
+    def _open(
+        self, only: Sequence[str], report: Report, *, keep_going: bool
+    ) -> tuple[Catalogue, tuple[Entry, ...]]:
         wishes, stale = self._wishes, [path for path in self._marks if path not in self._fresh]
         if len(self._marks) > 1:
             shared = wishes.output.model_copy(update={"shared": True})
             wishes = dataclasses.replace(wishes, output=shared)
         catalogue = Catalogue(stale, Workplace.on(probe(os.environ), wishes), report)
         entries = catalogue.entries(only)
+        if not keep_going:
+            together([lost.error for lost in catalogue.lost])
         there = [image for images in self._fresh.values() for image in images]
-        count = len(entries) + len(there)
+        count = len(entries) + len(there) + len(catalogue.lost)
         if count > 1 and wishes.output.kind.endswith("archive"):
             message = f"holds one image, and this run makes {count}; use oci:DIR"
             raise RecipeError((Problem(f"--output {wishes.output}", "", message),))
         self._console.several = count > 1
         for image in there:
             self._console.up_to_date(image, 0.0)
+        for lost in catalogue.lost:
+            self._console.failed(lost.error, lost.name)
         return catalogue, entries
 
     def _done(self, entry: Entry, done: Done, seconds: Mapping[str, float]) -> None:
@@ -96,19 +104,22 @@ class Run:
 
     def _stamp(self, catalogue: Catalogue, entries: Sequence[Entry], outcome: Outcome) -> None:
         """Remember each recipe all of whose images are there."""
-        listed = catalogue.image_list() if outcome.done and self._wishes.output.path is None else None
+        local = outcome.done and self._wishes.output.path is None
+        listed = image_list(catalogue) if local else None
         for session in catalogue.sessions:
             mine = [entry.plan.reference for entry in entries if entry.session is session]
             done = [outcome.done[name] for name in mine if name in outcome.done]
-            if len(done) == len(mine):
+            whole = all(lost.session is not session for lost in catalogue.lost)
+            if whole and len(done) == len(mine):
                 shown = [json.dumps(described(one)) for one in done]
                 session.stamp(self._marks[session.path], done, shown, listed)
 
-    def _rows(self, entries: Sequence[Entry], outcome: Outcome) -> Iterator[Row]:
+    def _rows(self, catalogue: Catalogue, entries: Sequence[Entry], outcome: Outcome) -> Iterator[Row]:
         """Yield a row per image, in the order of the command line."""
         ended = {end.node.name: end for end in outcome.ended}
         for path in self._marks:
             yield from (unchanged(image) for image in self._fresh.get(path, ()))
+            yield from (Row(lost.name, {}, "failed") for lost in catalogue.lost if lost.session.path == path)
             for entry in entries:
                 if entry.session.path == path:
                     yield _row(entry, outcome.done.get(entry.plan.reference), ended)

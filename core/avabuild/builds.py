@@ -1,0 +1,142 @@
+"""Builds: the images of a catalogue, built as one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from avabuild.base import Base
+from avabuild.buildah import Tools
+from avabuild.catalogue import Catalogue, Entry
+from avabuild.graph import Ended, Graph, Node
+from avabuild.running import Running
+from avabuild.session import Done
+from avabuild.store.scratch import sweep
+
+
+@dataclass
+class Listener:
+    """What a run tells while images are built; called from one thread at a time.
+
+    Attributes:
+        done: an image is finished; `seconds` are those of its phases.
+        ended: a node failed or was skipped.
+    """
+
+    done: Callable[[Entry, Done, Mapping[str, float]], None]
+    ended: Callable[[Ended], None]
+
+
+@dataclass
+class Outcome:
+    """What a run came to: the images that were made, and how each node ended."""
+
+    done: dict[str, Done] = field(default_factory=dict)
+    ended: tuple[Ended, ...] = ()
+
+    @property
+    def errors(self) -> tuple[BaseException, ...]:
+        """Why nodes failed, the first failure first."""
+        return tuple(end.error for end in self.ended if end.error)
+
+
+def build(
+    catalogue: Catalogue, entries: Sequence[Entry], listener: Listener, *, jobs: int, keep_going: bool
+) -> Outcome:
+    """Build the images, `jobs` at a time; an image waits for those of the recipes that its own stands on.
+
+    A failure stops what needs it; without `keep_going` nothing else is begun either.
+    """
+    _sweep(catalogue)
+    run = _Run(catalogue, entries, listener)
+    graph = Graph(
+        run.nodes, run.work, jobs=jobs, keep_going=keep_going, stop=run.running.stop, ended=run.ended
+    )
+    run.outcome.ended = graph.run()
+    return run.outcome
+
+
+def image_list(catalogue: Catalogue) -> Path:
+    """Return the local storage's own list of images, for stamps."""
+    log = catalogue.workplace.log("stamp")
+    return Tools(catalogue.workplace.host, catalogue.report, log).storage.images
+
+
+def _sweep(catalogue: Catalogue) -> None:
+    """Remove what killed builds left: their scratch, working containers and half-imported images."""
+    dead = sweep(catalogue.workplace.store)
+    if not dead:
+        return
+    tools = Tools(catalogue.workplace.host, catalogue.report, catalogue.workplace.log("sweep"))
+    marks = tuple(f"avabuild-{build}-" for build in dead)
+    for name in tools.container_names():
+        if name.startswith(marks):
+            tools.remove(name)
+    for name in tools.image_ids():
+        if name.removeprefix("localhost/").startswith(marks):
+            tools.remove_image(name)
+
+
+class _Run:
+    """One run over the graph: bases that are yet to be brought in, then images."""
+
+    def __init__(self, catalogue: Catalogue, entries: Sequence[Entry], listener: Listener) -> None:
+        self.catalogue = catalogue
+        self.listener = listener
+        self.running = Running()
+        self.outcome = Outcome()
+        self._entries = {entry.plan.reference: entry for entry in entries}
+        self._bases: dict[str, Base] = {}
+        self._owners: dict[str, Entry] = {}
+        self.nodes = tuple(self._nodes())
+
+    def _nodes(self) -> Iterator[Node]:
+        by_file = {
+            (entry.session.path.resolve(), entry.plan.target.tag): reference
+            for reference, entry in self._entries.items()
+        }
+        renew = bool(self.catalogue.workplace.wishes.upgrade & {"*", "base"})
+        for reference, entry in self._entries.items():
+            needs = {
+                by_file[path.resolve(), entry.plan.target.tag]
+                for path in entry.project.below
+                if (path.resolve(), entry.plan.target.tag) in by_file
+            }
+            if entry.base is None or renew:
+                name = f"base {entry.session.base_name(entry.project)}"
+                if name not in self._owners:
+                    self._owners[name] = entry
+                    yield Node(name)
+                needs.add(name)
+            yield Node(reference, frozenset(needs))
+
+    def work(self, node: Node) -> None:
+        """Do one node."""
+        if owner := self._owners.get(node.name):
+            self._obtain(owner, node.name)
+        else:
+            self._build(self._entries[node.name])
+
+    def _obtain(self, entry: Entry, name: str) -> None:
+        workplace, report = self.catalogue.workplace, self.catalogue.report
+        tools = Tools(workplace.host, report, workplace.log(name))
+        with self.running.build(tools):
+            self._bases[name] = entry.session.obtain(entry.project, tools, report)
+
+    def _build(self, entry: Entry) -> None:
+        session, project = entry.session, entry.project
+        report = self.catalogue.report.of(entry.plan.reference)
+        tools = Tools(self.catalogue.workplace.host, report, self.catalogue.workplace.log(entry.name))
+        base = session.obtain(project, tools, report)
+        plan = session.plans(project, base.facts)[entry.index] if entry.base != base else entry.plan
+        done = session.build(project, plan, base, report, self.running)
+        self.outcome.done[entry.plan.reference] = done
+        with report.alone:
+            self.listener.done(entry, done, report.seconds)
+
+    def ended(self, end: Ended) -> None:
+        """Tell of a node that came to nothing."""
+        if end.state != "done":
+            with self.catalogue.report.alone:
+                self.listener.ended(end)
