@@ -12,7 +12,7 @@ from avabuild.layers import Run
 from avabuild.lock import AptLock, Deb
 from avabuild.value import Value, digest_of
 
-FORMAT = 1
+FORMAT = 2
 
 
 class ExecLayer(Value):

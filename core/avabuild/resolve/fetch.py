@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -15,7 +16,10 @@ from avabuild.errors import DiskFullError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.indexes import Indexes
-from avabuild.resolve.transfer import Policy, Transfer, Wanted, client_of
+from avabuild.resolve.wanted import Policy, Wanted
+
+if TYPE_CHECKING:
+    from avabuild.resolve.transfer import Transfer
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILENAME = re.compile(r"[^/.\x00-\x1f][^/\x00-\x1f]*")
@@ -98,6 +102,9 @@ class Fetcher:
         self._preflight(sum(group[0].size for group in by_path.values()))
         unknown = [group[0] for group in by_path.values() if group[0].sha256 not in urls]
         known = {**urls, **self.locate(unknown)} if unknown else urls
+        # httpx takes a tenth of a second to import, and most builds download nothing.
+        from avabuild.resolve.transfer import Transfer, client_of  # noqa: PLC0415
+
         cancellation = self.cancellation.part()
         with client_of(self.indexes, self.jobs) as client, ThreadPoolExecutor(self.jobs, "fetch") as pool:
             transfer = Transfer(client, self.indexes, cancellation, self.policy)

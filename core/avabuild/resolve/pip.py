@@ -18,7 +18,6 @@ from avabuild.errors import AvabuildError, ResolveError, UnavailableError, Wheel
 from avabuild.lock import Package
 from avabuild.resolve.fetch import file_path
 from avabuild.resolve.indexes import Indexes, redact
-from avabuild.resolve.pages import Pages
 from avabuild.resolve.pylock import Resolved
 from avabuild.resolve.requirements import requirement_line
 from avabuild.resolve.resolver import together
@@ -119,6 +118,8 @@ class ClassicResolver:
                 "answer": str(self._path("answer.json")),
             }
         )
+        from avabuild.resolve.pages import Pages  # noqa: PLC0415 - brings httpx, which most builds don't need
+
         with Pages(self.indexes) as pages:
             everything = [*told["packages"], *told["alone"]]
             sizes = pages.sizes([one["url"] for one in everything if not self._local(one)])
@@ -135,6 +136,8 @@ class ClassicResolver:
         own = {p.sha256: (self.recipe_dir / p.path).resolve().as_uri() for p in packages if p.kind == "file"}
         direct = {p.sha256: p.url for p in packages if p.kind in {"wheel", "sdist"} and p.url}
         indexed = [p for p in packages if p.kind in {"wheel", "sdist"} and not p.url]
+        from avabuild.resolve.pages import Pages  # noqa: PLC0415 - brings httpx, which most builds don't need
+
         with Pages(settled(self.indexes)) as pages:
             found = pages.locate(indexed)
         if missing := [p for p in indexed if p.sha256 not in found]:

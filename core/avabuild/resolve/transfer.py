@@ -20,6 +20,7 @@ import httpx
 from avabuild.errors import DiskFullError, StoreError, UnavailableError, WheelError
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.indexes import Indexes, redact
+from avabuild.resolve.wanted import Policy, Wanted
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -39,24 +40,6 @@ class _Broken(Exception):  # noqa: N818 - not a failure yet: the next attempt go
         super().__init__(reason)
         self.wait = wait
         self.restart = restart
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How often to try without progress, and the first pause in seconds, which doubles each time."""
-
-    attempts: int = 5
-    pause: float = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One file to get: `url` of http, https or file; `sha256` in hex; `size` in bytes, 0 where unknown."""
-
-    url: str
-    sha256: str
-    size: int
-    filename: str
 
 
 def client_of(indexes: Indexes, connections: int) -> httpx.Client:

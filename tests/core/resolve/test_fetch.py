@@ -14,7 +14,7 @@ from avabuild.lock import Package
 from avabuild.resolve import transfer
 from avabuild.resolve.fetch import Fetcher
 from avabuild.resolve.indexes import Indexes
-from avabuild.resolve.transfer import Policy
+from avabuild.resolve.wanted import Policy
 
 BODY = random.Random(7).randbytes(3 << 20)
 
