@@ -6,7 +6,7 @@ import pytest
 
 from avabuild.errors import RecipeError
 from avabuild.layers import Repository
-from avabuild.recipe import flatten, load
+from avabuild.recipe import load, variants
 
 TABLE = '[[packages.repositories]]\nname = "mine"\nsuite = "stable"\n'
 FINGERPRINT = "EB69 3B30 35CD 5710 E231  E123 A4B4 6996 3BF8 63CC"
@@ -60,6 +60,6 @@ def test_a_recipe_on_another_finds_the_others_key(write, tmp_path):
     inner.mkdir()
     (inner / "mine.asc").write_text("a key")
     write(TABLE + 'uri = "https://x"\nkey = "mine.asc"\n', "inner/b.toml")
-    whole = flatten(load(write('base = { recipe = "inner/b.toml" }\n')), load)
+    whole = variants(load(write('base = { recipe = "inner/b.toml" }\n')), load)[0].recipe
     (one,) = whole.packages.repositories
     assert one.key == "./inner/mine.asc"
