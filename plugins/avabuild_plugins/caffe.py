@@ -143,6 +143,7 @@ xargs -P $JOBS -I SOURCE sh -c 'g++ -c -O2 -fPIC -DBOOST_PYTHON_SOURCE -I'$inclu
 g++ -shared -Wl,-soname,libboost_python27.so.1.74.0 -o boost/libboost_python27.so.1.74.0 boost/objects/*.o \\
     -L/usr/lib/$multiarch -lpython2.7
 ln -s libboost_python27.so.1.74.0 boost/libboost_python27.so
+export LD_LIBRARY_PATH=$PWD/boost  # what is linked with libcaffe finds it there
 mkdir -p $OUT/usr/lib/$multiarch
 cp boost/libboost_python27.so.1.74.0 $OUT/usr/lib/$multiarch/
 strip --strip-unneeded $OUT/usr/lib/$multiarch/libboost_python27.so.1.74.0

@@ -185,7 +185,7 @@ def test_a_compile_that_fails_says_why_keeps_its_log_and_is_not_kept(
     [
         ("true", "it left nothing below $OUT"),
         ("touch /elsewhere", "it left nothing below $OUT"),
-        ("mknod $OUT/null c 1 3", "$OUT/null is neither a file, a directory nor a link"),
+        ("mkfifo $OUT/pipe", "$OUT/pipe is neither a file, a directory nor a link"),
         ("ln -s $OUT/x $OUT/y", "$OUT/y is a link to /stage/out/x, which is in the stage"),
         ("mkdir $OUT/proc; touch $OUT/proc/x", "$OUT/proc is mounted in every container"),
     ],
