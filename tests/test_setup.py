@@ -229,7 +229,7 @@ def test_ci_runs_make_test_and_nothing_more() -> None:
 def test_make_alone_lists_every_target() -> None:
     said = subprocess.run(["make", "-s", "-C", ROOT], check=True, capture_output=True, text=True).stdout
     assert {line.split()[0] for line in said.splitlines()} == {
-        "help", "setup", "demo", "test", "lint", "bench", "bench-matrix", "clean"
+        "help", "setup", "demo", "test", "test-slow", "lint", "bench", "bench-matrix", "clean"
     }  # fmt: skip
 
 
