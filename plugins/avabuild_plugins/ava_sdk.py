@@ -74,8 +74,8 @@ assert get_datetime_in_rfc3339(1500000000).startswith("2017-07-1")
 try:
     from importlib.metadata import version as version_of
 except ImportError:
-    from pkg_resources import require
-    version_of = lambda name: require(name)[0].version
+    from pkg_resources import get_distribution
+    version_of = lambda name: get_distribution(name).version
 version = version_of("ava-sdk")
 print("ava-sdk", version, "imports %d of %d modules" % (len(names) - len(failed), len(names)))
 """
