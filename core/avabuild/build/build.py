@@ -13,18 +13,17 @@ from avabuild.base import Base
 from avabuild.blob import Blob
 from avabuild.build.apt import add_apt
 from avabuild.build.chain import Chain
-from avabuild.build.check import run_checks
 from avabuild.build.classic import ClassicWorkshop
 from avabuild.build.compiled import add_compiled, open_yard
 from avabuild.build.compiler import Compiler, choose_compiler
 from avabuild.build.context import Context
 from avabuild.build.files import files_key, write_files
-from avabuild.build.importer import Importer, import_image
+from avabuild.build.importer import Importer
 from avabuild.build.job import Built, Job
 from avabuild.build.layout import compose_image
-from avabuild.build.libcuda import NO_DRIVER, driver_for_checks
-from avabuild.build.linkage import check_linkage, require_libraries
+from avabuild.build.linkage import base_ahead, require_libraries
 from avabuild.build.output import write_output
+from avabuild.build.prove import prove_image
 from avabuild.build.run import add_run
 from avabuild.build.tree import read_tree
 from avabuild.build.wheels import Layers, Python, Sources, StoppedError
@@ -63,6 +62,7 @@ class _Build:
             Importer(self.context, job.base, plan.target.oci_arch) as importer,
             ThreadPoolExecutor(1, "exec") as pool,
             ThreadPoolExecutor(1, "compile") as yard,
+            base_ahead(self.context, plan, job.base),
         ):
             try:
                 if job.output.kind == "storage" and job.base.layers and not (plan.system or plan.apt):
@@ -253,19 +253,7 @@ class _Build:
         annotations |= dict(plan.settings.annotations)
         arch = plan.target.oci_arch
         composed = compose_image(context.store, job.base, chain.pieces, settings, arch, annotations)
-        identity = ""
-        with ThreadPoolExecutor(1, "linkage") as pool:
-            linked = pool.submit(check_linkage, context, plan, job.base, chain.pieces, composed)
-            if job.output.kind == "storage" or (job.check and plan.checks):
-                identity = import_image(context, composed)
-            needs_driver = linked.result()
-        if identity and job.check:
-            driver = NO_DRIVER
-            if needs_driver or plan.target.device.cuda:
-                driver = driver_for_checks(
-                    context, Chain(context, job.base, plan.target, plan.compression), composed
-                )
-            run_checks(context, identity, plan.checks, driver)
+        identity = prove_image(context, job, chain.pieces, composed)
         if job.output.kind == "storage":
             context.tools.tag(identity, plan.reference)
         else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from avabuild import image
@@ -26,6 +27,20 @@ _MACHINES = {"x86_64": "EM_X86_64/64", "aarch64": "EM_AARCH64/64"}
 _APT, _COMPILED, _BYTECODE = "avabuild: apt: ", "avabuild: compile", "avabuild: bytecode "
 _OFF = 'or accept the image as it is, with linkage = "warn" under [build]'
 _SHOWN = 10
+
+
+@contextmanager
+def base_ahead(context: Context, plan: Plan, base: Base) -> Iterator[None]:
+    """Read the base's layers while the block runs, so that the check at the end finds them read."""
+    with ThreadPoolExecutor(1, "scan") as pool:
+        if plan.linkage != "off":
+            for blob in base.layers:
+                pool.submit(inventory, context.store, blob)  # what fails here fails again where it is told
+        try:
+            yield
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def require_libraries(context: Context, plan: Plan, base: Base, directory: Path) -> None:

@@ -227,11 +227,14 @@ def _pass(blob: Path, collector: Collector) -> Collector:
 
 def inventory(store: Store, blob: Blob) -> Inventory:
     """Return the inventory of a layer of the store; each is read once, ever."""
-    known = Inventory.load(store.recall("linkage", blob.digest))
-    if known is None:
+    if known := Inventory.load(store.recall("linkage", blob.digest)):
+        return known
+    with store.lock("linkage", blob.digest):
+        if known := Inventory.load(store.recall("linkage", blob.digest)):
+            return known
         known = scan(store.blob_path(blob.digest))
         store.record("linkage", blob.digest, known.dump())
-    return known
+        return known
 
 
 def keep_inventory(store: Store, blob: Blob, collector: Collector) -> None:

@@ -1,0 +1,38 @@
+"""Proving a composed image before it gets its name: its linkage while it is imported, then its checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from avabuild.build.chain import Chain
+from avabuild.build.check import run_checks
+from avabuild.build.context import Context
+from avabuild.build.importer import import_image
+from avabuild.build.job import Job
+from avabuild.build.layout import Composed
+from avabuild.build.libcuda import NO_DRIVER, driver_for_checks
+from avabuild.build.linkage import check_linkage
+from avabuild.image import Piece
+
+
+def prove_image(context: Context, job: Job, pieces: Sequence[Piece], composed: Composed) -> str:
+    """Return the image's id in the local storage, empty when nothing needs it there.
+
+    Raises:
+        LinkageError: a library that its packages need is not in it.
+        CheckError: a framework's check failed.
+    """
+    plan, identity = job.plan, ""
+    with ThreadPoolExecutor(1, "linkage") as pool:
+        linked = pool.submit(check_linkage, context, plan, job.base, pieces, composed)
+        if job.output.kind == "storage" or (job.check and plan.checks):
+            identity = import_image(context, composed)
+        needs_driver = linked.result()
+    if identity and job.check:
+        driver = NO_DRIVER
+        if needs_driver or plan.target.device.cuda:
+            chain = Chain(context, job.base, plan.target, plan.compression)
+            driver = driver_for_checks(context, chain, composed)
+        run_checks(context, identity, plan.checks, driver)
+    return identity
