@@ -26,7 +26,7 @@ from avabuild.build.output import write_output
 from avabuild.build.prove import prove_image
 from avabuild.build.run import add_run
 from avabuild.build.tree import read_tree
-from avabuild.build.wheels import Layers, Python, Sources, StoppedError
+from avabuild.build.wheels import Layers, Python, Sources, cause_of
 from avabuild.build.workshop import Workshop
 from avabuild.chain import ExecLayer
 from avabuild.describe import CHECKS, labels
@@ -80,7 +80,7 @@ class _Build:
             except BaseException as error:  # noqa: BLE001 - Ctrl-C too: what runs is stopped, then it goes on
                 self.context.failed.set()
                 self.context.tools.stop()
-                raise _cause(error, system, below, above, compiled) from None
+                raise cause_of(error, system, below, above, compiled) from None
         place = len(below.result().pieces)
         chain.pieces[place:place] = made
         self.visible = [*job.base.layers, *(piece.blob for piece in chain.pieces)]
@@ -264,15 +264,6 @@ class _Build:
 
     def _say(self, name: str, *, made: bool) -> None:
         (self.made if made else self.reused).append(name)
-
-
-def _cause(error: BaseException, *parts: Future[Any]) -> BaseException:
-    """Return what went wrong first: a part that fails has the others stop, each with an error of its own."""
-    for part in parts:
-        found = part.exception() if part.done() and not part.cancelled() else None
-        if isinstance(error, StoppedError) and isinstance(found, Exception):
-            return found
-    return error
 
 
 def arrange_plan(

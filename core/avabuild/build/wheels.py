@@ -28,6 +28,15 @@ class StoppedError(Exception):
     """Another part of the build failed; its error is the one to show."""
 
 
+def cause_of(error: BaseException, *parts: Future[Any]) -> BaseException:
+    """Return what went wrong first: a part that fails has the others stop, each with an error of its own."""
+    for part in parts:
+        found = part.exception() if part.done() and not part.cancelled() else None
+        if isinstance(error, StoppedError) and isinstance(found, Exception):
+            return found
+    return error
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where the wheels of a build come from.
