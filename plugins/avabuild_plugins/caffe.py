@@ -293,7 +293,7 @@ def _check(request: Request) -> str:
 _RELEASES = (
     Release(
         version="1.0",
-        pythons=("3.9", "3.11", "3.13"),
+        pythons=("2.7", "3.9", "3.11", "3.13"),
         distributions=("bullseye", "bookworm", "trixie"),
         note="compiled from Debian's 1.0.0+git20180821.99bd997-8, which takes some minutes, once",
     ),

@@ -14,15 +14,20 @@ pytestmark = [pytest.mark.build, pytest.mark.network, pytest.mark.slow]
 RECIPE = """
     name = "ava-test-{name}"
     base = {{ debian = "{debian}" }}
+    [matrix]
+    python = ["{python}"]
     [frameworks]
     {name} = "*"
 """
-DEBIANS = ["bullseye", "bookworm", "trixie"]
+ROWS = [("bullseye", "2.7"), ("bullseye", "3.9"), ("bookworm", "3.11"), ("trixie", "3.13")]
 
 
-@pytest.mark.parametrize("debian", DEBIANS)
-def test_caffe_computes_trains_and_reloads_and_brings_no_compiler(root: User, debian: str) -> None:
-    recipe = root.recipe(RECIPE.format(name="caffe", debian=debian))
+@pytest.mark.parametrize(("debian", "python"), ROWS)
+def test_caffe_computes_trains_and_reloads_and_brings_no_compiler(
+    root: User, debian: str, python: str
+) -> None:
+    text = RECIPE.format(name="caffe", debian=debian, python=python)
+    recipe = root.recipe(text)
     outcome = root.avabuild("recipe", recipe, "--json", timeout=3600)
     assert outcome.code == 0, outcome.err
     said = {e["step"]: str(e.get("text")) for e in outcome.events if e["event"] == "finish"}
@@ -34,16 +39,15 @@ def test_caffe_computes_trains_and_reloads_and_brings_no_compiler(root: User, de
     )
     assert inside.startswith("caffe version 1.0.0\nls: cannot access '/stage'"), inside
     assert "No broken requirements found." in inside
-    root.recipe(RECIPE.format(name="caffe", debian=debian) + '[packages]\n    pip = ["six"]\n')
+    root.recipe(text + '[packages]\n    pip = ["six"]\n')
     again = root.avabuild("recipe", recipe, "--json")
     assert "compile: caffe" in again.image["reused"]
 
 
-@pytest.mark.parametrize("debian", DEBIANS)
-def test_the_sdk_is_ported_and_is_a_package_like_any_other(root: User, debian: str) -> None:
-    outcome = root.avabuild(
-        "recipe", root.recipe(RECIPE.format(name="ava-sdk", debian=debian)), "--json", timeout=1800
-    )
+@pytest.mark.parametrize(("debian", "python"), ROWS[1:])
+def test_the_sdk_is_ported_and_is_a_package_like_any_other(root: User, debian: str, python: str) -> None:
+    recipe = root.recipe(RECIPE.format(name="ava-sdk", debian=debian, python=python))
+    outcome = root.avabuild("recipe", recipe, "--json", timeout=1800)
     assert outcome.code == 0, outcome.err
     said = {e["step"]: str(e.get("text")) for e in outcome.events if e["event"] == "finish"}
     assert said["check ava-sdk"] == "ava-sdk 0.1.3 imports 42 of 43 modules"  # the last one needs mxnet

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from avabuild.errors import TargetError
 from avabuild.layers import Apt, Compile, Layer
 
 
@@ -54,6 +55,27 @@ def test_bullseyes_protobuf_needs_an_old_python_side(ask):
 def test_the_text_is_a_shells(ask, opencv):
     compiled = of_kind(ask("caffe", opencv=opencv).layers, Compile)
     subprocess.run(["sh", "-n"], input=compiled.shell, text=True, check=True)
+
+
+def test_on_python_27_boosts_python_side_is_compiled_too_and_numpy_is_a_source(ask):
+    answer = ask("caffe", distribution="bullseye", python="2.7")
+    compiled = of_kind(answer.layers, Compile)
+    assert [source.words for source in compiled.sources] == [
+        "caffe 1.0.0+git20180821.99bd997-8", "boost1.74 1.74.0-9", "numpy 1.16.6"
+    ]  # fmt: skip
+    assert compiled.requirements == ()
+    assert "python2.7-dev" in compiled.packages
+    assert not [name for name in compiled.packages if "python3" in name or name == "libboost-python-dev"]
+    assert "cmake-link-correct-python-lib.patch" not in compiled.shell
+    assert "@" not in compiled.shell.replace("$@", "")
+    subprocess.run(["sh", "-n"], input=compiled.shell, text=True, check=True)
+    assert "libpython2.7" in of_kind(answer.layers, Apt).packages
+    assert answer.parses_on_python_27()
+
+
+def test_it_is_refused_where_it_was_never_compiled(ask):
+    with pytest.raises(TargetError, match="caffe"):
+        ask("caffe", distribution="noble", python="3.11")
 
 
 def test_the_check_runs_forward_trains_saves_and_prints_versions(ask):
