@@ -18,7 +18,7 @@ from avabuild.prepare import Project
 from avabuild.recipe import DebianBase
 from avabuild.recipe.tags import DEFAULT
 from avabuild.report import Report
-from avabuild.session import Session
+from avabuild.session import Session, assumed_base, base_title
 from avabuild.together import together
 from avabuild.workplace import Workplace
 
@@ -68,17 +68,22 @@ class Catalogue:
 
     Raises, when it is made, all problems of all recipes.
 
+    With `assume`, an image base that can't be had is what its name says it is: enough for a plan.
+
     Attributes:
         lost: what `entries` left out because its base can't be had.
     """
 
-    def __init__(self, paths: Sequence[Path], workplace: Workplace, report: Report) -> None:
+    def __init__(
+        self, paths: Sequence[Path], workplace: Workplace, report: Report, *, assume: bool = False
+    ) -> None:
         self.workplace = workplace
         self.report = report
         unique = {path.resolve(): path for path in reversed(paths)}
         ordered = dict.fromkeys(path for path in paths if unique[path.resolve()] == path)
         self.sessions = _each(ordered, lambda path: Session(path, workplace))
         self.lost: list[Lost] = []
+        self._assume = assume
         self._refused: dict[str, AvabuildError] = {}  # by the base's name: nobody is asked twice
 
     def entries(self, only: Sequence[str] = ()) -> tuple[Entry, ...]:
@@ -124,6 +129,9 @@ class Catalogue:
         try:
             return session.obtain(project, tools, self.report)
         except AvabuildError as error:
+            if self._assume and assumed_base(project):
+                self.report.warn(f"{base_title(project)} can't be had here: its plan goes by its name")
+                return None
             self._refused[name] = error
             raise
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avabuild import remember
-from avabuild.base import Base, Facts, assumed, forget, obtain, obtained, reference
+from avabuild.base import Base, Facts, assumed, assumed_image, forget, obtain, obtained, reference
 from avabuild.build.apt_step import forget_lists
 from avabuild.build.build import build
 from avabuild.build.context import Context
@@ -19,7 +19,7 @@ from avabuild.forecast import Forecast, Row
 from avabuild.lock import AptLock, Lock, Package, TargetLock
 from avabuild.plan import Plan
 from avabuild.prepare import Project, make_plan, open_projects, request_of, targets
-from avabuild.recipe import DebianBase
+from avabuild.recipe import DebianBase, ImageBase
 from avabuild.report import Event, Report
 from avabuild.resolution import Resolution, require_lock, resolver_for, still_locked
 from avabuild.resolve import Fetcher, Progress, Resolver, read_lock, write_lock
@@ -75,12 +75,13 @@ class Session:
         return next((entry.base for entry in self.lock.targets if entry.target.endswith(tags)), "")
 
     def facts(self, project: Project, base: Base | None) -> Facts:
-        """Return what can be built on the base; for a Debian yet to be bootstrapped, what it will be."""
+        """Return what can be built on the base; for one that is not here, what it will be."""
         spec = project.recipe.one_base
         if base is not None:
             return base.facts
-        assert isinstance(spec, DebianBase)  # noqa: S101 - every other base is obtained before
-        return assumed(spec.debian)
+        known = assumed(spec.debian) if isinstance(spec, DebianBase) else assumed_base(project)
+        assert known  # noqa: S101 - every other base is obtained before
+        return known
 
     def plans(self, project: Project, facts: Facts) -> tuple[Plan, ...]:
         """Return one plan per target of the recipe's matrix that stands on this base."""
@@ -249,6 +250,12 @@ class Session:
 def _tag_end(python: str | None, device: str) -> str:
     """Return how the lock's entry of a point ends; a base's own Python is not known yet."""
     return f"py{python.replace('.', '')}-{device}" if python else device
+
+
+def assumed_base(project: Project) -> Facts | None:
+    """Return what the project's image base will be by its name, when that says it."""
+    spec = project.recipe.one_base
+    return assumed_image(spec.image) if isinstance(spec, ImageBase) else None
 
 
 def base_title(project: Project) -> str:

@@ -70,6 +70,7 @@ def test_a_toml_block_is_a_recipe_or_a_pyproject(text, tmp_path):
     if set(data) <= LAYOUT:
         assert data["project"]["entry-points"]["avabuild"]
         return
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     path = tmp_path / "recipe.toml"
     path.write_text(text)
     registry = Registry(installed())

@@ -23,6 +23,15 @@ _DEBIAN: dict[str, tuple[str, tuple[str, ...]]] = {
     "bookworm": ("2.36", ("3.11",)),
     "trixie": ("2.41", ("3.13",)),
 }
+# Ubuntu comes as an image. By number, as images are tagged: its code name, and what its packages offer.
+_UBUNTU: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "16.04": ("xenial", "2.23", ("3.5", "2.7")),
+    "18.04": ("bionic", "2.27", ("3.6", "2.7")),
+    "20.04": ("focal", "2.31", ("3.8",)),
+    "22.04": ("jammy", "2.35", ("3.10",)),
+    "24.04": ("noble", "2.39", ("3.12",)),
+}
+_TAGGED = re.compile(r"(?:^|/)ubuntu:(\d\d\.\d\d)$|ubuntu-?(\d\d\.\d\d)$")
 _PYTHON = re.compile(r"(usr|usr/local)/bin/python(\d\.\d+)")
 _LIBC = re.compile(r"(^|.*/)libc-(\d+\.\d+)\.so$")
 _INTERPRETER = re.compile(
@@ -71,6 +80,21 @@ def assumed(suite: str) -> Facts:
     return Facts(distribution=suite, glibc=glibc, apt=True, installable=pythons)
 
 
+def assumed_image(reference: str) -> Facts | None:
+    """Return what an image that can't be had will hold, by the Ubuntu of its tag; None without one."""
+    found = _TAGGED.search(reference.partition("@")[0])
+    known = _UBUNTU.get(found[1] or found[2]) if found else None
+    if known is None:
+        return None
+    name, glibc, pythons = known
+    return Facts(distribution=name, glibc=glibc, apt=True, installable=pythons)
+
+
+def is_debian(distribution: str) -> bool:
+    """Whether the code name is one of Debian's releases."""
+    return distribution in _DEBIAN
+
+
 def releases_with(python: str) -> tuple[str, ...]:
     """Return the code names of the Debian releases whose packages offer `python`."""
     return tuple(suite for suite, (_, pythons) in _DEBIAN.items() if python in pythons)
@@ -113,7 +137,7 @@ def _read_facts(layers: Iterable[Path]) -> Facts:
                 apt = apt or name == "usr/bin/apt-get"
     release = _os_release(texts.get("etc/os-release") or texts.get("usr/lib/os-release") or "")
     distribution = release.get("VERSION_CODENAME") or release.get("ID") or "unknown"
-    known = _DEBIAN.get(distribution) if release.get("ID") == "debian" else None
+    offered = _packaged(release.get("ID"), distribution) if apt else ()
     status = texts.get("var/lib/dpkg/status", "")
     packaged = re.search(
         r"^Package: libc6\n(?:.+\n)*?Version: (\d+\.\d+)", texts.get("var/lib/dpkg/status", ""), re.MULTILINE
@@ -124,7 +148,16 @@ def _read_facts(layers: Iterable[Path]) -> Facts:
         pythons=tuple(sorted(pythons.items(), key=lambda item: _order(item[0]), reverse=True)),
         patches=tuple(_INTERPRETER.findall(status)),
         apt=apt,
-        installable=known[1] if known and apt else (),
+        installable=offered,
+    )
+
+
+def _packaged(system: str | None, codename: str) -> tuple[str, ...]:
+    """Return the Pythons that the packages of a release offer."""
+    if system == "debian":
+        return _DEBIAN.get(codename, ("", ()))[1]
+    return next(
+        (pythons for name, _, pythons in _UBUNTU.values() if system == "ubuntu" and name == codename), ()
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from avabuild.base import Base
+from avabuild.base import Base, is_debian
 from avabuild.build.chain import GIVEN, Chain, given
 from avabuild.build.repositories import SOURCES, explained, given_files, refuse_absent, script
 from avabuild.build.repositories import binds as repository_binds
@@ -91,7 +91,8 @@ def run_apt(
 
     `repositories` are seen beside the distribution's own; they need the lists.
     """
-    context, mirror = chain.context, chain.context.host.mirror
+    context = chain.context
+    mirror = context.host.mirror if is_debian(chain.target.distribution) else None
     refuse_absent(repositories)
     parts = f'"{SOURCES}"' if repositories else '"-"' if mirror and lists else ""
     options = f"Dir::Etc::SourceParts {parts};\n" if parts else ""

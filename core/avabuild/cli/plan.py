@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from avabuild.catalogue import Entry
     from avabuild.forecast import Row
     from avabuild.plan import Plan
+    from avabuild.report import Event
 
 _SHOWN = 3  # packages of a layer, reasons of a rebuild: more are counted
 
@@ -40,11 +41,11 @@ def plan(
     del debug  # main() looks for it
     from avabuild.catalogue import Catalogue
     from avabuild.host import probe
-    from avabuild.report import Report, silent
+    from avabuild.report import Report
     from avabuild.together import together
     from avabuild.workplace import Workplace
 
-    catalogue = Catalogue(paths, Workplace.on(probe(os.environ)), Report(silent))
+    catalogue = Catalogue(paths, Workplace.on(probe(os.environ)), Report(_say_warnings), assume=True)
     shown = catalogue.forecasts(catalogue.entries(only or ()))
     if as_json:
         data = [_data(entry.plan, rows, entry.base.digest if entry.base else None) for entry, rows in shown]
@@ -52,6 +53,12 @@ def plan(
     else:
         _print(shown)
     together([lost.error for lost in catalogue.lost])
+
+
+def _say_warnings(event: Event) -> None:
+    """Tell what a person should know of a plan; steps are not shown."""
+    if event.kind == "warn":
+        typer.echo(f"warning: {event.text}", err=True)
 
 
 def _print(shown: Sequence[tuple[Entry, Sequence[Row]]]) -> None:

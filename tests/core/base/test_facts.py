@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from avabuild.base import Facts, assumed
+from avabuild.base import Facts, assumed, assumed_image
 from avabuild.base.facts import opened, read_facts, releases_with
 from avabuild.errors import StoreError
 
@@ -102,12 +102,33 @@ def test_what_is_no_interpreter_is_not_taken_for_one(facts_of, name):
     assert facts_of(tar({name: ""})).pythons == ()
 
 
-def test_an_ubuntu_offers_only_the_python_that_it_has(facts_of):
+def test_an_ubuntu_offers_what_its_packages_do(facts_of):
     status = "Package: libc6\nVersion: 2.35-0ubuntu3.8\n"
     files = {"etc/os-release": UBUNTU, "var/lib/dpkg/status": status, "usr/bin/apt-get": ""}
     facts = facts_of(tar(files))
-    assert (facts.distribution, facts.glibc, facts.apt, facts.offered) == ("jammy", "2.35", True, ())
+    assert (facts.distribution, facts.glibc, facts.apt, facts.offered) == ("jammy", "2.35", True, ("3.10",))
     assert facts_of(tar(files | {"usr/bin/python3.10": ""})).offered == ("3.10",)
+    del files["usr/bin/apt-get"]
+    assert facts_of(tar(files)).offered == ()
+
+
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [
+        ("ubuntu:16.04", "xenial"),
+        ("docker.io/library/ubuntu:22.04", "jammy"),
+        ("nvidia/cuda:9.0-cudnn7-runtime-ubuntu16.04", "xenial"),
+        ("registry.example.com:5000/nvidia/cuda:12.4.1-base-ubuntu24.04", "noble"),
+        ("ubuntu:16.04@sha256:" + "0" * 64, "xenial"),
+        ("ubuntu:17.10", None),
+        ("python:3.11-slim", None),
+        ("ubuntu", None),
+        ("registry.example.com:16.04", None),
+    ],
+)
+def test_an_image_that_names_its_ubuntu_is_known_before_it_is_had(reference, name):
+    facts = assumed_image(reference)
+    assert (facts and facts.distribution) == name
 
 
 def test_an_alpine_has_neither_glibc_nor_apt(facts_of):
@@ -133,7 +154,7 @@ def test_an_upper_layer_wins(facts_of):
     upper = {"etc/os-release": UBUNTU, "var/lib/dpkg/status": "Package: libc6\nVersion: 2.99-1\n"}
     facts = facts_of(tar(BOOKWORM), tar(upper), tar({"usr/local/bin/python3.12": ""}))
     assert (facts.distribution, facts.glibc) == ("jammy", "2.99")
-    assert facts.offered == ("3.12",)
+    assert facts.offered == ("3.12", "3.10")
 
 
 @pytest.mark.parametrize("prefix", ["./", "/", ""])
