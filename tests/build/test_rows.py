@@ -38,13 +38,17 @@ def built(user: User, row: str) -> dict[str, str]:
     return {str(e["step"]): str(e.get("text")) for e in outcome.events if e["event"] == "finish"}
 
 
-@pytest.mark.parametrize("row", ROWS)
+# Debian's torch alone is 180 MB of packages.
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=pytest.mark.slow) if row == "trixie/keras-torch" else row for row in ROWS]
+)
 def test_a_row_is_built_and_its_checks_compute(root: User, row: str) -> None:
     said = built(root, row)
     for framework, words in ROWS[row].items():
         assert re.search(words, said[f"check {framework}"]), said
 
 
+@pytest.mark.slow
 def test_the_environment_sees_debians_torch_after_its_own_packages(root: User) -> None:
     built(root, "trixie/keras-torch")
     program = "import numpy, torch; print(torch.__file__); print(numpy.__file__)"
