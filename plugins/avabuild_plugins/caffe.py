@@ -242,7 +242,9 @@ print("caffe %s with %d layers, numpy %s; loss %.3f -> %.5f" % (
 
 def _link_flags(python: str) -> str:
     if python == "2.7":
-        return "-Wl,--no-as-needed -L/stage/work/boost -lboost_python27"
+        # Nothing that comes before it on the command line asks for it: it alone is linked unasked.
+        unasked = "-Wl,--push-state,--no-as-needed -lboost_python27 -Wl,--pop-state"
+        return f"-Wl,--as-needed -L/stage/work/boost {unasked}"
     return "-Wl,--as-needed"
 
 
