@@ -78,13 +78,13 @@ def write_plain_layout(
     """Write the image as a layout of uncompressed layers, named by their diff IDs.
 
     `plain` has the files of the layers that a reader of the layout lacks, `held` the sizes of those that it
-    has: these are named only. Config, hence image id, are those of the compressed image.
+    has: these are named only. Config, hence image id, and annotations are those of the compressed image.
     """
     sizes = {**held, **{diff_id: path.stat().st_size for diff_id, path in plain.items()}}
     config = store.blob_path(composed.config).read_bytes()
-    manifest = image.encode(
-        image.manifest(config, [image.plain_descriptor(b, sizes[b.diff_id]) for b in composed.blobs], {})
-    )
+    annotations = image.decode(store.blob_path(composed.digest).read_bytes()).get("annotations", {})
+    layers = [image.plain_descriptor(blob, sizes[blob.diff_id]) for blob in composed.blobs]
+    manifest = image.encode(image.manifest(config, layers, annotations))
     blobs = directory / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     for diff_id, path in plain.items():

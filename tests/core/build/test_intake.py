@@ -38,7 +38,7 @@ def composed(context, layer):
     pieces = [
         Piece(blob=layer(text), created_by="avabuild: layer") for text in (b"one" * 9999, b"two" * 9999)
     ]
-    return compose_image(context.store, Base(), pieces, Settings(), "amd64")
+    return compose_image(context.store, Base(), pieces, Settings(), "amd64", {"org.example": "kept"})
 
 
 @pytest.fixture
@@ -76,6 +76,7 @@ def test_layers_that_the_storage_lacks_are_handed_over_uncompressed(context, too
     described = [(one["digest"], one["size"]) for one in tools.manifests[0]["layers"]]
     assert described == [(blob.diff_id, blob.unpacked) for blob in composed.blobs]
     assert tools.manifests[0]["config"]["digest"] == composed.config
+    assert tools.manifests[0]["annotations"] == {"org.example": "kept"}
 
 
 def test_layers_that_the_storage_has_are_only_named(context, tools, composed, pulled):
