@@ -21,7 +21,7 @@ lint: setup ## ruff, mypy --strict and import-linter
 	@$(BIN)/lint-imports
 
 test: lint ## lint, then the suite, real builds included
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest
 
 test-slow: setup ## the tests that take many minutes: Caffe compiled for every Debian
 	@$(BIN)/pytest -m slow
