@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.build, pytest.mark.network]
 
 RECIPE = """
-    name = "ava-test-classic"
+    name = "ava-classic-test"
     base = { debian = "bullseye" }
     [matrix]
     python = ["2.7"]
@@ -106,12 +106,12 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory, shared: Path, plugin: Path) -> Iterator[User]:
-    """A user whose one image is there for all tests."""
+    """A user whose one image is there for all tests: by its name it is none that other tests clear away."""
     paths = os.pathsep.join(map(str, [*import_paths(), plugin]))
     env = {"HOME": str(Path.home()), "PYTHONPATH": paths}
     made = User(pwd.getpwuid(os.geteuid()).pw_name, tmp_path_factory.mktemp("classic"), shared, env)
     yield made
-    made.buildah("rmi", "--force", "localhost/ava-test-classic:py27-cpu", check=False)
+    made.buildah("rmi", "--force", "localhost/ava-classic-test:py27-cpu", check=False)
 
 
 @pytest.fixture(scope="module")
