@@ -227,12 +227,10 @@ class Compile(Value):
 
     Attributes:
         name: what is compiled: `caffe`.
-        shell: the text given to `sh -e`, as root, in an empty directory. It is given `OUT`, `SOURCES` (a
-            directory with the files of `sources`), `JOBS` (cores), `PYTHON` (the stage's interpreter, with
-            `requirements`) and `SITE` (the image's site-packages).
+        shell: given to `sh -e`, as root, in an empty directory, with `OUT`, `SOURCES` (the directory of
+            `sources`), `JOBS` (cores), `PYTHON` (the stage's) and `SITE` (the image's site-packages).
         packages: what the distribution has to be installed for it: compilers, headers.
-        requirements: Python packages that it needs itself, such as numpy's headers: exact pins, installed
-            into an environment of the stage without what they depend on.
+        requirements: exact pins of what `PYTHON` needs, such as numpy's headers, without dependencies.
         sources: what it starts from, fetched and verified before.
         env: variables of the text alone.
         distribution: the Debian release of the stage where that must not be the image's own.
