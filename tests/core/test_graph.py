@@ -24,6 +24,7 @@ class Work:
     finished: list[str] = field(default_factory=list)
     most: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
+    longer: frozenset[str] = frozenset()  # what still runs when all else has long ended
     _running: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -32,7 +33,7 @@ class Work:
             self.begun.append(node.name)
             self._running += 1
             self.most = max(self.most, self._running)
-        self.stopped.wait(self.seconds)
+        self.stopped.wait(self.seconds + (1 if node.name in self.longer else 0))
         with self._lock:
             self._running -= 1
             self.finished.append(node.name)
@@ -86,7 +87,7 @@ def test_what_others_wait_for_goes_first_and_else_the_given_order_is_kept(run):
 
 
 def test_after_a_failure_nothing_is_begun_and_what_runs_ends(run):
-    work = Work(frozenset({"bad"}), seconds=0.05)
+    work = Work(frozenset({"bad"}), longer=frozenset({"running"}))
     ended, _ = run(nodes(bad="", running="", later=""), work, jobs=2)
     assert states(ended) == {"bad": "failed", "running": "done", "later": "skipped"}
     assert ended["later"].why == "bad failed; --keep-going goes on"
