@@ -31,10 +31,11 @@ class LocalStorage(Value):
         return self.root / f"{self.driver}-images" / "images.json"
 
     def layers(self) -> dict[str, int] | None:
-        """Return the diff IDs of all layers with the sizes of their tars; None for a list that is no such."""
+        """Return the diff IDs of whole layers with their tars' sizes; None for a list that is no such."""
         try:
             listed = json.loads((self.root / f"{self.driver}-layers" / "layers.json").read_bytes())
-            return {one["diff-digest"]: int(one["diff-size"]) for one in listed if one.get("diff-digest")}
+            whole = [one for one in listed if not (one.get("flags") or {}).get("incomplete")]
+            return {one["diff-digest"]: int(one["diff-size"]) for one in whole if one.get("diff-digest")}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, LookupError, TypeError, AttributeError):

@@ -29,6 +29,12 @@ def test_layers_are_known_by_diff_id_and_working_containers_are_none(storage):
     assert storage.layers() == {"sha256:a": 7}
 
 
+def test_a_layer_that_a_killed_import_left_is_none(storage):
+    layers = [{"id": "a", "diff-digest": "sha256:a", "diff-size": 7, "flags": {"incomplete": True}}]
+    listed(storage, json.dumps(layers))
+    assert storage.layers() == {}
+
+
 def test_a_new_storage_has_no_layers(storage):
     assert storage.layers() == {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import lzma
 import re
@@ -39,6 +40,16 @@ _INTERPRETER = re.compile(
 )
 _READ = ("etc/os-release", "usr/lib/os-release", "var/lib/dpkg/status")
 _OLDEST = "2.17"
+# What reading a damaged layer may raise.
+DAMAGE = (
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zstandard.ZstdError,
+    gzip.BadGzipFile,
+    ValueError,
+)
 
 
 class Facts(Value):
@@ -112,7 +123,7 @@ def read_facts(layers: Iterable[Path]) -> Facts:
     """
     try:
         return _read_facts(layers)
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, ValueError) as error:
+    except DAMAGE as error:
         raise StoreError(
             f"a layer of the base is damaged: {error}", hint="fetch or make the base again"
         ) from error

@@ -72,7 +72,7 @@ def add_apt(
 
 
 def resolve_debs(chain: Chain, container: str, apt: Apt) -> tuple[Deb, ...]:
-    """Return what the packages bring, downloaded."""
+    """Return what the packages bring now, or brought a build with the same lists."""
     return _recalled(chain, apt) or _answered(chain, container, apt, install=False)
 
 

@@ -15,10 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from avabuild.base.facts import opened
+from avabuild.base.facts import DAMAGE, opened
 from avabuild.blob import BLOCK, Blob
 from avabuild.build.layout import Composed, write_layout, write_plain_layout
-from avabuild.errors import StepError
+from avabuild.errors import StepError, StoreError
 from avabuild.store import Store
 from avabuild.store.store import disk_errors
 
@@ -100,8 +100,15 @@ class Intake:
         self._directory.mkdir(exist_ok=True)
         out = self._directory / blob.diff_id.removeprefix("sha256:")
         compressed = self._store.blob_path(blob.digest)
-        with disk_errors(self._directory), opened(compressed) as source, out.open("wb") as target:
-            shutil.copyfileobj(source, target, BLOCK)
+        try:
+            with disk_errors(self._directory), opened(compressed) as source, out.open("wb") as target:
+                shutil.copyfileobj(source, target, BLOCK)
+        except BaseException as error:
+            out.unlink(missing_ok=True)
+            if not isinstance(error, DAMAGE):
+                raise
+            hint = f"remove {compressed}; it is made again"
+            raise StoreError(f"a layer in the cache is damaged: {error}", hint=hint) from error
         return out
 
     def _drop(self, inflated: Mapping[str, Future[Path]]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from avabuild.base import Base
 from avabuild.blob import Blob
 from avabuild.build.layout import compose_image
-from avabuild.errors import StepError
+from avabuild.errors import StepError, StoreError
 from avabuild.image import Piece, Settings
 
 
@@ -127,4 +127,16 @@ def test_what_was_inflated_beforehand_is_used_once_and_removed(context, tools, c
     assert inflated(context) == []
     context.import_image(composed)
     assert len(pulled) == 2
+    assert inflated(context) == []
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-20], lambda data: b"\x1f\x8b" + bytes(len(data) - 2)])
+def test_a_damaged_layer_of_the_cache_is_named(context, tools, composed, pulled, damage):
+    tools.held = {}
+    path = context.store.blob_path(composed.blobs[1].digest)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(StoreError, match="a layer in the cache is damaged") as raised:
+        context.import_image(composed)
+    assert str(path) in str(raised.value)
+    assert pulled == []
     assert inflated(context) == []
