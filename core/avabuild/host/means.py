@@ -1,0 +1,54 @@
+"""Means: how this host lets its user build; chosen once by a probe and given to the engine as a value.
+
+Modes, by what user namespaces allow:
+
+- `root`: the user is root; a mount namespace suffices.
+- `subuid`: a range of subordinate ids is mapped; files keep their owners.
+- `single`: one id is mapped; a filter answers what only root may do, and new files are root's in the image.
+- `none`: no user namespace can be had; only layers of files can be made.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from avabuild.value import Value
+
+Mode = Literal["root", "subuid", "single", "none"]
+
+
+class Storage(Value):
+    """Where containers-storage keeps the images and working containers of builds.
+
+    Attributes:
+        root: its graph root.
+        run: its run root.
+        driver: how layers are stacked.
+        mount_program: what mounts overlays when the kernel may not, or None.
+        own: whether it is the user's own storage, where podman looks too.
+    """
+
+    root: Path
+    run: Path
+    driver: Literal["overlay", "vfs"]
+    mount_program: Path | None = None
+    own: bool = False
+
+
+class Means(Value):
+    """How builds are done here.
+
+    Attributes:
+        mode: see the module.
+        place: a directory of ours, 0700, on a local disk: private homes and temporary files of builds.
+        storage: see there; None in mode `none`.
+        entry: who opens the user namespace: we ourselves, or `buildah unshare` where only it is allowed to.
+        runner: what runs steps: our own, or `buildah run`.
+    """
+
+    mode: Mode
+    place: Path
+    storage: Storage | None
+    entry: Literal["own", "buildah"] = "own"
+    runner: Literal["own", "buildah"] = "own"
