@@ -20,8 +20,8 @@ lint: setup ## ruff, mypy --strict and import-linter
 	@$(BIN)/mypy scripts/bench
 	@$(BIN)/lint-imports
 
-test: lint ## lint, then the suite, real builds included
-	@$(BIN)/pytest
+test: lint ## lint, then the suite, real builds included, a file at a time on each of two processors
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-slow: setup ## the tests that take many minutes: Caffe compiled for every Debian
 	@$(BIN)/pytest -m slow

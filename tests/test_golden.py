@@ -15,7 +15,7 @@ from avabuild import commands
 from avabuild.base import Facts, assumed
 from avabuild.build.stage import CACHE as UV_CACHE
 from avabuild.build.stage import UV
-from avabuild.commands import Bind, Isolation
+from avabuild.commands import Bind
 from avabuild.host import Host
 from avabuild.layers import Compile
 from avabuild.plan import Plan
@@ -65,9 +65,15 @@ def as_text(plan: Plan) -> str:
     return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False)
 
 
+def in_container(box: str, command: list[str], binds: list[Bind]) -> Iterator[list[str]]:
+    """The first step in a container: what is asked of buildah, then what the runner gets."""
+    yield ["buildah", *commands.mount(box)]
+    yield ["buildah", *commands.inspect_container(box)]
+    yield ["step", *map(str, binds), *command]
+
+
 def flow(plan: Plan) -> Iterator[list[str]]:
     """The commands of a cold build of the plan; what differs between two builds is in capitals."""
-    chroot = Isolation()
     given = Bind(source="SCRATCH/step", target=GIVEN)
     apt = [
         Bind(source="CACHE/debs", target=ARCHIVES, writable=True),
@@ -84,24 +90,22 @@ def flow(plan: Plan) -> Iterator[list[str]]:
         if step.layer.kind in {"apt", "run"}:
             box, binds = step.layer.kind.upper(), apt if step.layer.kind == "apt" else []
             yield ["buildah", *commands.pull("avabuild-BUILD-1")]
-            yield ["buildah", *commands.start("BASE", box, chroot)]
-            yield ["buildah", *commands.run(box, shell, chroot, [given, *binds])]
-            yield ["buildah", *commands.mount(box)]
+            yield ["buildah", *commands.start("BASE", box)]
+            yield from in_container(box, shell, [given, *binds])
             yield ["buildah", *commands.remove_container(box)]
         if isinstance(step.layer, Compile):
             files = [file.filename for file in step.layer.source_files]
             sources = [Bind(source=f"CACHE/{name}", target=f"/stage/sources/{name}") for name in files]
             yield ["buildah", *commands.pull("avabuild-BUILD-1")]
-            yield ["buildah", *commands.start("BASE", "COMPILE", chroot)]
-            yield ["buildah", *commands.run("COMPILE", shell, chroot, [given, *apt])]
-            yield ["buildah", *commands.run("COMPILE", shell, chroot, [given, *tools, *sources])]
-            yield ["buildah", *commands.mount("COMPILE")]
+            yield ["buildah", *commands.start("BASE", "COMPILE")]
+            yield from in_container("COMPILE", shell, [given, *apt])
+            yield ["step", *map(str, [given, *tools, *sources]), *shell]
             yield ["buildah", *commands.remove_container("COMPILE")]
     yield ["buildah", *commands.pull("avabuild-BUILD-2")]
-    yield ["buildah", *commands.start("IMAGE", "CHECK", chroot)]
-    for check in plan.checks:
-        program = ["python", f"{GIVEN}/check_{check.framework}.py"]
-        yield ["buildah", *commands.run_as_image("CHECK", program, chroot, [given])]
+    yield ["buildah", *commands.start("IMAGE", "CHECK")]
+    for number, check in enumerate(plan.checks):
+        begun = in_container("CHECK", ["python", f"{GIVEN}/check_{check.framework}.py"], [given])
+        yield from list(begun)[2 if number else 0 :]
     yield ["buildah", *commands.remove_container("CHECK")]
     yield ["buildah", *commands.tag("IMAGE", plan.reference)]
     yield ["buildah", *commands.remove_images(["localhost/avabuild-BUILD-2:latest"])]

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avabuild.base import Base
-from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.graph import Ended, Graph, Node
 from avabuild.running import Running
@@ -59,8 +58,7 @@ def build(
 
 def image_list(catalogue: Catalogue) -> Path:
     """Return the local storage's own list of images, for stamps."""
-    log = catalogue.workplace.log("stamp")
-    return Tools(catalogue.workplace.host, catalogue.report, log).storage.images
+    return catalogue.workplace.tools(catalogue.report, "stamp").storage.images
 
 
 def _sweep(catalogue: Catalogue) -> None:
@@ -68,7 +66,7 @@ def _sweep(catalogue: Catalogue) -> None:
     dead = sweep(catalogue.workplace.store)
     if not dead:
         return
-    tools = Tools(catalogue.workplace.host, catalogue.report, catalogue.workplace.log("sweep"))
+    tools = catalogue.workplace.tools(catalogue.report, "sweep")
     marks = tuple(f"avabuild-{build}-" for build in dead)
     for name in tools.container_names():
         if name.startswith(marks):
@@ -120,14 +118,14 @@ class _Run:
 
     def _obtain(self, entry: Entry, name: str) -> None:
         workplace, report = self.catalogue.workplace, self.catalogue.report
-        tools = Tools(workplace.host, report, workplace.log(name))
+        tools = workplace.tools(report, name)
         with self.running.build(tools):
             self._bases[name] = entry.session.obtain(entry.project, tools, report)
 
     def _build(self, entry: Entry) -> None:
         session, project = entry.session, entry.project
         report = self.catalogue.report.of(entry.plan.reference)
-        tools = Tools(self.catalogue.workplace.host, report, self.catalogue.workplace.log(entry.name))
+        tools = self.catalogue.workplace.tools(report, entry.name)
         base = session.obtain(project, tools, report)
         plan = session.plans(project, base.facts)[entry.index] if entry.base != base else entry.plan
         done = session.build(project, plan, base, report, self.running)

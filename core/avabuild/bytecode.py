@@ -13,7 +13,7 @@ import os
 import shlex
 import subprocess
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -36,8 +36,22 @@ os.execve(sys.executable, [sys.executable, "-s", "-S", "-B", "-X", "utf8", "-c",
 """
 
 
+Start = Callable[[Sequence[str], bytes], tuple[int, str]]
+
+
+def on_this_host(argv: Sequence[str], request: bytes) -> tuple[int, str]:
+    """Run `argv` with `request` as its standard input; return its exit code and what it complained of."""
+    done = subprocess.run(argv, input=request, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    return done.returncode, done.stderr.decode("utf-8", "replace")
+
+
 def compile_wheels(
-    packs: Mapping[Path, Path], scheme: Scheme, interpreter: tuple[str, ...], *, jobs: int = 2
+    packs: Mapping[Path, Path],
+    scheme: Scheme,
+    interpreter: tuple[str, ...],
+    *,
+    jobs: int = 2,
+    start: Start = on_this_host,
 ) -> None:
     """Compile every module of each wheel below site-packages into its pack; one interpreter does them all.
 
@@ -49,6 +63,7 @@ def compile_wheels(
         scheme: where the modules will be; their code objects name these paths.
         interpreter: the command that starts a CPython of the scheme's version.
         jobs: how many processes compile at once.
+        start: what starts the interpreter.
 
     Raises:
         WheelError: a wheel is damaged or unsupported.
@@ -62,7 +77,7 @@ def compile_wheels(
     place = next(iter(packs)).name if len(packs) == 1 else f"{len(packs)} wheels"
     try:
         with disk(next(iter(packs.values())).parent):
-            _run(interpreter, json.dumps({"jobs": jobs, "wheels": wheels}), place, scheme.python)
+            _run(start, interpreter, json.dumps({"jobs": jobs, "wheels": wheels}), place, scheme.python)
         for out in packs.values():
             if (tag := _made_by(out)) != _expected(scheme):
                 _fail(f"this is {tag}, not Python {scheme.python}", interpreter, place)
@@ -72,7 +87,7 @@ def compile_wheels(
         raise
 
 
-def _run(interpreter: tuple[str, ...], request: str, place: str, python: str) -> None:
+def _run(start: Start, interpreter: tuple[str, ...], request: str, place: str, python: str) -> None:
     """Run the worker; StepError when it fails, OSError when the disk is full."""
     classic = python == "2.7"
     name = "bytecode_classic.py" if classic else "bytecode_worker.py"
@@ -80,15 +95,13 @@ def _run(interpreter: tuple[str, ...], request: str, place: str, python: str) ->
     flags = ["-E", "-s", "-S", "-B", "-c"] if classic else ["-I", "-S", "-B", "-c", _BOOTSTRAP]
     argv = [*interpreter, *flags, worker]
     try:
-        done = subprocess.run(
-            argv, input=request.encode(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
-        )
+        code, complaint = start(argv, request.encode())
     except (FileNotFoundError, PermissionError) as error:
         _fail(f"the interpreter can't be started: {error.strerror}", interpreter, place)
-    if done.returncode == errno.ENOSPC:
+    if code == errno.ENOSPC:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    if done.returncode:
-        _fail("compiling failed", interpreter, place, done.stderr.decode("utf-8", "replace")[-2000:])
+    if code:
+        _fail("compiling failed", interpreter, place, complaint[-2000:])
 
 
 def _fail(message: str, interpreter: tuple[str, ...], place: str, tail: str = "") -> NoReturn:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from avabuild.base import Base
-from avabuild.buildah import Tools
 from avabuild.errors import AvabuildError, Problem, RecipeError
 from avabuild.forecast import Row
 from avabuild.plan import Plan
@@ -125,7 +124,7 @@ class Catalogue:
             return base
         if name in self._refused:
             raise self._refused[name]
-        tools = Tools(self.workplace.host, self.report, self.workplace.log("plan"))
+        tools = self.workplace.tools(self.report, "plan")
         try:
             return session.obtain(project, tools, self.report)
         except AvabuildError as error:

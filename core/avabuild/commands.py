@@ -19,22 +19,8 @@ class Bind(Value):
         return f"{self.source}:{self.target}:{'rw' if self.writable else 'ro'}"
 
 
-class Isolation(Value):
-    """How `buildah run` starts a command: `chroot`, or `oci`/`rootless` with an OCI runtime."""
-
-    kind: str = "chroot"
-    runtime: str | None = None
-
-    @property
-    def argv(self) -> list[str]:
-        """The flags that choose it. The host's network is used: a build needs its indexes, no ports."""
-        runtime = ["--runtime", self.runtime] if self.runtime else []
-        return ["--isolation", self.kind, *runtime, "--network", "host"]
-
-
-def storage(driver: str | None) -> list[str]:
-    """Return buildah's global flags; `driver` overrides what the host's configuration says."""
-    return ["--storage-driver", driver] if driver else []
+# No cgroup and no OCI runtime can refuse this isolation.
+_CHROOT = ("--isolation", "chroot")
 
 
 def pull(layout: str) -> list[str]:
@@ -52,34 +38,26 @@ def remove_images(names: Sequence[str]) -> list[str]:
     return ["rmi", *names]
 
 
-def start(image: str, name: str, isolation: Isolation) -> list[str]:
+def start(image: str, name: str) -> list[str]:
     """`buildah from`: a working container on a local image."""
-    return ["from", "--pull-never", "--name", name, *isolation.argv[:2], image]
+    return ["from", "--pull-never", "--name", name, *_CHROOT, image]
 
 
-def run(
-    container: str,
-    command: Sequence[str],
-    isolation: Isolation,
-    binds: Sequence[Bind] = (),
-    *,
-    user: str = "0:0",
-) -> list[str]:
+def run(container: str, command: Sequence[str], binds: Sequence[Bind] = ()) -> list[str]:
     """`buildah run`: one command in a working container. Its environment comes by file, never here."""
-    fixed = ["--user", user, "--workingdir", "/"]
-    return ["run", *isolation.argv, *fixed, *_volumes(binds), container, "--", *command]
+    fixed = ["--user", "0:0", "--workingdir", "/"]
+    return ["run", *_CHROOT, "--network", "host", *fixed, *_volumes(binds), container, "--", *command]
 
 
 def run_as_image(
     container: str,
     command: Sequence[str],
-    isolation: Isolation,
     binds: Sequence[Bind] = (),
     env: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
     """`buildah run` with the image's own user and directory, and its environment with `env` on top."""
     variables = [flag for name, value in env for flag in ("--env", f"{name}={value}")]
-    return ["run", *isolation.argv, *variables, *_volumes(binds), container, "--", *command]
+    return ["run", *_CHROOT, "--network", "host", *variables, *_volumes(binds), container, "--", *command]
 
 
 def _volumes(binds: Sequence[Bind]) -> list[str]:
@@ -99,6 +77,11 @@ def mount(container: str) -> list[str]:
 def inspect(image: str) -> list[str]:
     """`buildah inspect`: what is known of a local image as JSON, its config under `OCIv1`."""
     return ["inspect", "--type", "image", image]
+
+
+def inspect_container(name: str) -> list[str]:
+    """`buildah inspect`: what is known of a working container as JSON, its image's config under `OCIv1`."""
+    return ["inspect", "--type", "container", name]
 
 
 def containers() -> list[str]:

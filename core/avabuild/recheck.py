@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -19,17 +17,17 @@ from avabuild.build.libcuda import NO_DRIVER, driver_with
 from avabuild.buildah import Tools
 from avabuild.describe import CHECKS
 from avabuild.errors import ImageError, StepError
-from avabuild.host import Host
 from avabuild.plan import Check
 from avabuild.report import Report
-from avabuild.store import Scratch, Store
+from avabuild.store import Scratch
 from avabuild.target import Target
+from avabuild.workplace import Workplace
 
 _ELSEWHERE = ("oci:", "oci-archive:", "docker-archive:")
 _CODENAME = "sed -n 's/^VERSION_CODENAME=//p' /etc/os-release"
 
 
-def check_image(name: str, host: Host, report: Report) -> tuple[str, ...]:
+def check_image(name: str, workplace: Workplace, report: Report) -> tuple[str, ...]:
     """Run the checks that the image `name` records; return the frameworks that were checked.
 
     `name` is of the local storage, or names a directory or archive: `oci:DIR`, `oci-archive:FILE`,
@@ -39,12 +37,10 @@ def check_image(name: str, host: Host, report: Report) -> tuple[str, ...]:
         ImageError: there is no such image, or it records no checks.
         CheckError: one of them failed.
     """
-    store = Store(host.cache)
-    log = store.root / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-check.log"
-    tools = Tools(host, report, log)
+    store, tools = workplace.store, workplace.tools(report, "check")
     with Scratch(store) as scratch:
         tools.temporary = scratch.directory("tmp")
-        context = Context(store, scratch, tools, report, host, log)
+        context = Context(store, scratch, tools, report, workplace.host, tools.log)
         with context.cleanup, _local(context, name) as here:
             identity, config = _config(tools, here, name)
             checks = recorded_checks(config, name)
@@ -111,9 +107,7 @@ def _last(error: StepError) -> str:
 
 def _chain(context: Context, identity: str) -> Chain:
     """Return what APT is run on for this image: nothing is built on it."""
-    name = context.container_name("release")
-    with context.tools.container(identity, name, context.isolation) as container:
-        command = ["/bin/sh", "-c", _CODENAME]
-        codename = context.tools.run(container, command, context.isolation, place="check").strip().strip('"')
+    with context.container(identity, "release") as container:
+        codename = container.run(["/bin/sh", "-c", _CODENAME], place="check").strip().strip('"')
     target = Target.for_base(context.host.arch).model_copy(update={"distribution": codename or "unknown"})
     return Chain(context, Base(digest=f"sha256:{identity}"), target, "gzip")

@@ -155,12 +155,11 @@ class Session:
     def build(self, project: Project, plan: Plan, base: Base, report: Report, running: Running) -> Done:
         """Build one target and write the lock; `running` can stop it."""
         began = time.monotonic()
-        log = self.workplace.log(f"{plan.name}-{plan.tag}")
-        tools = Tools(self.workplace.host, report, log)
+        tools = self.workplace.tools(report, f"{plan.name}-{plan.tag}")
         with Scratch(self.store) as own:
             tools.temporary = own.directory("tmp")
             keep = self.workplace.wishes.keep
-            context = Context(self.store, own, tools, report, self.workplace.host, log, keep=keep)
+            context = Context(self.store, own, tools, report, self.workplace.host, tools.log, keep=keep)
             with running.build(tools, context.failed) as halt:
                 built = build(context, self._job(project, plan, base, context, halt))
         self._remember(project, plan, built)

@@ -9,10 +9,11 @@ import codecs
 import os
 import selectors
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Self
 
 CHUNK = 1 << 16
+GONE = -1
 
 Sink = Callable[[str], None]
 
@@ -60,16 +61,16 @@ class _Lines:
             self._rest = ""
 
 
-def read_lines(pid: int, sinks: Mapping[int, Sink]) -> None:
-    """Hand each line that arrives at the read ends `sinks` to its sink until the program `pid` ends.
+def read_lines(ended: int, sinks: Mapping[int, Sink]) -> None:
+    """Hand each line that arrives at the read ends `sinks` to its sink until `ended` is readable.
 
     A line keeps its newline; the last may have none. What the program left running may hold the pipes open:
-    that is not waited for. `pid` must be a child that nobody has waited for yet.
+    that is not waited for.
     """
     lines = {descriptor: _Lines(sink) for descriptor, sink in sinks.items()}
     for descriptor in lines:
         os.set_blocking(descriptor, False)
-    with suppress(ProcessLookupError), _ending(pid) as ended:  # else it is gone: what it said is in the pipes
+    if ended != GONE:  # else what it said is in the pipes
         _follow(lines, ended)
     for descriptor, line in lines.items():
         _drain(descriptor, line)
@@ -77,9 +78,13 @@ def read_lines(pid: int, sinks: Mapping[int, Sink]) -> None:
 
 
 @contextmanager
-def _ending(pid: int) -> Iterator[int]:
-    """Yield a descriptor that is readable once the program `pid` has ended."""
-    descriptor = os.pidfd_open(pid)
+def ending(pid: int) -> Iterator[int]:
+    """Yield a descriptor that is readable once the child `pid` has ended, GONE when it was waited for."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        yield GONE
+        return
     try:
         yield descriptor
     finally:

@@ -11,8 +11,13 @@ from functools import cached_property
 from pathlib import Path
 
 from avabuild.build.output import LOCAL, Output
+from avabuild.buildah import Tools
 from avabuild.host import Host
+from avabuild.host.survey import means_of
+from avabuild.host.means import Means
+from avabuild.inside.namespace import Namespace
 from avabuild.registry import Registry, installed
+from avabuild.report import Report
 from avabuild.resolve import Indexes, from_host, pip_conf_paths
 from avabuild.store import Store
 
@@ -65,6 +70,25 @@ class Workplace:
     def store(self) -> Store:
         """The store; its directories are made when it is first asked for, after the recipes were read."""
         return Store(self.host.cache)
+
+    @cached_property
+    def means(self) -> Means:
+        """How builds are done on this host."""
+        return means_of(self.host, self.host.environment)
+
+    @cached_property
+    def namespace(self) -> Namespace:
+        """The namespace of this run, opened when it is first needed."""
+        return Namespace(self.means, self.host.environment)
+
+    def close(self) -> None:
+        """Let go of the namespace, if there is one."""
+        if "namespace" in self.__dict__:
+            self.namespace.close()
+
+    def tools(self, report: Report, words: str) -> Tools:
+        """Return the outside tools, with a log of this run that `words` name."""
+        return Tools(self.host, self.namespace, report, self.log(words))
 
     def log(self, words: str) -> Path:
         """Return the path of a log of this run."""

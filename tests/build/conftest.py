@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
@@ -19,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from uv import find_uv_bin
 
 TOOLS = ("buildah", "skopeo", "mmdebstrap")
+USERS = Path(tempfile.gettempdir()) / "avabuild-test-users.lock"
 
 
 @dataclass
@@ -171,19 +174,39 @@ def tools() -> None:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A store that holds the Debian base and grows as tests build; every test of root uses it."""
-    root = Path(os.environ.get("AVABUILD_TEST_CACHE") or tmp_path_factory.mktemp("store"))
+    base = tmp_path_factory.getbasetemp()
+    session = base if worker_id == "master" else base.parent  # of all workers
+    root = Path(os.environ.get("AVABUILD_TEST_CACHE") or session / "store")
     root.mkdir(parents=True, exist_ok=True)
     return root
 
 
-@pytest.fixture
-def root(tmp_path: Path, shared: Path) -> Iterator[User]:
-    """The user who runs the tests, with images of its own that go away afterwards."""
-    name = pwd.getpwuid(os.geteuid()).pw_name
+@pytest.fixture(scope="session")
+def image_storage() -> Iterator[Path]:
+    """The configuration of an image storage of the session's own: what others left or do can't be seen."""
+    place = Path(tempfile.mkdtemp(prefix="avabuild-images-", dir="/var/tmp"))
+    configuration = place / "storage.conf"
+    configuration.write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{place}/graph"\nrunroot = "{place}/run"\n'
+    )
+    yield configuration
+    subprocess.run(["umount", "--lazy", str(place / "graph" / "overlay")], capture_output=True, check=False)
+    shutil.rmtree(place)
+
+
+@pytest.fixture(scope="session")
+def environment(image_storage: Path) -> dict[str, str]:
+    """What the user who runs the tests builds with."""
     paths = os.pathsep.join(map(str, import_paths()))
-    user = User(name, tmp_path, shared, {"HOME": str(Path.home()), "PYTHONPATH": paths})
+    return {"HOME": str(Path.home()), "PYTHONPATH": paths, "CONTAINERS_STORAGE_CONF": str(image_storage)}
+
+
+@pytest.fixture
+def root(tmp_path: Path, shared: Path, environment: dict[str, str]) -> Iterator[User]:
+    """The user who runs the tests, with images of its own that go away afterwards."""
+    user = User(pwd.getpwuid(os.geteuid()).pw_name, tmp_path, shared, dict(environment))
     yield user
     listed = json.loads(user.buildah("images", "--json") or "[]") or []
     for image in (name for entry in listed for name in entry.get("names") or []):
@@ -192,7 +215,7 @@ def root(tmp_path: Path, shared: Path) -> Iterator[User]:
 
 
 @pytest.fixture(scope="session")
-def make_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, bool], User]]:
+def make_user() -> Iterator[Callable[[str, bool], User]]:
     """Create system users for the session: with a range of subordinate ids or without one."""
     assert os.geteuid() == 0, "these tests create users: run them as root"
     made: list[str] = []
@@ -201,17 +224,10 @@ def make_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
     paths = os.pathsep.join(map(str, importable_by_others(import_paths(), base)))
 
     def make(name: str, ranged: bool) -> User:
+        name += str(os.getpid())  # sessions side by side have users of their own
         home = base / name
         if name not in made:
-            subprocess.run(["userdel", name], capture_output=True, check=False)
-            subprocess.run(["useradd", "--no-create-home", "--home-dir", str(home), name], check=True)
-            for file in ("/etc/subuid", "/etc/subgid"):
-                lines = [
-                    line for line in Path(file).read_text().splitlines() if not line.startswith(f"{name}:")
-                ]
-                Path(file).write_text(
-                    "\n".join([*lines, *([f"{name}:1900000:65536"] if ranged else [])]) + "\n"
-                )
+            add_user(name, home, ranged)
             home.mkdir()
             shutil.chown(home, name, name)
             made.append(name)
@@ -221,11 +237,27 @@ def make_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
     for name in made:
         user = User(name, base / name, base / name / "cache")
         user.buildah("unshare", "rm", "-rf", str(base / name / ".local"), check=False)
-        subprocess.run(["userdel", name], capture_output=True, check=False)
-        for file in ("/etc/subuid", "/etc/subgid"):
-            lines = [line for line in Path(file).read_text().splitlines() if not line.startswith(f"{name}:")]
-            Path(file).write_text("\n".join(lines) + "\n")
+        remove_user(name)
     shutil.rmtree(base, ignore_errors=True)
+
+
+def add_user(name: str, home: Path, ranged: bool) -> None:
+    remove_user(name)
+    with FileLock(USERS):
+        subprocess.run(["useradd", "--no-create-home", "--home-dir", str(home), name], check=True)
+        _write_ranges(name, [f"{name}:1900000:65536"] if ranged else [])
+
+
+def remove_user(name: str) -> None:
+    with FileLock(USERS):
+        subprocess.run(["userdel", name], capture_output=True, check=False)
+        _write_ranges(name, [])
+
+
+def _write_ranges(name: str, own: list[str]) -> None:
+    for file in map(Path, ("/etc/subuid", "/etc/subgid")):
+        others = [line for line in file.read_text().splitlines() if not line.startswith(f"{name}:")]
+        file.write_text("".join(f"{line}\n" for line in [*others, *own]))
 
 
 class Index:

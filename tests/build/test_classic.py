@@ -105,10 +105,11 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def user(tmp_path_factory: pytest.TempPathFactory, shared: Path, plugin: Path) -> Iterator[User]:
+def user(
+    tmp_path_factory: pytest.TempPathFactory, shared: Path, plugin: Path, environment: dict[str, str]
+) -> Iterator[User]:
     """A user whose one image is there for all tests: by its name it is none that other tests clear away."""
-    paths = os.pathsep.join(map(str, [*import_paths(), plugin]))
-    env = {"HOME": str(Path.home()), "PYTHONPATH": paths}
+    env = {**environment, "PYTHONPATH": os.pathsep.join(map(str, [*import_paths(), plugin]))}
     made = User(pwd.getpwuid(os.geteuid()).pw_name, tmp_path_factory.mktemp("classic"), shared, env)
     yield made
     made.buildah("rmi", "--force", "localhost/ava-classic-test:py27-cpu", check=False)

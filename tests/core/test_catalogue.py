@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from avabuild import builds
-from avabuild import catalogue as planning
 from avabuild.base import Base
 from avabuild.builds import Listener
 from avabuild.catalogue import Catalogue
@@ -117,7 +116,7 @@ def test_a_base_that_cant_be_had_is_asked_for_once_and_costs_only_its_own_images
         raise UnavailableError("the registry does not answer")
 
     monkeypatch.setattr(Session, "obtain", obtain)
-    monkeypatch.setattr(planning, "Tools", lambda *_: None)
+    monkeypatch.setattr(Workplace, "tools", lambda *_: None)
     away = 'base = { image = "example.invalid/away" }\nmatrix.python = "3.11"\n'
     catalogue = opened(recipes(a=away, b=BOOKWORM, c=away))
     assert [entry.name for entry in catalogue.entries()] == ["b:py311-cpu"]
@@ -155,7 +154,7 @@ def building(monkeypatch, opened):
 
         monkeypatch.setattr(Session, "obtain", obtain)
         monkeypatch.setattr(Session, "build", build)
-        monkeypatch.setattr(builds, "Tools", lambda *_: None)
+        monkeypatch.setattr(Workplace, "tools", lambda *_: None)
         catalogue = opened(paths)
         told: list[str] = []
         listener = Listener(

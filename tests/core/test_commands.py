@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from avabuild import commands
-from avabuild.commands import Bind, Isolation
+from avabuild.commands import Bind
 
 CHROOT = ["--isolation", "chroot", "--network", "host"]
 
@@ -17,37 +17,26 @@ def test_a_bind_is_read_only_unless_told_otherwise():
 
 def test_a_command_runs_as_root_at_the_root_whatever_the_image_says():
     binds = [Bind(source="/a", target="/b"), Bind(source="/c", target="/d", writable=True)]
-    assert commands.run("box", ["sh", "-c", "x y"], Isolation(), binds) == [
+    assert commands.run("box", ["sh", "-c", "x y"], binds) == [
         "run", *CHROOT, "--user", "0:0", "--workingdir", "/", "--volume", "/a:/b:ro", "--volume", "/c:/d:rw",
         "box", "--", "sh", "-c", "x y",
     ]  # fmt: skip
 
 
 def test_a_check_runs_as_the_images_own_user():
-    argv = commands.run_as_image("box", ["python", "check.py"], Isolation())
+    argv = commands.run_as_image("box", ["python", "check.py"])
     assert argv == ["run", *CHROOT, "box", "--", "python", "check.py"]
 
 
 def test_an_option_like_argument_stays_behind_the_dashes():
-    argv = commands.run("box", ["--help"], Isolation())
+    argv = commands.run("box", ["--help"])
     assert argv[argv.index("--") :] == ["--", "--help"]
 
 
-def test_a_runtime_is_named_when_there_is_one():
-    assert Isolation(kind="oci", runtime="crun").argv == [
-        "--isolation", "oci", "--runtime", "crun", "--network", "host",
-    ]  # fmt: skip
-
-
 def test_a_working_container_never_asks_a_registry():
-    assert commands.start("id", "box", Isolation()) == [
+    assert commands.start("id", "box") == [
         "from", "--pull-never", "--name", "box", "--isolation", "chroot", "id",
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("driver", "argv"), [(None, []), ("overlay", ["--storage-driver", "overlay"])])
-def test_the_storage_driver_is_named_when_it_is_chosen(driver, argv):
-    assert commands.storage(driver) == argv
 
 
 def test_a_bootstrap_has_a_mirror_only_when_given_one():
@@ -67,6 +56,7 @@ def test_a_bootstrap_has_a_mirror_only_when_given_one():
         (commands.remove_images(["one", "two"]), ["rmi", "one", "two"]),
         (commands.remove_container("box"), ["rm", "box"]),
         (commands.mount("box"), ["mount", "box"]),
+        (commands.inspect_container("box"), ["inspect", "--type", "container", "box"]),
         (commands.info(), ["info"]),
         (commands.images(), ["images", "--json", "--no-trunc"]),
         (commands.copy("oci:a", "oci:b"), ["copy", "--quiet", "--insecure-policy", "oci:a", "oci:b"]),
@@ -79,6 +69,6 @@ def test_the_small_commands_are_as_their_tools_want_them(argv, expected):
 
 
 def test_a_check_may_be_given_variables_besides_the_images_own():
-    argv = commands.run_as_image("c", ["python"], Isolation(), env=(("LD_LIBRARY_PATH", "/driver:/own"),))
+    argv = commands.run_as_image("c", ["python"], env=(("LD_LIBRARY_PATH", "/driver:/own"),))
     assert argv[argv.index("--env") + 1] == "LD_LIBRARY_PATH=/driver:/own"
     assert argv.index("--env") < argv.index("c") < argv.index("--")

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from avabuild.streams import Pipe, read_lines
+from avabuild.streams import Pipe, ending, read_lines
 
 
 def run(program: str) -> tuple[list[str], list[str]]:
@@ -16,7 +16,8 @@ def run(program: str) -> tuple[list[str], list[str]]:
         process = subprocess.Popen([sys.executable, "-c", program], stdout=out.writer, stderr=err.writer)
         out.started()
         err.started()
-        read_lines(process.pid, {out.reader: said.append, err.reader: complained.append})
+        with ending(process.pid) as ended:
+            read_lines(ended, {out.reader: said.append, err.reader: complained.append})
         process.wait()
     return said, complained
 
@@ -43,7 +44,8 @@ def test_a_line_arrives_when_it_is_written():
         program = "import time; print('now', flush=True); time.sleep(1)"
         process = subprocess.Popen([sys.executable, "-c", program], stdout=out.writer)
         out.started()
-        read_lines(process.pid, {out.reader: lambda _: arrived.append(time.monotonic() - began)})
+        with ending(process.pid) as ended:
+            read_lines(ended, {out.reader: lambda _: arrived.append(time.monotonic() - began)})
         process.wait()
     assert arrived[0] < time.monotonic() - began - 0.5
 
@@ -61,7 +63,8 @@ def test_a_program_that_is_gone_is_still_heard():
         out.started()
         process.wait()
         said: list[str] = []
-        read_lines(process.pid, {out.reader: said.append})
+        with ending(process.pid) as ended:
+            read_lines(ended, {out.reader: said.append})
     assert said == ["there was one\n"]
 
 

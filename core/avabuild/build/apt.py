@@ -24,6 +24,7 @@ from avabuild.build.apt_step import (
 )
 from avabuild.build.chain import Chain
 from avabuild.chain import apt_layer, locked_debs
+from avabuild.container import Container
 from avabuild.errors import AvabuildError, LockError, ResolveError
 from avabuild.layers import Apt
 from avabuild.lock import AptLock, Deb
@@ -71,12 +72,12 @@ def add_apt(
         return lock, made
 
 
-def resolve_debs(chain: Chain, container: str, apt: Apt) -> tuple[Deb, ...]:
+def resolve_debs(chain: Chain, container: Container, apt: Apt) -> tuple[Deb, ...]:
     """Return what the packages bring now, or brought a build with the same lists."""
     return _recalled(chain, apt) or _answered(chain, container, apt, install=False)
 
 
-def install_debs(chain: Chain, container: str, apt: Apt, debs: Sequence[Deb]) -> None:
+def install_debs(chain: Chain, container: Container, apt: Apt, debs: Sequence[Deb]) -> None:
     """Install exactly `debs`, which `apt` resolved to; what is not in the archives is fetched first."""
     store = chain.context.store
     missing = [deb for deb in debs if not is_here(store, deb)]
@@ -116,7 +117,7 @@ def _found(chain: Chain, name: str, apt: Apt, debs: tuple[Deb, ...] | None) -> A
     return lock
 
 
-def _answered(chain: Chain, container: str, apt: Apt, *, install: bool) -> tuple[Deb, ...]:
+def _answered(chain: Chain, container: Container, apt: Apt, *, install: bool) -> tuple[Deb, ...]:
     """Ask APT what the packages bring, and have it installed too; lists that are fresh are asked first."""
     lists = Lists(chain.context.store, chain.base, apt.repositories)
     debs = None
@@ -136,7 +137,7 @@ def _answered(chain: Chain, container: str, apt: Apt, *, install: bool) -> tuple
     return debs
 
 
-def _asked(chain: Chain, container: str, apt: Apt, update: str, *, install: bool) -> tuple[Deb, ...]:
+def _asked(chain: Chain, container: Container, apt: Apt, update: str, *, install: bool) -> tuple[Deb, ...]:
     shell = _resolve_script(apt.packages, update) + (_install_script(apt.packages) if install else "")
     return named_debs(run_apt(chain, container, shell, lists=True, repositories=apt.repositories))
 

@@ -13,6 +13,7 @@ from avabuild.build.chain import GIVEN, Chain, given
 from avabuild.build.repositories import SOURCES, explained, given_files, refuse_absent, script
 from avabuild.build.repositories import binds as repository_binds
 from avabuild.commands import Bind
+from avabuild.container import Container
 from avabuild.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
 from avabuild.layers import Repository
 from avabuild.lock import Deb
@@ -80,7 +81,7 @@ def forget_lists(store: Store, base: str) -> None:
 
 def run_apt(
     chain: Chain,
-    container: str,
+    container: Container,
     shell: str,
     *,
     lists: bool,
@@ -115,9 +116,7 @@ def run_apt(
     all_binds = [*binds, *shared, *repository_binds(repositories)]
     with given(context, script(repositories, mirror) + shell, env, files) as (command, mounts):
         try:
-            return context.tools.run(
-                container, command, context.isolation, [*mounts, *all_binds], place="apt"
-            )
+            return container.run(command, [*mounts, *all_binds], place="apt")
         except StepError as error:
             known = explained(error.tail, repositories, chain.target.distribution)
             raise known or _explained(error) from error

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from avabuild import commands
 from avabuild.base import Base
 from avabuild.blob import Blob, Compression
 from avabuild.build.context import Context
 from avabuild.build.layout import compose_image
 from avabuild.chain import ExecLayer, chain
 from avabuild.commands import Bind
+from avabuild.container import Container
 from avabuild.image import Piece, Settings
 from avabuild.target import Target
 
@@ -67,50 +65,30 @@ class Chain:
         return identity
 
     @contextmanager
-    def container(self, name: str) -> Iterator[str]:
+    def container(self, name: str) -> Iterator[Container]:
         """A working container on the chain so far."""
-        context = self.context
         image = self.image()
-        named = context.container_name(name)
         self._began = time.time()
-        with context.tools.container(image, named, context.isolation, keep=context.keep) as container:
+        with self.context.container(image, name) as container:
             yield container
 
     def make(
-        self, layer: ExecLayer, container: str, run: Callable[[], None], drop: Sequence[str]
+        self, layer: ExecLayer, container: Container, run: Callable[[], None], drop: Sequence[str]
     ) -> tuple[Blob, bool]:
         """Return the blob of `layer`, made by `run` in `container` unless the store has it."""
         context = self.context
 
         def capture(out: Path) -> Blob:
             run()
-            return changes(context, container, out, self._began, drop, self.compression)
+            return changes(container, out, self._began, drop, self.compression)
 
         return context.store.make_layer(layer.key, context.scratch.path, capture)
 
 
-def changes(
-    context: Context, container: str, out: Path, began: float, drop: Sequence[str], compression: str
-) -> Blob:
-    """Write what changed in `container` since `began` to the layer `out`, inside its user namespace."""
+def changes(container: Container, out: Path, began: float, drop: Sequence[str], compression: str) -> Blob:
+    """Write what changed in `container` since `began` to the layer `out`, inside the namespace."""
     arguments = [str(out), repr(began), compression, *drop]
-    return Blob.model_validate_json(beside(context, container, "avabuild.changes", "", arguments))
-
-
-def beside(context: Context, container: str, module: str, inner: str, arguments: Sequence[str]) -> str:
-    """Run a module of ours in the container's user namespace, and return the last line that it prints.
-
-    Its first argument is where the container's path `inner` is on this host, then come `arguments`.
-    """
-    program = shlex.join([sys.executable, "-m", module])
-    buildah = shlex.join(["buildah", *commands.storage(context.host.driver), *commands.mount(container)])
-    place = f'"$merged"{shlex.quote(inner)}'
-    script = f"merged=$({buildah}) && exec {program} {place} {shlex.join(arguments)}"
-    if os.geteuid() == 0:
-        printed = context.tools.call("sh", ["-c", script], place="capture")
-    else:
-        printed = context.tools.buildah(["unshare", "sh", "-c", script], place="capture")
-    return printed.strip().splitlines()[-1]
+    return Blob.model_validate_json(container.module("avabuild.changes", "", arguments))
 
 
 @contextmanager

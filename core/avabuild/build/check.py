@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from avabuild import commands
 from avabuild.build.context import Context
 from avabuild.build.libcuda import NO_DRIVER, Driver
 from avabuild.commands import Bind
@@ -29,14 +28,14 @@ def run_checks(context: Context, image: str, checks: Sequence[Check], driver: Dr
         path.write_text(check.program)
         path.chmod(0o644)
     binds = [Bind(source=str(directory), target=PLACE), *driver.binds]
-    name = context.container_name("check")
-    with context.tools.container(image, name, context.isolation, keep=context.keep) as container:
+    with context.container(image, "check") as container:
         for check in checks:
             with context.report.step(f"check {check.framework}", "check") as said:
                 argv = ["python", f"{PLACE}/check_{check.framework}.py"]
-                command = commands.run_as_image(container, argv, context.isolation, binds, driver.environment)
                 try:
-                    printed = context.tools.buildah(command, place=f"check {check.framework}")
+                    printed = container.run_as_image(
+                        argv, binds, driver.environment, place=f"check {check.framework}"
+                    )
                 except StepError as error:
                     raise CheckError(
                         "the check failed; the image's name was not moved to it",

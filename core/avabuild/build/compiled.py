@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from avabuild.base import Base
 from avabuild.blob import Blob
 from avabuild.build.apt_step import forget_lists
-from avabuild.build.chain import Chain, beside
+from avabuild.build.chain import Chain
 from avabuild.build.gather import STAGE
 from avabuild.build.job import Job
 from avabuild.build.originals import fetch_sources
@@ -221,7 +221,7 @@ class _Work:
         fields = {name: [node.mode, node.uid, node.gid, node.link] for name, node in tree.nodes.items()}
         nodes.write_text(json.dumps(fields))
         arguments = [str(out), str(nodes), image.compression]
-        printed = beside(image.context, self.stage.start(), "avabuild.build.gather", OUT, arguments)
+        printed = self.stage.start().module("avabuild.build.gather", OUT, arguments)
         answer = json.loads(printed)
         if "problem" in answer:
             raise self._explained(
@@ -230,7 +230,7 @@ class _Work:
         return Blob.model_validate(answer)
 
     def _explained(self, error: StepError) -> StepError:
-        context, container = self.yard.image.context, self.stage.start()
+        context, container = self.yard.image.context, self.stage.start().name
         kept = (
             f"it was kept; enter: buildah run --isolation chroot {container} -- sh\n"
             f"  leave: buildah rm {container} && buildah rmi {self.stage.chain.image()}"

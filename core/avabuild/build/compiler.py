@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from avabuild.build.workshop import Workshop
+from avabuild.bytecode import Start, on_this_host
 from avabuild.errors import HostError
 from avabuild.report import Report
 
@@ -21,10 +22,11 @@ _ASK = "import platform; print(platform.python_version())"
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """An interpreter: how to start it, and its whole version."""
+    """An interpreter: its command, its whole version, and what starts it."""
 
     argv: tuple[str, ...]
     version: str
+    start: Start = on_this_host
 
 
 def choose_compiler(python: str, exact: str | None, workshop: Workshop, report: Report) -> Compiler:
@@ -38,7 +40,7 @@ def choose_compiler(python: str, exact: str | None, workshop: Workshop, report: 
         if candidate.version == exact or exact is None:
             return candidate
     try:
-        return Compiler(workshop.interpreter(), exact or python)
+        return Compiler(workshop.interpreter(), exact or python, workshop.compile)
     except HostError:
         if not here:
             raise

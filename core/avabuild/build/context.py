@@ -12,7 +12,7 @@ from pathlib import Path
 from avabuild.build.intake import Intake
 from avabuild.build.layout import Composed
 from avabuild.buildah import Tools
-from avabuild.commands import Isolation
+from avabuild.container import Container, container
 from avabuild.host import Host
 from avabuild.report import Report
 from avabuild.store import Scratch, Store
@@ -41,11 +41,6 @@ class Context:
     containers: int = 0
     failed: threading.Event = field(default_factory=threading.Event)
     layouts: list[Path] = field(default_factory=list)
-
-    @cached_property
-    def isolation(self) -> Isolation:
-        """How commands run in working containers: `chroot`, which no cgroup or runtime can refuse."""
-        return Isolation()
 
     @contextlib.contextmanager
     def importing(self) -> Iterator[None]:
@@ -78,8 +73,11 @@ class Context:
         self.cleanup.callback(made.close)
         return made
 
-    def container_name(self, words: str) -> str:
-        """Return the next working container's name: the build's id first, for the sweep of killed builds."""
+    @contextlib.contextmanager
+    def container(self, image: str, words: str) -> Iterator[Container]:
+        """A working container on the local image `image`; its name tells a later sweep whose it was."""
         self.containers += 1
         kept = "".join(letter if letter.isalnum() else "-" for letter in words.lower())
-        return f"avabuild-{self.scratch.build}-{self.containers}-{kept[:40]}"
+        name = f"avabuild-{self.scratch.build}-{self.containers}-{kept[:40]}"
+        with container(self.tools, image, name, keep=self.keep) as started:
+            yield started

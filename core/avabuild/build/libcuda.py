@@ -131,8 +131,7 @@ def _fetched(context: Context, chain: Chain, container_of: str | None) -> Path:
             with chain.container("driver") as container:
                 printed = run_apt(chain, container, shell, lists=True, repositories=(other,))
         else:
-            name = context.container_name("driver")
-            with context.tools.container(container_of, name, context.isolation) as container:
+            with context.container(container_of, "driver") as container:
                 printed = run_apt(chain, container, shell, lists=True, repositories=(other,))
         return downloaded(context.store, printed)
 

@@ -52,11 +52,9 @@ def _make(chain: Chain, step: Step, layer: ExecLayer, directory: Path, secrets: 
         def execute() -> None:
             with given(context, run.shell, {**dict(run.env), **secrets}, {}) as (command, mounts):
                 try:
-                    context.tools.run(
-                        container, command, context.isolation, [*mounts, *binds], place=step.name
-                    )
+                    container.run(command, [*mounts, *binds], place=step.name)
                 except StepError as error:
-                    raise _explained(error, step, container, chain.image(), keep=context.keep) from error
+                    raise _explained(error, step, container.name, chain.image(), keep=context.keep) from error
 
         blob, made = chain.make(layer, container, execute, (*changes.ENGINE, *litter))
     chain.add(layer, blob)

@@ -13,6 +13,7 @@ from avabuild.build.apt import install_debs, resolve_debs
 from avabuild.build.apt_step import UPDATE, run_apt
 from avabuild.build.chain import Chain, given
 from avabuild.commands import Bind
+from avabuild.container import Container
 from avabuild.layers import Apt
 from avabuild.lock import Deb
 from avabuild.resolve import find_uv
@@ -35,7 +36,7 @@ class Stage:
         self._below = below
         self._name = name
         self._stack = contextlib.ExitStack()
-        self._container: str | None = None
+        self._container: Container | None = None
         self._lock = threading.Lock()
         self._installed: set[str] = set()
 
@@ -50,7 +51,7 @@ class Stage:
         """What the stage stands on; waits until it is made."""
         return self._below().fork()
 
-    def start(self) -> str:
+    def start(self) -> Container:
         """Return the container, started if it was not yet."""
         with self._lock:
             if self._container is None:
@@ -84,7 +85,7 @@ class Stage:
         """Run `shell` with `env` and the host's proxies and certificates; return what it printed."""
         context, container = self.chain.context, self.start()
         with given(context, shell, env, {}) as (command, mounts):
-            return context.tools.run(container, command, context.isolation, [*mounts, *binds], place=place)
+            return container.run(command, [*mounts, *binds], place=place)
 
 
 def uv_environment(env: Mapping[str, str]) -> dict[str, str]:

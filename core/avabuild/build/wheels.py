@@ -219,10 +219,11 @@ class Layers:
         wanted = {wheel: pack for wheel, pack in packs.items() if not pack.exists()}
         if wanted:
             with self._context.report.step(f"compile {_named(list(wanted))}", "bytecode"):
-                compiler = self._python.compiler().argv
+                compiler = self._python.compiler()
                 suffix = f".{self._context.scratch.build}"
                 partial = {wheel: pack.with_suffix(suffix) for wheel, pack in wanted.items()}
-                compile_wheels(partial, self._python.scheme, compiler, jobs=self._context.host.cores)
+                cores = self._context.host.cores
+                compile_wheels(partial, self._python.scheme, compiler.argv, jobs=cores, start=compiler.start)
                 for wheel, pack in wanted.items():
                     partial[wheel].replace(pack)
 

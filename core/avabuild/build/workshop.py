@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Self
 
 import avabuild
-from avabuild import commands
 from avabuild.build.chain import Chain
 from avabuild.build.stage import UV, Stage, uv_binds, uv_environment
 from avabuild.commands import Bind
@@ -85,12 +84,23 @@ class Workshop:
         return {name: path.parent.name for name, path in built.items() if path}
 
     def interpreter(self) -> tuple[str, ...]:
-        """Return argv that starts the target's own interpreter here, on the store's files."""
-        store = self._chain.context.store.root
-        binds = [Bind(source=str(store), target=str(store), writable=True), *_package_binds()]
+        """Return the command of the target's own interpreter, for `compile`; its container is there then."""
+        self._stage.start()
+        return (self._interpreter,)
+
+    def compile(self, argv: Sequence[str], request: bytes) -> tuple[int, str]:
+        """Run `argv` in the container on the store's files, with `request` as its standard input.
+
+        Returns its exit code, and what it complained of.
+        """
         context = self._chain.context
-        argv = commands.run(self._start(), [self._interpreter], context.isolation, binds)
-        return ("buildah", *commands.storage(context.host.driver), *argv)
+        store, path = context.store.root, context.scratch.path / "compile-request"
+        path.write_bytes(request)
+        binds = [Bind(source=str(store), target=str(store), writable=True), *_package_binds()]
+        shell = '"$@" <"$0" 2>&1 >/dev/null; echo "exit $?"'
+        command = ["/bin/sh", "-c", shell, str(path), *argv]
+        said, _, code = self._stage.start().run(command, binds, place="bytecode").rpartition("exit ")
+        return int(code), said
 
     def build(self, package: Package, source: Path | None) -> Path:
         """Return the wheel of `package`, built from the sdist `source`, or from git when that is None."""
@@ -144,9 +154,6 @@ class Workshop:
         path = self._chain.context.store.root / "built"
         path.mkdir(exist_ok=True)
         return path
-
-    def _start(self) -> str:
-        return self._stage.start()
 
     def _install(self, packages: Sequence[str]) -> None:
         self._stage.install(packages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -33,11 +34,13 @@ def check(
     from avabuild.host import probe
     from avabuild.recheck import check_image
     from avabuild.report import Report
+    from avabuild.workplace import Workplace
 
     console = console_for(as_json=as_json, quiet=quiet, verbose=verbose)
     with console:
         try:
-            checked = check_image(image, probe(os.environ), Report(console.take))
+            with closing(Workplace.on(probe(os.environ))) as workplace:
+                checked = check_image(image, workplace, Report(console.take))
         except AvabuildError as error:
             console.failed(error)
             raise

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,16 +58,17 @@ class Run:
                 for one in error.errors if isinstance(error, JointError) else (error,):
                     console.failed(one)
                 raise
-            outcome = build(
-                catalogue,
-                entries,
-                Listener(self._done, self._ended),
-                jobs=jobs or default_jobs(catalogue.workplace.host.cores),
-                keep_going=keep_going,
-            )
-            self._stamp(catalogue, entries, outcome)
-            if console.several:
-                console.table(list(self._rows(catalogue, entries, outcome)))
+            with closing(catalogue.workplace):
+                outcome = build(
+                    catalogue,
+                    entries,
+                    Listener(self._done, self._ended),
+                    jobs=jobs or default_jobs(catalogue.workplace.host.cores),
+                    keep_going=keep_going,
+                )
+                self._stamp(catalogue, entries, outcome)
+                if console.several:
+                    console.table(list(self._rows(catalogue, entries, outcome)))
         raise_first([*(lost.error for lost in catalogue.lost), *outcome.errors])
 
     def _open(

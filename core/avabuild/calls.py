@@ -1,0 +1,163 @@
+"""Calls: programs that are run, logged line by line, timed, and stopped together from any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from avabuild.errors import DiskFullError, HostError, StepError
+from avabuild.report import Event, Report
+from avabuild.streams import Pipe, Sink, read_lines
+
+TAIL = 40
+_NO_IDS = ("insufficient uids or gids", "unable to pick chroot mode automatically", "finding newuidmap")
+# buildah's copy of itself in memory was still being written by a fork of ours: it did nothing, and says so.
+_NOT_STARTED = "sealing memfd copy"
+_STARTS = 3
+_FULL = ("no space left on device", "disk quota exceeded", "io: read/write on closed pipe")
+
+
+class Running(Protocol):
+    """What is waited for: a process of `sh`, or one inside."""
+
+    def ending(self) -> AbstractContextManager[int]:
+        """Yield a descriptor that is readable once it has ended."""
+
+    def wait(self) -> int:
+        """Wait; return the exit code, negative for a signal."""
+
+    def stop(self) -> None:
+        """Ask it to end."""
+
+    def kill(self) -> None:
+        """End it."""
+
+
+Start = Callable[[Pipe, Pipe], Running]
+
+
+class Calls:
+    """Runs things one after another or side by side; each has its lines in `log` and in the report."""
+
+    def __init__(self, report: Report, log: Path) -> None:
+        self.log = log
+        self._report = report
+        self._running: dict[int, Running] = {}
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def follow(self, tool: str, shown: str, place: str | None, timeout: float | None, start: Start) -> str:
+        """Wait for what `start` starts; return what it printed on its standard output.
+
+        Raises:
+            StepError: it failed, or took longer than `timeout` seconds; with `shown`, and what it said last.
+            DiskFullError, HostError: it said so.
+        """
+        out: list[str] = []
+        tail: deque[str] = deque(maxlen=TAIL)
+        with self.log.open("a", encoding="utf-8") as log:
+            log.write(f"$ {shown}\n")
+
+            def line(text: str) -> None:
+                tail.append(text.rstrip("\n"))
+                log.write(text)
+                self._report.emit(Event("output", place or tool, text.rstrip("\n")))
+
+            def kept(text: str) -> None:
+                out.append(text)
+                line(text)
+
+            code = self._wait(start, kept, line, timeout)
+            for _ in range(_STARTS):
+                if code == 0 or not any(_NOT_STARTED in text for text in tail):
+                    break
+                out.clear()
+                tail.clear()
+                code = self._wait(start, kept, line, timeout)
+        if code is None:
+            raise StepError(
+                f"the command was stopped after {timeout:g} s",
+                command=shown,
+                tail="\n".join(tail),
+                log=str(self.log),
+                place=place,
+            )
+        if code != 0:
+            raise _failure(tool, shown, code, "\n".join(tail), str(self.log), place)
+        return "".join(out)
+
+    def _wait(self, start: Start, out: Sink, err: Sink, timeout: float | None) -> int | None:
+        """Return the exit code, negative for a signal; None when it took longer than `timeout` seconds."""
+        late = threading.Event()
+        with Pipe() as printed, Pipe() as complained:
+            with self._lock:
+                if self._stopped:
+                    raise KeyboardInterrupt
+                running = start(printed, complained)
+                self._running[id(running)] = running
+            printed.started()
+            complained.started()
+
+            def end() -> None:
+                late.set()
+                running.kill()
+
+            timer = threading.Timer(timeout or 0, end)
+            try:
+                if timeout:
+                    timer.start()
+                with running.ending() as ended:
+                    read_lines(ended, {printed.reader: out, complained.reader: err})
+                code = running.wait()
+            finally:
+                timer.cancel()
+                with self._lock:
+                    self._running.pop(id(running), None)
+                    stopped = self._stopped
+                if stopped:
+                    raise KeyboardInterrupt
+        return None if late.is_set() else code
+
+    def stop(self) -> None:
+        """End every running command and its children; only `reopen_for_cleanup` starts more."""
+        with self._lock:
+            self._stopped = True
+            every = list(self._running.values())
+        for running in every:
+            with suppress(ProcessLookupError, OSError):
+                running.stop()
+
+    def reopen_for_cleanup(self, act: Any) -> None:
+        """Run `act` even after `stop`, swallowing what a half-made container answers."""
+        with self._lock:
+            stopped, self._stopped = self._stopped, False
+        try:
+            with suppress(StepError):
+                act()
+        finally:
+            with self._lock:
+                self._stopped = stopped or self._stopped
+
+
+def _failure(tool: str, shown: str, code: int, tail: str, log: str, place: str | None) -> Exception:
+    lowered = tail.lower()
+    if any(words in lowered for words in _FULL):
+        return DiskFullError(
+            f"no space left while running: {shown}",
+            place=place,
+            hint="free some space in the image storage and in TMPDIR",
+        )
+    if any(words in lowered for words in _NO_IDS):
+        return HostError(
+            f"{tool} needs a range of subordinate user ids, and this user has none",
+            place=place,
+            hint="ask an administrator for one: usermod --add-subuids 100000-165535 "
+            "--add-subgids 100000-165535 USER, and the package uidmap; wheels and files on an archive "
+            "or image base need none with --output oci:DIR",
+        )
+    how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
+    return StepError(f"{tool} {how}", command=shown, tail=tail, log=log, place=place)

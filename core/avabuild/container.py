@@ -1,0 +1,123 @@
+"""Working containers: started on a local image, commands run in them as steps, always removed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from avabuild import commands
+from avabuild.buildah import Tools
+from avabuild.commands import Bind
+from avabuild.errors import HostError, StepError
+from avabuild.inside.namespace import Started
+from avabuild.inside.step import PATH, Network, Step
+
+
+class Container:
+    """A working container.
+
+    Attributes:
+        name: as buildah knows it.
+    """
+
+    def __init__(self, tools: Tools, name: str) -> None:
+        self.name = name
+        self._tools = tools
+
+    def run(
+        self,
+        command: Sequence[str],
+        binds: Sequence[Bind] = (),
+        *,
+        place: str,
+        network: Network = "host",
+        timeout: float | None = None,
+    ) -> str:
+        """Run `command` as root; return what it printed. Its environment comes by file, never here.
+
+        Raises:
+            StepError: it failed, or took longer than `timeout` seconds.
+            HostError: `buildah run` is to run it, without a network.
+        """
+        if self._tools.namespace.means.runner == "own":
+            step = Step(self.root, tuple(command), self._env, binds=_plain(binds), network=network)
+            return self._run(step, place, timeout)
+        if network == "none":
+            raise HostError(
+                "`buildah run` without an OCI runtime can't take the network from a step",
+                place=place,
+                hint="leave out --runner buildah",
+            )
+        return self._tools.buildah(commands.run(self.name, command, binds), place=place, timeout=timeout)
+
+    def run_as_image(
+        self,
+        command: Sequence[str],
+        binds: Sequence[Bind] = (),
+        env: Sequence[tuple[str, str]] = (),
+        *,
+        place: str,
+    ) -> str:
+        """Run `command` with the image's own user and directory, and its environment with `env` on top."""
+        if self._tools.namespace.means.runner == "buildah":
+            return self._tools.buildah(commands.run_as_image(self.name, command, binds, env), place=place)
+        config = self._config
+        where, who = str(config.get("WorkingDir") or "/"), str(config.get("User") or "")
+        variables = {**self._env, **dict(env)}
+        return self._run(Step(self.root, tuple(command), variables, where, who, _plain(binds)), place)
+
+    def module(self, name: str, inner: str, arguments: Sequence[str]) -> str:
+        """Call a module of ours in the namespace, and return the last line that it prints.
+
+        Its first argument is where the container's path `inner` is, then come `arguments`.
+        """
+        everything = [f"{self.root}{inner}", *arguments]
+
+        def start(out: int, err: int) -> Started:
+            return self._tools.namespace.module(name, everything, out, err)
+
+        printed = self._tools.step(shlex.join([name, *everything]), start, "capture")
+        return printed.strip().splitlines()[-1]
+
+    @cached_property
+    def root(self) -> str:
+        """Where its file system is, in the namespace."""
+        return self._tools.buildah(commands.mount(self.name)).strip()
+
+    def _run(self, step: Step, place: str, timeout: float | None = None) -> str:
+        def start(out: int, err: int) -> Started:
+            return self._tools.namespace.step(step, out, err)
+
+        return self._tools.step(shlex.join(step.argv), start, place, timeout)
+
+    @cached_property
+    def _config(self) -> Mapping[str, Any]:
+        """The config of its image (OCI image-spec, config.md: `config`)."""
+        read = json.loads(self._tools.buildah(commands.inspect_container(self.name)))
+        return (read.get("OCIv1") or {}).get("config") or {}
+
+    @property
+    def _env(self) -> dict[str, str]:
+        own = dict(entry.split("=", 1) for entry in self._config.get("Env") or [] if "=" in entry)
+        return {"PATH": PATH, **own}
+
+
+@contextmanager
+def container(tools: Tools, image: str, name: str, *, keep: bool = False) -> Iterator[Container]:
+    """A working container on the local image `image`; removed on every way out but `keep` and failure."""
+    try:
+        tools.buildah(commands.start(image, name))
+        yield Container(tools, name)
+    except BaseException as error:
+        if not (keep and isinstance(error, StepError)):
+            tools.remove(name)
+        raise
+    tools.remove(name)
+
+
+def _plain(binds: Sequence[Bind]) -> tuple[tuple[str, str, bool], ...]:
+    return tuple((bind.source, bind.target, bind.writable) for bind in binds)

@@ -1,0 +1,81 @@
+"""The private home of the tools inside: what they would read of the user's is said to them here instead.
+
+A home that can't be written, a stale XDG_RUNTIME_DIR, a full /tmp or somebody else's storage.conf then can't
+stop a build. Only credentials are the user's own, by reference.
+
+Source: containers-storage.conf(5), containers.conf(5), containers-registries.conf(5),
+containers-policy.json(5), containers-auth.json(5).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from avabuild.host.means import Means, Storage
+
+_POLICY = '{"default":[{"type":"insecureAcceptAnything"}]}\n'
+_REGISTRIES = 'short-name-mode = "permissive"\n'
+_CONTAINERS = '[containers]\ndefault_ulimits = []\nnetns = "host"\n[engine]\nevents_logger = "none"\n'
+_DROPPED = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "BUILDAH_ISOLATION",
+            "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS")  # fmt: skip
+
+
+def settle(means: Means, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of the tools inside, after its files were written."""
+    storage = means.storage
+    if storage is None or (means.mode == "root" and storage.own):
+        return dict(environ)
+    home = means.place / f"home-{means.mode}"
+    runtime = home / "runtime"
+    for directory in (means.place, home, runtime):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config = home / ".config" / "containers"
+    config.mkdir(parents=True, exist_ok=True)
+    _write(config / "storage.conf", storage_conf(storage, single=means.mode == "single"))
+    _write(config / "policy.json", _POLICY)
+    _write(config / "registries.conf", _REGISTRIES)
+    _write(config / "containers.conf", _CONTAINERS)
+    env = {name: value for name, value in environ.items() if name not in _DROPPED}
+    env |= {"HOME": str(home), "XDG_RUNTIME_DIR": str(runtime)}
+    if auth := auth_file(environ):
+        env["REGISTRY_AUTH_FILE"] = str(auth)
+    if means.mode == "root":
+        return {**env, "CONTAINERS_STORAGE_CONF": str(config / "storage.conf")}
+    return {**env, "_CONTAINERS_USERNS_CONFIGURED": "done", "_CONTAINERS_ROOTLESS_UID": str(os.geteuid()),
+            "_CONTAINERS_ROOTLESS_GID": str(os.getegid())}  # fmt: skip
+
+
+def storage_conf(storage: Storage, *, single: bool) -> str:
+    """Return the text of containers-storage.conf(5) for `storage`."""
+    lines = ["[storage]", f'driver = "{storage.driver}"', f'graphroot = "{storage.root}"',
+             f'runroot = "{storage.run}"', f"[storage.options.{storage.driver}]"]  # fmt: skip
+    if single:
+        lines.append('ignore_chown_errors = "true"')
+    if storage.mount_program:
+        lines.append(f'mount_program = "{storage.mount_program}"')
+    return "\n".join(lines) + "\n"
+
+
+def auth_file(environ: Mapping[str, str]) -> Path | None:
+    """Return the user's own file of registry credentials, or None."""
+    if named := environ.get("REGISTRY_AUTH_FILE"):
+        return Path(named)
+    home = Path(environ.get("HOME") or "/")
+    runtime, config = environ.get("XDG_RUNTIME_DIR"), environ.get("XDG_CONFIG_HOME")
+    candidates = [
+        *([Path(runtime) / "containers" / "auth.json"] if runtime else []),
+        (Path(config) if config else home / ".config") / "containers" / "auth.json",
+        home / ".docker" / "config.json",
+    ]
+    return next((path for path in candidates if os.access(path, os.R_OK)), None)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the file unless it says so already; nobody sees half of it."""
+    if path.exists() and path.read_text() == text:
+        return
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text)
+    partial.replace(path)

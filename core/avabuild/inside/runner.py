@@ -1,0 +1,131 @@
+"""The runner: a step in namespaces of its own, without an OCI runtime.
+
+Three processes: the one that waits, in the build's namespace; the first of the step's PID namespace, which
+furnishes the room, reaps what ends and clears up; and the command. When the first one is killed the kernel
+ends every process of the step, and when the one that waits is killed it takes the first along.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import struct
+from collections.abc import Sequence
+
+from avabuild.inside import kernel
+from avabuild.inside.account import account
+from avabuild.inside.room import Room
+from avabuild.inside.step import Step
+
+FAILED = 125  # the step could not be begun
+# What the command of a step may do as root: the default set of containers (containers-common,
+# containers.conf(5), default_capabilities).
+CAPABILITIES = {
+    "chown": 0, "dac_override": 1, "fowner": 3, "fsetid": 4, "kill": 5, "setgid": 6, "setuid": 7,
+    "setpcap": 8, "net_bind_service": 10, "sys_chroot": 18, "setfcap": 31,
+}  # fmt: skip
+_HOSTNAME = "localhost"
+_SET_FLAGS, _UP, _RUNNING = 0x8914, 0x1, 0x40  # netdevice(7)
+
+
+def run(step: Step) -> int:
+    """Run `step` with this process's standard streams; return its exit code, negative for a signal.
+
+    The process must be root in a user namespace, or the host's root, and have one thread only.
+    """
+    network = kernel.CLONE_NEWNET if step.network == "none" else 0
+    kernel.unshare(
+        kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | network
+    )
+    reader, writer = os.pipe()
+    first = os.fork()
+    if first == 0:
+        _first(step, writer)
+    os.close(writer)
+    with os.fdopen(reader) as told:
+        code = told.read()
+    os.waitpid(first, 0)
+    return int(code) if code else -signal.SIGKILL
+
+
+def _first(step: Step, writer: int) -> None:
+    """Be the step's process 1; never return."""
+    code = FAILED
+    try:
+        kernel.die_with_parent()
+        kernel.set_hostname(_HOSTNAME)
+        if step.network == "none":
+            _loopback()
+        os.umask(0o022)
+        room = Room(step.root, step.binds)
+        try:
+            room.furnish()
+            code = _watch(step)
+        finally:
+            room.clear()
+    except (OSError, ValueError) as error:
+        os.write(2, f"avabuild: the step can't be begun: {error}\n".encode())
+    finally:
+        os.write(writer, str(code).encode())
+        os._exit(0)
+
+
+def _watch(step: Step) -> int:
+    """Start the command, reap whatever ends, and end what it left running."""
+    command = os.fork()
+    if command == 0:
+        _command(step)
+    code = 0
+    while True:
+        ended, status = os.wait()
+        if ended == command:
+            code = os.waitstatus_to_exitcode(status)
+            break
+    try:
+        os.kill(-1, signal.SIGKILL)
+        while True:
+            os.wait()
+    except (ProcessLookupError, ChildProcessError):
+        return code
+
+
+def _command(step: Step) -> None:
+    """Become the command; never return."""
+    code = FAILED
+    try:
+        os.setsid()
+        who = account(step.user)
+        _become(who.uid, who.gid, who.groups)
+        env = {"HOME": who.home, **step.env}
+        os.makedirs(step.cwd, exist_ok=True)
+        os.chdir(step.cwd)
+        os.closerange(3, 1 << 20)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        code = 127
+        os.execvpe(step.argv[0], list(step.argv), env)
+    except (OSError, ValueError) as error:
+        os.write(2, f"avabuild: {step.argv[0]} can't be started: {error}\n".encode())
+    finally:
+        os._exit(code)
+
+
+def _loopback() -> None:
+    """Turn on the loopback device of a network namespace that has nothing else."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sh14x", b"lo", _UP | _RUNNING))
+
+
+def _become(uid: int, gid: int, groups: Sequence[int]) -> None:
+    """Give up what containers may not do; root keeps the groups that the user has on the host."""
+    number = 0
+    while True:
+        if number not in CAPABILITIES.values() and not kernel.drop_capability(number):
+            break
+        number += 1
+    if uid or gid:
+        if groups:
+            os.setgroups(groups)
+        os.setgid(gid)
+        os.setuid(uid)
