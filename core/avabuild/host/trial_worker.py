@@ -117,7 +117,7 @@ def _overlay(place: Path, program: str | None, *, user: bool) -> None:
             file.touch()
         options = f"lowerdir={lower},upperdir={upper},workdir={work}"
         if program == "kernel":
-            _mount("overlay", merged, "overlay", 0, options + (",userxattr" if user else ""))
+            _mount_overlay(merged, options + (",userxattr" if user else ""))
         else:
             _run([str(program), "-o", options, str(merged)])
         try:
@@ -131,6 +131,14 @@ def _overlay(place: Path, program: str | None, *, user: bool) -> None:
         for hidden in own.glob("work/*"):
             hidden.chmod(0o700)
         shutil.rmtree(own, ignore_errors=True)
+
+
+def _mount_overlay(target: Path, options: str) -> None:
+    """Mount it so that its end does not wait until the whole disk is written; kernels before 5.10 can't."""
+    try:
+        _mount("overlay", target, "overlay", 0, f"{options},volatile")
+    except OSError:
+        _mount("overlay", target, "overlay", 0, options)
 
 
 # -- namespaces ----------------------------------------------------------------------------------------------
