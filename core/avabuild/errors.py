@@ -152,6 +152,16 @@ class ImageError(AvabuildError):
     exit_code = 14
 
 
+class SettingsError(AvabuildError):
+    """A setting of this host's user is wrong, in config.toml, a variable or a flag; carries all of them."""
+
+    exit_code = 78  # EX_CONFIG of sysexits.h
+
+    def __init__(self, problems: tuple[Problem, ...], *, hint: str | None = None) -> None:
+        super().__init__("\n".join(map(str, problems)), hint=hint)
+        self.problems = problems
+
+
 class UnavailableError(AvabuildError):
     """An index, mirror or registry did not answer; trying again later may succeed."""
 

@@ -7,8 +7,8 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-import platformdirs
-
+from avabuild.host.settings import Settings, settings_of
+from avabuild.places import cache_directory
 from avabuild.value import Value
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
@@ -43,6 +43,7 @@ class Host(Value):
         ca_bundle: the host's certificate bundle, or None.
         mirror: the Debian mirror to use instead of the tool's default, or None.
         driver: the storage driver to ask buildah for, or None for its own choice.
+        settings: what the user chose of how builds are done.
     """
 
     uid: int
@@ -53,6 +54,7 @@ class Host(Value):
     ca_bundle: Path | None
     mirror: str | None
     driver: str | None
+    settings: Settings = Settings()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -69,24 +71,26 @@ class Host(Value):
         return env
 
 
-def probe(environ: Mapping[str, str]) -> Host:
-    """Look at this machine through `environ` and a few files; start no process."""
+def probe(environ: Mapping[str, str], settings: Settings | None = None) -> Host:
+    """Look at this machine through `environ` and a few files; start no process.
+
+    `settings` are the user's; by default what the environment alone says.
+
+    Raises:
+        SettingsError: a variable has a value that is none of its setting's.
+    """
+    chosen = settings or settings_of(environ)
     return Host(
         uid=os.geteuid(),
         arch=platform.machine(),
         cores=len(os.sched_getaffinity(0)),
-        cache=cache_directory(environ),
+        cache=chosen.cache or cache_directory(environ),
         variables=tuple(sorted(environ.items())),
         ca_bundle=ca_bundle(environ),
-        mirror=environ.get("AVABUILD_DEBIAN_MIRROR") or None,
-        driver=_driver(environ),
+        mirror=chosen.debian_mirror,
+        driver=_driver(environ, chosen),
+        settings=chosen,
     )
-
-
-def cache_directory(environ: Mapping[str, str]) -> Path:
-    """Return `$AVABUILD_CACHE`, or the user's cache directory (XDG Base Directory Specification)."""
-    named = environ.get("AVABUILD_CACHE")
-    return Path(named).expanduser().absolute() if named else Path(platformdirs.user_cache_dir("avabuild"))
 
 
 def ca_bundle(environ: Mapping[str, str]) -> Path | None:
@@ -95,9 +99,9 @@ def ca_bundle(environ: Mapping[str, str]) -> Path | None:
     return next((Path(path) for path in [*named, *_CA_BUNDLES] if Path(path).is_file()), None)
 
 
-def _driver(environ: Mapping[str, str]) -> str | None:
+def _driver(environ: Mapping[str, str], settings: Settings) -> str | None:
     """Overlay for an ordinary user who has not chosen: buildah 1.28 would copy every layer with vfs."""
-    chosen = environ.get("AVABUILD_STORAGE_DRIVER") or None
+    chosen = "overlay" if settings.storage_driver == "fuse" else settings.storage_driver
     if chosen or os.geteuid() == 0 or environ.get("STORAGE_DRIVER"):
         return chosen
     config = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "containers" / "storage.conf"

@@ -1,0 +1,101 @@
+"""Settings: what a user may say of the host themselves; whatever is None is found out.
+
+Each comes from a flag, the environment or config.toml, in that order; `origins` remembers which, for messages.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from avabuild.errors import Problem, SettingsError
+from avabuild.value import Value
+
+ModeChoice = Literal["root", "subuid", "single", "none"]
+DriverChoice = Literal["overlay", "fuse", "vfs"]
+RunnerChoice = Literal["own", "buildah"]
+
+VARIABLES = {
+    "mode": "AVABUILD_MODE",
+    "root": "AVABUILD_ROOT",
+    "storage_driver": "AVABUILD_STORAGE_DRIVER",
+    "runner": "AVABUILD_RUNNER",
+    "cache": "AVABUILD_CACHE",
+    "debian_mirror": "AVABUILD_DEBIAN_MIRROR",
+}
+"""Setting -> the variable that says it."""
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "mode": get_args(ModeChoice),
+    "storage_driver": get_args(DriverChoice),
+    "runner": get_args(RunnerChoice),
+}
+"""Setting -> what it may be, where that is a closed set."""
+
+PATHS = ("root", "cache")
+"""The settings that name a directory."""
+
+
+class Settings(Value):
+    """What the user chose.
+
+    Attributes:
+        mode: how namespaces are had; see `means`.
+        root: the directory of image storage and of temporary files of builds.
+        storage_driver: how layers are stacked: overlays by the kernel, by fuse-overlayfs, or copies.
+        runner: what runs steps.
+        cache: where layers and wheels are kept.
+        debian_mirror: the mirror of Debian bases and packages.
+        origins: setting -> what said it (`--mode`, `AVABUILD_MODE`, `config.toml:3`).
+    """
+
+    mode: ModeChoice | None = None
+    root: Path | None = None
+    storage_driver: DriverChoice | None = None
+    runner: RunnerChoice | None = None
+    cache: Path | None = None
+    debian_mirror: str | None = None
+    origins: tuple[tuple[str, str], ...] = ()
+
+    def origin(self, name: str) -> str:
+        """Return what said the setting `name`."""
+        return dict(self.origins).get(name, name)
+
+
+def settings_of(
+    environ: Mapping[str, str],
+    flags: Mapping[str, str | None] | None = None,
+    configured: Settings | None = None,
+) -> Settings:
+    """Return what was chosen, each setting by a flag, else the environment, else what is `configured`.
+
+    `flags` are by setting; paths among them are relative to the working directory.
+
+    Raises:
+        SettingsError: a flag or a variable has a value that is none of the setting's.
+    """
+    chosen: dict[str, Any] = {}
+    origins = dict(configured.origins) if configured else {}
+    problems = []
+    for name, variable in VARIABLES.items():
+        said = [(f"--{name.replace('_', '-')}", (flags or {}).get(name)), (variable, environ.get(variable))]
+        origin, text = next(((origin, text) for origin, text in said if text), ("", ""))
+        if not text:
+            chosen[name] = getattr(configured, name, None)
+            continue
+        if text not in CHOICES.get(name, (text,)):
+            problems.append(Problem(origin, "", _not_one_of(text, CHOICES[name])))
+        origins[name] = origin
+        chosen[name] = Path(text).expanduser().absolute() if name in PATHS else text
+    if problems:
+        raise SettingsError(tuple(problems))
+    return Settings(**chosen, origins=tuple(origins.items()))
+
+
+def _not_one_of(text: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(text, known, n=1)
+    return f"must be {', '.join(known[:-1])} or {known[-1]}, not {text!r}" + (
+        f"; did you mean {near[0]!r}?" if near else ""
+    )

@@ -1,0 +1,134 @@
+"""Surveying: the means of this host, from findings that are kept until the machine or the user changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from avabuild.errors import HostError
+from avabuild.host import Host
+from avabuild.host.choose import choose
+from avabuild.host.findings import Directory, Findings
+from avabuild.host.look import look, measure
+from avabuild.host.means import Means
+from avabuild.host.storage_conf import configuration_files
+from avabuild.places import prepare, trouble
+from avabuild.value import digest_of
+
+FORMAT = 1
+_VARIABLES = (
+    "HOME",
+    "PATH",
+    "XDG_DATA_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
+    "SLURM_TMPDIR",
+    "LOCAL_SCRATCH",
+    "CONTAINERS_STORAGE_CONF",
+    "STORAGE_DRIVER",
+    "STORAGE_OPTS",
+)
+_FILES = (
+    "/etc/subuid",
+    "/etc/subgid",
+    "/usr/bin/newuidmap",
+    "/usr/bin/newgidmap",
+    "/usr/bin/buildah",
+    "/usr/bin/fuse-overlayfs",
+    "/dev/fuse",
+)
+_KERNEL = (
+    "sys/kernel/random/boot_id",
+    "sys/user/max_user_namespaces",
+    "sys/kernel/unprivileged_userns_clone",
+    "sys/kernel/apparmor_restrict_unprivileged_userns",
+)
+_NAMESPACES = ("user", "mnt")
+
+
+def means_of(host: Host, environ: Mapping[str, str]) -> Means:
+    """Return how builds are done here, with the directory of its place made.
+
+    Raises:
+        HostError: nothing can be built, or a setting can't work here.
+    """
+    means = choose(survey(host, environ), host.settings)
+    if why := prepare(means.place, host.uid):
+        raise HostError(f"{means.place} {why}", hint="name a directory that is yours with AVABUILD_ROOT=DIR")
+    return means
+
+
+def survey(host: Host, environ: Mapping[str, str], *, anew: bool = False) -> Findings:
+    """Return the findings: those that are kept, when they are of this very state of things, or new ones."""
+    kept = host.cache / "host" / f"{_state(host, environ)}.json"
+    if not anew:
+        with suppress(OSError, ValueError):
+            found = _as_of_now(Findings.model_validate_json(kept.read_bytes()))
+            if found:
+                return found
+    found = look(environ, host.settings)
+    _keep(kept, found)
+    return found
+
+
+def _state(host: Host, environ: Mapping[str, str]) -> str:
+    """A digest of what the findings depend on: another boot, user, namespace, variable, file or program."""
+    files = [*_FILES, *map(str, configuration_files(environ, host.uid))]
+    state = {
+        "format": FORMAT,
+        "user": [host.uid, os.getegid(), platform.node()],
+        "settings": host.settings.model_dump_json(),
+        "variables": {name: environ.get(name, "") for name in _VARIABLES},
+        "files": {name: _status(name) for name in files},
+        "kernel": [_text(name) for name in _KERNEL],
+        "namespaces": [_link(f"/proc/self/ns/{name}") for name in _NAMESPACES],
+    }
+    return digest_of(state).removeprefix("sha256:")[:32]
+
+
+def _as_of_now(found: Findings) -> Findings | None:
+    """Return the findings with the free space of now, or None when a directory is not what it was."""
+    if any(one.trouble != trouble(one.path, found.uid) for one in found.directories):
+        return None
+    directories = tuple(map(_measured, found.directories))
+    own = found.own and found.own.model_copy(update={"directory": _measured(found.own.directory)})
+    seen = zip((*directories, own and own.directory), (*found.directories, found.own and found.own.directory), strict=True)
+    if any(now and then and now.mount != then.mount for now, then in seen):
+        return None
+    return found.model_copy(update={"directories": directories, "own": own})
+
+
+def _measured(directory: Directory) -> Directory:
+    return directory if directory.trouble else directory.model_copy(update=measure(directory.path))
+
+
+def _keep(path: Path, found: Findings) -> None:
+    """Write the findings for the next run, where that is possible."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps(found.model_dump(mode="json")))
+        partial.replace(path)
+
+
+def _status(name: str) -> list[int]:
+    with suppress(OSError):
+        status = Path(name).stat()
+        return [status.st_size, status.st_mtime_ns, status.st_mode, status.st_uid, status.st_gid]
+    return []
+
+
+def _text(name: str) -> str:
+    with suppress(OSError):
+        return (Path("/proc") / name).read_text()
+    return ""
+
+
+def _link(name: str) -> str:
+    with suppress(OSError):
+        return os.readlink(name)  # noqa: PTH115 - it names no file
+    return ""

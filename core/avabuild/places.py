@@ -1,0 +1,117 @@
+"""Places: the directories of this user's that may hold the cache, the settings and what builds keep.
+
+Standard library only: a run with nothing to do asks for the cache before anything heavy is imported.
+Source: XDG Base Directory Specification.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+_OTHERS_WRITE = 0o022
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A directory that may hold what builds keep; `origin` says why it is one."""
+
+    path: Path
+    origin: str
+
+
+def config_path() -> Path:
+    """Return where the user's settings are read from: `avabuild/config.toml` in the XDG config directory."""
+    return Path(platformdirs.user_config_dir("avabuild")) / "config.toml"
+
+
+def candidates(environ: Mapping[str, str], uid: int) -> tuple[Candidate, ...]:
+    """Return the directories to keep builds in when the user names none, best first."""
+    found = [Candidate(Path(platformdirs.user_data_dir("avabuild")), "XDG_DATA_HOME")]
+    mine = f"avabuild-{uid}"
+    for name in ("SLURM_TMPDIR", "LOCAL_SCRATCH"):
+        found += [Candidate(Path(environ[name]) / mine, name)] if environ.get(name) else []
+    found += [Candidate(Path(top) / mine, top) for top in ("/var/tmp", "/tmp")]  # noqa: S108 - made 0700
+    if environ.get("XDG_RUNTIME_DIR"):
+        found.append(Candidate(Path(environ["XDG_RUNTIME_DIR"]) / "avabuild", "XDG_RUNTIME_DIR"))
+    found.append(Candidate(Path("/dev/shm") / mine, "/dev/shm"))  # noqa: S108 - likewise
+    return tuple(one for one in found if one.path.is_absolute())
+
+
+def trouble(path: Path, uid: int) -> str:
+    """Say why `path` can't hold what is the user's alone; empty when it can, or could be made."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        above = existing(path)
+        return "" if above.is_dir() and os.access(above, os.W_OK | os.X_OK) else f"{above} can't be written"
+    except OSError as error:
+        return f"can't be looked at: {(error.strerror or str(error)).lower()}"
+    if stat.S_ISLNK(status.st_mode):
+        return "is a link, and whoever made it may change where it leads"
+    if not stat.S_ISDIR(status.st_mode):
+        return "is no directory"
+    if status.st_uid != uid:
+        return f"belongs to {_name(status.st_uid)}"
+    if status.st_mode & _OTHERS_WRITE:
+        return "others may write into it: chmod go-w"
+    return "" if os.access(path, os.W_OK | os.X_OK) else "can't be written"
+
+
+def existing(path: Path) -> Path:
+    """Return `path`, or the nearest directory above it that exists."""
+    for one in (path, *path.parents):
+        with suppress(OSError):
+            one.stat()
+            return one
+    return Path("/")
+
+
+def prepare(path: Path, uid: int) -> str:
+    """Make `path` for this user alone; say why that can't be, or nothing."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        return f"can't be made: {(error.strerror or str(error)).lower()}"
+    return trouble(path, uid)
+
+
+def cache_directory(environ: Mapping[str, str], named: str | None = None) -> Path:
+    """Return where the cache is: what the user names, the XDG cache directory, or where one may write.
+
+    `named` comes before `$AVABUILD_CACHE` and the settings' `cache`. A home that can't be written has the
+    cache in the first of the candidates that can.
+    """
+    chosen = named or environ.get("AVABUILD_CACHE") or _setting("cache")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    own, uid = Path(platformdirs.user_cache_dir("avabuild")), os.geteuid()
+    if own.is_absolute() and os.access(existing(own), os.W_OK | os.X_OK):
+        return own
+    root = environ.get("AVABUILD_ROOT") or _setting("root")
+    paths = [Path(root).expanduser().absolute()] if root else [one.path for one in candidates(environ, uid)]
+    return next((path / "cache" for path in paths if not trouble(path, uid)), own)
+
+
+def _setting(name: str) -> str | None:
+    """Return a text of the settings, unchecked: who reads all of them says what is wrong."""
+    with suppress(OSError, ValueError):
+        found = tomllib.loads(config_path().read_text("utf-8")).get(name)
+        return found if isinstance(found, str) else None
+    return None
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"the user {uid}"
