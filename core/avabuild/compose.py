@@ -157,7 +157,15 @@ def _merged(
 
 def _run(step: Any) -> Run:
     mounts = tuple(Mount(source=m.source, target=m.target, writable=m.writable) for m in step.mounts)
-    return Run(shell=step.shell, stage=step.stage, env=step.env, secrets=step.secrets, mounts=mounts)
+    return Run(
+        shell=step.shell,
+        stage=step.stage,
+        env=step.env,
+        secrets=step.secrets,
+        mounts=mounts,
+        network=step.network,
+        timeout=step.timeout,
+    )
 
 
 def _run_steps(runs: Sequence[tuple[str, Run]], stage: str, names: Sequence[str | None]) -> tuple[Step, ...]:

@@ -13,7 +13,7 @@ from avabuild.build.compiled import ground_of, interpreter_of, known_layer, stag
 from avabuild.build.files import files_key
 from avabuild.build.run import run_inputs
 from avabuild.build.tree import read_tree
-from avabuild.chain import apt_layer, chain, changed_parts, locked_debs, run_layer
+from avabuild.chain import apt_layer, chain, changed_parts, flat, locked_debs, run_layer
 from avabuild.compiled import Ground, asked
 from avabuild.host import Host
 from avabuild.layers import Apt, Compile, Files, Run
@@ -169,7 +169,7 @@ class Forecast:
 
     def _see(self, key: str) -> None:
         """Count the layer of `key` among those that files are put between, when it is there to be read."""
-        blob = self._store.layer(key)
+        blob = self._store.layer(key) or self._store.layer(flat(key))
         self._visible = [*self._visible, blob] if self._visible is not None and blob else None
 
     def _files(self, step: Step, plan: Plan) -> Row:
@@ -198,7 +198,7 @@ class Forecast:
         return self._row(step.name, step.origins, layer.key, layer.parts)
 
     def _row(self, name: str, origins: tuple[str, ...], key: str, parts: Parts) -> Row:
-        if self._store.layer(key):
+        if self._store.layer(key) or self._store.layer(flat(key)):
             return Row(name=name, origins=origins, state="cached")
         before = self._before.get(name)
         return Row(

@@ -138,6 +138,8 @@ class Run(Value):
         env: variables of this step alone; they never reach the image's config.
         secrets: names of host environment variables passed to this step alone, never stored or logged.
         mounts: host paths this step sees.
+        network: the host's, or none but a loopback device.
+        timeout: seconds after which the step is stopped and the build fails.
     """
 
     kind: Literal["run"] = "run"
@@ -146,6 +148,8 @@ class Run(Value):
     env: tuple[tuple[str, str], ...] = ()
     secrets: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
+    network: Literal["host", "none"] = "host"
+    timeout: float | None = Field(default=None, gt=0)
 
 
 class Download(Value):

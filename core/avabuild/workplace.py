@@ -13,8 +13,8 @@ from pathlib import Path
 from avabuild.build.output import LOCAL, Output
 from avabuild.buildah import Tools
 from avabuild.host import Host
-from avabuild.host.survey import means_of
 from avabuild.host.means import Means
+from avabuild.host.survey import means_of
 from avabuild.inside.namespace import Namespace
 from avabuild.registry import Registry, installed
 from avabuild.report import Report

@@ -109,7 +109,7 @@ def _found(chain: Chain, name: str, apt: Apt, debs: tuple[Deb, ...] | None) -> A
         return None
     lock = _lock(chain, apt, debs)
     layer = apt_layer(name, chain.digest, apt.packages, debs, chain.compression, lock.repositories)
-    blob = chain.context.store.layer(layer.key)
+    blob = chain.found(layer)
     if debs and not blob:
         return None
     if blob:

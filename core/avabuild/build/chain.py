@@ -12,7 +12,7 @@ from avabuild.base import Base
 from avabuild.blob import Blob, Compression
 from avabuild.build.context import Context
 from avabuild.build.layout import compose_image
-from avabuild.chain import ExecLayer, chain
+from avabuild.chain import ExecLayer, chain, flat
 from avabuild.commands import Bind
 from avabuild.container import Container
 from avabuild.image import Piece, Settings
@@ -72,6 +72,12 @@ class Chain:
         with self.context.container(image, name) as container:
             yield container
 
+    def found(self, layer: ExecLayer) -> Blob | None:
+        """Return the blob of `layer` when the store has it."""
+        store = self.context.store
+        blob = store.layer(layer.key)
+        return store.layer(flat(layer.key)) if blob is None and self.context.flat else blob
+
     def make(
         self, layer: ExecLayer, container: Container, run: Callable[[], None], drop: Sequence[str]
     ) -> tuple[Blob, bool]:
@@ -82,7 +88,15 @@ class Chain:
             run()
             return changes(container, out, self._began, drop, self.compression)
 
-        return context.store.make_layer(layer.key, context.scratch.path, capture)
+        if not context.flat:
+            return context.store.make_layer(layer.key, context.scratch.path, capture)
+        if blob := context.store.layer(layer.key):
+            return blob, False
+        if context.tools.namespace.first("owners"):
+            context.report.warn(
+                "new files are owned by root in the image: this user has one id here (see: avabuild doctor)"
+            )
+        return context.store.make_layer(flat(layer.key), context.scratch.path, capture)
 
 
 def changes(container: Container, out: Path, began: float, drop: Sequence[str], compression: str) -> Blob:

@@ -42,6 +42,11 @@ class Context:
     failed: threading.Event = field(default_factory=threading.Event)
     layouts: list[Path] = field(default_factory=list)
 
+    @property
+    def flat(self) -> bool:
+        """Whether a step's new files are all root's, since no other id can be had."""
+        return self.tools.namespace.means.mode == "single"
+
     @contextlib.contextmanager
     def importing(self) -> Iterator[None]:
         """Held while an image is imported: the storage extracts one at a time, under a lock of its own.

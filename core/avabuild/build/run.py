@@ -33,7 +33,7 @@ def add_run(chain: Chain, step: Step, directory: Path) -> bool:
     inputs = run_inputs(context.store, run, context.host.environment, directory, step.name)
     layer = run_layer(step.name, chain.digest, run, inputs, chain.compression)
     with context.store.claims.hold(layer.key):
-        if blob := context.store.layer(layer.key):
+        if blob := chain.found(layer):
             chain.add(layer, blob)
             return False
         return _make(chain, step, layer, directory, secrets)
@@ -52,7 +52,13 @@ def _make(chain: Chain, step: Step, layer: ExecLayer, directory: Path, secrets: 
         def execute() -> None:
             with given(context, run.shell, {**dict(run.env), **secrets}, {}) as (command, mounts):
                 try:
-                    container.run(command, [*mounts, *binds], place=step.name)
+                    container.run(
+                        command,
+                        [*mounts, *binds],
+                        place=step.name,
+                        network=run.network,
+                        timeout=run.timeout,
+                    )
                 except StepError as error:
                     raise _explained(error, step, container.name, chain.image(), keep=context.keep) from error
 

@@ -13,7 +13,7 @@ from avabuild.blob import Blob, Compression
 from avabuild.build.compiler import Compiler
 from avabuild.build.context import Context
 from avabuild.build.crew import Crew
-from avabuild.build.workshop import Workshop
+from avabuild.build.workshop import PACKS, Workshop
 from avabuild.bytecode import FORMAT, compile_wheels, write_bytecode
 from avabuild.linkage.inventory import Collector, keep_inventory
 from avabuild.lock import Package
@@ -220,8 +220,8 @@ class Layers:
         if wanted:
             with self._context.report.step(f"compile {_named(list(wanted))}", "bytecode"):
                 compiler = self._python.compiler()
-                suffix = f".{self._context.scratch.build}"
-                partial = {wheel: pack.with_suffix(suffix) for wheel, pack in wanted.items()}
+                place = self._context.scratch.directory(PACKS)
+                partial = {wheel: place / pack.name for wheel, pack in wanted.items()}
                 cores = self._context.host.cores
                 compile_wheels(partial, self._python.scheme, compiler.argv, jobs=cores, start=compiler.start)
                 for wheel, pack in wanted.items():

@@ -6,6 +6,7 @@ wheel is built once per source, Python and base, kept by content, and then layer
 
 from __future__ import annotations
 
+import json
 import shlex
 import tarfile
 import zipfile
@@ -15,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-import avabuild
 from avabuild.build.chain import Chain
 from avabuild.build.stage import UV, Stage, uv_binds, uv_environment
 from avabuild.commands import Bind
@@ -26,6 +26,7 @@ from avabuild.store.hashing import file_digest
 from avabuild.value import digest_of
 
 FORMAT = 1
+PACKS = "packs"  # where the scratch space has the packs of compiled modules
 OUT = "/run/avabuild-out"
 _COMPILED = (".c", ".cc", ".cpp", ".cxx", ".f", ".f90", ".pyx", ".pxd", ".rs", ".cu")
 
@@ -89,14 +90,18 @@ class Workshop:
         return (self._interpreter,)
 
     def compile(self, argv: Sequence[str], request: bytes) -> tuple[int, str]:
-        """Run `argv` in the container on the store's files, with `request` as its standard input.
+        """Run `argv` in the container with `request` as its standard input.
 
+        It sees the wheels that the request names, and may write packs: the image's interpreter is not ours.
         Returns its exit code, and what it complained of.
         """
         context = self._chain.context
-        store, path = context.store.root, context.scratch.path / "compile-request"
+        path = context.scratch.path / "compile-request"
         path.write_bytes(request)
-        binds = [Bind(source=str(store), target=str(store), writable=True), *_package_binds()]
+        wheels = [one["wheel"] for one in json.loads(request)["wheels"]]
+        packs = str(context.scratch.directory(PACKS))
+        binds = [Bind(source=each, target=each) for each in (str(path), *wheels)]
+        binds += [Bind(source=packs, target=packs, writable=True)]
         shell = '"$@" <"$0" 2>&1 >/dev/null; echo "exit $?"'
         command = ["/bin/sh", "-c", shell, str(path), *argv]
         said, _, code = self._stage.start().run(command, binds, place="bytecode").rpartition("exit ")
@@ -198,12 +203,6 @@ class Workshop:
         path = wheels[0].replace(target / wheels[0].name)
         store.record("built", self.key(package), {"filename": path.name, "sha256": sha256})
         return path
-
-
-def _package_binds() -> list[Bind]:
-    """The directory of this package: programs of it are run by the container's interpreter."""
-    own = str(Path(avabuild.__file__).parent)
-    return [Bind(source=own, target=own)]
 
 
 def needs_compiler(sdist: Path) -> bool:

@@ -66,6 +66,7 @@ class Namespace:
         self._control: socket.socket | None = None
         self._handles: tuple[tuple[int, int], ...] = ()
         self._filter: FakeRoot | None = None
+        self._words: set[str] = set()
 
     def open(self) -> None:
         """Open the namespace unless it is.
@@ -99,6 +100,13 @@ class Namespace:
     def module(self, name: str, arguments: Sequence[str], out: int, err: int) -> Started:
         """Start a module of ours: its `main(arguments)` is called, and returns an exit code."""
         return self._ask({"module": name, "arguments": list(arguments)}, out, err)
+
+    def first(self, word: str) -> bool:
+        """Return whether nobody asked for `word` before: what is to be said once."""
+        with self._lock:
+            known = word in self._words
+            self._words.add(word)
+        return not known
 
     def close(self) -> None:
         """Let the namespace go, and with it all that still runs inside."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool
@@ -68,6 +69,16 @@ def _mount(value: Any) -> Any:
     return {"source": source, "target": target}
 
 
+def _seconds(value: object) -> object:
+    """Let a time be seconds, or a number with `s`, `m` or `h` behind it."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", value.strip())
+    if not found:
+        raise ValueError(f'"{value}" is no time; write seconds, or "90s", "10m", "2h"')
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+
+
 class RunStep(Value):
     """A shell command that runs as root in a working container."""
 
@@ -85,6 +96,14 @@ class RunStep(Value):
     mounts: tuple[
         Annotated[MountEntry, BeforeValidator(_mount, json_schema_input_type=str | MountEntry)], ...
     ] = Field(default=(), description='Host paths that this step sees: "./data:/data" or a table')
+    network: Literal["host", "none"] = Field(
+        default="host", description="none: the step reaches nothing but itself"
+    )
+    timeout: Annotated[
+        float | None,
+        Field(gt=0),
+        BeforeValidator(_seconds, json_schema_input_type=float | str | None),
+    ] = Field(default=None, description='When the step is stopped and the build fails: seconds, or "10m"')
 
 
 class ImageConfig(Value):
