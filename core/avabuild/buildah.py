@@ -189,6 +189,11 @@ class Tools(Calls):
         """Take the name from a local image, and with its last name the image."""
         self.reopen_for_cleanup(lambda: self.buildah(commands.remove_images([name])))
 
+    def remove_tree(self, path: Path) -> None:
+        """Remove a directory that holds files of ids which are ours inside alone."""
+        with suppress(StepError):
+            self.call("rm", ["-rf", "--", str(path)], inside=True)
+
     def remove(self, name: str) -> None:
         """Drop a working container, also while everything else is being stopped."""
         self.reopen_for_cleanup(lambda: self.buildah(commands.remove_container(name)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avabuild.base import Base
+from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.graph import Ended, Graph, Node
 from avabuild.running import Running
@@ -63,10 +64,17 @@ def image_list(catalogue: Catalogue) -> Path:
 
 def _sweep(catalogue: Catalogue) -> None:
     """Remove what killed builds left: their scratch, working containers and half-imported images."""
-    dead = sweep(catalogue.workplace.store)
-    if not dead:
-        return
-    tools = catalogue.workplace.tools(catalogue.report, "sweep")
+
+    def tools() -> Tools:
+        return catalogue.workplace.tools(catalogue.report, "sweep")
+
+    dead = sweep(catalogue.workplace.store, lambda path: tools().remove_tree(path))
+    if dead:
+        _drop(tools(), dead)
+
+
+def _drop(tools: Tools, dead: Sequence[str]) -> None:
+    """Remove what the builds `dead` left in the image storage."""
     marks = tuple(f"avabuild-{build}-" for build in dead)
     for name in tools.container_names():
         if name.startswith(marks):

@@ -34,6 +34,7 @@ ENGINE = (
     "run/avabuild/*",
     "run/.containerenv",
     "etc/hosts",
+    "etc/hostname",
     "etc/resolv.conf",
 )
 # What APT and dpkg leave behind besides the packages: logs, lists, caches, locks and backups.

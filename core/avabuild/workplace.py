@@ -13,7 +13,6 @@ from pathlib import Path
 from avabuild.build.output import LOCAL, Output
 from avabuild.buildah import Tools
 from avabuild.host import Host
-from avabuild.host.means import Means
 from avabuild.host.survey import means_of
 from avabuild.inside.namespace import Namespace
 from avabuild.registry import Registry, installed
@@ -72,14 +71,10 @@ class Workplace:
         return Store(self.host.cache)
 
     @cached_property
-    def means(self) -> Means:
-        """How builds are done on this host."""
-        return means_of(self.host, self.host.environment)
-
-    @cached_property
     def namespace(self) -> Namespace:
         """The namespace of this run, opened when it is first needed."""
-        return Namespace(self.means, self.host.environment)
+        environ = self.host.environment
+        return Namespace(lambda: means_of(self.host, environ), environ)
 
     def close(self) -> None:
         """Let go of the namespace, if there is one."""

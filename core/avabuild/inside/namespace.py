@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 
 from avabuild.errors import HostError
@@ -56,10 +57,13 @@ class Started:
 
 
 class Namespace:
-    """Opened by the first who needs it, closed by `close`; safe to use from any thread."""
+    """Opened by the first who needs it, closed by `close`; safe to use from any thread.
 
-    def __init__(self, means: Means, environ: Mapping[str, str]) -> None:
-        self.means = means
+    `find` tells how it is opened; it is asked once, when that matters.
+    """
+
+    def __init__(self, find: Callable[[], Means], environ: Mapping[str, str]) -> None:
+        self._find = find
         self._environ = dict(environ)
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
@@ -67,6 +71,11 @@ class Namespace:
         self._handles: tuple[tuple[int, int], ...] = ()
         self._filter: FakeRoot | None = None
         self._words: set[str] = set()
+
+    @cached_property
+    def means(self) -> Means:
+        """How builds are done here."""
+        return self._find()
 
     def open(self) -> None:
         """Open the namespace unless it is.

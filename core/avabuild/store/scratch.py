@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -54,8 +55,11 @@ class Scratch:
         return path
 
 
-def sweep(store: Store) -> tuple[str, ...]:
-    """Remove the scratch of builds that no longer live; return their ids."""
+def sweep(store: Store, force: Callable[[Path], None]) -> tuple[str, ...]:
+    """Remove the scratch of builds that no longer live; return their ids.
+
+    `force` removes what holds files of other users, as a container's root leaves them.
+    """
     dead = []
     for marker in sorted((store.root / "tmp").glob("*.lock")):
         lock = FileLock(marker)
@@ -64,8 +68,12 @@ def sweep(store: Store) -> tuple[str, ...]:
         except (Timeout, FileNotFoundError):
             continue
         build = marker.name.removesuffix(".lock")
-        shutil.rmtree(store.root / "tmp" / build, ignore_errors=True)
-        marker.unlink(missing_ok=True)
+        path = store.root / "tmp" / build
+        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            force(path)
+        if not path.exists():
+            marker.unlink(missing_ok=True)
         lock.release()
         dead.append(build)
     return tuple(dead)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
@@ -46,8 +47,8 @@ def test_two_builds_have_a_scratch_each(store):
 def test_a_sweep_leaves_living_builds_alone(store):
     with Scratch(store) as scratch:
         (scratch.path / "file").write_text("mine")
-        assert sweep(store) == ()
-        assert sweep(store) == ()
+        assert sweep(store, shutil.rmtree) == ()
+        assert sweep(store, shutil.rmtree) == ()
         assert (scratch.path / "file").read_text() == "mine"
 
 
@@ -59,10 +60,10 @@ def test_a_sweep_removes_what_a_killed_build_left_and_tells_its_id(store):
     assert run.returncode == -9
     assert {build, f"{build}.lock"} <= names(store)
     with Scratch(store) as living:
-        assert sweep(store) == (build,)
+        assert sweep(store, shutil.rmtree) == (build,)
         assert names(store) == {living.build, f"{living.build}.lock"}
-    assert sweep(store) == ()
+    assert sweep(store, shutil.rmtree) == ()
 
 
 def test_a_sweep_of_an_empty_store_does_nothing(store):
-    assert sweep(store) == ()
+    assert sweep(store, shutil.rmtree) == ()
