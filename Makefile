@@ -1,6 +1,6 @@
 # Two commands for a fresh machine: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint bench bench-matrix clean
+.PHONY: help setup demo test test-slow rootless lint bench bench-rootless bench-matrix clean
 
 BIN := .venv/bin
 
@@ -26,8 +26,14 @@ test: lint ## lint, then the suite, real builds included, a file at a time on ea
 test-slow: setup ## the tests that take many minutes: Caffe compiled for every Debian
 	@$(BIN)/pytest -m slow
 
+rootless: setup ## build the situations of docs/rootless.md as users made for it, and write its table
+	@AVABUILD_WRITE_TABLE=1 $(BIN)/pytest -m slow tests/build/test_situations.py -p no:randomly
+
 bench: setup ## measure avabuild against Containerfiles; BENCH="--help" for its options
 	@PYTHONPATH=scripts $(BIN)/python -m bench $(BENCH)
+
+bench-rootless: setup ## measure builds of users without root, as root; BENCH="--help" for its options
+	@PYTHONPATH=scripts $(BIN)/python -m bench.rootless $(BENCH)
 
 bench-matrix: setup ## measure a catalogue of seven recipes; BENCH="--help" for its options
 	@PYTHONPATH=scripts $(BIN)/python -m bench.matrix $(BENCH)

@@ -107,7 +107,7 @@ class Tools(Calls):
             raise HostError(f"{tool} is not on PATH", hint=f"install it: apt-get install {tool}") from None
         # What a killed tool leaves in its TMPDIR is as big as a layer: it must be where it is swept.
         own = {"TMPDIR": str(self.temporary)} if self.temporary else {}
-        variables = {**({} if inside else self.host.environment), **own, **(env or {}), **own}
+        variables = {**(env or {}), **own} if inside else {**self.host.environment, **own, **(env or {})}
         enter = self.namespace.enter(cwd) if inside else None
 
         def start(out: Pipe, err: Pipe) -> _Child:

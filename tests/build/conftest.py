@@ -13,7 +13,8 @@ import sys
 import tempfile
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -58,6 +59,7 @@ class User:
     cache: Path
     env: dict[str, str] = field(default_factory=dict)
     program: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()  # what root starts it with: a mount, a limit
     owners: bool = True  # whether files may be other users': root, or a range of ids
 
     def recipe(self, text: str, name: str = "recipe.toml") -> Path:
@@ -78,7 +80,7 @@ class User:
             return list(argv), env
         # Unlike runuser it becomes the program: a signal reaches that.
         become = ["setpriv", "--reuid", self.name, "--regid", self.name, "--init-groups", "--"]
-        return [*become, *argv], env
+        return [*self.before, *become, *argv], env
 
     def avabuild(self, *argv: str, timeout: int = 600) -> Outcome:
         command, env = self.command(*(self.program or program()), *map(str, argv))
@@ -124,6 +126,23 @@ class User:
 
     def _inside(self) -> list[str]:
         return [interpreter(), "-c", INSIDE]
+
+    def clear_images(self, home: Path) -> None:
+        """Remove the images of tests, and those that are named after something below `home`."""
+        listed = json.loads(self.buildah("images", "--json") or "[]") or []
+        for image in (name for entry in listed for name in entry.get("names") or []):
+            if image.startswith("localhost/ava-test") or str(home) in image:
+                self.buildah("rmi", "--force", image, check=False)
+
+    def empty_cache(self, place: Path, parts: Iterable[str]) -> None:
+        """Have a cache of their own at `place` that holds nothing but the parts of the present one."""
+        place.mkdir()
+        for part in parts:
+            if (self.cache / part).exists():
+                shutil.copytree(self.cache / part, place / part, copy_function=os.link)
+        for directory in (place, *(path for path in place.rglob("*") if path.is_dir())):
+            self.own(directory)
+        self.cache = place
 
     def leftovers(self) -> list[str]:
         """Working containers, scratch and half-imported images that a build should not leave behind."""
@@ -223,19 +242,53 @@ def root(tmp_path: Path, shared: Path, environment: dict[str, str]) -> Iterator[
     """The user who runs the tests, with images of its own that go away afterwards."""
     user = User(pwd.getpwuid(os.geteuid()).pw_name, tmp_path, shared, dict(environment))
     yield user
-    listed = json.loads(user.buildah("images", "--json") or "[]") or []
-    for image in (name for entry in listed for name in entry.get("names") or []):
-        if image.startswith("localhost/ava-test") or str(tmp_path) in image:
-            user.buildah("rmi", "--force", image, check=False)
+    user.clear_images(tmp_path)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have `builder` be a user with a range of ids and one without; only one of them for what takes long."""
+    if "builder" in metafunc.fixturenames:
+        kinds = ["ranged", "bare"]
+        if metafunc.definition.get_closest_marker("one_builder"):
+            kinds = [kinds[zlib.crc32(metafunc.definition.name.encode()) % 2]]
+        metafunc.parametrize("builder", kinds, indirect=True)
 
 
 @pytest.fixture(scope="session")
-def make_user() -> Iterator[Callable[[str, bool], User]]:
+def everyones() -> Iterator[Path]:
+    """A directory that every user may read, unlike pytest's own."""
+    base = Path("/var/tmp") / f"avabuild-users-{os.getpid()}"
+    base.mkdir(mode=0o755)
+    yield base
+    shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture
+def tmp_path(everyones: Path) -> Path:
+    """A directory of the test's own that other users may read."""
+    path = Path(tempfile.mkdtemp(dir=everyones))
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def builder(
+    request: pytest.FixtureRequest, make_user: Callable[[str, bool], User], tmp_path: Path
+) -> Iterator[User]:
+    """Somebody who is not root, as on the hosts that this program is for; `tmp_path` is their home."""
+    user = make_user(request.param, request.param == "ranged")
+    user.env["HOME"], user.home = str(user.home), tmp_path
+    user.own(tmp_path)
+    yield user
+    user.clear_images(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_user(everyones: Path) -> Iterator[Callable[[str, bool], User]]:
     """Create system users for the session: with a range of subordinate ids or without one."""
     assert os.geteuid() == 0, "these tests create users: run them as root"
     made: list[str] = []
-    base = Path("/var/tmp") / f"avabuild-users-{os.getpid()}"
-    base.mkdir(mode=0o755)
+    base = everyones
     paths = os.pathsep.join(map(str, importable_by_others(import_paths(), base)))
 
     def make(name: str, ranged: bool) -> User:
@@ -253,7 +306,6 @@ def make_user() -> Iterator[Callable[[str, bool], User]]:
         user = User(name, base / name, base / name / "cache")
         user.buildah("unshare", "rm", "-rf", str(base / name / ".local"), check=False)
         remove_user(name)
-    shutil.rmtree(base, ignore_errors=True)
 
 
 def add_user(name: str, home: Path, ranged: bool) -> None:

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import User
 
-pytestmark = [pytest.mark.build, pytest.mark.network, pytest.mark.slow]
+pytestmark = [pytest.mark.build, pytest.mark.one_builder, pytest.mark.network, pytest.mark.slow]
 
 RECIPE = """
     name = "ava-test-{name}"
@@ -24,34 +24,34 @@ ROWS = [("bullseye", "2.7"), ("bullseye", "3.9"), ("bookworm", "3.11"), ("trixie
 
 @pytest.mark.parametrize(("debian", "python"), ROWS)
 def test_caffe_computes_trains_and_reloads_and_brings_no_compiler(
-    root: User, debian: str, python: str
+    builder: User, debian: str, python: str
 ) -> None:
     text = RECIPE.format(name="caffe", debian=debian, python=python)
-    recipe = root.recipe(text)
-    outcome = root.avabuild("recipe", recipe, "--json", timeout=3600)
+    recipe = builder.recipe(text)
+    outcome = builder.avabuild("recipe", recipe, "--json", timeout=3600)
     assert outcome.code == 0, outcome.err
     said = {e["step"]: str(e.get("text")) for e in outcome.events if e["event"] == "finish"}
     assert said["check caffe"].startswith("caffe 1.0.0 with 59 layers")
-    inside = root.inside(
+    inside = builder.inside(
         str(outcome.image["reference"]),
         "caffe --version 2>&1; find / -xdev -name 'boost' -path '*include*' -o -xdev -name 'cc1plus';"
         "command -v g++ cmake; ls /stage 2>&1; pip check",
     )
     assert inside.startswith("caffe version 1.0.0\nls: cannot access '/stage'"), inside
     assert "No broken requirements found." in inside
-    root.recipe(text + '[packages]\n    pip = ["six"]\n')
-    again = root.avabuild("recipe", recipe, "--json")
+    builder.recipe(text + '[packages]\n    pip = ["six"]\n')
+    again = builder.avabuild("recipe", recipe, "--json")
     assert "compile: caffe" in again.image["reused"]
 
 
 @pytest.mark.parametrize(("debian", "python"), ROWS[1:])
-def test_the_sdk_is_ported_and_is_a_package_like_any_other(root: User, debian: str, python: str) -> None:
-    recipe = root.recipe(RECIPE.format(name="ava-sdk", debian=debian, python=python))
-    outcome = root.avabuild("recipe", recipe, "--json", timeout=1800)
+def test_the_sdk_is_ported_and_is_a_package_like_any_other(builder: User, debian: str, python: str) -> None:
+    recipe = builder.recipe(RECIPE.format(name="ava-sdk", debian=debian, python=python))
+    outcome = builder.avabuild("recipe", recipe, "--json", timeout=1800)
     assert outcome.code == 0, outcome.err
     said = {e["step"]: str(e.get("text")) for e in outcome.events if e["event"] == "finish"}
     assert said["check ava-sdk"] == "ava-sdk 0.1.3 imports 42 of 43 modules"  # the last one needs mxnet
-    inside = root.inside(
+    inside = builder.inside(
         str(outcome.image["reference"]),
         "pip list 2>/dev/null | grep ava; pip check;"
         "pip uninstall --yes --quiet ava-sdk 2>/dev/null; python -c 'import ava' 2>&1 | tail -n 1",

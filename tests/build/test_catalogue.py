@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import gzip
 import json
-import os
 import re
 import shutil
 import signal
@@ -33,17 +32,13 @@ RECIPES = {
 
 
 @pytest.fixture
-def own(root: User, shared: Path, tmp_path: Path) -> User:
+def own(builder: User) -> User:
     """A user with a store of their own that holds the base alone, so that all layers are made."""
-    if not (shared / "index" / "base").exists():
-        root.avabuild("recipe", root.recipe('name = "ava-test-base"\nbase = { debian = "bookworm" }\n'))
-    fresh = tmp_path / "store"
-    fresh.mkdir()
-    for part in ("blobs", "index/base", "index/base-name", "index/base-of", "wheels", "debs", "apt-lists"):
-        if (shared / part).exists():
-            shutil.copytree(shared / part, fresh / part, copy_function=os.link)
-    root.cache = fresh
-    return root
+    if not (builder.cache / "index" / "base").exists():
+        builder.avabuild("recipe", builder.recipe('name = "ava-test-base"\nbase = { debian = "bookworm" }\n'))
+    parts = ("blobs", "index/base", "index/base-name", "index/base-of", "wheels", "debs", "apt-lists")
+    builder.empty_cache(builder.home / "store", parts)
+    return builder
 
 
 def write(user: User, *names: str) -> list[Path]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import textwrap
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import User, import_paths
+from .conftest import User
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .conftest import Index
 
-pytestmark = [pytest.mark.build, pytest.mark.network]
+pytestmark = [pytest.mark.build, pytest.mark.one_builder, pytest.mark.network]
 
 RECIPE = """
     name = "ava-classic-test"
@@ -93,9 +93,10 @@ print(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plugin(everyones: Path) -> Path:
     """A directory from which the plugin is found as if it were installed."""
-    directory = tmp_path_factory.mktemp("plugin")
+    directory = everyones / "plugin"
+    directory.mkdir()
     (directory / "avabuild_classic.py").write_text(PLUGIN)
     info = directory / "avabuild_classic-1.0.dist-info"
     info.mkdir()
@@ -105,14 +106,11 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def user(
-    tmp_path_factory: pytest.TempPathFactory, shared: Path, plugin: Path, environment: dict[str, str]
-) -> Iterator[User]:
-    """A user whose one image is there for all tests: by its name it is none that other tests clear away."""
-    env = {**environment, "PYTHONPATH": os.pathsep.join(map(str, [*import_paths(), plugin]))}
-    made = User(pwd.getpwuid(os.geteuid()).pw_name, tmp_path_factory.mktemp("classic"), shared, env)
-    yield made
-    made.buildah("rmi", "--force", "localhost/ava-classic-test:py27-cpu", check=False)
+def user(make_user: Callable[[str, bool], User], plugin: Path) -> User:
+    """A user without a range of ids, whose one image is there for all tests."""
+    made = make_user("classic", False)
+    made.env["PYTHONPATH"] += f"{os.pathsep}{plugin}"
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -213,11 +211,11 @@ def test_a_conflict_is_told_in_pips_words(user: User) -> None:
 
 
 def test_a_mirror_that_has_dropped_the_release_says_what_to_do(
-    root: User, index: Index, tmp_path: Path
+    builder: User, index: Index, tmp_path: Path
 ) -> None:
-    root.cache = tmp_path / "own-cache"
-    root.env["AVABUILD_DEBIAN_MIRROR"] = index.url
-    outcome = root.avabuild("recipe", root.recipe(RECIPE.split("[frameworks]", maxsplit=1)[0]))
+    builder.cache = tmp_path / "own-cache"
+    builder.env["AVABUILD_DEBIAN_MIRROR"] = index.url
+    outcome = builder.avabuild("recipe", builder.recipe(RECIPE.split("[frameworks]", maxsplit=1)[0]))
     assert outcome.code == 9, outcome.err
     assert "debian bullseye can't be bootstrapped: the mirror does not have it" in outcome.err
     assert "AVABUILD_DEBIAN_MIRROR" in outcome.err

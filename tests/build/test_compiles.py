@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import Index, User
 
-pytestmark = pytest.mark.build
+pytestmark = [pytest.mark.build, pytest.mark.one_builder]
 
 LIBRARY = "int answer(void) { return ANSWER; }\n"
 MODULE = """
@@ -92,13 +92,13 @@ def logged(user: User, place: str) -> Path:
 
 
 def test_what_is_compiled_is_in_the_image_and_its_tools_are_not(
-    root: User, sources: list[tuple[str, str]], index: Index
+    builder: User, sources: list[tuple[str, str]], index: Index
 ) -> None:
-    install(root, sources, f"{SHELL}# {secrets.token_hex(8)}\n")  # a text that no kept cache has seen
-    outcome = root.avabuild("recipe", root.recipe(RECIPE.format(apt="")), "--json")
+    install(builder, sources, f"{SHELL}# {secrets.token_hex(8)}\n")  # a text that no kept cache has seen
+    outcome = builder.avabuild("recipe", builder.recipe(RECIPE.format(apt="")), "--json")
     assert outcome.code == 0, outcome.err
     assert "compile: avatest" in outcome.image["made"]
-    said = root.inside(
+    said = builder.inside(
         str(outcome.image["reference"]),
         "python -c 'import avatestlib; print(avatestlib.answer())'; cat /compiler | head -n 1;"
         "stat -c '%u:%g %a %N' /lib /lib/*/libavatest.so.1 /opt/venv/lib/python3.11/site-packages;"
@@ -108,28 +108,28 @@ def test_what_is_compiled_is_in_the_image_and_its_tools_are_not(
     assert "0:0 777 '/lib' -> 'usr/lib'\n" in said, "the layer replaced a link of the image"
     assert said.count("No such file or directory") == 5, said
     assert "toolz" not in said
-    assert root.leftovers() == []
+    assert builder.leftovers() == []
 
     # Other packages of the image move nothing: the compile doesn't stand on them.
     index.requests.clear()
-    recipe = root.recipe(RECIPE.format(apt='"tree"'))
-    shown = json.loads(root.avabuild("plan", recipe, "--json").out)[0]["forecast"]
+    recipe = builder.recipe(RECIPE.format(apt='"tree"'))
+    shown = json.loads(builder.avabuild("plan", recipe, "--json").out)[0]["forecast"]
     (row,) = [row for row in shown if row["name"] == "compile: avatest"]
     assert (row["state"], row["origins"], row["holds"]) == (
         "cached", ["avatest"], ["library.c", "module.c"]
     )  # fmt: skip
-    again = root.avabuild("recipe", recipe, "--json")
+    again = builder.avabuild("recipe", recipe, "--json")
     assert again.code == 0, again.err
     assert "compile: avatest" in again.image["reused"]
     assert index.requests == []
 
     # Asked to upgrade, it looks for newer build packages; there are none, so nothing is compiled.
-    shutil.rmtree(root.cache / "stamps", ignore_errors=True)
-    upgraded = root.avabuild("recipe", recipe, "--upgrade", "apt", "--json")
+    shutil.rmtree(builder.cache / "stamps", ignore_errors=True)
+    upgraded = builder.avabuild("recipe", recipe, "--upgrade", "apt", "--json")
     assert upgraded.code == 0, upgraded.err
     assert "compile: avatest" in upgraded.image["reused"]
     assert any("build packages are as they were" in str(event.get("text", "")) for event in upgraded.events)
-    assert root.leftovers() == []
+    assert builder.leftovers() == []
 
 
 def test_a_user_with_a_range_compiles_too_and_gets_roots_bytes(
@@ -152,32 +152,32 @@ def test_a_user_with_a_range_compiles_too_and_gets_roots_bytes(
 
 
 def test_a_compile_that_fails_says_why_keeps_its_log_and_is_not_kept(
-    root: User, sources: list[tuple[str, str]]
+    builder: User, sources: list[tuple[str, str]]
 ) -> None:
-    install(root, sources, SHELL + "echo now it breaks >&2\nfalse\n")
-    recipe = root.recipe(RECIPE.format(apt=""))
-    outcome = root.avabuild("recipe", recipe)
+    install(builder, sources, SHELL + "echo now it breaks >&2\nfalse\n")
+    recipe = builder.recipe(RECIPE.format(apt=""))
+    outcome = builder.avabuild("recipe", recipe)
     assert outcome.code == 5
     assert "compile: avatest: the compile failed with exit code 1" in outcome.err
     assert "  | now it breaks\n" in outcome.err
     assert "look inside with --keep" in outcome.err
-    assert "now it breaks" in logged(root, outcome.err).read_text()
-    assert root.leftovers() == []
-    assert root.avabuild("recipe", recipe).code == 5, "a failure must not be kept"
+    assert "now it breaks" in logged(builder, outcome.err).read_text()
+    assert builder.leftovers() == []
+    assert builder.avabuild("recipe", recipe).code == 5, "a failure must not be kept"
 
-    kept = root.avabuild("recipe", recipe, "--keep")
+    kept = builder.avabuild("recipe", recipe, "--keep")
     (line,) = [line for line in kept.err.splitlines() if "it was kept; enter:" in line]
     container = line.split("--isolation chroot ")[1].split()[0]
-    assert "libavatest.so.1" in root.buildah(
+    assert "libavatest.so.1" in builder.buildah(
         "run", "--isolation", "chroot", container, "--", "find", "/stage/out", "-type", "f"
     )
     (leave,) = [line for line in kept.err.splitlines() if "leave: " in line]
     assert leave.split()[1:5] == ["buildah", "rm", container, "&&"]
-    root.buildah("rm", container)
-    root.buildah("rmi", leave.split()[-1])
-    assert root.leftovers() == []
-    install(root, sources)
-    assert root.avabuild("recipe", recipe).code == 0
+    builder.buildah("rm", container)
+    builder.buildah("rmi", leave.split()[-1])
+    assert builder.leftovers() == []
+    install(builder, sources)
+    assert builder.avabuild("recipe", recipe).code == 0
 
 
 @pytest.mark.parametrize(
@@ -191,34 +191,34 @@ def test_a_compile_that_fails_says_why_keeps_its_log_and_is_not_kept(
     ],
 )
 def test_what_can_be_no_layer_is_refused(
-    root: User, sources: list[tuple[str, str]], shell: str, words: str
+    builder: User, sources: list[tuple[str, str]], shell: str, words: str
 ) -> None:
-    install(root, sources, shell)
-    text = (root.home / "plugin" / "avabuild_avatest.py").read_text()
+    install(builder, sources, shell)
+    text = (builder.home / "plugin" / "avabuild_avatest.py").read_text()
     plain = text.replace('("gcc", "libc6-dev", "python3-dev")', "()").replace('("toolz==1.0.0",)', "()")
-    (root.home / "plugin" / "avabuild_avatest.py").write_text(plain)
-    outcome = root.avabuild("recipe", root.recipe(RECIPE.format(apt="")))
+    (builder.home / "plugin" / "avabuild_avatest.py").write_text(plain)
+    outcome = builder.avabuild("recipe", builder.recipe(RECIPE.format(apt="")))
     assert outcome.code == 5
     assert words in outcome.err
-    assert root.leftovers() == []
+    assert builder.leftovers() == []
 
 
 def test_a_source_with_another_hash_is_refused_before_anything_reads_it(
-    root: User, sources: list[tuple[str, str]]
+    builder: User, sources: list[tuple[str, str]]
 ) -> None:
     (address, _), module = sources
-    install(root, [(address, "0" * 64), module], "echo it runs; touch $OUT/x")
-    outcome = root.avabuild("recipe", root.recipe(RECIPE.format(apt="")))
+    install(builder, [(address, "0" * 64), module], "echo it runs; touch $OUT/x")
+    outcome = builder.avabuild("recipe", builder.recipe(RECIPE.format(apt="")))
     assert outcome.code == 10, outcome.err
     assert f"library.c has another hash: expected sha256 {'0' * 64}, got" in outcome.err
-    assert not list((root.cache / "wheels").rglob("0" * 64 + "/library.c"))
-    assert root.leftovers() == []
+    assert not list((builder.cache / "wheels").rglob("0" * 64 + "/library.c"))
+    assert builder.leftovers() == []
 
 
-def test_a_source_that_is_not_there_is_said_so(root: User, sources: list[tuple[str, str]]) -> None:
+def test_a_source_that_is_not_there_is_said_so(builder: User, sources: list[tuple[str, str]]) -> None:
     address, _ = sources[0]
-    install(root, [(address.replace("library", "gone"), "1" * 64)], "true")
-    outcome = root.avabuild("recipe", root.recipe(RECIPE.format(apt="")))
+    install(builder, [(address.replace("library", "gone"), "1" * 64)], "true")
+    outcome = builder.avabuild("recipe", builder.recipe(RECIPE.format(apt="")))
     assert outcome.code == 75, outcome.err
     assert "gone.c is refused" in outcome.err
     assert "404" in outcome.err

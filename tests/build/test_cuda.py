@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import Repo, User
 
-pytestmark = pytest.mark.build
+pytestmark = [pytest.mark.build, pytest.mark.one_builder]
 
 STEMS = ("cudart", "cublas", "cufft", "curand", "cusolver", "cusparse", "nvrtc")
 SONAMES = (*(f"lib{stem}.so.9.0" for stem in STEMS), "libcudnn.so.7")
@@ -47,32 +47,32 @@ def toolkit(tmp_path: Path, shared_object: Make) -> Path:
     return lib
 
 
-def test_a_directory_of_this_host_becomes_a_layer_by_content(root: User, toolkit: Path) -> None:
+def test_a_directory_of_this_host_becomes_a_layer_by_content(builder: User, toolkit: Path) -> None:
     with (toolkit / "libcudart.so.9.0.176").open("ab") as library:
         library.write(os.urandom(16))  # the tests' store may know the files of an earlier run
-    outcome = root.avabuild("recipe", recipe(root, f'{{ directory = "{toolkit}" }}'), "--json")
+    outcome = builder.avabuild("recipe", recipe(builder, f'{{ directory = "{toolkit}" }}'), "--json")
     assert outcome.code == 0, outcome.err
     assert "files: cuda" in outcome.image["made"]  # type: ignore[operator]
     assert outcome.image["driver"] == "384.81"
-    said = root.inside(str(outcome.image["reference"]), "ls /usr/local/cuda/lib64; echo $LD_LIBRARY_PATH")
+    said = builder.inside(str(outcome.image["reference"]), "ls /usr/local/cuda/lib64; echo $LD_LIBRARY_PATH")
     assert said.split()[-1] == "/usr/local/cuda/lib64"
     assert set(said.split()[:-1]) == {*SONAMES, *(f"{soname}.176" for soname in SONAMES)}
-    moved = root.home / "moved"
+    moved = builder.home / "moved"
     shutil.copytree(toolkit, moved, symlinks=True)
-    again = root.avabuild("recipe", recipe(root, f'{{ directory = "{moved}" }}'), "--json")
+    again = builder.avabuild("recipe", recipe(builder, f'{{ directory = "{moved}" }}'), "--json")
     assert again.image["digest"] != outcome.image["digest"], "the recipe is in the labels"
     assert again.image["made"] == [], "the files are those of before, wherever they are"
     with (moved / "libcudart.so.9.0.176").open("ab") as library:
         library.write(b"x")
-    changed = root.avabuild("recipe", root.home / "recipe.toml", "--json")
+    changed = builder.avabuild("recipe", builder.home / "recipe.toml", "--json")
     assert changed.image["made"] == ["files: cuda"]
 
 
 def test_a_library_that_the_directory_lacks_is_named_before_anything_is_made(
-    root: User, toolkit: Path
+    builder: User, toolkit: Path
 ) -> None:
     (toolkit / "libcusolver.so.9.0").unlink()
-    outcome = root.avabuild("recipe", recipe(root, f'{{ directory = "{toolkit}" }}'))
+    outcome = builder.avabuild("recipe", recipe(builder, f'{{ directory = "{toolkit}" }}'))
     assert outcome.code == 13
     assert "cuda: the directory has no libcusolver.so.9.0" in outcome.err
     assert 'cuda = { uri = "https://...", key = "nvidia.asc" }' in outcome.err
@@ -80,9 +80,9 @@ def test_a_library_that_the_directory_lacks_is_named_before_anything_is_made(
 
 
 @pytest.fixture
-def inner(root: User, toolkit: Path) -> Path:
+def inner(builder: User, toolkit: Path) -> Path:
     """An archive of an image that carries CUDA where its loader finds it."""
-    (root.home / "cuda.conf").write_text("/usr/local/cuda/lib64\n")
+    (builder.home / "cuda.conf").write_text("/usr/local/cuda/lib64\n")
     text = f"""
         name = "ava-test-inner"
         base = {{ debian = "bookworm" }}
@@ -95,30 +95,36 @@ def inner(root: User, toolkit: Path) -> Path:
         [[run]]
         shell = "ldconfig"
     """
-    path = root.home / "inner.tar"
-    outcome = root.avabuild("recipe", root.recipe(text, "inner.toml"), "--output", f"oci-archive:{path}")
+    path = builder.home / "inner.tar"
+    outcome = builder.avabuild(
+        "recipe", builder.recipe(text, "inner.toml"), "--output", f"oci-archive:{path}"
+    )
     assert outcome.code == 0, outcome.err
     return path
 
 
-def test_a_base_that_carries_cuda_is_taken_at_its_word_after_a_look(root: User, inner: Path) -> None:
-    outcome = root.avabuild("recipe", recipe(root, '"*"', base='{ archive = "inner.tar" }'), "--json")
+def test_a_base_that_carries_cuda_is_taken_at_its_word_after_a_look(builder: User, inner: Path) -> None:
+    outcome = builder.avabuild("recipe", recipe(builder, '"*"', base='{ archive = "inner.tar" }'), "--json")
     assert outcome.code == 0, outcome.err
     assert "cuda 9.0 with 8 libraries; no GPU here" in outcome.out
 
 
-def test_a_base_without_cuda_says_which_library_and_every_way(root: User) -> None:
-    outcome = root.avabuild("recipe", recipe(root, '"*"'))
+def test_a_base_without_cuda_says_which_library_and_every_way(builder: User) -> None:
+    outcome = builder.avabuild("recipe", recipe(builder, '"*"'))
     assert outcome.code == 13
     assert "cuda: the base has no libcudart.so.9.0, libcublas.so.9.0" in outcome.err
     for way in ("directory", "uri", 'runtime = "base"'):
         assert way in outcome.err
 
 
-def test_cuda_in_base_and_wheels_is_told_with_the_bytes(root: User, inner: Path, shared_object: Make) -> None:
-    wheel(root.home, {"bundled/libs/libcudart-1b201d85.so.9.0": shared_object("libcudart-1b201d85.so.9.0")})
+def test_cuda_in_base_and_wheels_is_told_with_the_bytes(
+    builder: User, inner: Path, shared_object: Make
+) -> None:
+    wheel(
+        builder.home, {"bundled/libs/libcudart-1b201d85.so.9.0": shared_object("libcudart-1b201d85.so.9.0")}
+    )
     more = '[packages]\n        pip = ["./avatestcuda-1.0-py3-none-any.whl"]'
-    outcome = root.avabuild("recipe", recipe(root, '"*"', base='{ archive = "inner.tar" }', more=more))
+    outcome = builder.avabuild("recipe", recipe(builder, '"*"', base='{ archive = "inner.tar" }', more=more))
     assert outcome.code == 0, outcome.err
     assert (
         "the base and the packages both bring CUDA: libcudart.so.9.0; 0.0 MB of the base are never used"
@@ -127,7 +133,7 @@ def test_cuda_in_base_and_wheels_is_told_with_the_bytes(root: User, inner: Path,
 
 
 def test_nvidias_repository_or_a_mirror_with_its_key_pinned(
-    root: User, repo: Repo, shared_object: Make
+    builder: User, repo: Repo, shared_object: Make
 ) -> None:
     for stem in STEMS:
         soname, home = f"lib{stem}.so.9.0", "/usr/local/cuda-9.0/lib64"
@@ -142,14 +148,14 @@ def test_nvidias_repository_or_a_mirror_with_its_key_pinned(
         repo.add("libcudnn7", f"7.6.5.32-1+cuda{cuda}", files)
     repo.publish()
     options = f'{{ uri = "file:{repo.directory}", key = "ava-test.asc"'
-    refused = root.avabuild("plan", recipe(root, options + " }"))
+    refused = builder.avabuild("plan", recipe(builder, options + " }"))
     assert refused.code == 2, "the key is not NVIDIA's"
     assert "EB693B3035CD5710E231E123A4B469963BF863CC" in refused.err
-    mine = recipe(root, f'{options}, fingerprint = "{repo.fingerprint()}" }}')
-    outcome = root.avabuild("recipe", mine, "--json")
+    mine = recipe(builder, f'{options}, fingerprint = "{repo.fingerprint()}" }}')
+    outcome = builder.avabuild("recipe", mine, "--json")
     assert outcome.code == 0, outcome.err
     assert "cuda 9.0 with 8 libraries" in outcome.out
-    said = root.inside(str(outcome.image["reference"]), "dpkg-query -W libcudnn7")
+    said = builder.inside(str(outcome.image["reference"]), "dpkg-query -W libcudnn7")
     assert said.split() == ["libcudnn7", "7.6.5.32-1+cuda9.0"]
 
 
@@ -175,86 +181,90 @@ PIP = """
 """
 
 
-def test_a_wheel_that_needs_another_cuda_fails_the_build_by_name(root: User, shared_object: Make) -> None:
+def test_a_wheel_that_needs_another_cuda_fails_the_build_by_name(builder: User, shared_object: Make) -> None:
     needed = ("libcudart.so.9.0", "libcuda.so.1", "libc.so.6")
     wheel(
-        root.home, {"avatestcuda/libmx.so": shared_object("libmx.so", needed), "avatestcuda/__init__.py": b""}
+        builder.home,
+        {"avatestcuda/libmx.so": shared_object("libmx.so", needed), "avatestcuda/__init__.py": b""},
     )
-    outcome = root.avabuild("recipe", root.recipe(PIP.replace("LINKAGE", "error")))
+    outcome = builder.avabuild("recipe", builder.recipe(PIP.replace("LINKAGE", "error")))
     assert outcome.code == 13, outcome.err
     assert "avatestcuda 1.0: libmx.so needs libcudart.so.9.0, which is not in the image" in outcome.err
     assert 'cuda = { directory = "' in outcome.err
-    assert "localhost/ava-test-linkage" not in root.buildah("images", "--format", "{{.Name}}")
-    assert root.leftovers() == []
-    accepted = root.avabuild("recipe", root.recipe(PIP.replace("LINKAGE", "warn")))
+    assert "localhost/ava-test-linkage" not in builder.buildah("images", "--format", "{{.Name}}")
+    assert builder.leftovers() == []
+    accepted = builder.avabuild("recipe", builder.recipe(PIP.replace("LINKAGE", "warn")))
     assert accepted.code == 0, accepted.err
     assert "warning: avatestcuda 1.0: libmx.so needs libcudart.so.9.0" in accepted.err
-    silent = root.avabuild("recipe", root.recipe(PIP.replace("LINKAGE", "off")))
+    silent = builder.avabuild("recipe", builder.recipe(PIP.replace("LINKAGE", "off")))
     assert silent.code == 0
     assert "libcudart" not in silent.err
 
 
 def test_with_the_directory_given_the_same_wheel_is_fine(
-    root: User, toolkit: Path, shared_object: Make
+    builder: User, toolkit: Path, shared_object: Make
 ) -> None:
     wheel(
-        root.home, {"avatestcuda/libmx.so": shared_object("libmx.so", ("libcudart.so.9.0", "libcuda.so.1"))}
+        builder.home,
+        {"avatestcuda/libmx.so": shared_object("libmx.so", ("libcudart.so.9.0", "libcuda.so.1"))},
     )
     more = '[packages]\n        pip = ["./avatestcuda-1.0-py3-none-any.whl"]'
-    outcome = root.avabuild("recipe", recipe(root, f'{{ directory = "{toolkit}" }}', more=more), "--no-check")
+    outcome = builder.avabuild(
+        "recipe", recipe(builder, f'{{ directory = "{toolkit}" }}', more=more), "--no-check"
+    )
     assert outcome.code == 0, outcome.err
     assert "driver   NVIDIA 384.81 or later" in outcome.err
 
 
 @pytest.mark.network
 def test_what_is_linked_with_the_driver_is_checked_with_a_stand_in_that_no_image_holds(
-    root: User, toolkit: Path, shared_object: Make
+    builder: User, toolkit: Path, shared_object: Make
 ) -> None:
     (toolkit / "libcudnn.so.7.176").write_bytes(shared_object("libcudnn.so.7", ("libcuda.so.1",)))
-    outcome = root.avabuild("recipe", recipe(root, f'{{ directory = "{toolkit}" }}'), "--json")
+    outcome = builder.avabuild("recipe", recipe(builder, f'{{ directory = "{toolkit}" }}'), "--json")
     assert outcome.code == 0, outcome.err
     assert "no GPU here" in outcome.out
     image = str(outcome.image["reference"])
-    assert "libcuda.so" not in root.inside(image, "find / -xdev -name 'libcuda*'; echo; env")
-    assert "avabuild-driver" not in root.buildah("inspect", "--type", "image", image)
-    stand_ins = list((root.cache / "driver").rglob("libcuda.so.1"))
+    assert "libcuda.so" not in builder.inside(image, "find / -xdev -name 'libcuda*'; echo; env")
+    assert "avabuild-driver" not in builder.buildah("inspect", "--type", "image", image)
+    stand_ins = list((builder.cache / "driver").rglob("libcuda.so.1"))
     assert len(stand_ins) == 1
-    again = root.avabuild("check", image, "--json")
+    again = builder.avabuild("check", image, "--json")
     assert again.code == 0, again.err
     assert again.events[-1] == {"event": "checked", "reference": image, "frameworks": ["cuda"]}
     stand_ins[0].write_bytes(b"damaged")
-    assert root.avabuild("check", image).code == 0, "a damaged stand-in is fetched anew"
-    assert root.leftovers() == []
+    assert builder.avabuild("check", image).code == 0, "a damaged stand-in is fetched anew"
+    assert builder.leftovers() == []
 
 
-def test_the_checks_of_an_image_run_again_wherever_it_is(root: User, inner: Path) -> None:
-    path = recipe(root, '"*"', base='{ archive = "inner.tar" }')
-    assert root.avabuild("recipe", path, "--output", "oci:out").code == 0
-    before = root.buildah("images", "--format", "{{.ID}}")
-    outcome = root.avabuild("check", f"oci:{root.home}/out:py311-cuda90-cudnn7")
+def test_the_checks_of_an_image_run_again_wherever_it_is(builder: User, inner: Path) -> None:
+    path = recipe(builder, '"*"', base='{ archive = "inner.tar" }')
+    assert builder.avabuild("recipe", path, "--output", "oci:out").code == 0
+    before = builder.buildah("images", "--format", "{{.ID}}")
+    outcome = builder.avabuild("check", f"oci:{builder.home}/out:py311-cuda90-cudnn7")
     assert outcome.code == 0, outcome.err
     assert "cuda 9.0 with 8 libraries" in outcome.err
-    assert root.buildah("images", "--format", "{{.ID}}") == before
-    assert root.leftovers() == []
+    assert builder.buildah("images", "--format", "{{.ID}}") == before
+    assert builder.leftovers() == []
 
 
 def test_a_check_that_fails_now_says_so_and_an_image_without_checks_is_refused(
-    root: User, inner: Path
+    builder: User, inner: Path
 ) -> None:
-    assert root.avabuild("recipe", recipe(root, '"*"', base='{ archive = "inner.tar" }')).code == 0
+    assert builder.avabuild("recipe", recipe(builder, '"*"', base='{ archive = "inner.tar" }')).code == 0
     image = "localhost/ava-test-cuda:py311-cuda90-cudnn7"
-    container = root.buildah("from", "--pull-never", image).strip()
-    root.buildah(
+    container = builder.buildah("from", "--pull-never", image).strip()
+    builder.buildah(
         "run", "--isolation", "chroot", container, "--", "rm", "/usr/local/cuda/lib64/libcufft.so.9.0"
     )
-    root.buildah("commit", "--rm", "--quiet", container, "localhost/ava-test-broken:1")
-    outcome = root.avabuild("check", "localhost/ava-test-broken:1")
+    builder.buildah("commit", "--rm", "--quiet", container, "localhost/ava-test-broken:1")
+    outcome = builder.avabuild("check", "localhost/ava-test-broken:1")
     assert outcome.code == 7
     assert "libcufft.so.9.0" in outcome.err
-    nothing = root.avabuild("check", "localhost/ava-test-nowhere:1")
+    nothing = builder.avabuild("check", "localhost/ava-test-nowhere:1")
     assert nothing.code == 14
     assert "there is no image localhost/ava-test-nowhere:1" in nothing.err
-    root.buildah("pull", "--quiet", f"oci-archive:{inner}")
-    plain = root.avabuild("check", f"oci-archive:{inner}")
+    builder.buildah("pull", "--quiet", f"oci-archive:{inner}")
+    plain = builder.avabuild("check", f"oci-archive:{inner}")
     assert plain.code == 14
     assert "records no checks" in plain.err

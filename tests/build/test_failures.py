@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -33,17 +32,13 @@ GOOD = """
 
 
 @pytest.fixture
-def own(root: User, shared: Path, tmp_path: Path) -> User:
+def own(builder: User) -> User:
     """A user with a store of their own that holds the base alone: what is half-made must show."""
-    if not (shared / "index" / "base").exists():
-        root.avabuild("recipe", root.recipe(GOOD.replace("RUN", "true")))
-    fresh = tmp_path / "store"
-    fresh.mkdir()
-    for part in ("blobs", "index/base", "index/base-name", "wheels", "debs", "apt-lists"):
-        if (shared / part).exists():
-            shutil.copytree(shared / part, fresh / part, copy_function=os.link)
-    root.cache = fresh
-    return root
+    if not (builder.cache / "index" / "base").exists():
+        builder.avabuild("recipe", builder.recipe(GOOD.replace("RUN", "true").replace("failing", "base")))
+    parts = ("blobs", "index/base", "index/base-name", "wheels", "debs", "apt-lists")
+    builder.empty_cache(builder.home / "store", parts)
+    return builder
 
 
 def test_a_failing_step_shows_its_output_and_is_never_cached(own: User) -> None:

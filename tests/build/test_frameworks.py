@@ -14,14 +14,14 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import User
 
-pytestmark = pytest.mark.build
+pytestmark = [pytest.mark.build, pytest.mark.one_builder]
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_keras_recipe_makes_an_image_that_trains_a_model(root: User) -> None:
+def test_the_keras_recipe_makes_an_image_that_trains_a_model(builder: User) -> None:
     text = (ROOT / "recipes" / "keras.toml").read_text().replace('"ava-keras"', '"ava-test-keras"')
-    outcome = root.avabuild("recipe", root.recipe(text, "keras.toml"), "--json", timeout=900)
+    outcome = builder.avabuild("recipe", builder.recipe(text, "keras.toml"), "--json", timeout=900)
     assert outcome.code == 0, outcome.err
     said = {e["step"]: str(e.get("text")) for e in outcome.events if e["event"] == "finish"}
     assert said["check keras"].startswith("keras 3.")
@@ -29,22 +29,22 @@ def test_the_keras_recipe_makes_an_image_that_trains_a_model(root: User) -> None
     assert said["check tensorflow"].startswith("tensorflow 2.")
     assert "serves /lab" in said["check jupyterlab"]
     reference = str(outcome.image["reference"])
-    looked = root.inside(
+    looked = builder.inside(
         reference, "python -c 'import keras; print(keras.__version__)' 2>/dev/null; pip check; pwd"
     )
     assert looked.startswith("3.")
     assert "No broken requirements found." in looked
     assert looked.endswith("/workspace\n")
-    inspected = json.loads(root.buildah("inspect", "--type", "image", reference))
+    inspected = json.loads(builder.buildah("inspect", "--type", "image", reference))
     assert len(inspected["OCIv1"]["rootfs"]["diff_ids"]) <= 40
     frameworks = json.loads(inspected["OCIv1"]["config"]["Labels"]["org.avabuild.frameworks"])
     assert set(frameworks) == {"jupyterlab", "keras", "tensorflow"}
-    again = root.avabuild("recipe", root.home / "keras.toml")
+    again = builder.avabuild("recipe", builder.home / "keras.toml")
     assert "nothing to do" in again.out + again.err
 
 
 @pytest.fixture
-def stranger(root: User, tmp_path: Path) -> User:
+def stranger(builder: User, tmp_path: Path) -> User:
     """A user whose avabuild and sample plugin are wheels in a fresh environment."""
 
     def uv(*argv: str | Path) -> None:
@@ -54,9 +54,9 @@ def stranger(root: User, tmp_path: Path) -> User:
         uv("build", "--wheel", "--out-dir", tmp_path / "dist", project)
     uv("venv", "--python", sys.executable, tmp_path / "venv")
     uv("pip", "install", "--python", tmp_path / "venv" / "bin" / "python", *(tmp_path / "dist").glob("*.whl"))
-    del root.env["PYTHONPATH"]
-    root.program = (str(tmp_path / "venv" / "bin" / "avabuild"),)
-    return root
+    del builder.env["PYTHONPATH"]
+    builder.program = (str(tmp_path / "venv" / "bin" / "avabuild"),)
+    return builder
 
 
 RECIPE = """

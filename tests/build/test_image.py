@@ -46,17 +46,17 @@ SMALL = """
 
 
 @pytest.fixture
-def small(root: User) -> str:
-    (root.home / "note.txt").write_text("remember\n")
-    return str(root.recipe(SMALL))
+def small(builder: User) -> str:
+    (builder.home / "note.txt").write_text("remember\n")
+    return str(builder.recipe(SMALL))
 
 
-def test_a_small_image_holds_what_was_asked_for_and_nothing_of_the_host(root: User, small: str) -> None:
-    outcome = root.avabuild("recipe", small, "--json")
+def test_a_small_image_holds_what_was_asked_for_and_nothing_of_the_host(builder: User, small: str) -> None:
+    outcome = builder.avabuild("recipe", small, "--json")
     assert outcome.code == 0, outcome.err
     image = outcome.image
     assert image["reference"] == "localhost/ava-test-small:py311-cpu"
-    look = root.inside(
+    look = builder.inside(
         str(image["reference"]),
         """
         cat /who /etc/note/note.txt; stat -c '%a %u %g' /etc/note/note.txt; stat -c '%a %F' /tmp /bin; cat /usr/bin/ava-note; pwd; echo $COLOUR-$GREETING
@@ -78,42 +78,45 @@ def test_a_small_image_holds_what_was_asked_for_and_nothing_of_the_host(root: Us
     ):
         assert expected in look, look
     assert look.endswith("No module named 'six'\n"), "pip uninstall left files of six behind"
-    litter = root.inside(
+    litter = builder.inside(
         str(image["reference"]),
         "rm /tmp/ava-note; find /run /tmp /var/tmp /var/log /var/cache/apt /var/lib/apt/lists -type f -size +0 | grep -v containerenv;"
         "ls -A /run/avabuild* 2>/dev/null; find / -xdev -name '*.deb'; true",
     )
     assert litter == ""
-    assert root.leftovers() == []
+    assert builder.leftovers() == []
 
 
 def test_no_layer_holds_certificates_indexes_or_variables_of_the_host(
-    root: User, small: str, tmp_path: Path
+    builder: User, small: str, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "bundle.pem"
     mark = "# avabuild-test-authority-mark"
     bundle.write_text(f"{CERTIFICATES.read_text()}\n{mark}\n")
-    root.env |= {"SSL_CERT_FILE": str(bundle), "PIP_EXTRA_INDEX_URL": "file:///nonexistent-index-mark/simple"}
-    root.env |= {"https_proxy": "", "no_proxy": "no-proxy-mark.example.invalid"}
-    (root.home / "recipe.toml").write_text(
-        (root.home / "recipe.toml").read_text().replace("ava-test-small", "ava-test-grep")
+    builder.env |= {
+        "SSL_CERT_FILE": str(bundle),
+        "PIP_EXTRA_INDEX_URL": "file:///nonexistent-index-mark/simple",
+    }
+    builder.env |= {"https_proxy": "", "no_proxy": "no-proxy-mark.example.invalid"}
+    (builder.home / "recipe.toml").write_text(
+        (builder.home / "recipe.toml").read_text().replace("ava-test-small", "ava-test-grep")
     )
-    outcome = root.avabuild("recipe", small, "--json")
+    outcome = builder.avabuild("recipe", small, "--json")
     assert outcome.code == 0, outcome.err
-    found = root.inside(
+    found = builder.inside(
         str(outcome.image["reference"]),
         "grep -rlE 'avabuild-test-authority-mark|nonexistent-index-mark|no-proxy-mark' / --exclude-dir=proc --exclude-dir=sys"
         " --exclude-dir=dev 2>/dev/null; true",
     )
     assert found == ""
-    inspected = root.buildah("inspect", "--type", "image", str(outcome.image["reference"]))
+    inspected = builder.buildah("inspect", "--type", "image", str(outcome.image["reference"]))
     assert "index-mark" not in inspected
     assert "no-proxy-mark" not in inspected
 
 
-def test_labels_say_what_the_image_is(root: User, small: str) -> None:
-    outcome = root.avabuild("recipe", small, "--json")
-    inspected = json.loads(root.buildah("inspect", "--type", "image", str(outcome.image["reference"])))
+def test_labels_say_what_the_image_is(builder: User, small: str) -> None:
+    outcome = builder.avabuild("recipe", small, "--json")
+    inspected = json.loads(builder.buildah("inspect", "--type", "image", str(outcome.image["reference"])))
     config = inspected["OCIv1"]["config"]
     assert config["Labels"]["org.example.team"] == "lab"
     assert config["Labels"]["org.opencontainers.image.title"] == "ava-test-small"
@@ -123,29 +126,29 @@ def test_labels_say_what_the_image_is(root: User, small: str) -> None:
     assert len(inspected["OCIv1"]["rootfs"]["diff_ids"]) <= 40
 
 
-def test_a_second_build_does_nothing_without_network_tools_or_containers(root: User, small: str) -> None:
-    assert root.avabuild("recipe", small).code == 0
-    root.env |= {"PATH": "/nonexistent", "UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"}
-    again = root.avabuild("recipe", small)
+def test_a_second_build_does_nothing_without_network_tools_or_containers(builder: User, small: str) -> None:
+    assert builder.avabuild("recipe", small).code == 0
+    builder.env |= {"PATH": "/nonexistent", "UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"}
+    again = builder.avabuild("recipe", small)
     assert again.code == 0, again.err
     assert "nothing to do" in again.out + again.err
 
 
-def test_a_build_from_the_lock_starts_no_container_and_asks_no_index(root: User, small: str) -> None:
-    assert root.avabuild("recipe", small).code == 0
-    shutil.rmtree(root.cache / "stamps")
-    root.env |= {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"}
-    again = root.avabuild("recipe", small, "--json", "--locked")
+def test_a_build_from_the_lock_starts_no_container_and_asks_no_index(builder: User, small: str) -> None:
+    assert builder.avabuild("recipe", small).code == 0
+    shutil.rmtree(builder.cache / "stamps")
+    builder.env |= {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"}
+    again = builder.avabuild("recipe", small, "--json", "--locked")
     assert again.code == 0, again.err
     assert again.image["made"] == []
 
 
-def test_one_more_pip_package_remakes_only_the_layers_of_the_packages(root: User, small: str) -> None:
-    assert root.avabuild("recipe", small).code == 0
-    root.recipe(
+def test_one_more_pip_package_remakes_only_the_layers_of_the_packages(builder: User, small: str) -> None:
+    assert builder.avabuild("recipe", small).code == 0
+    builder.recipe(
         SMALL.replace('"six", ', '"six", "idna", "toolz", ').replace("[[run]]", '[[run]]\n    name = "x"')
     )
-    outcome = root.avabuild("recipe", small, "--json")
+    outcome = builder.avabuild("recipe", small, "--json")
     made = outcome.image["made"]
     assert isinstance(made, list)
     assert [name for name in made if not str(name).startswith("run")] == [
@@ -154,36 +157,36 @@ def test_one_more_pip_package_remakes_only_the_layers_of_the_packages(root: User
     ]
 
 
-def test_one_more_apt_package_remakes_no_wheel_layer(root: User, small: str) -> None:
-    assert root.avabuild("recipe", small).code == 0
-    root.recipe(SMALL.replace('["tree"]', '["tree", "hello"]').partition("[[run]]")[0])
-    outcome = root.avabuild("recipe", small, "--json")
+def test_one_more_apt_package_remakes_no_wheel_layer(builder: User, small: str) -> None:
+    assert builder.avabuild("recipe", small).code == 0
+    builder.recipe(SMALL.replace('["tree"]', '["tree", "hello"]').partition("[[run]]")[0])
+    outcome = builder.avabuild("recipe", small, "--json")
     assert set(outcome.image["made"]) <= {"apt: packages"}  # type: ignore[call-overload]
-    assert "Hello, world" in root.inside(str(outcome.image["reference"]), "hello")
+    assert "Hello, world" in builder.inside(str(outcome.image["reference"]), "hello")
 
 
 def test_the_same_lock_gives_the_same_digest_from_an_empty_cache(
-    root: User, small: str, tmp_path: Path
+    builder: User, small: str, tmp_path: Path
 ) -> None:
-    first = root.avabuild("recipe", small, "--json")
+    first = builder.avabuild("recipe", small, "--json")
     assert first.code == 0, first.err
     fresh = tmp_path / "fresh"
     fresh.mkdir()
     for part in ("blobs", "index/base", "index/base-name"):  # the base alone: it takes half a minute to make
-        shutil.copytree(root.cache / part, fresh / part, copy_function=os.link)
-    root.cache = fresh
-    again = root.avabuild("recipe", small, "--json", "--locked")
+        shutil.copytree(builder.cache / part, fresh / part, copy_function=os.link)
+    builder.cache = fresh
+    again = builder.avabuild("recipe", small, "--json", "--locked")
     assert again.code == 0, again.err
     assert len(again.image["made"]) == len(first.image["made"]) + len(first.image["reused"])  # type: ignore[arg-type]
     assert again.image["digest"] == first.image["digest"]
 
 
-def test_plan_tells_what_would_be_rebuilt_and_why(root: User, small: str) -> None:
-    assert root.avabuild("recipe", small).code == 0
-    settled = root.avabuild("plan", small, "--json")
+def test_plan_tells_what_would_be_rebuilt_and_why(builder: User, small: str) -> None:
+    assert builder.avabuild("recipe", small).code == 0
+    settled = builder.avabuild("plan", small, "--json")
     assert {row["state"] for row in json.loads(settled.out)[0]["forecast"]} == {"cached"}
-    (root.home / "note.txt").write_text("another\n")
-    changed = json.loads(root.avabuild("plan", small, "--json").out)[0]["forecast"]
+    (builder.home / "note.txt").write_text("another\n")
+    changed = json.loads(builder.avabuild("plan", small, "--json").out)[0]["forecast"]
     rows = {row["name"]: row for row in changed if row["state"] != "cached"}
     assert rows["files: recipe"]["why"] == [f"{path} changed" for path in CHANGED]
     assert next(row["why"] for name, row in rows.items() if name.startswith("run")) == ["below changed"]

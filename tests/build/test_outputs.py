@@ -31,40 +31,42 @@ def manifest(source: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-def test_an_oci_layout_can_be_run_by_others(root: User, compression: str) -> None:
-    recipe = root.recipe(RECIPE.replace("COMPRESSION", compression))
-    outcome = root.avabuild("recipe", recipe, "--output", "oci:images", "--json")
+def test_an_oci_layout_can_be_run_by_others(builder: User, compression: str) -> None:
+    recipe = builder.recipe(RECIPE.replace("COMPRESSION", compression))
+    outcome = builder.avabuild("recipe", recipe, "--output", "oci:images", "--json")
     assert outcome.code == 0, outcome.err
-    layout = root.home / "images"
+    layout = builder.home / "images"
     assert (
         json.loads((layout / "index.json").read_text())["manifests"][0]["digest"] == outcome.image["digest"]
     )
     layers = manifest(f"oci:{layout}:py311-cpu")["layers"]
     assert isinstance(layers, list)
     assert layers[-1]["mediaType"].endswith(f"tar+{compression}")
-    image = root.buildah("pull", "--quiet", f"oci:{layout}:py311-cpu").strip()
-    assert root.inside(image, "python -c 'import six; print(six.__name__)'") == "six\n"
-    again = root.avabuild("recipe", recipe, "--output", "oci:images")
+    image = builder.buildah("pull", "--quiet", f"oci:{layout}:py311-cpu").strip()
+    assert builder.inside(image, "python -c 'import six; print(six.__name__)'") == "six\n"
+    again = builder.avabuild("recipe", recipe, "--output", "oci:images")
     assert "nothing to do" in again.out + again.err
 
 
 @pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
-def test_an_archive_can_be_run_by_others(root: User, kind: str) -> None:
-    recipe = root.recipe(RECIPE.replace("COMPRESSION", "gzip"))
-    outcome = root.avabuild("recipe", recipe, "--output", f"{kind}:image.tar", "--json")
+def test_an_archive_can_be_run_by_others(builder: User, kind: str) -> None:
+    recipe = builder.recipe(RECIPE.replace("COMPRESSION", "gzip"))
+    outcome = builder.avabuild("recipe", recipe, "--output", f"{kind}:image.tar", "--json")
     assert outcome.code == 0, outcome.err
-    image = root.buildah("pull", "--quiet", f"{kind}:{root.home}/image.tar").strip()
-    assert root.inside(image, "python -c 'import six; print(six.__name__)'") == "six\n"
-    assert sorted(path.name for path in root.home.iterdir()) == ["image.tar", "recipe.lock", "recipe.toml"]
+    image = builder.buildah("pull", "--quiet", f"{kind}:{builder.home}/image.tar").strip()
+    assert builder.inside(image, "python -c 'import six; print(six.__name__)'") == "six\n"
+    assert sorted(path.name for path in builder.home.iterdir()) == ["image.tar", "recipe.lock", "recipe.toml"]
 
 
-def test_an_oci_layout_of_file_layers_on_a_known_base_starts_no_container(root: User, tmp_path: Path) -> None:
+def test_an_oci_layout_of_file_layers_on_a_known_base_starts_no_container(
+    builder: User, tmp_path: Path
+) -> None:
     """`buildah` is not even there."""
-    assert root.avabuild("recipe", root.recipe(RECIPE.replace("COMPRESSION", "gzip"))).code == 0
-    more = root.recipe(RECIPE.replace("COMPRESSION", "gzip").replace('"six"', '"six", "toolz"'))
+    assert builder.avabuild("recipe", builder.recipe(RECIPE.replace("COMPRESSION", "gzip"))).code == 0
+    more = builder.recipe(RECIPE.replace("COMPRESSION", "gzip").replace('"six"', '"six", "toolz"'))
     bare = tmp_path / "bin"
     bare.mkdir()
-    root.env["PATH"] = str(bare)
-    outcome = root.avabuild("recipe", more, "--output", "oci:images", "--json")
+    builder.env["PATH"] = str(bare)
+    outcome = builder.avabuild("recipe", more, "--output", "oci:images", "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.image["made"] == ["wheels of packages", "bytecode of packages"]

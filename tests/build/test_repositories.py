@@ -44,45 +44,47 @@ def tool(repo: Repo) -> Repo:
 
 
 def test_packages_of_a_signed_repository_are_installed_and_nothing_of_it_stays(
-    root: User, tool: Repo
+    builder: User, tool: Repo
 ) -> None:
-    outcome = root.avabuild("recipe", write(root, tool), "--json")
+    outcome = builder.avabuild("recipe", write(builder, tool), "--json")
     assert outcome.code == 0, outcome.err
     image = str(outcome.image["reference"])
-    assert root.inside(image, "cat /opt/tool/link; dpkg -s ava-tool | grep Version") == "one\nVersion: 1.0\n"
+    assert (
+        builder.inside(image, "cat /opt/tool/link; dpkg -s ava-tool | grep Version") == "one\nVersion: 1.0\n"
+    )
     left = "ls /etc/apt/sources.list.d /run /etc/apt/trusted.gpg.d /var/lib/apt/lists; grep -rl ava-test /etc || true"
-    assert "avabuild" not in root.inside(image, left)
-    assert "mine" not in root.inside(image, left)
-    lock = (root.home / "recipe.lock").read_text()
+    assert "avabuild" not in builder.inside(image, left)
+    assert "mine" not in builder.inside(image, left)
+    lock = (builder.home / "recipe.lock").read_text()
     (apt,) = [a for a in tomllib.loads(lock)["targets"][0]["apt"] if a.get("repositories")]
     assert apt["repositories"] == [f"mine stable main ({tool.fingerprint()})"]
-    assert str(root.home) not in lock
-    assert root.leftovers() == []
+    assert str(builder.home) not in lock
+    assert builder.leftovers() == []
 
 
-def test_the_same_repository_elsewhere_makes_nothing_anew(root: User, tool: Repo, index: Index) -> None:
-    first = root.avabuild("recipe", write(root, tool), "--json")
+def test_the_same_repository_elsewhere_makes_nothing_anew(builder: User, tool: Repo, index: Index) -> None:
+    first = builder.avabuild("recipe", write(builder, tool), "--json")
     assert first.code == 0, first.err
     shutil.copytree(tool.directory, index.directory / "debian")
     elsewhere = index.url.replace("/simple", "/debian")
-    again = root.avabuild("recipe", write(root, tool, uri=elsewhere), "--json", "--locked")
+    again = builder.avabuild("recipe", write(builder, tool, uri=elsewhere), "--json", "--locked")
     assert again.code == 0, again.err
     assert again.image["made"] == []
     assert again.image["digest"] == first.image["digest"]
     assert index.requests == []
-    lock = (root.home / "recipe.lock").read_text()
+    lock = (builder.home / "recipe.lock").read_text()
     assert "127.0.0.1" not in lock
 
 
-def test_over_http_and_flat_it_works_as_well(root: User, tool: Repo, index: Index) -> None:
+def test_over_http_and_flat_it_works_as_well(builder: User, tool: Repo, index: Index) -> None:
     shutil.copytree(tool.directory, index.directory / "debian")
     tool_recipe = write(
-        root, tool, uri=index.url.replace("/simple", "/debian"), suite="/", more="components = []"
+        builder, tool, uri=index.url.replace("/simple", "/debian"), suite="/", more="components = []"
     )
-    outcome = root.avabuild("recipe", tool_recipe, "--upgrade", "apt", "--json")
+    outcome = builder.avabuild("recipe", tool_recipe, "--upgrade", "apt", "--json")
     assert outcome.code == 0, outcome.err
     assert any("InRelease" in request for request in index.requests)
-    assert root.inside(str(outcome.image["reference"]), "cat /opt/tool/link") == "one\n"
+    assert builder.inside(str(outcome.image["reference"]), "cat /opt/tool/link") == "one\n"
 
 
 def refused(user: User, recipe) -> str:
@@ -93,64 +95,66 @@ def refused(user: User, recipe) -> str:
     return outcome.err
 
 
-def test_another_key_than_the_one_given_is_refused(root: User, tool: Repo) -> None:
+def test_another_key_than_the_one_given_is_refused(builder: User, tool: Repo) -> None:
     other = tool.new_key("other@example.invalid")
-    said = refused(root, write(root, tool, key=other.name))
+    said = refused(builder, write(builder, tool, key=other.name))
     assert "the repository mine is signed by another key" in said
     assert tool.fingerprint()[-16:] in said
     assert tool.fingerprint("other@example.invalid") in said
 
 
-def test_lists_that_were_changed_after_signing_are_refused(root: User, tool: Repo) -> None:
+def test_lists_that_were_changed_after_signing_are_refused(builder: User, tool: Repo) -> None:
     path = tool.directory / "dists" / "stable" / "InRelease"
     path.write_bytes(path.read_bytes().replace(b"Suite: stable", b"Suite: stabbe"))
-    assert "the repository mine was changed after it was signed" in refused(root, write(root, tool))
+    assert "the repository mine was changed after it was signed" in refused(builder, write(builder, tool))
 
 
-def test_an_expired_key_is_refused(root: User, tool: Repo) -> None:
+def test_an_expired_key_is_refused(builder: User, tool: Repo) -> None:
     then = ("--faked-system-time", "20200101T000000")
     old = tool.new_key("old@example.invalid", "1y", *then)
     tool.publish("stable", "old@example.invalid", "--faked-system-time", "20200601T000000")
-    said = refused(root, write(root, tool, key=old.name))
+    said = refused(builder, write(builder, tool, key=old.name))
     assert "the repository mine is signed by a key that has expired" in said
 
 
-def test_an_unsigned_repository_is_refused(root: User, tool: Repo) -> None:
+def test_an_unsigned_repository_is_refused(builder: User, tool: Repo) -> None:
     path = tool.directory / "dists" / "stable" / "InRelease"
     body = path.read_text().split("\n\n", 1)[1].split("-----BEGIN")[0]
     path.with_name("Release").write_text(body)
     path.unlink()
-    assert "the repository mine is not signed" in refused(root, write(root, tool))
+    assert "the repository mine is not signed" in refused(builder, write(builder, tool))
 
 
-def test_a_missing_suite_and_a_missing_directory_are_named(root: User, tool: Repo) -> None:
-    assert "the repository mine has no suite unstable" in refused(root, write(root, tool, suite="unstable"))
-    gone = root.avabuild("recipe", write(root, tool, uri=f"file:{root.home}/nowhere"))
+def test_a_missing_suite_and_a_missing_directory_are_named(builder: User, tool: Repo) -> None:
+    assert "the repository mine has no suite unstable" in refused(
+        builder, write(builder, tool, suite="unstable")
+    )
+    gone = builder.avabuild("recipe", write(builder, tool, uri=f"file:{builder.home}/nowhere"))
     assert gone.code == 75
     assert "the repository mine is not there" in gone.err
 
 
-def test_a_key_is_held_against_the_fingerprint_before_anything_is_fetched(root: User, tool: Repo) -> None:
-    recipe = write(root, tool, more=f'fingerprint = "{"0" * 40}"')
-    outcome = root.avabuild("plan", recipe)
+def test_a_key_is_held_against_the_fingerprint_before_anything_is_fetched(builder: User, tool: Repo) -> None:
+    recipe = write(builder, tool, more=f'fingerprint = "{"0" * 40}"')
+    outcome = builder.avabuild("plan", recipe)
     assert outcome.code == 2
     assert f"is not the key {'0' * 40}: it is {tool.fingerprint()}" in outcome.err
 
 
-def test_a_new_key_in_the_same_file_is_no_stale_stamp(root: User, tool: Repo) -> None:
-    recipe = write(root, tool)
-    assert root.avabuild("recipe", recipe).code == 0
+def test_a_new_key_in_the_same_file_is_no_stale_stamp(builder: User, tool: Repo) -> None:
+    recipe = write(builder, tool)
+    assert builder.avabuild("recipe", recipe).code == 0
     other = tool.new_key("other@example.invalid")
-    shutil.copy(other, root.home / "ava-test.asc")
+    shutil.copy(other, builder.home / "ava-test.asc")
     tool.publish("stable", "other@example.invalid")
-    outcome = root.avabuild("recipe", recipe, "--json")
+    outcome = builder.avabuild("recipe", recipe, "--json")
     assert outcome.code == 0, outcome.err
     assert "up_to_date" not in outcome.image
 
 
 @pytest.mark.network
-def test_the_distributions_other_components_need_no_key(root: User) -> None:
-    recipe = root.recipe("""
+def test_the_distributions_other_components_need_no_key(builder: User) -> None:
+    recipe = builder.recipe("""
         name = "ava-test-contrib"
         base = { debian = "bookworm" }
         [packages]
@@ -160,9 +164,9 @@ def test_the_distributions_other_components_need_no_key(root: User) -> None:
         suite = "bookworm"
         components = ["contrib", "non-free"]
     """)
-    outcome = root.avabuild("plan", recipe)
+    outcome = builder.avabuild("plan", recipe)
     assert outcome.code == 0, outcome.err
     recipe.write_text(recipe.read_text().replace("nvidia-cuda-toolkit-doc", "libcuda1=0"))
-    outcome = root.avabuild("recipe", recipe)
+    outcome = builder.avabuild("recipe", recipe)
     assert outcome.code == 9
     assert "Version '0' for 'libcuda1' was not found" in outcome.err

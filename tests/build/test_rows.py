@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import User
 
-pytestmark = [pytest.mark.build, pytest.mark.network]
+pytestmark = [pytest.mark.build, pytest.mark.one_builder, pytest.mark.network]
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 # A row, and what each framework's check says of it.
@@ -42,20 +42,22 @@ def built(user: User, row: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     "row", [pytest.param(row, marks=pytest.mark.slow) if row == "trixie/keras-torch" else row for row in ROWS]
 )
-def test_a_row_is_built_and_its_checks_compute(root: User, row: str) -> None:
-    said = built(root, row)
+def test_a_row_is_built_and_its_checks_compute(builder: User, row: str) -> None:
+    said = built(builder, row)
     for framework, words in ROWS[row].items():
         assert re.search(words, said[f"check {framework}"]), said
 
 
 @pytest.mark.slow
-def test_the_environment_sees_debians_torch_after_its_own_packages(root: User) -> None:
-    built(root, "trixie/keras-torch")
+def test_the_environment_sees_debians_torch_after_its_own_packages(builder: User) -> None:
+    built(builder, "trixie/keras-torch")
     program = "import numpy, torch; print(torch.__file__); print(numpy.__file__)"
-    torch, numpy = root.inside("localhost/ava-test-keras-torch:py313-cpu", f"python -c '{program}'").split()
+    torch, numpy = builder.inside(
+        "localhost/ava-test-keras-torch:py313-cpu", f"python -c '{program}'"
+    ).split()
     assert torch == "/usr/lib/python3/dist-packages/torch/__init__.py"
     assert numpy.startswith("/opt/venv/lib/python3.13/site-packages/")
-    installed = root.inside(
+    installed = builder.inside(
         "localhost/ava-test-keras-torch:py313-cpu", "pip list --format=freeze 2>/dev/null"
     )
     assert "nvidia" not in installed

@@ -55,36 +55,36 @@ def sdist(directory: Path, name: str, *, native: bool) -> Path:
 
 
 def test_sdists_are_built_once_and_their_tools_stay_out_of_the_image(
-    root: User, index: Index, tmp_path: Path
+    builder: User, index: Index, tmp_path: Path
 ) -> None:
     for name, native in (("avatestpure", False), ("avatestnative", True)):
         index.add(name, sdist(tmp_path, name, native=native))
-    root.env["PIP_EXTRA_INDEX_URL"] = index.url
+    builder.env["PIP_EXTRA_INDEX_URL"] = index.url
     text = """
         name = "ava-test-sdist"
         base = { debian = "bookworm" }
         [packages]
         pip = ["avatestpure", "avatestnative"]
     """
-    outcome = root.avabuild("recipe", root.recipe(text), "--json")
+    outcome = builder.avabuild("recipe", builder.recipe(text), "--json")
     assert outcome.code == 0, outcome.err
     program = "import avatestpure, avatestnative; print(avatestpure.answer(), avatestnative.answer())"
-    said = root.inside(
+    said = builder.inside(
         str(outcome.image["reference"]), f"python -c '{program}'; command -v gcc; pip list; true"
     )
     assert said.startswith("42 42\nPackage")
     assert "avatestnative 1.0" in said
-    lock = (root.home / "recipe.lock").read_text()
+    lock = (builder.home / "recipe.lock").read_text()
     assert "127.0.0.1" not in lock, "a lock names files by hash, never by host"
-    shutil.rmtree(root.cache / "stamps")
+    shutil.rmtree(builder.cache / "stamps")
     index.requests.clear()
-    again = root.avabuild("recipe", root.home / "recipe.toml", "--json")
+    again = builder.avabuild("recipe", builder.home / "recipe.toml", "--json")
     assert again.image["made"] == []
     assert index.requests == []
-    assert root.leftovers() == []
+    assert builder.leftovers() == []
 
 
-def test_a_commit_of_a_git_repository_is_built(root: User, index: Index, tmp_path: Path) -> None:
+def test_a_commit_of_a_git_repository_is_built(builder: User, index: Index, tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     for name, text in project("avatestgit", native=False).items():
@@ -96,29 +96,29 @@ def test_a_commit_of_a_git_repository_is_built(root: User, index: Index, tmp_pat
     subprocess.run(["git", "clone", "--quiet", "--bare", str(work), str(bare)], check=True)
     subprocess.run(["git", "update-server-info"], cwd=bare, check=True)
     address = index.url.replace("/simple", "/avatestgit.git")
-    recipe = root.recipe(f"""
+    recipe = builder.recipe(f"""
         name = "ava-test-git"
         base = {{ debian = "bookworm" }}
         [packages]
         pip = ["git+{address}"]
     """)
-    outcome = root.avabuild("recipe", recipe, "--json")
+    outcome = builder.avabuild("recipe", recipe, "--json")
     assert outcome.code == 0, outcome.err
-    said = root.inside(
+    said = builder.inside(
         str(outcome.image["reference"]), "python -c 'import avatestgit; print(avatestgit.answer())'"
     )
     assert said == "42\n"
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=work, capture_output=True, text=True, check=True
     )
-    assert commit.stdout.strip() in (root.home / "recipe.lock").read_text()
+    assert commit.stdout.strip() in (builder.home / "recipe.lock").read_text()
 
 
-def test_a_wheel_beside_the_recipe_is_installed(root: User, tmp_path: Path) -> None:
+def test_a_wheel_beside_the_recipe_is_installed(builder: User, tmp_path: Path) -> None:
     subprocess.run(["pip", "--version"], capture_output=True, check=False)
     import zipfile
 
-    wheel = root.home / "avatestmine-1.0-py3-none-any.whl"
+    wheel = builder.home / "avatestmine-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("avatestmine.py", "answer = 42\n")
         archive.writestr(
@@ -129,21 +129,21 @@ def test_a_wheel_beside_the_recipe_is_installed(root: User, tmp_path: Path) -> N
             "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         )
         archive.writestr("avatestmine-1.0.dist-info/RECORD", "avatestmine-1.0.dist-info/RECORD,,\n")
-    recipe = root.recipe("""
+    recipe = builder.recipe("""
         name = "ava-test-mine"
         base = { debian = "bookworm" }
         [packages]
         pip = ["./avatestmine-1.0-py3-none-any.whl"]
     """)
-    outcome = root.avabuild("recipe", recipe, "--json")
+    outcome = builder.avabuild("recipe", recipe, "--json")
     assert outcome.code == 0, outcome.err
-    said = root.inside(
+    said = builder.inside(
         str(outcome.image["reference"]), "python -c 'import avatestmine; print(avatestmine.answer)'"
     )
     assert said == "42\n"
 
 
-def test_two_wheels_that_install_one_path_are_reported(root: User, index: Index, tmp_path: Path) -> None:
+def test_two_wheels_that_install_one_path_are_reported(builder: User, index: Index, tmp_path: Path) -> None:
     import zipfile
 
     for name in ("avatesta", "avatestb"):
@@ -159,14 +159,14 @@ def test_two_wheels_that_install_one_path_are_reported(root: User, index: Index,
             )
             archive.writestr(f"{name}-1.0.dist-info/RECORD", "")
         index.add(name, wheel)
-    root.env["PIP_EXTRA_INDEX_URL"] = index.url
-    recipe = root.recipe("""
+    builder.env["PIP_EXTRA_INDEX_URL"] = index.url
+    recipe = builder.recipe("""
         name = "ava-test-clash"
         base = { debian = "bookworm" }
         [packages]
         pip = ["avatesta", "avatestb"]
     """)
-    outcome = root.avabuild("recipe", recipe, "--output", "oci:out")
+    outcome = builder.avabuild("recipe", recipe, "--output", "oci:out")
     assert outcome.code == 0, outcome.err
     assert "avatesta and avatestb both install" in outcome.err
     assert "shared_module.py" in outcome.err
