@@ -49,6 +49,9 @@ def build(
     A failure stops what needs it; without `keep_going` nothing else is begun either.
     """
     _sweep(catalogue)
+    shared = catalogue.workplace.store.shared
+    if problem := shared.problem() if shared else None:
+        catalogue.report.warn(problem)
     run = _Run(catalogue, entries, listener)
     graph = Graph(
         run.nodes, run.work, jobs=jobs, keep_going=keep_going, stop=run.running.stop, ended=run.ended

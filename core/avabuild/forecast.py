@@ -19,6 +19,7 @@ from avabuild.host import Host
 from avabuild.layers import Apt, Compile, Files, Run
 from avabuild.lock import AptLock, Package
 from avabuild.plan import Plan, Step
+from avabuild.resolve import file_name
 from avabuild.store import Store
 from avabuild.value import Value, digest_of
 
@@ -119,7 +120,8 @@ class Forecast:
         return rows, [layer.key for layer in layers]
 
     def _has(self, package: Package) -> bool:
-        return (self._store.root / "wheels" / package.sha256[:2] / package.sha256 / package.filename).exists()
+        name, digest = f"wheels/{file_name(package)}", f"sha256:{package.sha256}"
+        return self._store.find(name, digest, package.size or None) is not None
 
     def _compiled(self, step: Step, plan: Plan, system: str | None) -> tuple[Row, str]:
         """Return the row of a compile and its key, which is empty until it was compiled once."""

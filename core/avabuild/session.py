@@ -22,7 +22,7 @@ from avabuild.prepare import Project, make_plan, open_projects, request_of, targ
 from avabuild.recipe import DebianBase, ImageBase
 from avabuild.report import Event, Report
 from avabuild.resolution import Resolution, require_lock, resolver_for, still_locked
-from avabuild.resolve import Fetcher, Progress, Resolver, read_lock, write_lock
+from avabuild.resolve import Fetcher, Progress, Resolver, file_name, read_lock, write_lock
 from avabuild.running import Halt, Running
 from avabuild.store import Scratch, Store
 from avabuild.target import Target
@@ -190,7 +190,12 @@ class Session:
             context.report.emit(Event("progress", one.filename, done=one.done, total=one.total))
 
         fetcher = Fetcher(
-            self._files, indexes, resolver.locate, progress=progress, cancellation=halt.downloads
+            self._files,
+            indexes,
+            resolver.locate,
+            progress=progress,
+            cancellation=halt.downloads,
+            elsewhere=self._elsewhere,
         )
         beside = context.scratch.directory("resolve-compile")
         locate = resolver_for(plan, indexes, project.directory, beside, self._files).locate
@@ -225,6 +230,11 @@ class Session:
     @property
     def _files(self) -> Path:
         return self.store.root / "wheels"
+
+    def _elsewhere(self, package: Package) -> Path | None:
+        """Return the file of the package from the shared store, held against its hash."""
+        name, digest = f"wheels/{file_name(package)}", f"sha256:{package.sha256}"
+        return self.store.find(name, digest, package.size or None)
 
     def _remember(self, project: Project, plan: Plan, built: Built) -> None:
         """Write the lock when it changed, and the parts of every key, to explain the next rebuild."""

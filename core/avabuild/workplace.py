@@ -68,7 +68,7 @@ class Workplace:
     @cached_property
     def store(self) -> Store:
         """The store; its directories are made when it is first asked for, after the recipes were read."""
-        return Store(self.host.cache)
+        return Store(self.host.cache, self.host.sharing)
 
     @cached_property
     def namespace(self) -> Namespace:

@@ -11,7 +11,15 @@ from avabuild.base.base import Base
 from avabuild.base.facts import opened, read_facts
 from avabuild.blob import BLOCK, MTIME, Blob, BlobWriter
 from avabuild.buildah import Tools
-from avabuild.errors import AvabuildError, Problem, RecipeError, ResolveError, StepError, UnavailableError
+from avabuild.errors import (
+    AvabuildError,
+    Problem,
+    RecipeError,
+    ResolveError,
+    StepError,
+    StoreError,
+    UnavailableError,
+)
 from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, ScratchBase
 from avabuild.recipe import Base as BaseSpec
 from avabuild.store import Scratch, Store
@@ -51,8 +59,37 @@ def obtained(spec: BaseSpec, store: Store, name: str, pinned: str = "") -> Base 
     try:
         base = Base.model_validate(data) if data else None
     except ValueError:  # of an avabuild that knew other facts
-        return None
+        base = None
+    if base is None and digest:
+        base = _recognized(store, digest)
     return base if base and base.is_whole(store) else None
+
+
+def _recognized(store: Store, digest: str) -> Base | None:
+    """Return the base whose manifest is here and nothing else is known of; None for what is no such."""
+    if not store.has(digest):
+        return None
+    try:
+        base = _described(store, digest)
+    except (OSError, LookupError, TypeError, ValueError, StoreError):
+        return None
+    store.record("base", digest, base.model_dump(mode="json"))
+    return base
+
+
+def _described(store: Store, digest: str) -> Base:
+    """Return the base that the manifest `digest` describes, with the facts that its layers give."""
+    manifest = image.decode(store.blob_path(digest).read_bytes())
+    name = manifest["config"]["digest"]
+    config = image.decode(store.blob_path(name).read_bytes())
+    layers = tuple(
+        Blob(digest=d["digest"], diff_id=diff_id, size=d["size"], unpacked=0, media_type=d["mediaType"])
+        for d, diff_id in zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True)
+    )
+    if not all(store.has(blob.digest, blob.size) for blob in layers):
+        raise LookupError(digest)
+    facts = read_facts(store.blob_path(blob.digest) for blob in layers)
+    return Base(digest=digest, config=name, layers=layers, facts=facts)
 
 
 def obtain(
@@ -181,17 +218,10 @@ def _adopt(layout: Path, store: Store) -> Base:
     """Move an OCI layout's one image into the store."""
     listed = image.decode((layout / "index.json").read_bytes())["manifests"][0]
     blobs = layout / "blobs" / "sha256"
-    manifest = image.decode((blobs / listed["digest"].removeprefix("sha256:")).read_bytes())
-    config = image.decode((blobs / manifest["config"]["digest"].removeprefix("sha256:")).read_bytes())
-    layers = tuple(
-        Blob(digest=d["digest"], diff_id=diff_id, size=d["size"], unpacked=0, media_type=d["mediaType"])
-        for d, diff_id in zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True)
-    )
     for path in blobs.iterdir():
         store.adopt(path, f"sha256:{path.name}")
     shutil.rmtree(layout)
-    facts = read_facts(store.blob_path(blob.digest) for blob in layers)
-    return Base(digest=listed["digest"], config=manifest["config"]["digest"], layers=layers, facts=facts)
+    return _described(store, str(listed["digest"]))
 
 
 def _unreachable(error: StepError, message: str) -> AvabuildError:

@@ -22,7 +22,9 @@ from avabuild.commands import Bind
 from avabuild.errors import StepError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve import ClassicResolver, Command, Indexes, Outcome, Resolver
+from avabuild.store import Store
 from avabuild.store.hashing import file_digest
+from avabuild.store.modes import make_directory, open_up
 from avabuild.value import digest_of
 
 FORMAT = 1
@@ -64,12 +66,7 @@ class Workshop:
 
     def built(self, package: Package) -> Path | None:
         """Return the wheel that was built from `package` before, when it is still there and whole."""
-        known = self._chain.context.store.recall("built", self.key(package))
-        if known is None:
-            return None
-        path = self._wheels / known["sha256"] / known["filename"]
-        whole = path.exists() and file_digest(self._chain.context.store, path) == f"sha256:{known['sha256']}"
-        return path if whole else None
+        return built_wheel(self._chain.context.store, self.key(package))
 
     def is_wheel(self, package: Package) -> bool:
         """Whether `package` needs no building."""
@@ -154,11 +151,6 @@ class Workshop:
             return Outcome(1, error.tail)
         return Outcome(0, "")
 
-    @property
-    def _wheels(self) -> Path:
-        path = self._chain.context.store.root / "built"
-        path.mkdir(exist_ok=True)
-        return path
 
     def _install(self, packages: Sequence[str]) -> None:
         self._stage.install(packages)
@@ -198,11 +190,22 @@ class Workshop:
             raise WheelError(f"building {package.name} made {len(wheels)} wheels where one was expected")
         store = self._chain.context.store
         sha256 = file_digest(store, wheels[0]).removeprefix("sha256:")
-        target = self._wheels / sha256
-        target.mkdir(exist_ok=True)
+        target = store.root / "built" / sha256
+        make_directory(target)
+        open_up(wheels[0], target)
         path = wheels[0].replace(target / wheels[0].name)
         store.record("built", self.key(package), {"filename": path.name, "sha256": sha256})
         return path
+
+
+def built_wheel(store: Store, key: str) -> Path | None:
+    """Return the wheel that was built for `key` before, when it is still there and whole."""
+    known = store.recall("built", key)
+    if not isinstance(known, dict) or not {"sha256", "filename"} <= known.keys():
+        return None
+    digest = f"sha256:{known['sha256']}"
+    path = store.find(f"built/{known['sha256']}/{known['filename']}", digest)
+    return path if path and file_digest(store, path) == digest else None
 
 
 def needs_compiler(sdist: Path) -> bool:
