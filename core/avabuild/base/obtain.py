@@ -55,12 +55,13 @@ def obtained(spec: BaseSpec, store: Store, name: str, pinned: str = "") -> Base 
         return Base()
     last = store.recall("base-name", name)
     digest = pinned if pinned == last or store.recall("base-of", _given(name, pinned)) else last
-    data = store.recall("base", digest) if digest else None
+    if not isinstance(digest, str) or not digest:
+        return None
     try:
-        base = Base.model_validate(data) if data else None
-    except ValueError:  # of an avabuild that knew other facts
+        base = Base.model_validate(store.recall("base", digest))
+    except ValueError:  # none, or of an avabuild that knew other facts
         base = None
-    if base is None and digest:
+    if base is None or base.digest != digest:
         base = _recognized(store, digest)
     return base if base and base.is_whole(store) else None
 

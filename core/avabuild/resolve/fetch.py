@@ -169,7 +169,7 @@ class Fetcher:
         self.progress(Progress(package.filename, done, total))
 
     def _preflight(self, needed: int) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_directory(self.directory)
         free = shutil.disk_usage(self.directory).free
         if needed > free:
             raise DiskFullError(

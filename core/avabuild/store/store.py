@@ -56,8 +56,8 @@ class Store:
         self.blobs = root / "blobs" / "sha256"
         with disk_errors(root):
             root.mkdir(parents=True, exist_ok=True)
-            for path in (self.blobs, *(root / name for name in ("index", "locks", "tmp", "logs", "pyc"))):
-                make_directory(path)
+            for name in ("blobs/sha256", "index", "locks", "tmp", "logs", "pyc", "stamps"):
+                make_directory(root / name)
 
     def blob_path(self, digest: str) -> Path:
         """Return where the blob `sha256:HEX` is, here or in the shared store, or would be here."""
