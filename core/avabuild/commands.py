@@ -104,12 +104,14 @@ def copy(source: str, destination: str) -> list[str]:
     return ["copy", "--quiet", "--insecure-policy", source, destination]
 
 
-def bootstrap(suite: str, tarball: Path, mirror: str | None, arch: str) -> list[str]:
+def bootstrap(suite: str, tarball: Path, mirror: str | None, arch: str, mode: str) -> list[str]:
     """`mmdebstrap`: a minimal Debian, signatures checked against the host's keyring.
+
+    `mode` is how it gets the rights of root: `root`, `unshare` or `fakechroot`.
 
     The tool's own mirror is used unless one is given. Caches and logs stay out of the archive by its
     default hooks; SOURCE_DATE_EPOCH in the environment makes two runs alike. Quietly it would not say why it
     failed.
     """
-    flags = ["--variant=minbase", f"--architectures={arch}", "--include=ca-certificates"]
+    flags = [f"--mode={mode}", "--variant=minbase", f"--architectures={arch}", "--include=ca-certificates"]
     return [*flags, suite, str(tarball), *([mirror] if mirror else [])]

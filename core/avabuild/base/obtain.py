@@ -8,6 +8,7 @@ from pathlib import Path
 
 from avabuild import commands, image
 from avabuild.base.base import Base
+from avabuild.base.bootstrap import NEEDED, way_of
 from avabuild.base.facts import opened, read_facts
 from avabuild.blob import BLOCK, MTIME, Blob, BlobWriter
 from avabuild.buildah import Tools
@@ -134,12 +135,16 @@ def forget(store: Store, name: str) -> None:
 def _bootstrap(spec: DebianBase, target: Target, store: Store, scratch: Scratch, tools: Tools) -> Base:
     tarball = scratch.path / "base.tar"
     mirror = spec.mirror or tools.host.mirror
-    argv = commands.bootstrap(spec.debian, tarball, mirror, target.oci_arch)
+    own = tools.host.environment
+    way = way_of(tools.host.mode, {name for name in NEEDED if shutil.which(name, path=own.get("PATH"))})
+    argv = commands.bootstrap(spec.debian, tarball, mirror, target.oci_arch, way)
     if mirror and not spec.mirror:
         # The mirror is the host's affair, not the image's: apt layers are given it by mount.
-        argv[3:3] = ['--customize-hook=: > "$1/etc/apt/sources.list"']
-    # In its user namespace the user's own directories are nobody's: it needs a public place to work in.
-    env = {"SOURCE_DATE_EPOCH": EPOCH, "TMPDIR": tools.host.environment.get("TMPDIR", "/tmp")}  # noqa: S108
+        argv[4:4] = ['--customize-hook=: > "$1/etc/apt/sources.list"']
+    env = {"SOURCE_DATE_EPOCH": EPOCH}
+    if way != "fakechroot":
+        # In its user namespace the user's own directories are nobody's: it needs a public place to work in.
+        env["TMPDIR"] = own.get("TMPDIR", "/tmp")  # noqa: S108
     try:
         tools.call("mmdebstrap", argv, env=env, place=f"base {spec.debian}")
     except StepError as error:
