@@ -17,6 +17,7 @@ from avabuild import commands
 from avabuild.calls import Calls
 from avabuild.errors import HostError, StepError
 from avabuild.host import Host
+from avabuild.host.means import Mode
 from avabuild.inside.home import settle
 from avabuild.inside.namespace import Namespace, Started
 from avabuild.local_storage import LocalStorage
@@ -78,6 +79,11 @@ class Tools(Calls):
             "buildah", argv, env=self._private, place=place, cwd=cwd, timeout=timeout, inside=True
         )
 
+    @property
+    def mode(self) -> Mode:
+        """What user namespaces allow; see `Means`."""
+        return self.namespace.means.mode
+
     @cached_property
     def _private(self) -> dict[str, str]:
         return settle(self.namespace.means, self.host.environment)
@@ -107,7 +113,8 @@ class Tools(Calls):
             raise HostError(f"{tool} is not on PATH", hint=f"install it: apt-get install {tool}") from None
         # What a killed tool leaves in its TMPDIR is as big as a layer: it must be where it is swept.
         own = {"TMPDIR": str(self.temporary)} if self.temporary else {}
-        variables = {**({} if inside else self.host.environment), **own, **(env or {}), **own}
+        given = env or {}
+        variables = {**given, **own} if inside else {**self.host.environment, **own, **given}
         enter = self.namespace.enter(cwd) if inside else None
 
         def start(out: Pipe, err: Pipe) -> _Child:

@@ -37,7 +37,10 @@ UMASK = ("sh", "-c", 'umask 077; exec "$@"', "sh")
 
 def write_base(path: Path) -> None:
     """Write a root file system that has a Python by its looks: enough for layers of files."""
-    files = {"etc/os-release": b"ID=debian\nVERSION_CODENAME=bookworm\n", "usr/bin/python3.11": b"#!/bin/sh\n"}
+    files = {
+        "etc/os-release": b"ID=debian\nVERSION_CODENAME=bookworm\n",
+        "usr/bin/python3.11": b"#!/bin/sh\n",
+    }
     with tarfile.open(path, "w") as tar:
         for name, content in files.items():
             info = tarfile.TarInfo(name)
@@ -84,7 +87,13 @@ def lab(writer: User, reader: User) -> Iterator[Path]:
 def built(reader: User, lab: Path, name: str, **env: str) -> tuple[dict[str, object], str]:
     """Build as the reader with a new cache and no index; return the image and what was said."""
     reader.cache = reader.home / name
-    reader.env = {**reader.env, **CLOSED, "AVABUILD_SHARED_CACHE": str(lab), "AVABUILD_SHARED_TRUST": "", **env}
+    reader.env = {
+        **reader.env,
+        **CLOSED,
+        "AVABUILD_SHARED_CACHE": str(lab),
+        "AVABUILD_SHARED_TRUST": "",
+        **env,
+    }
     outcome = reader.avabuild("recipe", "recipe.toml", "--locked", "--output", f"oci:image-{name}", "--json")
     assert outcome.code == 0, outcome.err + outcome.out
     return outcome.image, outcome.out + outcome.err
@@ -108,7 +117,9 @@ def test_a_colleague_who_trusts_the_writer_makes_and_fetches_nothing(lab: Path, 
     assert image["made"] == []
     assert '"event": "warn"' not in said
     assert state(lab) == before
-    assert not [path for path in (reader.cache / "blobs").rglob("*") if path.is_file() and path.stat().st_size > 9000]
+    assert not [
+        path for path in (reader.cache / "blobs").rglob("*") if path.is_file() and path.stat().st_size > 9000
+    ]
     checked = subprocess.run(
         ["skopeo", "inspect", f"oci:{reader.home}/image-trusting:py311-cpu"], capture_output=True, check=False
     )
@@ -127,7 +138,9 @@ def test_one_who_trusts_nobody_takes_wheels_by_their_hash_makes_the_layers_and_g
     assert "AVABUILD_SHARED_TRUST=@avatestlab" in said
 
 
-def test_a_hostile_or_damaged_store_changes_nothing_but_the_time(lab: Path, reader: User, writer: User) -> None:
+def test_a_hostile_or_damaged_store_changes_nothing_but_the_time(
+    lab: Path, reader: User, writer: User
+) -> None:
     expected, _ = built(reader, lab, "before", AVABUILD_SHARED_TRUST="@avatestlab")
     spoilt = lab.with_name("spoilt")
     shutil.copytree(lab, spoilt, copy_function=shutil.copy)
@@ -138,7 +151,9 @@ def test_a_hostile_or_damaged_store_changes_nothing_but_the_time(lab: Path, read
         if part in {"blobs", "pyc"}:
             path.write_bytes(path.read_bytes()[: number % 3] + os.urandom(64))
         elif part == "index":
-            path.write_text(('{"digest": "sha256:', '["no", "layer"]', '{"digest": "/etc/shadow"}')[number % 3])
+            path.write_text(
+                ('{"digest": "sha256:', '["no", "layer"]', '{"digest": "/etc/shadow"}')[number % 3]
+            )
     for path in (spoilt, *spoilt.rglob("*")):
         shutil.chown(path, writer.name, "avatestlab")
     image, _ = built(reader, spoilt, "after", AVABUILD_SHARED_TRUST="@avatestlab")

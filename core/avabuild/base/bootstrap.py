@@ -1,37 +1,47 @@
-"""How a Debian is bootstrapped by this user: a pure choice; the bytes are the same whichever it is."""
+"""How a Debian is bootstrapped here: a pure choice among the ways that mmdebstrap has of being root."""
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Collection
 from typing import Literal
 
 from avabuild.errors import HostError
 from avabuild.host.means import Mode
+from avabuild.value import Value
 
-Way = Literal["root", "unshare", "fakechroot"]
-NEEDED = ("fakechroot", "fakeroot")
+PROGRAMS = ("fakechroot", "fakeroot")
 
 
-def way_of(mode: Mode, programs: Set[str]) -> Way:
-    """Return mmdebstrap's mode for a user of `mode`; `programs` are those of NEEDED that are there.
+class Way(Value):
+    """A way to bootstrap.
 
-    Each keeps the owners of files, so that the base has one digest: `fakechroot` remembers them beside the
-    files, and needs no user namespace at all.
+    Attributes:
+        mode: mmdebstrap's.
+        inside: whether it runs in the build's namespace, where one id is mapped: all files are root's then.
+            Every other way keeps their owners, and comes to the same bytes.
+    """
+
+    mode: Literal["root", "unshare", "fakechroot"]
+    inside: bool = False
+
+
+def way_of(mode: Mode, programs: Collection[str]) -> Way:
+    """Return the way for a user of `mode`; `programs` are those of PROGRAMS that are there.
 
     Raises:
-        HostError: none works; says what would.
+        HostError: there is none; says what would make one.
     """
     if mode == "root":
-        return "root"
+        return Way(mode="root")
     if mode == "subuid":
-        return "unshare"
-    missing = [name for name in NEEDED if name not in programs]
+        return Way(mode="unshare")
+    missing = [name for name in PROGRAMS if name not in programs]
     if not missing:
-        return "fakechroot"
+        return Way(mode="fakechroot")
+    if mode == "single":
+        return Way(mode="root", inside=True)
     raise HostError(
-        f"a Debian base needs {' and '.join(missing)} here: this user has no range of subordinate user ids",
-        hint=f"apt-get install {' '.join(missing)}; or ask for a range: usermod --add-subuids 100000-165535 "
-        "--add-subgids 100000-165535 USER, and the package uidmap; or take a base that is made already: an "
-        'image or base = { archive = "..." } with --output oci:DIR, or that of a shared store, '
-        "AVABUILD_SHARED_CACHE",
+        f"a Debian base needs {' and '.join(missing)} where there are no user namespaces",
+        hint=f"apt-get install {' '.join(missing)}; or take a base that is made already: an image, "
+        'base = { archive = "..." }, or that of a shared cache, AVABUILD_SHARED_CACHE=DIR',
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from avabuild import commands, image
 from avabuild.base.base import Base
-from avabuild.base.bootstrap import NEEDED, way_of
+from avabuild.base.bootstrap import PROGRAMS, way_of
 from avabuild.base.facts import opened, read_facts
 from avabuild.blob import BLOCK, MTIME, Blob, BlobWriter
 from avabuild.buildah import Tools
@@ -136,17 +136,23 @@ def _bootstrap(spec: DebianBase, target: Target, store: Store, scratch: Scratch,
     tarball = scratch.path / "base.tar"
     mirror = spec.mirror or tools.host.mirror
     own = tools.host.environment
-    way = way_of(tools.host.mode, {name for name in NEEDED if shutil.which(name, path=own.get("PATH"))})
-    argv = commands.bootstrap(spec.debian, tarball, mirror, target.oci_arch, way)
+    way = way_of(tools.mode, [name for name in PROGRAMS if shutil.which(name, path=own.get("PATH"))])
+    argv = commands.bootstrap(spec.debian, tarball, mirror, target.oci_arch, way.mode, inside=way.inside)
     if mirror and not spec.mirror:
         # The mirror is the host's affair, not the image's: apt layers are given it by mount.
         argv[4:4] = ['--customize-hook=: > "$1/etc/apt/sources.list"']
     env = {"SOURCE_DATE_EPOCH": EPOCH}
-    if way != "fakechroot":
+    if way.inside:
+        tools.warn(
+            "all files of the Debian base are owned by root: this user has one id here; with the packages "
+            f"{' and '.join(PROGRAMS)} it would be the one that others have"
+        )
+        env = {**own, **env}
+    elif way.mode != "fakechroot":
         # In its user namespace the user's own directories are nobody's: it needs a public place to work in.
         env["TMPDIR"] = own.get("TMPDIR", "/tmp")  # noqa: S108
     try:
-        tools.call("mmdebstrap", argv, env=env, place=f"base {spec.debian}")
+        tools.call("mmdebstrap", argv, env=env, place=f"base {spec.debian}", inside=way.inside)
     except StepError as error:
         raise _unreachable(error, f"debian {spec.debian} can't be bootstrapped") from error
     return _single(tarball, store, scratch, target)

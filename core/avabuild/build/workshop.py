@@ -151,7 +151,6 @@ class Workshop:
             return Outcome(1, error.tail)
         return Outcome(0, "")
 
-
     def _install(self, packages: Sequence[str]) -> None:
         self._stage.install(packages)
 

@@ -246,7 +246,9 @@ def test_why_nothing_is_taken_is_said(tmp_path, theirs, trusting, wary):
     gone = Store(tmp_path / "other", Sharing(directory=tmp_path / "gone")).shared
     assert "gone can't be read: No such file" in gone.problem()
     (tmp_path / "file").write_text("")
-    assert "file can't be read" in Store(tmp_path / "o", Sharing(directory=tmp_path / "file")).shared.problem()
+    assert (
+        "file can't be read" in Store(tmp_path / "o", Sharing(directory=tmp_path / "file")).shared.problem()
+    )
 
 
 def test_the_environment_names_it_and_who_is_trusted():
@@ -258,7 +260,13 @@ def test_the_environment_names_it_and_who_is_trusted():
     assert {0, 1} <= set(found.groups)
 
 
-@pytest.mark.parametrize(("named", "words"), [("nosuchone", "AVABUILD_SHARED_TRUST: this host has no user nosuchone"), ("@nosuchone", "no group nosuchone")])
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("nosuchone", "AVABUILD_SHARED_TRUST: this host has no user nosuchone"),
+        ("@nosuchone", "no group nosuchone"),
+    ],
+)
 def test_a_name_that_the_host_does_not_know_is_an_error_that_says_how_to_write_it(named, words):
     with pytest.raises(SettingsError, match=words) as caught:
         chosen({"AVABUILD_SHARED_CACHE": "/lab", "AVABUILD_SHARED_TRUST": named}, 7)
