@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
@@ -83,6 +84,14 @@ class Tools(Calls):
     def mode(self) -> Mode:
         """What user namespaces allow; see `Means`."""
         return self.namespace.means.mode
+
+    @property
+    def contain(self) -> bool:
+        """Whether containers can be started, and the local storage be used."""
+        return (
+            self.mode != "none"
+            and shutil.which("buildah", path=self.host.environment.get("PATH")) is not None
+        )
 
     @cached_property
     def _private(self) -> dict[str, str]:

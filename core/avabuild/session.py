@@ -11,12 +11,14 @@ from avabuild import remember
 from avabuild.base import Base, Facts, assumed, assumed_image, forget, obtain, obtained, reference
 from avabuild.build.apt_step import forget_lists
 from avabuild.build.build import build
+from avabuild.build.compiler import is_here
 from avabuild.build.context import Context
 from avabuild.build.job import Built, Job
 from avabuild.buildah import Tools
 from avabuild.errors import LockError
 from avabuild.forecast import Forecast, Row
 from avabuild.lock import AptLock, Lock, Package, TargetLock
+from avabuild.needs import Need, needs
 from avabuild.plan import Plan
 from avabuild.prepare import Project, make_plan, open_projects, request_of, targets
 from avabuild.recipe import DebianBase, ImageBase
@@ -107,6 +109,12 @@ class Session:
             self.store, self.workplace.host, base, parts, apt, project.directory, self._known_stage_base
         )
         return forecast.rows(plan, packages, interpreter or "")
+
+    def needs(self, project: Project, plan: Plan, base: Base | None) -> tuple[Need, ...]:
+        """Return what of the image needs a container."""
+        rows, wishes = self.forecast(project, plan, base), self.workplace.wishes
+        interpreter = plan.target.python is None or is_here(plan.target.python)
+        return needs(plan, rows, wishes.output, checks=wishes.checks, interpreter=interpreter)
 
     def _parts_name(self, plan: Plan) -> str:
         return f"{self.path.absolute()}:{plan.target.tag}"

@@ -161,7 +161,7 @@ def _bootstrap(spec: DebianBase, target: Target, store: Store, scratch: Scratch,
 def _pull(ref: str, store: Store, scratch: Scratch, tools: Tools) -> Base:
     transports = ("containers-storage", "docker")
     local, remote = (f"containers-storage:{ref}", f"docker://{ref}")
-    source = local if ref in tools.image_ids() else remote
+    source = local if tools.contain and ref in tools.image_ids() else remote
     if ref.split(":", 1)[0] in {*transports, "oci", "oci-archive", "docker-archive", "dir"}:
         source = ref
     layout = scratch.directory("base-image")

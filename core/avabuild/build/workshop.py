@@ -19,7 +19,7 @@ from typing import Self
 from avabuild.build.chain import Chain
 from avabuild.build.stage import UV, Stage, uv_binds, uv_environment
 from avabuild.commands import Bind
-from avabuild.errors import StepError, WheelError
+from avabuild.errors import HostError, StepError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve import ClassicResolver, Command, Indexes, Outcome, Resolver
 from avabuild.store import Store
@@ -61,28 +61,25 @@ class Workshop:
 
     def key(self, package: Package) -> str:
         """Return the key of the wheel built from `package`: its source, and what it is built with."""
-        source = package.sha256 or f"{package.url}@{package.commit}#{package.subdirectory}"
-        return digest_of(["built", FORMAT, source, self._interpreter, self._chain.digest])
+        return built_key(package, self._interpreter, self._chain.digest)
 
     def built(self, package: Package) -> Path | None:
         """Return the wheel that was built from `package` before, when it is still there and whole."""
         return built_wheel(self._chain.context.store, self.key(package))
 
-    def is_wheel(self, package: Package) -> bool:
-        """Whether `package` needs no building."""
-        return package.kind == "wheel" or (package.kind == "file" and package.path.endswith(".whl"))
-
     def all_built(self, packages: Sequence[Package]) -> bool:
         """Whether every source among `packages` has its wheel."""
-        return all(self.is_wheel(p) or self.built(p) is not None for p in packages)
+        return all(is_wheel(p) or self.built(p) is not None for p in packages)
 
     def hashes(self, packages: Sequence[Package]) -> dict[str, str]:
         """Return name -> sha256 of the wheels that were built from sources among `packages`."""
-        built = {p.name: self.built(p) for p in packages if not self.is_wheel(p)}
+        built = {p.name: self.built(p) for p in packages if not is_wheel(p)}
         return {name: path.parent.name for name, path in built.items() if path}
 
     def interpreter(self) -> tuple[str, ...]:
         """Return the command of the target's own interpreter, for `compile`; its container is there then."""
+        if not self._chain.context.tools.contain:
+            raise HostError("no container can be started here")
         self._stage.start()
         return (self._interpreter,)
 
@@ -195,6 +192,17 @@ class Workshop:
         path = wheels[0].replace(target / wheels[0].name)
         store.record("built", self.key(package), {"filename": path.name, "sha256": sha256})
         return path
+
+
+def is_wheel(package: Package) -> bool:
+    """Whether `package` needs no building."""
+    return package.kind == "wheel" or (package.kind == "file" and package.path.endswith(".whl"))
+
+
+def built_key(package: Package, interpreter: str, below: str) -> str:
+    """Return the key of the wheel built from `package` by `interpreter`, on the chain with digest `below`."""
+    source = package.sha256 or f"{package.url}@{package.commit}#{package.subdirectory}"
+    return digest_of(["built", FORMAT, source, interpreter, below])
 
 
 def built_wheel(store: Store, key: str) -> Path | None:

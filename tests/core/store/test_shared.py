@@ -166,7 +166,7 @@ def test_a_socket_counts_as_absent(theirs, wary, monkeypatch):
     monkeypatch.chdir((theirs.root / BLOB).parent)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("s")
-        os.rename("s", theirs.root / BLOB)
+        Path("s").rename(theirs.root / BLOB)
         assert not wary.has(DIGEST)
 
 
