@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
@@ -17,6 +18,7 @@ from avabuild import commands
 from avabuild.calls import Calls
 from avabuild.errors import HostError, StepError
 from avabuild.host import Host
+from avabuild.host.means import Mode
 from avabuild.inside.home import settle
 from avabuild.inside.namespace import Namespace, Started
 from avabuild.local_storage import LocalStorage
@@ -78,6 +80,19 @@ class Tools(Calls):
             "buildah", argv, env=self._private, place=place, cwd=cwd, timeout=timeout, inside=True
         )
 
+    @property
+    def mode(self) -> Mode:
+        """What user namespaces allow; see `Means`."""
+        return self.namespace.means.mode
+
+    @property
+    def contain(self) -> bool:
+        """Whether containers can be started, and the local storage be used."""
+        return (
+            self.mode != "none"
+            and shutil.which("buildah", path=self.host.environment.get("PATH")) is not None
+        )
+
     @cached_property
     def _private(self) -> dict[str, str]:
         return settle(self.namespace.means, self.host.environment)
@@ -107,7 +122,8 @@ class Tools(Calls):
             raise HostError(f"{tool} is not on PATH", hint=f"install it: apt-get install {tool}") from None
         # What a killed tool leaves in its TMPDIR is as big as a layer: it must be where it is swept.
         own = {"TMPDIR": str(self.temporary)} if self.temporary else {}
-        variables = {**(env or {}), **own} if inside else {**self.host.environment, **own, **(env or {})}
+        given = env or {}
+        variables = {**given, **own} if inside else {**self.host.environment, **own, **given}
         enter = self.namespace.enter(cwd) if inside else None
 
         def start(out: Pipe, err: Pipe) -> _Child:

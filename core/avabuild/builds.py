@@ -10,6 +10,7 @@ from avabuild.base import Base
 from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.graph import Ended, Graph, Node
+from avabuild.needs import refusal
 from avabuild.running import Running
 from avabuild.session import Done
 from avabuild.store.scratch import sweep
@@ -48,8 +49,14 @@ def build(
 
     A failure stops what needs it; without `keep_going` nothing else is begun either.
     """
+    confined = bool(catalogue.workplace.confined)
+    if confined and not keep_going:
+        _refuse(catalogue, entries)
     _sweep(catalogue)
-    run = _Run(catalogue, entries, listener)
+    shared = catalogue.workplace.store.shared
+    if problem := shared.problem() if shared else None:
+        catalogue.report.warn(problem)
+    run = _Run(catalogue, entries, listener, alone=confined and keep_going)
     graph = Graph(
         run.nodes, run.work, jobs=jobs, keep_going=keep_going, stop=run.running.stop, ended=run.ended
     )
@@ -62,12 +69,22 @@ def image_list(catalogue: Catalogue) -> Path:
     return catalogue.workplace.tools(catalogue.report, "stamp").storage.images
 
 
+def _refuse(catalogue: Catalogue, entries: Sequence[Entry]) -> None:
+    """Raise HostError for all images that need a container, where none can be started."""
+    found = {entry.name: entry.session.needs(entry.project, entry.plan, entry.base) for entry in entries}
+    if any(found.values()):
+        raise refusal(catalogue.workplace.confined, found)
+
+
 def _sweep(catalogue: Catalogue) -> None:
     """Remove what killed builds left: their scratch, working containers and half-imported images."""
 
     def tools() -> Tools:
         return catalogue.workplace.tools(catalogue.report, "sweep")
 
+    if catalogue.workplace.confined:
+        sweep(catalogue.workplace.store, lambda _: None)  # who can do more does it
+        return
     dead = sweep(catalogue.workplace.store, lambda path: tools().remove_tree(path))
     if dead:
         _drop(tools(), dead)
@@ -85,9 +102,15 @@ def _drop(tools: Tools, dead: Sequence[str]) -> None:
 
 
 class _Run:
-    """One run over the graph: bases that are yet to be brought in, then images."""
+    """One run over the graph: bases that are yet to be brought in, then images.
 
-    def __init__(self, catalogue: Catalogue, entries: Sequence[Entry], listener: Listener) -> None:
+    `alone` says that each image is asked by itself whether it can be made here.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, entries: Sequence[Entry], listener: Listener, *, alone: bool
+    ) -> None:
+        self._alone = alone
         self.catalogue = catalogue
         self.listener = listener
         self.running = Running()
@@ -134,6 +157,8 @@ class _Run:
         session, project = entry.session, entry.project
         report = self.catalogue.report.of(entry.plan.reference)
         tools = self.catalogue.workplace.tools(report, entry.name)
+        if self._alone:
+            _refuse(self.catalogue, [entry])
         base = session.obtain(project, tools, report)
         plan = session.plans(project, base.facts)[entry.index] if entry.base != base else entry.plan
         done = session.build(project, plan, base, report, self.running)

@@ -13,6 +13,7 @@ import os
 import shlex
 import subprocess
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
@@ -132,6 +133,15 @@ def write_bytecode(
             with _sound(path):
                 _copy(path, writer, scheme, owners)
         return writer.finish()
+
+
+def is_whole(path: Path) -> bool:
+    """Whether `path` is a pack none of whose modules is damaged."""
+    try:
+        with zipfile.ZipFile(path) as pack:
+            return pack.testzip() is None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error):
+        return False
 
 
 @contextmanager

@@ -122,6 +122,10 @@ class Calls:
                     raise KeyboardInterrupt
         return None if late.is_set() else code
 
+    def warn(self, text: str) -> None:
+        """Tell the user of something that goes on otherwise than they may think."""
+        self._report.warn(text)
+
     def stop(self) -> None:
         """End every running command and its children; only `reopen_for_cleanup` starts more."""
         with self._lock:

@@ -104,12 +104,17 @@ def copy(source: str, destination: str) -> list[str]:
     return ["copy", "--quiet", "--insecure-policy", source, destination]
 
 
-def bootstrap(suite: str, tarball: Path, mirror: str | None, arch: str) -> list[str]:
+def bootstrap(
+    suite: str, tarball: Path, mirror: str | None, arch: str, mode: str, *, inside: bool = False
+) -> list[str]:
     """`mmdebstrap`: a minimal Debian, signatures checked against the host's keyring.
 
-    The tool's own mirror is used unless one is given. Caches and logs stay out of the archive by its
-    default hooks; SOURCE_DATE_EPOCH in the environment makes two runs alike. Quietly it would not say why it
-    failed.
+    `mode` is how it comes by the rights of root: `root`, `unshare` or `fakechroot`; `inside` says that it has
+    one id and may make no device. The tool's own mirror is used unless one is given. Caches and logs stay out
+    of the archive by its default hooks; SOURCE_DATE_EPOCH in the environment makes two runs alike. Quietly it
+    would not say why it failed.
     """
-    flags = ["--variant=minbase", f"--architectures={arch}", "--include=ca-certificates"]
+    flags = [f"--mode={mode}", "--variant=minbase", f"--architectures={arch}", "--include=ca-certificates"]
+    if inside:
+        flags += ["--skip=chroot/mount/dev", '--aptopt=APT::Sandbox::User "root"']
     return [*flags, suite, str(tarball), *([mirror] if mirror else [])]

@@ -9,20 +9,24 @@ from typing import Any, Literal
 from avabuild.base import Base
 from avabuild.blob import Blob
 from avabuild.build.build import arrange_plan
+from avabuild.build.classic import classic_key
 from avabuild.build.compiled import ground_of, interpreter_of, known_layer, stage_interpreter
 from avabuild.build.files import files_key
 from avabuild.build.run import run_inputs
 from avabuild.build.tree import read_tree
+from avabuild.build.workshop import built_key, built_wheel, is_wheel
 from avabuild.chain import apt_layer, chain, changed_parts, flat, locked_debs, run_layer
 from avabuild.compiled import Ground, asked
 from avabuild.host import Host
 from avabuild.layers import Apt, Compile, Files, Run
 from avabuild.lock import AptLock, Package
 from avabuild.plan import Plan, Step
+from avabuild.resolve import file_name
 from avabuild.store import Store
 from avabuild.value import Value, digest_of
 
 Parts = Sequence[tuple[str, str]]
+RUN, INSTALLED, COMPILED = "its command runs", "packages are installed", "it is compiled"
 State = Literal["cached", "build", "unknown"]
 
 
@@ -36,6 +40,7 @@ class Row(Value):
         why: the reason of a rebuild, empty for a first build.
         holds: packages with versions, where known.
         download: bytes to fetch.
+        container: what a container is needed for, to make it; empty where none is.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Row(Value):
     why: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
     download: int = 0
+    container: str = ""
 
 
 class Forecast:
@@ -105,8 +111,12 @@ class Forecast:
         origins = tuple(dict.fromkeys([*(plan.python.origins if plan.python else ())]))
         if packages is None:
             told = ("pip finds them in a container",) if plan.target.is_classic else ()
-            return [Row(name="python packages", origins=origins, state="unknown", holds=told)], []
-        layers = arrange_plan(plan, packages, {}, interpreter, self._base or Base())
+            what = "pip resolves them" if told else "one comes only as source, which has to be looked into"
+            row = Row(name="python packages", origins=origins, state="unknown", holds=told, container=what)
+            return [row], []
+        built = {p.name: self._built(p, plan, interpreter) for p in packages if not is_wheel(p)}
+        hashes = {name: path.parent.name for name, path in built.items() if path}
+        layers = arrange_plan(plan, packages, hashes, interpreter, self._base or Base())
         rows = []
         for layer in layers:
             extra = bool(layer.packages) and layer.packages[0].extra
@@ -115,11 +125,22 @@ class Forecast:
             fetched = sum(package.size // layer.part[1] for package in missing)
             holds = tuple(f"{p.name} {p.version}" for p in layer.packages) if layer.kind == "wheels" else ()
             download = 0 if row.state == "cached" else fetched
-            rows.append(row.model_copy(update={"holds": holds, "download": download}))
+            sources = [p.name for p in layer.packages if p.name in built and p.name not in hashes]
+            what = f"{', '.join(sources)} is built from source" if sources and layer.kind == "wheels" else ""
+            update = {"holds": holds, "download": download, "container": what}
+            rows.append(row.model_copy(update=update))
         return rows, [layer.key for layer in layers]
 
+    def _built(self, package: Package, plan: Plan, interpreter: str) -> Path | None:
+        """Return the wheel that was built of a source before."""
+        if self._below is None:
+            return None
+        key = built_key(package, interpreter, self._below)
+        return built_wheel(self._store, classic_key(key) if plan.target.is_classic else key)
+
     def _has(self, package: Package) -> bool:
-        return (self._store.root / "wheels" / package.sha256[:2] / package.sha256 / package.filename).exists()
+        name, digest = f"wheels/{file_name(package)}", f"sha256:{package.sha256}"
+        return self._store.find(name, digest, package.size or None) is not None
 
     def _compiled(self, step: Step, plan: Plan, system: str | None) -> tuple[Row, str]:
         """Return the row of a compile and its key, which is empty until it was compiled once."""
@@ -128,7 +149,8 @@ class Forecast:
         ground = self._ground(step.layer, plan, system)
         if ground is None:
             self._visible = None
-            return Row(name=step.name, origins=step.origins, state="build", holds=holds), ""
+            row = Row(name=step.name, origins=step.origins, state="build", holds=holds, container=COMPILED)
+            return row, ""
         layer, _ = known_layer(self._store, step, step.layer, ground, plan.compression)
         parts = asked(step.layer, ground, plan.compression)
         if layer is None:
@@ -137,7 +159,7 @@ class Forecast:
         else:
             self._see(layer.key)
             row = self._row(step.name, step.origins, layer.key, layer.parts)
-        return row.model_copy(update={"holds": holds}), layer.key if layer else ""
+        return row.model_copy(update={"holds": holds, "container": COMPILED}), layer.key if layer else ""
 
     def _ground(self, compiled: Compile, plan: Plan, system: str | None) -> Ground | None:
         """Return what a compile stands on, None until that is here."""
@@ -157,7 +179,8 @@ class Forecast:
         debs = locked_debs(self._apt, self._below, step.layer.packages, known) if self._below else None
         if self._below is None or debs is None:
             self._below = self._visible = None
-            return Row(name=step.name, origins=step.origins, state="build", holds=step.layer.packages)
+            wanted = step.layer.packages
+            return Row(name=step.name, origins=step.origins, state="build", holds=wanted, container=INSTALLED)
         layer = apt_layer(step.name, self._below, step.layer.packages, debs, plan.compression, known)
         holds = tuple(f"{deb.name} {deb.version}" for deb in debs)
         row = self._row(step.name, step.origins, layer.key, layer.parts)
@@ -165,7 +188,7 @@ class Forecast:
             self._below = chain(self._below, layer.key)
             self._see(layer.key)
         missing = sum(deb.size for deb in debs) if row.state == "build" else 0
-        return row.model_copy(update={"holds": holds, "download": missing})
+        return row.model_copy(update={"holds": holds, "download": missing, "container": INSTALLED})
 
     def _see(self, key: str) -> None:
         """Count the layer of `key` among those that files are put between, when it is there to be read."""
@@ -190,12 +213,13 @@ class Forecast:
     def _run(self, step: Step, plan: Plan) -> Row:
         assert isinstance(step.layer, Run)  # noqa: S101
         if self._below is None:
-            return Row(name=step.name, origins=step.origins, state="unknown")
+            return Row(name=step.name, origins=step.origins, state="unknown", container=RUN)
         inputs = run_inputs(self._store, step.layer, self._host.environment, self._directory, step.name)
         layer = run_layer(step.name, self._below, step.layer, inputs, plan.compression)
         self._below = chain(self._below, layer.key)
         self._see(layer.key)
-        return self._row(step.name, step.origins, layer.key, layer.parts)
+        row = self._row(step.name, step.origins, layer.key, layer.parts)
+        return row.model_copy(update={"container": RUN})
 
     def _row(self, name: str, origins: tuple[str, ...], key: str, parts: Parts) -> Row:
         if self._store.layer(key) or self._store.layer(flat(key)):

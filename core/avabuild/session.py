@@ -11,18 +11,20 @@ from avabuild import remember
 from avabuild.base import Base, Facts, assumed, assumed_image, forget, obtain, obtained, reference
 from avabuild.build.apt_step import forget_lists
 from avabuild.build.build import build
+from avabuild.build.compiler import is_here
 from avabuild.build.context import Context
 from avabuild.build.job import Built, Job
 from avabuild.buildah import Tools
 from avabuild.errors import LockError
 from avabuild.forecast import Forecast, Row
 from avabuild.lock import AptLock, Lock, Package, TargetLock
+from avabuild.needs import Need, needs
 from avabuild.plan import Plan
 from avabuild.prepare import Project, make_plan, open_projects, request_of, targets
 from avabuild.recipe import DebianBase, ImageBase
 from avabuild.report import Event, Report
 from avabuild.resolution import Resolution, require_lock, resolver_for, still_locked
-from avabuild.resolve import Fetcher, Progress, Resolver, read_lock, write_lock
+from avabuild.resolve import Fetcher, Progress, Resolver, file_name, read_lock, write_lock
 from avabuild.running import Halt, Running
 from avabuild.store import Scratch, Store
 from avabuild.target import Target
@@ -108,6 +110,12 @@ class Session:
         )
         return forecast.rows(plan, packages, interpreter or "")
 
+    def needs(self, project: Project, plan: Plan, base: Base | None) -> tuple[Need, ...]:
+        """Return what of the image needs a container."""
+        rows, wishes = self.forecast(project, plan, base), self.workplace.wishes
+        interpreter = plan.target.python is None or is_here(plan.target.python)
+        return needs(plan, rows, wishes.output, checks=wishes.checks, interpreter=interpreter)
+
     def _parts_name(self, plan: Plan) -> str:
         return f"{self.path.absolute()}:{plan.target.tag}"
 
@@ -190,7 +198,12 @@ class Session:
             context.report.emit(Event("progress", one.filename, done=one.done, total=one.total))
 
         fetcher = Fetcher(
-            self._files, indexes, resolver.locate, progress=progress, cancellation=halt.downloads
+            self._files,
+            indexes,
+            resolver.locate,
+            progress=progress,
+            cancellation=halt.downloads,
+            elsewhere=self._elsewhere,
         )
         beside = context.scratch.directory("resolve-compile")
         locate = resolver_for(plan, indexes, project.directory, beside, self._files).locate
@@ -225,6 +238,11 @@ class Session:
     @property
     def _files(self) -> Path:
         return self.store.root / "wheels"
+
+    def _elsewhere(self, package: Package) -> Path | None:
+        """Return the file of the package from the shared store, held against its hash."""
+        name, digest = f"wheels/{file_name(package)}", f"sha256:{package.sha256}"
+        return self.store.find(name, digest, package.size or None)
 
     def _remember(self, project: Project, plan: Plan, built: Built) -> None:
         """Write the lock when it changed, and the parts of every key, to explain the next rebuild."""

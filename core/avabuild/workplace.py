@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 import time
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from pathlib import Path
 from avabuild.build.output import LOCAL, Output
 from avabuild.buildah import Tools
 from avabuild.host import Host
-from avabuild.host.survey import means_of
+from avabuild.host.survey import means_of, survey
 from avabuild.inside.namespace import Namespace
 from avabuild.registry import Registry, installed
 from avabuild.report import Report
@@ -68,7 +69,19 @@ class Workplace:
     @cached_property
     def store(self) -> Store:
         """The store; its directories are made when it is first asked for, after the recipes were read."""
-        return Store(self.host.cache)
+        return Store(self.host.cache, self.host.sharing)
+
+    @cached_property
+    def confined(self) -> str:
+        """Why no container can be started here; empty where they can."""
+        host, environ = self.host, self.host.environment
+        if self.namespace.means.mode != "none":
+            return "" if shutil.which("buildah", path=environ.get("PATH")) else "buildah is not on PATH: apt-get install buildah"
+        if host.settings.mode == "none":
+            return f"{host.settings.origin('mode')} says so"
+        why = survey(host, environ).single.why
+        limit = " (sysctl user.max_user_namespaces)" if "No space left" in why else ""
+        return f"no user namespace can be opened: {why}{limit}"
 
     @cached_property
     def namespace(self) -> Namespace:

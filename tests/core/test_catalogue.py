@@ -35,7 +35,9 @@ def recipes(tmp_path, monkeypatch):
 @pytest.fixture
 def opened(host):
     def opened(paths) -> Catalogue:
-        return Catalogue(paths, Workplace.on(host), Report(silent))
+        workplace = Workplace.on(host)
+        workplace.__dict__["confined"] = ""
+        return Catalogue(paths, workplace, Report(silent))
 
     return opened
 

@@ -8,10 +8,19 @@ from pathlib import Path
 
 from avabuild import commands, image
 from avabuild.base.base import Base
+from avabuild.base.bootstrap import PROGRAMS, way_of
 from avabuild.base.facts import opened, read_facts
 from avabuild.blob import BLOCK, MTIME, Blob, BlobWriter
 from avabuild.buildah import Tools
-from avabuild.errors import AvabuildError, Problem, RecipeError, ResolveError, StepError, UnavailableError
+from avabuild.errors import (
+    AvabuildError,
+    Problem,
+    RecipeError,
+    ResolveError,
+    StepError,
+    StoreError,
+    UnavailableError,
+)
 from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, ScratchBase
 from avabuild.recipe import Base as BaseSpec
 from avabuild.store import Scratch, Store
@@ -47,12 +56,42 @@ def obtained(spec: BaseSpec, store: Store, name: str, pinned: str = "") -> Base 
         return Base()
     last = store.recall("base-name", name)
     digest = pinned if pinned == last or store.recall("base-of", _given(name, pinned)) else last
-    data = store.recall("base", digest) if digest else None
-    try:
-        base = Base.model_validate(data) if data else None
-    except ValueError:  # of an avabuild that knew other facts
+    if not isinstance(digest, str) or not digest:
         return None
+    try:
+        base = Base.model_validate(store.recall("base", digest))
+    except ValueError:  # none, or of an avabuild that knew other facts
+        base = None
+    if base is None or base.digest != digest:
+        base = _recognized(store, digest)
     return base if base and base.is_whole(store) else None
+
+
+def _recognized(store: Store, digest: str) -> Base | None:
+    """Return the base whose manifest is here and nothing else is known of; None for what is no such."""
+    if not store.has(digest):
+        return None
+    try:
+        base = _described(store, digest)
+    except (OSError, LookupError, TypeError, ValueError, StoreError):
+        return None
+    store.record("base", digest, base.model_dump(mode="json"))
+    return base
+
+
+def _described(store: Store, digest: str) -> Base:
+    """Return the base that the manifest `digest` describes, with the facts that its layers give."""
+    manifest = image.decode(store.blob_path(digest).read_bytes())
+    name = manifest["config"]["digest"]
+    config = image.decode(store.blob_path(name).read_bytes())
+    layers = tuple(
+        Blob(digest=d["digest"], diff_id=diff_id, size=d["size"], unpacked=0, media_type=d["mediaType"])
+        for d, diff_id in zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True)
+    )
+    if not all(store.has(blob.digest, blob.size) for blob in layers):
+        raise LookupError(digest)
+    facts = read_facts(store.blob_path(blob.digest) for blob in layers)
+    return Base(digest=digest, config=name, layers=layers, facts=facts)
 
 
 def obtain(
@@ -96,14 +135,24 @@ def forget(store: Store, name: str) -> None:
 def _bootstrap(spec: DebianBase, target: Target, store: Store, scratch: Scratch, tools: Tools) -> Base:
     tarball = scratch.path / "base.tar"
     mirror = spec.mirror or tools.host.mirror
-    argv = commands.bootstrap(spec.debian, tarball, mirror, target.oci_arch)
+    own = tools.host.environment
+    way = way_of(tools.mode, [name for name in PROGRAMS if shutil.which(name, path=own.get("PATH"))])
+    argv = commands.bootstrap(spec.debian, tarball, mirror, target.oci_arch, way.mode, inside=way.inside)
     if mirror and not spec.mirror:
         # The mirror is the host's affair, not the image's: apt layers are given it by mount.
-        argv[3:3] = ['--customize-hook=: > "$1/etc/apt/sources.list"']
-    # In its user namespace the user's own directories are nobody's: it needs a public place to work in.
-    env = {"SOURCE_DATE_EPOCH": EPOCH, "TMPDIR": tools.host.environment.get("TMPDIR", "/tmp")}  # noqa: S108
+        argv[4:4] = ['--customize-hook=: > "$1/etc/apt/sources.list"']
+    env = {"SOURCE_DATE_EPOCH": EPOCH}
+    if way.inside:
+        tools.warn(
+            "all files of the Debian base are owned by root: this user has one id here; with the packages "
+            f"{' and '.join(PROGRAMS)} it would be the one that others have"
+        )
+        env = {**own, **env}
+    elif way.mode != "fakechroot":
+        # In its user namespace the user's own directories are nobody's: it needs a public place to work in.
+        env["TMPDIR"] = own.get("TMPDIR", "/tmp")  # noqa: S108
     try:
-        tools.call("mmdebstrap", argv, env=env, place=f"base {spec.debian}")
+        tools.call("mmdebstrap", argv, env=env, place=f"base {spec.debian}", inside=way.inside)
     except StepError as error:
         raise _unreachable(error, f"debian {spec.debian} can't be bootstrapped") from error
     return _single(tarball, store, scratch, target)
@@ -112,7 +161,7 @@ def _bootstrap(spec: DebianBase, target: Target, store: Store, scratch: Scratch,
 def _pull(ref: str, store: Store, scratch: Scratch, tools: Tools) -> Base:
     transports = ("containers-storage", "docker")
     local, remote = (f"containers-storage:{ref}", f"docker://{ref}")
-    source = local if ref in tools.image_ids() else remote
+    source = local if tools.contain and ref in tools.image_ids() else remote
     if ref.split(":", 1)[0] in {*transports, "oci", "oci-archive", "docker-archive", "dir"}:
         source = ref
     layout = scratch.directory("base-image")
@@ -181,17 +230,10 @@ def _adopt(layout: Path, store: Store) -> Base:
     """Move an OCI layout's one image into the store."""
     listed = image.decode((layout / "index.json").read_bytes())["manifests"][0]
     blobs = layout / "blobs" / "sha256"
-    manifest = image.decode((blobs / listed["digest"].removeprefix("sha256:")).read_bytes())
-    config = image.decode((blobs / manifest["config"]["digest"].removeprefix("sha256:")).read_bytes())
-    layers = tuple(
-        Blob(digest=d["digest"], diff_id=diff_id, size=d["size"], unpacked=0, media_type=d["mediaType"])
-        for d, diff_id in zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True)
-    )
     for path in blobs.iterdir():
         store.adopt(path, f"sha256:{path.name}")
     shutil.rmtree(layout)
-    facts = read_facts(store.blob_path(blob.digest) for blob in layers)
-    return Base(digest=listed["digest"], config=manifest["config"]["digest"], layers=layers, facts=facts)
+    return _described(store, str(listed["digest"]))
 
 
 def _unreachable(error: StepError, message: str) -> AvabuildError:

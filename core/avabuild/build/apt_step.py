@@ -19,6 +19,7 @@ from avabuild.layers import Repository
 from avabuild.lock import Deb
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
+from avabuild.store.modes import make_directory
 from avabuild.value import digest_of
 
 ARCHIVES = "/run/avabuild-debs"
@@ -137,7 +138,7 @@ def configuration(*, lists: bool, ca: bool) -> str:
 def archives(store: Store) -> Path:
     """Return the directory of the packages' archives."""
     path = store.root / "debs"
-    (path / "partial").mkdir(parents=True, exist_ok=True)
+    make_directory(path / "partial")
     return path
 
 
@@ -157,11 +158,14 @@ def _deb(found: re.Match[str]) -> Deb:
 
 
 def is_here(store: Store, deb: Deb) -> bool:
-    """Whether the archives have the package; another repository's of its name and version is removed."""
-    path = archives(store) / file_name(deb)
-    if path.exists() and file_digest(store, path) != f"sha256:{deb.sha256}":
+    """Whether the archives have the package; another repository's of its name and version is removed.
+
+    One that the shared store has comes to them.
+    """
+    path, digest = archives(store) / file_name(deb), f"sha256:{deb.sha256}"
+    if path.exists() and file_digest(store, path) != digest:
         path.unlink()
-    return path.exists()
+    return store.take(f"debs/{path.name}", digest, deb.size or None) is not None
 
 
 def downloaded(store: Store, printed: str) -> Path:

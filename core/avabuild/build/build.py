@@ -27,7 +27,7 @@ from avabuild.build.prove import prove_image
 from avabuild.build.run import add_run
 from avabuild.build.tree import read_tree
 from avabuild.build.wheels import Layers, Python, Sources, cause_of
-from avabuild.build.workshop import Workshop
+from avabuild.build.workshop import Workshop, is_wheel
 from avabuild.chain import ExecLayer
 from avabuild.describe import CHECKS, labels
 from avabuild.driver import driver_minimum
@@ -202,7 +202,7 @@ class _Build:
         self, workshop: Workshop, sources: Sources, packages: Sequence[Package], interpreter: str
     ) -> tuple[FileLayer, ...]:
         """Build what has no wheel first: its wheel's hash is part of its layer's key."""
-        for _ in sources.wheels([p for p in packages if not workshop.is_wheel(p)]):
+        for _ in sources.wheels([p for p in packages if not is_wheel(p)]):
             pass
         return arrange_plan(self.plan, packages, workshop.hashes(packages), interpreter, self.job.base)
 

@@ -37,7 +37,7 @@ class ClassicWorkshop(Workshop):
 
     def key(self, package: Package) -> str:
         """Return the key of the wheel built from `package`: also what it is built by."""
-        return digest_of([super().key(package), [tool.sha256 for tool in TOOLS]])
+        return classic_key(super().key(package))
 
     def resolve(self, command: Command) -> Outcome:
         """Run pip's resolution: the Runner of a classic resolver."""
@@ -104,3 +104,8 @@ class ClassicWorkshop(Workshop):
                 directory.parent.mkdir(exist_ok=True)
                 unpack_tools([path for _, path in self._fetcher.fetch(TOOLS, {})], directory)
         return directory
+
+
+def classic_key(key: str) -> str:
+    """Return the key of a wheel that this workshop builds, where any other has `key`."""
+    return digest_of([key, [tool.sha256 for tool in TOOLS]])

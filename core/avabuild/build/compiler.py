@@ -51,6 +51,11 @@ def choose_compiler(python: str, exact: str | None, workshop: Workshop, report: 
         return here[0]
 
 
+def is_here(python: str) -> bool:
+    """Whether this host has an interpreter of the minor version `python`."""
+    return any(True for _ in _here(python))
+
+
 def _here(python: str) -> Iterator[Compiler]:
     """Yield the interpreters of version `python` on this host."""
     own = f"{sys.version_info[0]}.{sys.version_info[1]}"

@@ -44,8 +44,8 @@ class Context:
 
     @property
     def flat(self) -> bool:
-        """Whether a step's new files are all root's, since no other id can be had."""
-        return self.tools.namespace.means.mode == "single"
+        """Whether layers will do whose files are all root's, since no others can be made here."""
+        return self.tools.mode in {"single", "none"}
 
     @contextlib.contextmanager
     def importing(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from avabuild.layers import DebianSource, Download, ProjectFile
 from avabuild.lock import Package
 from avabuild.resolve import Fetcher
 from avabuild.store.hashing import file_digest
+from avabuild.store.modes import make_directory, open_up
 
 _PLACE = "/run/avabuild-sources"
 _GONE = ("does not have a Release file", "404  Not Found", "no longer has a Release file")
@@ -62,18 +63,17 @@ def _package(source: Download | ProjectFile) -> Package:
 
 def _debian(stage: Stage, fetcher: Fetcher, source: DebianSource) -> dict[str, Path]:
     """Return the files of a source package; APT asks the mirror for those that are not here."""
-    places = {
-        file: fetcher.path(
-            Package(name=source.name, version=source.version, filename=file.filename, sha256=file.sha256)
-        )
+    wanted = {
+        file: Package(name=source.name, version=source.version, filename=file.filename, sha256=file.sha256)
         for file in source.files
     }
+    places = {file: fetcher.find(package) or fetcher.path(package) for file, package in wanted.items()}
     if not all(path.is_file() for path in places.values()):
         context = stage.chain.context
         with context.report.step(f"source {source.name} {source.version}", "compile"):
             fetched = context.scratch.directory(f"source-{source.name}")
             _ask_apt(stage, source, fetched)
-            for file, path in places.items():
+            for file, path in ((file, path) for file, path in places.items() if not path.is_file()):
                 _keep(stage, source, fetched / file.filename, file.sha256, path)
     return {file.filename: path for file, path in places.items()}
 
@@ -89,7 +89,8 @@ def _keep(stage: Stage, source: DebianSource, found: Path, sha256: str, path: Pa
             place=f"source {source.name}",
             hint="the mirror has another file of this name; nothing of it was kept",
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
+    open_up(found, path.parent)
     found.replace(path)
 
 

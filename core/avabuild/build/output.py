@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from avabuild import commands
+from avabuild.build.archive import write_docker_archive, write_oci_archive
 from avabuild.build.context import Context
 from avabuild.build.layout import Composed, write_layout
 from avabuild.store.store import disk_errors
@@ -55,12 +55,13 @@ def write_output(context: Context, composed: Composed, output: Output, name: str
             with context.store.lock("layout", str(output.path)):
                 write_layout(context.store, composed, output.path, tag)
             return
-        layout = context.scratch.path / "image"
-        write_layout(context.store, composed, layout, tag)
         partial = output.path.with_name(f".{output.path.name}.{context.scratch.build}")
         try:
-            reference = name if output.kind == "docker-archive" else tag
-            context.tools.skopeo(commands.copy(f"oci:{layout}:{tag}", f"{output.kind}:{partial}:{reference}"))
+            if output.kind == "oci-archive":
+                write_oci_archive(context.store, composed, partial, tag)
+            else:
+                inflating = context.scratch.directory("inflating")
+                write_docker_archive(context.store, composed, partial, name, inflating)
             partial.replace(output.path)
         finally:
             partial.unlink(missing_ok=True)

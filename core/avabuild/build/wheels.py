@@ -14,11 +14,12 @@ from avabuild.build.compiler import Compiler
 from avabuild.build.context import Context
 from avabuild.build.crew import Crew
 from avabuild.build.workshop import PACKS, Workshop
-from avabuild.bytecode import FORMAT, compile_wheels, write_bytecode
+from avabuild.bytecode import FORMAT, compile_wheels, is_whole, write_bytecode
 from avabuild.linkage.inventory import Collector, keep_inventory
 from avabuild.lock import Package
 from avabuild.resolve import Fetcher
 from avabuild.scheme import Scheme
+from avabuild.store.modes import open_up
 from avabuild.value import digest_of
 from avabuild.venv import write_venv
 from avabuild.wheel import clashes, write_wheels
@@ -210,7 +211,9 @@ class Layers:
         """Where the compiled modules of `wheel` are kept."""
         by = self._python.compiler().version
         key = digest_of([FORMAT, by, self._hashes[wheel], self._python.scheme.identity])
-        return self._context.store.root / "pyc" / f"{key.removeprefix('sha256:')}.zip"
+        name = f"pyc/{key.removeprefix('sha256:')}.zip"
+        own, found = self._context.store.root / name, self._context.store.believed(name)
+        return found if found and (found == own or is_whole(found)) else own
 
     def _compile(self, wheels: Sequence[Path]) -> None:
         if self._context.failed.is_set():
@@ -225,6 +228,7 @@ class Layers:
                 cores = self._context.host.cores
                 compile_wheels(partial, self._python.scheme, compiler.argv, jobs=cores, start=compiler.start)
                 for wheel, pack in wanted.items():
+                    open_up(partial[wheel], pack.parent)
                     partial[wheel].replace(pack)
 
     def _report_clashes(self, layers: Sequence[FileLayer]) -> None:

@@ -19,10 +19,12 @@ from typing import Self
 from avabuild.build.chain import Chain
 from avabuild.build.stage import UV, Stage, uv_binds, uv_environment
 from avabuild.commands import Bind
-from avabuild.errors import StepError, WheelError
+from avabuild.errors import HostError, StepError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve import ClassicResolver, Command, Indexes, Outcome, Resolver
+from avabuild.store import Store
 from avabuild.store.hashing import file_digest
+from avabuild.store.modes import make_directory, open_up
 from avabuild.value import digest_of
 
 FORMAT = 1
@@ -59,33 +61,25 @@ class Workshop:
 
     def key(self, package: Package) -> str:
         """Return the key of the wheel built from `package`: its source, and what it is built with."""
-        source = package.sha256 or f"{package.url}@{package.commit}#{package.subdirectory}"
-        return digest_of(["built", FORMAT, source, self._interpreter, self._chain.digest])
+        return built_key(package, self._interpreter, self._chain.digest)
 
     def built(self, package: Package) -> Path | None:
         """Return the wheel that was built from `package` before, when it is still there and whole."""
-        known = self._chain.context.store.recall("built", self.key(package))
-        if known is None:
-            return None
-        path = self._wheels / known["sha256"] / known["filename"]
-        whole = path.exists() and file_digest(self._chain.context.store, path) == f"sha256:{known['sha256']}"
-        return path if whole else None
-
-    def is_wheel(self, package: Package) -> bool:
-        """Whether `package` needs no building."""
-        return package.kind == "wheel" or (package.kind == "file" and package.path.endswith(".whl"))
+        return built_wheel(self._chain.context.store, self.key(package))
 
     def all_built(self, packages: Sequence[Package]) -> bool:
         """Whether every source among `packages` has its wheel."""
-        return all(self.is_wheel(p) or self.built(p) is not None for p in packages)
+        return all(is_wheel(p) or self.built(p) is not None for p in packages)
 
     def hashes(self, packages: Sequence[Package]) -> dict[str, str]:
         """Return name -> sha256 of the wheels that were built from sources among `packages`."""
-        built = {p.name: self.built(p) for p in packages if not self.is_wheel(p)}
+        built = {p.name: self.built(p) for p in packages if not is_wheel(p)}
         return {name: path.parent.name for name, path in built.items() if path}
 
     def interpreter(self) -> tuple[str, ...]:
         """Return the command of the target's own interpreter, for `compile`; its container is there then."""
+        if not self._chain.context.tools.contain:
+            raise HostError("no container can be started here")
         self._stage.start()
         return (self._interpreter,)
 
@@ -154,12 +148,6 @@ class Workshop:
             return Outcome(1, error.tail)
         return Outcome(0, "")
 
-    @property
-    def _wheels(self) -> Path:
-        path = self._chain.context.store.root / "built"
-        path.mkdir(exist_ok=True)
-        return path
-
     def _install(self, packages: Sequence[str]) -> None:
         self._stage.install(packages)
 
@@ -198,11 +186,33 @@ class Workshop:
             raise WheelError(f"building {package.name} made {len(wheels)} wheels where one was expected")
         store = self._chain.context.store
         sha256 = file_digest(store, wheels[0]).removeprefix("sha256:")
-        target = self._wheels / sha256
-        target.mkdir(exist_ok=True)
+        target = store.root / "built" / sha256
+        make_directory(target)
+        open_up(wheels[0], target)
         path = wheels[0].replace(target / wheels[0].name)
         store.record("built", self.key(package), {"filename": path.name, "sha256": sha256})
         return path
+
+
+def is_wheel(package: Package) -> bool:
+    """Whether `package` needs no building."""
+    return package.kind == "wheel" or (package.kind == "file" and package.path.endswith(".whl"))
+
+
+def built_key(package: Package, interpreter: str, below: str) -> str:
+    """Return the key of the wheel built from `package` by `interpreter`, on the chain with digest `below`."""
+    source = package.sha256 or f"{package.url}@{package.commit}#{package.subdirectory}"
+    return digest_of(["built", FORMAT, source, interpreter, below])
+
+
+def built_wheel(store: Store, key: str) -> Path | None:
+    """Return the wheel that was built for `key` before, when it is still there and whole."""
+    known = store.recall("built", key)
+    if not isinstance(known, dict) or not {"sha256", "filename"} <= known.keys():
+        return None
+    digest = f"sha256:{known['sha256']}"
+    path = store.find(f"built/{known['sha256']}/{known['filename']}", digest)
+    return path if path and file_digest(store, path) == digest else None
 
 
 def needs_compiler(sdist: Path) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from avabuild.host.settings import Settings, settings_of
+from avabuild.host.sharing import Sharing, sharing
 from avabuild.places import cache_directory
 from avabuild.value import Value
 
@@ -44,6 +45,7 @@ class Host(Value):
         mirror: the Debian mirror to use instead of the tool's default, or None.
         driver: the storage driver to ask buildah for, or None for its own choice.
         settings: what the user chose of how builds are done.
+        sharing: the cache of others that is looked into, or None.
     """
 
     uid: int
@@ -55,6 +57,7 @@ class Host(Value):
     mirror: str | None
     driver: str | None
     settings: Settings = Settings()
+    sharing: Sharing | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -90,6 +93,7 @@ def probe(environ: Mapping[str, str], settings: Settings | None = None) -> Host:
         mirror=chosen.debian_mirror,
         driver=_driver(environ, chosen),
         settings=chosen,
+        sharing=sharing(chosen, os.geteuid()),
     )
 
 

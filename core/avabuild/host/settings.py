@@ -24,6 +24,8 @@ VARIABLES = {
     "runner": "AVABUILD_RUNNER",
     "cache": "AVABUILD_CACHE",
     "debian_mirror": "AVABUILD_DEBIAN_MIRROR",
+    "shared_cache": "AVABUILD_SHARED_CACHE",
+    "shared_trust": "AVABUILD_SHARED_TRUST",
 }
 """Setting -> the variable that says it."""
 
@@ -34,7 +36,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 """Setting -> what it may be, where that is a closed set."""
 
-PATHS = ("root", "cache")
+PATHS = ("root", "cache", "shared_cache")
 """The settings that name a directory."""
 
 
@@ -48,6 +50,8 @@ class Settings(Value):
         runner: what runs steps.
         cache: where layers and wheels are kept.
         debian_mirror: the mirror of Debian bases and packages.
+        shared_cache: a cache of others that is looked into; see `sharing`.
+        shared_trust: users, and groups with an @, whose word is taken for what is there.
         origins: setting -> what said it (`--mode`, `AVABUILD_MODE`, `config.toml:3`).
     """
 
@@ -57,6 +61,8 @@ class Settings(Value):
     runner: RunnerChoice | None = None
     cache: Path | None = None
     debian_mirror: str | None = None
+    shared_cache: Path | None = None
+    shared_trust: str | None = None
     origins: tuple[tuple[str, str], ...] = ()
 
     def origin(self, name: str) -> str:

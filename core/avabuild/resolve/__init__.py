@@ -1,6 +1,6 @@
 """Requirements to packages, and packages to files: uv, pip, indexes, the lock file and the downloads."""
 
-from avabuild.resolve.fetch import Fetcher, Progress
+from avabuild.resolve.fetch import Fetcher, Progress, file_name
 from avabuild.resolve.indexes import Indexes, from_host, pip_conf_paths, redact
 from avabuild.resolve.lockfile import read_lock, write_lock
 from avabuild.resolve.pip import ClassicResolver
@@ -20,6 +20,7 @@ __all__ = [
     "Progress",
     "Resolved",
     "Resolver",
+    "file_name",
     "find_uv",
     "from_host",
     "pip_conf_paths",

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from avabuild.errors import DiskFullError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.indexes import Indexes
 from avabuild.resolve.wanted import Policy, Wanted
+from avabuild.store.modes import file_lock, make_directory, open_up
 
 if TYPE_CHECKING:
     from avabuild.resolve.transfer import Transfer
@@ -34,18 +35,31 @@ class Progress:
     total: int
 
 
+def _nowhere(package: Package) -> Path | None:
+    """Know of no other place for files."""
+
+
 def _silent(progress: Progress) -> None:
     """Take a report and drop it."""
 
 
-def file_path(directory: Path, package: Package) -> Path:
-    """Return where below `directory` the file of `package` is; WheelError for a name that leads elsewhere."""
+def file_name(package: Package) -> str:
+    """Return where the file of `package` is, below a directory of files.
+
+    Raises:
+        WheelError: its name or hash would lead elsewhere.
+    """
     if not _SHA256.fullmatch(package.sha256) or not _FILENAME.fullmatch(package.filename):
         raise WheelError(
             f"{package.name} has no usable file name and hash: {package.filename!r}, {package.sha256!r}",
             hint="restore the lock, or resolve again",
         )
-    return directory / package.sha256[:2] / package.sha256 / package.filename
+    return f"{package.sha256[:2]}/{package.sha256}/{package.filename}"
+
+
+def file_path(directory: Path, package: Package) -> Path:
+    """Return where below `directory` the file of `package` is; WheelError for a name that leads elsewhere."""
+    return directory / file_name(package)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,7 @@ class Fetcher:
         progress: called from the downloading threads, at most once per MiB of a file.
         policy: how often to retry.
         cancellation: the owner's way to stop all downloads.
+        elsewhere: finds the file of a package in another place, where it has that hash too.
     """
 
     directory: Path
@@ -69,10 +84,16 @@ class Fetcher:
     progress: Callable[[Progress], None] = _silent
     policy: Policy = field(default_factory=Policy)
     cancellation: Cancellation = field(default_factory=Cancellation)
+    elsewhere: Callable[[Package], Path | None] = _nowhere
 
     def path(self, package: Package) -> Path:
         """Return where the file of `package` is or will be; WheelError for a name that leads elsewhere."""
         return file_path(self.directory, package)
+
+    def find(self, package: Package) -> Path | None:
+        """Return the file of `package` when it need not be fetched, from wherever it is; else None."""
+        path = self.path(package)
+        return path if path.is_file() else self.elsewhere(package)
 
     def fetch(self, packages: Sequence[Package], urls: Mapping[str, str]) -> Iterator[tuple[Package, Path]]:
         """Yield each package with its file as soon as that is whole: cached ones first, then as they come.
@@ -86,10 +107,14 @@ class Fetcher:
             DiskFullError: the files don't fit.
             StoreError: the directory can't be written.
         """
-        places = [(package, self.path(package)) for package in packages if package.kind != "git"]
-        there = [(package, path) for package, path in places if path.is_file()]
-        yield from there
-        missing = [place for place in places if place not in there]
+        missing = []
+        for package in packages:
+            if package.kind == "git":
+                continue
+            if found := self.find(package):
+                yield package, found
+            else:
+                missing.append((package, self.path(package)))
         if missing:
             yield from self._download(missing, urls)
 
@@ -122,8 +147,8 @@ class Fetcher:
 
     def _one(self, transfer: Transfer, package: Package, path: Path, url: str) -> None:
         """Put one file at `path`, or find that another process did while this one waited for the lock."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.parent / ".lock")
+        make_directory(path.parent)
+        lock = file_lock(path.parent / ".lock")
         while not lock.is_locked:
             transfer.cancellation.check()
             try:
@@ -135,6 +160,7 @@ class Fetcher:
                 wanted = Wanted(url, package.sha256, package.size, package.filename)
                 part = path.with_name(".part")
                 transfer.get(wanted, part, lambda done, total: self._report(package, done, total))
+                open_up(part, path.parent)
                 part.replace(path)
         finally:
             lock.release()
@@ -143,7 +169,7 @@ class Fetcher:
         self.progress(Progress(package.filename, done, total))
 
     def _preflight(self, needed: int) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_directory(self.directory)
         free = shutil.disk_usage(self.directory).free
         if needed > free:
             raise DiskFullError(

@@ -22,6 +22,7 @@ from avabuild.resolve.pylock import Resolved
 from avabuild.resolve.requirements import requirement_line
 from avabuild.resolve.resolver import together
 from avabuild.resolve.uv import Command, Runner, default_index
+from avabuild.store.modes import make_directory, open_up
 
 # The last versions that run on Python 2.7 and 3.5.
 TOOLS = (
@@ -219,9 +220,10 @@ def _described(path: Path) -> dict[str, Any]:
 def _adopt(file: Path, target: Path) -> None:
     """Move a file that pip downloaded to where files of its hash are."""
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(target.parent)
         partial = target.with_name(f".{file.name}.{id(file)}")
         shutil.move(file, partial)
+        open_up(partial, target.parent)
         partial.replace(target)
 
 

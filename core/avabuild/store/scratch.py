@@ -65,7 +65,7 @@ def sweep(store: Store, force: Callable[[Path], None]) -> tuple[str, ...]:
         lock = FileLock(marker)
         try:
             lock.acquire(timeout=0)
-        except (Timeout, FileNotFoundError):
+        except (Timeout, FileNotFoundError, PermissionError):  # alive, gone, or another user's
             continue
         build = marker.name.removesuffix(".lock")
         path = store.root / "tmp" / build

@@ -8,6 +8,8 @@ Layout below the root, which is `$AVABUILD_CACHE` or the user's XDG cache direct
     tmp/BUILD/           one build's scratch space, locked while the build lives
     logs/                one log per build
 
+What is not here may be in a shared store beside it (`shared.py`): it is read, never written.
+
 Two builds may use one store: everything appears by rename, and making a key is serialised by a lock of
 that key.
 """
@@ -18,18 +20,23 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from avabuild.blob import Blob
 from avabuild.errors import DiskFullError, StoreError
+from avabuild.host.sharing import Sharing
 from avabuild.store.claims import Claims
+from avabuild.store.modes import file_lock, make_directory, open_up
+from avabuild.store.shared import Found, Shared
 
+# What an index entry of a shared store may say: all that does not depend on this user or their other files.
+_SHARED = {"layer", "base", "base-name", "base-of", "compiled", "built", "linkage", "tree"}
+_HARMLESS = {"base-of"}  # believed of anyone: it only keeps a base that the user's own lock names
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
@@ -38,55 +45,135 @@ class Store:
 
     Attributes:
         claims: what the builds of this process are making, to be shared with them.
+        shared: the store of others that is looked into for what is not here, or None.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, sharing: Sharing | None = None) -> None:
         self.root = root
+        other = sharing and sharing.directory.resolve() != root.resolve()
+        self.shared = Shared(sharing) if sharing and other else None
         self.claims = Claims()
         self.blobs = root / "blobs" / "sha256"
         with disk_errors(root):
-            for path in (self.blobs, *(root / name for name in ("index", "locks", "tmp", "logs", "pyc"))):
-                path.mkdir(parents=True, exist_ok=True)
+            root.mkdir(parents=True, exist_ok=True)
+            for name in ("blobs/sha256", "index", "locks", "tmp", "logs", "pyc", "stamps"):
+                make_directory(root / name)
 
     def blob_path(self, digest: str) -> Path:
-        """Return where the blob `sha256:HEX` is or would be."""
-        return self.blobs / digest.removeprefix("sha256:")
+        """Return where the blob `sha256:HEX` is, here or in the shared store, or would be here."""
+        name = digest.removeprefix("sha256:")
+        return self.find(f"blobs/sha256/{name}", digest) or self.blobs / name
 
     def has(self, digest: str, size: int | None = None) -> bool:
         """Whether the blob is here, and whole when its `size` is known."""
         try:
-            found = self.blob_path(digest).stat().st_size
+            found = (self.blobs / digest.removeprefix("sha256:")).stat().st_size
         except FileNotFoundError:
-            return False
+            return self._borrow(f"blobs/sha256/{digest.removeprefix('sha256:')}", digest, size) is not None
         return size is None or found == size
+
+    def find(self, name: str, digest: str, size: int | None = None) -> Path | None:
+        """Return the file `name`, of a blob, wheel or package with this digest and maybe `size`; else None.
+
+        The one here is as whole as it was put here; one of the shared store is read and compared, once.
+        """
+        own = self.root / name
+        return own if own.exists() else self._borrow(name, digest, size)
+
+    def take(self, name: str, digest: str, size: int | None = None) -> Path | None:
+        """Return the same as `find`, as a file of this store: linked or copied when it was in the other."""
+        found, own = self.find(name, digest, size), self.root / name
+        if found is None or found == own:
+            return found
+        with disk_errors(self.root):
+            make_directory(own.parent)
+            with tempfile.TemporaryDirectory(dir=self.root / "tmp") as place:
+                partial = Path(place, "taken")
+                try:
+                    os.link(found, partial)
+                except OSError:
+                    shutil.copyfile(found, partial)
+                    open_up(partial, own.parent)
+                partial.replace(own)
+        return own
+
+    def believed(self, name: str) -> Path | None:
+        """Return the file `name` which has no digest to hold it against; else None.
+
+        One of the shared store counts where only trusted people can have written it.
+        """
+        own = self.root / name
+        if own.exists() or self.shared is None:
+            return own if own.exists() else None
+        with self.shared.opened(name) as found:
+            return found.path if found and found.trusted else None
+
+    def _borrow(self, name: str, digest: str, size: int | None) -> Path | None:
+        """Return the shared store's file when it holds what it should, a copy of an untrusted one."""
+        if self.shared is None:
+            return None
+        with self.shared.opened(name, size) as found:
+            if found is None:
+                return None
+            known = self.recall("file", found.state)
+            try:
+                if known is None and found.trusted:
+                    known = found.digest()
+                    self.record("file", found.state, known)
+                if known not in {None, digest}:
+                    return None
+                return found.path if found.trusted else self._copied(found, name, digest)
+            except OSError:  # of the other's disk, which may be far away
+                return None
+
+    def _copied(self, found: Found, name: str, digest: str) -> Path | None:
+        own = self.root / name
+        with disk_errors(self.root), tempfile.NamedTemporaryFile(dir=self.root / "tmp") as partial:
+            got = found.copy(partial)
+            if got != digest:
+                self.record("file", found.state, got)
+                return None
+            partial.flush()
+            make_directory(own.parent)
+            open_up(Path(partial.name), own.parent)
+            with suppress(FileExistsError):  # another build's, of the same content
+                os.link(partial.name, own)
+        return own
 
     def put(self, data: bytes) -> str:
         """Keep `data` (a config or manifest: small) and return its digest."""
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        if not self.has(digest, len(data)):
-            self._write(self.blob_path(digest), data)
-        return digest
+        name = hashlib.sha256(data).hexdigest()
+        path = self.blobs / name
+        if not path.exists() or path.stat().st_size != len(data):
+            self._write(path, data)
+        return f"sha256:{name}"
 
     def adopt(self, path: Path, digest: str) -> Path:
         """Move the finished file `path`, whose content hashes to `digest`, into the blobs."""
-        target = self.blob_path(digest)
+        target = self.blobs / digest.removeprefix("sha256:")
         with disk_errors(self.root):
-            path.chmod(0o644)
+            open_up(path, self.blobs)
             path.replace(target)
         return target
 
     def record(self, kind: str, key: str, data: Any) -> None:
         """Remember that `key` of `kind` is `data`."""
-        path = self._entry(kind, key)
+        path = self.root / _entry(kind, key)
         with disk_errors(self.root):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(path.parent)
         self._write(path, json.dumps(data, sort_keys=True).encode())
 
     def recall(self, kind: str, key: str) -> Any | None:
-        """Return what was recorded for `key`, or None; an unreadable entry counts as absent."""
+        """Return what was recorded for `key`, here or in the shared store; None for no JSON."""
+        name = _entry(kind, key)
+        data: bytes | None = None
+        with suppress(FileNotFoundError):
+            data = (self.root / name).read_bytes()
+        if data is None and self.shared and kind in _SHARED:
+            data = self.shared.read(name, hearsay=kind in _HARMLESS)
         try:
-            return json.loads(self._entry(kind, key).read_bytes())
-        except (FileNotFoundError, ValueError):
+            return json.loads(data) if data is not None else None
+        except (ValueError, RecursionError):
             return None
 
     def layer(self, key: str) -> Blob | None:
@@ -127,7 +214,7 @@ class Store:
     def lock(self, kind: str, key: str) -> Iterator[None]:
         """Hold the lock under which `key` of `kind` is made, against other processes and threads."""
         name = hashlib.sha256(os.fsencode(f"{kind}:{key}")).hexdigest()[:32]
-        lock = FileLock(self.root / "locks" / name, thread_local=False)
+        lock = file_lock(self.root / "locks" / name)
         with disk_errors(self.root):
             lock.acquire()
         try:
@@ -135,24 +222,26 @@ class Store:
         finally:
             lock.release()
 
-    def _entry(self, kind: str, key: str) -> Path:
-        name = key.removeprefix("sha256:")
-        if not name.isalnum():
-            name = hashlib.sha256(os.fsencode(key)).hexdigest()
-        return self.root / "index" / kind / f"{name}.json"
-
     def _write(self, path: Path, data: bytes) -> None:
         with disk_errors(self.root):
             handle, name = tempfile.mkstemp(dir=self.root / "tmp", prefix="write-")
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(data)
-                Path(name).chmod(0o644)
+                open_up(Path(name), path.parent)
                 Path(name).replace(path)
             except BaseException:
                 with suppress(FileNotFoundError):
                     Path(name).unlink()
                 raise
+
+
+def _entry(kind: str, key: str) -> str:
+    """Return where below a store's root `key` of `kind` is recorded."""
+    name = key.removeprefix("sha256:")
+    if not name.isalnum():
+        name = hashlib.sha256(os.fsencode(key)).hexdigest()
+    return f"index/{kind}/{name}.json"
 
 
 @contextmanager
