@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,8 +36,8 @@ def candidates(environ: Mapping[str, str], uid: int) -> tuple[Candidate, ...]:
     """Return the directories to keep builds in when the user names none, best first."""
     found = [Candidate(Path(platformdirs.user_data_dir("avabuild")), "XDG_DATA_HOME")]
     mine = f"avabuild-{uid}"
-    for name in ("SLURM_TMPDIR", "LOCAL_SCRATCH"):
-        found += [Candidate(Path(environ[name]) / mine, name)] if environ.get(name) else []
+    for variable in ("SLURM_TMPDIR", "LOCAL_SCRATCH"):
+        found += [Candidate(Path(environ[variable]) / mine, variable)] if environ.get(variable) else []
     found += [Candidate(Path(top) / mine, top) for top in ("/var/tmp", "/tmp")]  # noqa: S108 - made 0700
     if environ.get("XDG_RUNTIME_DIR"):
         found.append(Candidate(Path(environ["XDG_RUNTIME_DIR"]) / "avabuild", "XDG_RUNTIME_DIR"))
@@ -60,7 +59,7 @@ def trouble(path: Path, uid: int) -> str:
     if not stat.S_ISDIR(status.st_mode):
         return "is no directory"
     if status.st_uid != uid:
-        return f"belongs to {_name(status.st_uid)}"
+        return f"belongs to {name(status.st_uid)}"
     if status.st_mode & _OTHERS_WRITE:
         return "others may write into it: chmod go-w"
     return "" if os.access(path, os.W_OK | os.X_OK) else "can't be written"
@@ -85,6 +84,15 @@ def prepare(path: Path, uid: int) -> str:
     return trouble(path, uid)
 
 
+def has_range(uid: int) -> bool:
+    """Whether /etc/subuid gives the user ids: where images are kept depends on it. Source: subuid(5)."""
+    try:
+        lines = Path("/etc/subuid").read_text("utf-8").splitlines()
+    except (OSError, ValueError):
+        return False
+    return bool({name(uid), str(uid)} & {line.partition(":")[0] for line in lines})
+
+
 def cache_directory(environ: Mapping[str, str], named: str | None = None) -> Path:
     """Return where the cache is: what the user names, the XDG cache directory, or where one may write.
 
@@ -102,16 +110,29 @@ def cache_directory(environ: Mapping[str, str], named: str | None = None) -> Pat
     return next((path / "cache" for path in paths if not trouble(path, uid)), own)
 
 
-def _setting(name: str) -> str | None:
-    """Return a text of the settings, unchecked: who reads all of them says what is wrong."""
+def config_text() -> str:
+    """Return what the user's settings say, or nothing."""
     with suppress(OSError, ValueError):
-        found = tomllib.loads(config_path().read_text("utf-8")).get(name)
+        return config_path().read_text("utf-8")
+    return ""
+
+
+def _setting(key: str) -> str | None:
+    """Return a text of the settings, unchecked: who reads all of them says what is wrong."""
+    text = config_text()
+    if key not in text:
+        return None
+    import tomllib  # noqa: PLC0415 - 4 ms that most users' runs can do without
+
+    with suppress(ValueError):
+        found = tomllib.loads(text).get(key)
         return found if isinstance(found, str) else None
     return None
 
 
-def _name(uid: int) -> str:
+def name(uid: int) -> str:
+    """Return the user's name, or the number of one who has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"the user {uid}"
+        return str(uid)

@@ -97,16 +97,19 @@ def test_what_is_chosen_follows_from_what_was_found(findings: Findings, chosen: 
 
 def test_modes_have_storage_of_their_own_in_a_place_of_ours() -> None:
     bare, ranged = choose(found(subuid=NO_RANGE), Settings()), choose(found(), Settings())
-    assert bare.storage and ranged.storage
+    assert bare.storage
+    assert ranged.storage
     assert (bare.storage.root.name, bare.storage.run.name) == ("store-single", "run-single")
     assert (ranged.storage.root.name, ranged.storage.run.name) == ("store-subuid", "run-subuid")
 
 
 def test_the_users_own_storage_is_used_with_its_run_root_where_there_is_one() -> None:
     means = choose(found(own=OWN), Settings())
-    assert means.storage and (means.storage.root, means.storage.run) == (IMAGES.path, OWN.run)
+    assert means.storage
+    assert (means.storage.root, means.storage.run) == (IMAGES.path, OWN.run)
     without = choose(found(own=OWN.model_copy(update={"run": None})), Settings())
-    assert without.storage and without.storage.run == HOME.path / "run-subuid"
+    assert without.storage
+    assert without.storage.run == HOME.path / "run-subuid"
 
 
 def test_where_only_buildah_may_open_a_namespace_it_is_who_does() -> None:
@@ -143,7 +146,7 @@ def test_a_runner_may_be_wished() -> None:
         (found(subuid=NO_RANGE), {"mode": "subuid"}, "/etc/subuid has no range for ada"),
         (found(single=REFUSED), {"mode": "single"}, "unshare: No space left on device"),
         (found(network("/nfs")), {"storage_driver": "overlay"}, "storage driver overlay works in mode subuid or single in none of: /nfs"),
-        (found(), {"storage_driver": "fuse"}, "storage driver fuse works in"),
+        (found(), {"storage_driver": "fuse"}, "storage driver fuse can't be had here: fuse-overlayfs is not on PATH"),
         (found(network("/nfs")), {"mode": "subuid"}, "no directory can hold images in mode subuid: tried /nfs (nfs)"),
         (found(local("/x", trouble="is a link")), {}, "no directory can hold what builds keep: /x is a link"),
         (found(local("/x", trouble="is a link"), single=REFUSED, subuid=REFUSED), {}, "/x is a link"),

@@ -31,7 +31,12 @@ def write(environ: dict[str, str], text: str) -> None:
 
 
 def test_without_a_word_images_are_where_podman_looks(system: Path, environ: dict[str, str]) -> None:
-    assert configured(environ, 0) == (Path("/var/lib/containers/storage"), Path("/run/containers/storage"), "", None)
+    assert configured(environ, 0) == (
+        Path("/var/lib/containers/storage"),
+        Path("/run/containers/storage"),
+        "",
+        None,
+    )
     home = Path(environ["HOME"])
     assert configured(environ, 4242) == (home / ".local/share/containers/storage", None, "", None)
     assert configured(environ | {"XDG_DATA_HOME": "/data"}, 4242).root == Path("/data/containers/storage")
@@ -52,7 +57,9 @@ def test_a_users_file_names_all_of_it(system: Path, environ: dict[str, str]) -> 
 
 
 def test_the_systems_file_gives_a_user_place_and_driver(system: Path, environ: dict[str, str]) -> None:
-    system.write_text('[storage]\ndriver = "vfs"\ngraphroot = "/roots"\nrootless_storage_path = "/scratch/$USER-$UID"\n')
+    system.write_text(
+        '[storage]\ndriver = "vfs"\ngraphroot = "/roots"\nrootless_storage_path = "/scratch/$USER-$UID"\n'
+    )
     found = configured(environ | {"USER": "ada"}, 4242)
     assert (found.root, found.driver) == (Path("/scratch/ada-4242"), "vfs")
     assert configured(environ, 0).root == Path("/roots")
@@ -81,8 +88,19 @@ def test_what_mounts_overlays_is_read_where_it_may_be_said(system: Path, environ
 
 @pytest.mark.parametrize(
     "text",
-    ["not toml", "storage = 3", "[storage]\ngraphroot = 7\n", '[storage]\ngraphroot = "relative"\n', "[storage.options]\noverlay = 1\n"],
+    [
+        "not toml",
+        "storage = 3",
+        "[storage]\ngraphroot = 7\n",
+        '[storage]\ngraphroot = "relative"\n',
+        "[storage.options]\noverlay = 1\n",
+    ],
 )
 def test_a_file_that_says_nonsense_says_nothing(system: Path, environ: dict[str, str], text: str) -> None:
     write(environ, text)
-    assert configured(environ, 4242) == (Path(environ["HOME"]) / ".local/share/containers/storage", None, "", None)
+    assert configured(environ, 4242) == (
+        Path(environ["HOME"]) / ".local/share/containers/storage",
+        None,
+        "",
+        None,
+    )
