@@ -17,6 +17,7 @@ from pathlib import Path
 import platformdirs
 
 _OTHERS_WRITE = 0o022
+_SUBUID = Path("/etc/subuid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def trouble(path: Path, uid: int) -> str:
         status = path.lstat()
     except FileNotFoundError:
         above = existing(path)
-        return "" if above.is_dir() and os.access(above, os.W_OK | os.X_OK) else f"{above} can't be written"
+        return "" if _writable(above) else f"{above} can't be written"
     except OSError as error:
         return f"can't be looked at: {(error.strerror or str(error)).lower()}"
     if stat.S_ISLNK(status.st_mode):
@@ -63,6 +64,10 @@ def trouble(path: Path, uid: int) -> str:
     if status.st_mode & _OTHERS_WRITE:
         return "others may write into it: chmod go-w"
     return "" if os.access(path, os.W_OK | os.X_OK) else "can't be written"
+
+
+def _writable(directory: Path) -> bool:
+    return directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)
 
 
 def existing(path: Path) -> Path:
@@ -87,7 +92,7 @@ def prepare(path: Path, uid: int) -> str:
 def has_range(uid: int) -> bool:
     """Whether /etc/subuid gives the user ids: where images are kept depends on it. Source: subuid(5)."""
     try:
-        lines = Path("/etc/subuid").read_text("utf-8").splitlines()
+        lines = _SUBUID.read_text("utf-8").splitlines()
     except (OSError, ValueError):
         return False
     return bool({name(uid), str(uid)} & {line.partition(":")[0] for line in lines})
@@ -103,7 +108,7 @@ def cache_directory(environ: Mapping[str, str], named: str | None = None) -> Pat
     if chosen:
         return Path(chosen).expanduser().absolute()
     own, uid = Path(platformdirs.user_cache_dir("avabuild")), os.geteuid()
-    if own.is_absolute() and os.access(existing(own), os.W_OK | os.X_OK):
+    if own.is_absolute() and _writable(existing(own)):
         return own
     root = environ.get("AVABUILD_ROOT") or _setting("root")
     paths = [Path(root).expanduser().absolute()] if root else [one.path for one in candidates(environ, uid)]

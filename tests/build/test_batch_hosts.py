@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +59,9 @@ class Situation:
     umask: int = 0o022
     enclosed: bool = False
 
-    def run(self, user: User, *argv: str) -> subprocess.CompletedProcess[str]:
-        command, env = user.command(*argv)
+    def run(self, user: User, *argv: str, cwd: Path = Path("/")) -> subprocess.CompletedProcess[str]:
+        home = {"HOME": self.env["HOME"]} if self.env.get("HOME") else {}  # runuser would set the user's own
+        command, env = user.command("env", *(f"{name}={value}" for name, value in home.items()), *argv)
         env = {name: value for name, value in env.items() if name not in self.env}
         env |= {name: value.replace("$HOME", str(user.home)) for name, value in self.env.items() if value}
         inner = [*(["prlimit", *self.limits] if self.limits else []), *command]
@@ -66,7 +69,7 @@ class Situation:
         outer = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
         if self.enclosed:
             outer = [sys.executable, "-c", ENCLOSED, *outer]
-        return subprocess.run(outer, env=env, cwd="/", capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run(outer, env=env, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
 
 
 READ_ONLY_HOME = 'mount --bind "$HOME" "$HOME"; mount -o remount,bind,ro "$HOME"'
@@ -132,10 +135,7 @@ def chosen(found: dict[str, Any], user: User) -> str:
 
 DATA, VAR, TMP, SHM = "~/.local/share/avabuild", "/var/tmp/avabuild-UID", "/tmp/avabuild-UID", "/dev/shm/avabuild-UID"
 SITUATIONS = {
-    "as usual": (Situation(), "subuid overlay own storage", f"single overlay {DATA}"),
-    "no session": (
-        Situation(env={"XDG_RUNTIME_DIR": None}), "subuid overlay own storage", f"single overlay {DATA}",
-    ),
+    "no session": (Situation(), "subuid overlay own storage", f"single overlay {DATA}"),
     "a stale session": (
         Situation(env={"XDG_RUNTIME_DIR": "/run/user/4242424"}), "subuid overlay own storage", f"single overlay {DATA}",
     ),
@@ -170,7 +170,7 @@ def filled(text: str, user: User, scratch: Path) -> str:
 def test_what_is_chosen_in_each_situation(name: str, ranged: User, bare: User, scratch: Path) -> None:
     situation, with_range, without = SITUATIONS[name]
     env = {key: value and filled(value, ranged, scratch) for key, value in situation.env.items()}
-    made = Situation(situation.mounts, env, situation.limits, situation.umask, situation.enclosed)
+    made = replace(situation, env=env)
     for user, expected in ((ranged, with_range), (bare, without)):
         assert chosen(doctor(user, made), user) == filled(expected, user, scratch)
 
@@ -251,3 +251,81 @@ def test_without_buildah_nothing_can_be_built(bare: User, tmp_path: Path) -> Non
     found = doctor(bare, Situation(hidden))
     assert not found["can_build"]
     assert remark(found, "buildah")["admin"] == ["apt-get install buildah"]
+
+
+RECIPE = """
+name = "ava-test-job"
+base = { archive = "base.tar" }
+[[files]]
+source = "recipe.toml"
+target = "/srv/"
+[[run]]
+shell = "umask; touch /made /dev/shm/x; chown 33:33 /made; chmod 4750 /made"
+"""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root file system of a shell and little else, of 2 MB."""
+    programs = [f"/bin/{name}" for name in ("sh", "touch", "chown", "chmod")]
+    linked = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=True).stdout
+    found = [*programs, *sorted(set(re.findall(r"(/\S+)(?= \(0x)", linked))), "/etc/os-release"]
+    path = tmp_path_factory.mktemp("base") / "base.tar"
+    members = [name.removeprefix("/") for name in found]
+    subprocess.run(["tar", "--dereference", "--directory=/", "-cf", path, *members], check=True)
+    return path
+
+
+@pytest.fixture
+def job(base: Path, scratch: Path) -> Iterator[Callable[[User], Path]]:
+    """A function that gives a user a directory with a recipe and its base, on a disk for all."""
+    made: list[Path] = []
+
+    def make(user: User) -> Path:
+        place = scratch / f"job-{user.name}"
+        place.mkdir()
+        made.append(place)
+        (place / "recipe.toml").write_text(RECIPE)
+        shutil.copy(base, place / "base.tar")
+        for path in (place, *place.iterdir()):
+            user.own(path)
+        return place
+
+    yield make
+    for place in made:
+        shutil.rmtree(place)
+
+
+@pytest.fixture(scope="module")
+def digests() -> dict[str, str]:
+    """The digest of the job's image, by the mode that made it."""
+    return {}
+
+
+BARE = ("no session", "a stale session", "a home that can't be written", "a home on a network", "umask 077",
+        "a small /tmp without programs", "a scratch disk of the job", "low limits", "a masked /proc")  # fmt: skip
+RANGED = ("no session", "a home that can't be written", "a home on a network", "a newuidmap without power")
+
+
+@pytest.mark.parametrize(
+    ("name", "who"), [*((name, "bare") for name in BARE), *((name, "ranged") for name in RANGED)]
+)
+def test_an_image_is_built_in_each_situation_and_is_the_same(
+    name: str,
+    who: str,
+    request: pytest.FixtureRequest,
+    scratch: Path,
+    job: Callable[[User], Path],
+    digests: dict[str, str],
+) -> None:
+    user: User = request.getfixturevalue(who)
+    made, *expected = SITUATIONS[name]
+    mode, place = expected[who == "bare"].split()[0], job(user)
+    env = {key: value and filled(value, user, scratch) for key, value in made.env.items()}
+    env["AVABUILD_CACHE"] = None if "home" in name else str(place / "cache")
+    done = replace(made, env=env).run(user, *program(), "recipe", "recipe.toml", "--json", cwd=place)
+    assert done.returncode == 0, done.stderr
+    image = json.loads(done.stdout.splitlines()[-1])
+    assert len(image["made"]) == 2
+    assert digests.setdefault(mode, image["digest"]) == image["digest"]
+    subprocess.run(["rm", "-rf", f"/var/tmp/avabuild-{user.home.stat().st_uid}"], check=True)
