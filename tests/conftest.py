@@ -65,7 +65,6 @@ def host(tmp_path: Path) -> Host:
         variables=(),
         ca_bundle=None,
         mirror=None,
-        driver=None,
     )
 
 

@@ -18,7 +18,7 @@ from avabuild import commands
 from avabuild.calls import Calls
 from avabuild.errors import HostError, StepError
 from avabuild.host import Host
-from avabuild.host.means import Mode
+from avabuild.host.means import Mode, slowness
 from avabuild.inside.home import settle
 from avabuild.inside.namespace import Namespace, Started
 from avabuild.local_storage import LocalStorage
@@ -95,7 +95,10 @@ class Tools(Calls):
 
     @cached_property
     def _private(self) -> dict[str, str]:
-        return settle(self.namespace.means, self.host.environment)
+        means = self.namespace.means
+        if (slow := slowness(means)) and self.namespace.first("slow"):
+            self._report.warn(f"{slow} (see: avabuild doctor)")
+        return settle(means, self.host.environment)
 
     def skopeo(self, argv: Sequence[str], *, place: str | None = None) -> str:
         """Run skopeo and return what it printed."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 import platformdirs
 
 _OTHERS_WRITE = 0o022
+_SUBUID = Path("/etc/subuid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ def candidates(environ: Mapping[str, str], uid: int) -> tuple[Candidate, ...]:
     """Return the directories to keep builds in when the user names none, best first."""
     found = [Candidate(Path(platformdirs.user_data_dir("avabuild")), "XDG_DATA_HOME")]
     mine = f"avabuild-{uid}"
-    for name in ("SLURM_TMPDIR", "LOCAL_SCRATCH"):
-        found += [Candidate(Path(environ[name]) / mine, name)] if environ.get(name) else []
+    for variable in ("SLURM_TMPDIR", "LOCAL_SCRATCH"):
+        found += [Candidate(Path(environ[variable]) / mine, variable)] if environ.get(variable) else []
     found += [Candidate(Path(top) / mine, top) for top in ("/var/tmp", "/tmp")]  # noqa: S108 - made 0700
     if environ.get("XDG_RUNTIME_DIR"):
         found.append(Candidate(Path(environ["XDG_RUNTIME_DIR"]) / "avabuild", "XDG_RUNTIME_DIR"))
@@ -52,7 +52,7 @@ def trouble(path: Path, uid: int) -> str:
         status = path.lstat()
     except FileNotFoundError:
         above = existing(path)
-        return "" if above.is_dir() and os.access(above, os.W_OK | os.X_OK) else f"{above} can't be written"
+        return "" if _writable(above) else f"{above} can't be written"
     except OSError as error:
         return f"can't be looked at: {(error.strerror or str(error)).lower()}"
     if stat.S_ISLNK(status.st_mode):
@@ -60,10 +60,14 @@ def trouble(path: Path, uid: int) -> str:
     if not stat.S_ISDIR(status.st_mode):
         return "is no directory"
     if status.st_uid != uid:
-        return f"belongs to {_name(status.st_uid)}"
+        return f"belongs to {name(status.st_uid)}"
     if status.st_mode & _OTHERS_WRITE:
         return "others may write into it: chmod go-w"
     return "" if os.access(path, os.W_OK | os.X_OK) else "can't be written"
+
+
+def _writable(directory: Path) -> bool:
+    return directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)
 
 
 def existing(path: Path) -> Path:
@@ -85,6 +89,15 @@ def prepare(path: Path, uid: int) -> str:
     return trouble(path, uid)
 
 
+def has_range(uid: int) -> bool:
+    """Whether /etc/subuid gives the user ids: where images are kept depends on it. Source: subuid(5)."""
+    try:
+        lines = _SUBUID.read_text("utf-8").splitlines()
+    except (OSError, ValueError):
+        return False
+    return bool({name(uid), str(uid)} & {line.partition(":")[0] for line in lines})
+
+
 def cache_directory(environ: Mapping[str, str], named: str | None = None) -> Path:
     """Return where the cache is: what the user names, the XDG cache directory, or where one may write.
 
@@ -95,23 +108,36 @@ def cache_directory(environ: Mapping[str, str], named: str | None = None) -> Pat
     if chosen:
         return Path(chosen).expanduser().absolute()
     own, uid = Path(platformdirs.user_cache_dir("avabuild")), os.geteuid()
-    if own.is_absolute() and os.access(existing(own), os.W_OK | os.X_OK):
+    if own.is_absolute() and _writable(existing(own)):
         return own
     root = environ.get("AVABUILD_ROOT") or _setting("root")
     paths = [Path(root).expanduser().absolute()] if root else [one.path for one in candidates(environ, uid)]
     return next((path / "cache" for path in paths if not trouble(path, uid)), own)
 
 
-def _setting(name: str) -> str | None:
-    """Return a text of the settings, unchecked: who reads all of them says what is wrong."""
+def config_text() -> str:
+    """Return what the user's settings say, or nothing."""
     with suppress(OSError, ValueError):
-        found = tomllib.loads(config_path().read_text("utf-8")).get(name)
+        return config_path().read_text("utf-8")
+    return ""
+
+
+def _setting(key: str) -> str | None:
+    """Return a text of the settings, unchecked: who reads all of them says what is wrong."""
+    text = config_text()
+    if key not in text:
+        return None
+    import tomllib  # noqa: PLC0415 - 4 ms that most users' runs can do without
+
+    with suppress(ValueError):
+        found = tomllib.loads(text).get(key)
         return found if isinstance(found, str) else None
     return None
 
 
-def _name(uid: int) -> str:
+def name(uid: int) -> str:
+    """Return the user's name, or the number of one who has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"the user {uid}"
+        return str(uid)

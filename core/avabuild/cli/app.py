@@ -8,6 +8,7 @@ import typer
 
 from avabuild import __version__
 from avabuild.cli.check import check
+from avabuild.cli.doctor import doctor
 from avabuild.cli.plan import plan
 from avabuild.cli.plugins import plugins
 from avabuild.cli.recipe import recipe
@@ -41,5 +42,6 @@ def _options(
 app.command()(recipe)
 app.command()(plan)
 app.command()(check)
+app.command()(doctor)
 app.command()(schema)
 app.add_typer(plugins, name="plugins")

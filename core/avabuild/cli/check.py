@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from typing import Annotated
 
 import typer
+
+from avabuild.cli.host import ModeOption, RootOption, RunnerOption, StorageDriverOption, flags_of, host_for
 
 
 def check(
@@ -17,6 +18,10 @@ def check(
             help="Name in the local storage, or oci:DIR, oci-archive:FILE, docker-archive:FILE.",
         ),
     ],
+    mode: ModeOption = None,
+    root: RootOption = None,
+    storage_driver: StorageDriverOption = None,
+    runner: RunnerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only warnings.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print what the tools print.")] = False,
@@ -31,7 +36,6 @@ def check(
     del debug  # main() looks for it
     from avabuild.cli.recipe import console_for
     from avabuild.errors import AvabuildError
-    from avabuild.host import probe
     from avabuild.recheck import check_image
     from avabuild.report import Report
     from avabuild.workplace import Workplace
@@ -39,7 +43,7 @@ def check(
     console = console_for(as_json=as_json, quiet=quiet, verbose=verbose)
     with console:
         try:
-            with closing(Workplace.on(probe(os.environ))) as workplace:
+            with closing(Workplace.on(host_for(flags_of(mode, root, storage_driver, runner)))) as workplace:
                 checked = check_image(image, workplace, Report(console.take))
         except AvabuildError as error:
             console.failed(error)

@@ -40,12 +40,12 @@ def plan(
     """
     del debug  # main() looks for it
     from avabuild.catalogue import Catalogue
-    from avabuild.host import probe
+    from avabuild.cli.host import host_for
     from avabuild.report import Report
     from avabuild.together import together
     from avabuild.workplace import Workplace
 
-    catalogue = Catalogue(paths, Workplace.on(probe(os.environ)), Report(_say_warnings), assume=True)
+    catalogue = Catalogue(paths, Workplace.on(host_for()), Report(_say_warnings), assume=True)
     shown = catalogue.forecasts(catalogue.entries(only or ()))
     if as_json:
         data = [_data(entry.plan, rows, entry.base.digest if entry.base else None) for entry, rows in shown]

@@ -6,21 +6,24 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from avabuild import stamp
+from avabuild.cli.host import ModeOption, RootOption, RunnerOption, StorageDriverOption, flags_of
+from avabuild.places import cache_directory, config_text, has_range
 
 if TYPE_CHECKING:
     from avabuild.cli.console import QuietConsole
     from avabuild.workplace import Wishes
 
 # Where the local storage is depends on these: a stamp made with others says nothing.
-_STORAGE = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER",
-            "STORAGE_OPTS", "AVABUILD_STORAGE_DRIVER")  # fmt: skip
+_STORAGE = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "SLURM_TMPDIR", "LOCAL_SCRATCH",
+            "CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS", "AVABUILD_STORAGE_DRIVER",
+            "AVABUILD_MODE", "AVABUILD_ROOT")  # fmt: skip
 
 
 def recipe(
@@ -62,6 +65,10 @@ def recipe(
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the container of a failed step, to look inside.")
     ] = False,
+    mode: ModeOption = None,
+    root: RootOption = None,
+    storage_driver: StorageDriverOption = None,
+    runner: RunnerOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print events and the result as JSON lines.")
     ] = False,
@@ -78,8 +85,9 @@ def recipe(
     del debug  # main() looks for it
     began = time.monotonic()
     console = console_for(as_json=as_json, quiet=quiet, verbose=verbose)
-    options = circumstances(output, check=check, locked=locked, only=only or [])
-    marks = {path: stamp.stamp_path(_cache(), path, options) for path in paths}
+    flags = flags_of(mode, root, storage_driver, runner)
+    options = circumstances(output, check=check, locked=locked, only=only or [], flags=flags)
+    marks = {path: stamp.stamp_path(cache_directory(os.environ), path, options) for path in paths}
     fresh = {} if upgrade else stamp.fresh_ones(marks)
     if len(fresh) == len(marks):
         _nothing_to_do(console, fresh, began)
@@ -87,7 +95,7 @@ def recipe(
     wishes = _wishes(output, check, upgrade or [], locked=locked, keep=keep)
     from avabuild.cli.run import Run
 
-    Run(console, marks, fresh, wishes).build(only or [], jobs, keep_going=keep_going)
+    Run(console, marks, fresh, wishes, flags).build(only or [], jobs, keep_going=keep_going)
 
 
 def _nothing_to_do(console: QuietConsole, fresh: dict[Path, list[str]], began: float) -> None:
@@ -102,22 +110,19 @@ def _nothing_to_do(console: QuietConsole, fresh: dict[Path, list[str]], began: f
         console.table([unchanged(image) for image in images])
 
 
-def _cache() -> Path:
-    """The cache's directory as `avabuild.host` finds it, without importing all of it."""
-    named = os.environ.get("AVABUILD_CACHE")
-    if named:
-        return Path(named).expanduser().absolute()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("avabuild"))
-
-
 def circumstances(
-    output: str | None, *, check: bool | None, locked: bool, only: Sequence[str] = ()
+    output: str | None,
+    *,
+    check: bool | None,
+    locked: bool,
+    only: Sequence[str] = (),
+    flags: Mapping[str, str | None] | None = None,
 ) -> list[str]:
     """Return what else decides whether there is something to do: options, user, and which storage."""
+    chosen = [f"{name}={value}" for name, value in (flags or {}).items() if value]
     options = [str(output), os.getcwd() if output else "", str(check), str(locked), *only]  # noqa: PTH109 - 1 ms
-    return [*options, str(os.getuid()), *(os.environ.get(name, "") for name in _STORAGE)]
+    said = (os.environ.get(name, "") for name in _STORAGE)
+    return [*options, *chosen, config_text(), str(has_range(os.getuid())), str(os.getuid()), *said]
 
 
 def console_for(*, as_json: bool, quiet: bool, verbose: bool) -> QuietConsole:

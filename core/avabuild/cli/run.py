@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from avabuild.builds import Listener, Outcome, build, image_list
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.cli.console import described, short
+from avabuild.cli.host import host_for
 from avabuild.cli.table import Row, about, unchanged
 from avabuild.errors import AvabuildError, Problem, RecipeError
-from avabuild.host import probe
 from avabuild.report import Report
 from avabuild.together import JointError, together
 from avabuild.workplace import Workplace
@@ -33,6 +33,7 @@ class Run:
     Args:
         marks: where the stamp of each recipe is.
         fresh: what to say of the recipes for which nothing is to do.
+        flags: what the command line says of the host.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Run:
         marks: Mapping[Path, Path],
         fresh: Mapping[Path, Sequence[str]],
         wishes: Wishes,
+        flags: Mapping[str, str | None],
     ) -> None:
         self._console = console
         self._marks = marks
         self._fresh = {path: [json.loads(image) for image in shown] for path, shown in fresh.items()}
         self._wishes = wishes
+        self._flags = flags
 
     def build(self, only: Sequence[str], jobs: int | None, *, keep_going: bool) -> None:
         """Build what is not fresh; show a table when there is more than one image."""
@@ -78,7 +81,7 @@ class Run:
         if len(self._marks) > 1:
             shared = wishes.output.model_copy(update={"shared": True})
             wishes = dataclasses.replace(wishes, output=shared)
-        catalogue = Catalogue(stale, Workplace.on(probe(os.environ), wishes), report)
+        catalogue = Catalogue(stale, Workplace.on(host_for(self._flags), wishes), report)
         entries = catalogue.entries(only)
         if not keep_going:
             together([lost.error for lost in catalogue.lost])

@@ -43,7 +43,6 @@ class Host(Value):
         environment: the variables that outside tools get.
         ca_bundle: the host's certificate bundle, or None.
         mirror: the Debian mirror to use instead of the tool's default, or None.
-        driver: the storage driver to ask buildah for, or None for its own choice.
         settings: what the user chose of how builds are done.
         sharing: the cache of others that is looked into, or None.
     """
@@ -55,7 +54,6 @@ class Host(Value):
     variables: tuple[tuple[str, str], ...]
     ca_bundle: Path | None
     mirror: str | None
-    driver: str | None
     settings: Settings = Settings()
     sharing: Sharing | None = None
 
@@ -63,6 +61,14 @@ class Host(Value):
     def environment(self) -> dict[str, str]:
         """The variables that outside tools get."""
         return dict(self.variables)
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """The names of the variables that name proxies: what they say may hold a password."""
+        own = self.environment
+        return tuple(
+            name for proxy in _PROXIES for name in (proxy, proxy.upper()) if own.get(name)
+        )
 
     def step_environment(self, ca_path: str) -> dict[str, str]:
         """What a step in a container gets of the host: proxies, indexes, the bundle mounted at `ca_path`."""
@@ -91,7 +97,6 @@ def probe(environ: Mapping[str, str], settings: Settings | None = None) -> Host:
         variables=tuple(sorted(environ.items())),
         ca_bundle=ca_bundle(environ),
         mirror=chosen.debian_mirror,
-        driver=_driver(environ, chosen),
         settings=chosen,
         sharing=sharing(chosen, os.geteuid()),
     )
@@ -101,12 +106,3 @@ def ca_bundle(environ: Mapping[str, str]) -> Path | None:
     """Return the certificate bundle that the user's tools are told of, else the distribution's, else None."""
     named = [environ[name] for name in _CA_VARIABLES if environ.get(name)]
     return next((Path(path) for path in [*named, *_CA_BUNDLES] if Path(path).is_file()), None)
-
-
-def _driver(environ: Mapping[str, str], settings: Settings) -> str | None:
-    """Overlay for an ordinary user who has not chosen: buildah 1.28 would copy every layer with vfs."""
-    chosen = "overlay" if settings.storage_driver == "fuse" else settings.storage_driver
-    if chosen or os.geteuid() == 0 or environ.get("STORAGE_DRIVER"):
-        return chosen
-    config = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "containers" / "storage.conf"
-    return None if config.exists() else "overlay"

@@ -52,7 +52,9 @@ def choose(findings: Findings, settings: Settings) -> Means:
         if own:
             place = place or _any_place(findings, settings)
             run = findings.own.run if findings.own and findings.own.run else place / f"run-{mode}"
-            storage = Storage(root=own.root, run=run, driver=own.driver, mount_program=own.mount_program, own=True)
+            storage = Storage(
+                root=own.root, run=run, driver=own.driver, mount_program=own.mount_program, own=True
+            )
             return Means(mode=mode, place=place, storage=storage, entry=entry, runner=runner)
     if not options:
         raise _no_storage(findings, settings, modes)
@@ -138,6 +140,10 @@ def _no_storage(findings: Findings, settings: Settings, modes: tuple[Kind, ...])
     usable = [one for one in findings.directories if not one.trouble]
     if not usable:
         return _no_place(findings, settings)
+    if settings.storage_driver == "fuse" and not (findings.fuse.works and findings.tool("fuse-overlayfs")):
+        why = findings.fuse.why or "fuse-overlayfs is not on PATH"
+        origin = settings.origin("storage_driver")
+        return HostError(f"storage driver fuse can't be had here: {why}", place=origin, hint=_DOCTOR)
     if settings.storage_driver:
         where = ", ".join(str(one.path) for one in usable)
         return HostError(

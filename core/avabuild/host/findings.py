@@ -86,6 +86,9 @@ class Findings(Value):
         directories: where private storage may be, in the order of preference.
         named: whether the user named that place, so that there is no other.
         kernel: settings of the kernel that speak of user namespaces.
+        free_ids: the first of a range of subordinate ids that nobody has.
+        limits: of open files and of processes, -1 for none.
+        session: whether XDG_RUNTIME_DIR names a directory of the user's; None when it is not set.
     """
 
     uid: int
@@ -102,6 +105,9 @@ class Findings(Value):
     directories: tuple[Directory, ...] = ()
     named: bool = False
     kernel: tuple[tuple[str, str], ...] = ()
+    free_ids: int = 0
+    limits: tuple[int, int] = (-1, -1)
+    session: bool | None = None
 
     def trial(self, mode: Kind) -> Trial:
         """Return what became of the mode's namespace."""

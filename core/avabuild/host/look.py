@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -22,8 +22,8 @@ from avabuild.host import trial_worker
 from avabuild.host.findings import Directory, Findings, Kind, OwnStorage, Tool, Trial
 from avabuild.host.settings import Settings
 from avabuild.host.storage_conf import Configured, configured
-from avabuild.host.subids import arguments
-from avabuild.places import Candidate, candidates, existing, trouble
+from avabuild.host.subids import arguments, free_range
+from avabuild.places import Candidate, candidates, existing, name, trouble
 
 PATIENCE = 20  # seconds: a network's file system may hang
 _KINDS: tuple[Kind, ...] = ("root", "subuid", "single")
@@ -41,15 +41,15 @@ _NO_NEED = Trial(works=False, why="was not tried: our own namespace works")
 def look(environ: Mapping[str, str], settings: Settings) -> Findings:
     """Try and read everything that the choice depends on, and what `avabuild doctor` tells besides."""
     uid = os.geteuid()
-    user, tools = _user(uid), {name: Path(path) for name in _TOOLS if (path := _which(name, environ))}
-    versions = {name: _start([str(tools[name]), "--version"], environ) for name in _ASKED if name in tools}
+    user, tools = name(uid), {tool: Path(path) for tool in _TOOLS if (path := _which(tool, environ))}
+    versions = {tool: _start([str(tools[tool]), "--version"], environ) for tool in _ASKED if tool in tools}
     own = configured(environ, uid)
     wanted = _candidates(environ, settings, uid)
     usable = [one.path for one in wanted if not trouble(one.path, uid)]
     tried = [*usable, *([own.root] if _storage_trouble(own.root) == "" else [])]
     fuse = _open_fuse()
     found = _trials(environ, tried, uid, user, tools, fuse)
-    said = {name: _version(process.communicate()[0]) for name, process in versions.items()}
+    said = {tool: _version(process.communicate()[0]) for tool, process in versions.items()}
     if "mmdebstrap" in tools:
         said["mmdebstrap"] = _version(tools["mmdebstrap"].read_bytes()[:8192].decode(errors="replace"))
     mounts = _mounts()
@@ -61,11 +61,14 @@ def look(environ: Mapping[str, str], settings: Settings) -> Findings:
         proc=any(found.get(key, {}).get("proc", False) for key in ("single", "entry")),
         fuse=fuse,
         cgroup=_cgroup(),
-        tools=tuple(Tool(name=name, path=path, version=said.get(name, "")) for name, path in tools.items()),
+        tools=tuple(Tool(name=tool, path=path, version=said.get(tool, "")) for tool, path in tools.items()),
         own=_own(own, found, mounts),
         directories=tuple(_directory(one, trouble(one.path, uid), found, mounts) for one in wanted),
         named=settings.root is not None,
         kernel=tuple(_kernel()),
+        free_ids=free_range(),
+        limits=(resource.getrlimit(resource.RLIMIT_NOFILE)[0], resource.getrlimit(resource.RLIMIT_NPROC)[0]),
+        session=_session(environ, uid),
     )
 
 
@@ -123,7 +126,9 @@ def _modes(found: Mapping[str, Any]) -> dict[str, Trial]:
             "entry": Trial(works=False, why=why),
         }
     single = _trial(found, "single")
-    missing = Trial(works=False, why=f"buildah unshare maps {'several ids' if entry['several'] else 'one id'}")
+    missing = Trial(
+        works=False, why=f"buildah unshare maps {'several ids' if entry['several'] else 'one id'}"
+    )
     given, other = ("subuid", "single") if entry["several"] else ("single", "subuid")
     return {given: Trial(works=True, why=single.why), other: missing, "entry": Trial(works=True)}
 
@@ -135,9 +140,7 @@ def _trial(found: Mapping[str, Any], mode: str) -> Trial:
     )
 
 
-def _directory(
-    one: Candidate, why: str, found: Mapping[str, Any], mounts: Mapping[str, str]
-) -> Directory:
+def _directory(one: Candidate, why: str, found: Mapping[str, Any], mounts: Mapping[str, str]) -> Directory:
     if why:
         return Directory(path=one.path, origin=one.origin, trouble=why)
     there = existing(one.path)
@@ -148,8 +151,8 @@ def _directory(
     seen = _by_mode(found)
     said = {mode: seen[mode].get(str(there), {}) for mode in _KINDS if mode in seen}
     able = {
-        name: tuple(mode for mode, trial in said.items() if trial.get(name))
-        for name in ("overlay", "fuse", "chown", "xattr")
+        ability: tuple(mode for mode, trial in said.items() if trial.get(ability))
+        for ability in ("overlay", "fuse", "chown", "xattr")
     }
     return Directory(
         path=one.path,
@@ -182,9 +185,7 @@ def _by_mode(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _own(own: Configured, found: Mapping[str, Any], mounts: Mapping[str, str]) -> OwnStorage:
     candidate = Candidate(own.root, "the user's own image storage")
     directory = _directory(candidate, _storage_trouble(own.root), found, mounts)
-    return OwnStorage(
-        directory=directory, run=own.run, driver=own.driver, mount_program=own.mount_program
-    )
+    return OwnStorage(directory=directory, run=own.run, driver=own.driver, mount_program=own.mount_program)
 
 
 def _storage_trouble(root: Path) -> str:
@@ -194,13 +195,6 @@ def _storage_trouble(root: Path) -> str:
 
 
 # -- files and tools -----------------------------------------------------------------------------------------
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def _which(name: str, environ: Mapping[str, str]) -> str | None:
@@ -217,6 +211,11 @@ def _start(argv: list[str], environ: Mapping[str, str]) -> subprocess.Popen[str]
 def _version(text: str) -> str:
     found = re.search(r"(?:version |VERSION = ')v?(\d[\w.~+-]*)", text)
     return found[1] if found else ""
+
+
+def _session(environ: Mapping[str, str], uid: int) -> bool | None:
+    named = environ.get("XDG_RUNTIME_DIR")
+    return None if not named else not trouble(Path(named), uid) and Path(named).is_dir()
 
 
 def _open_fuse() -> Trial:
@@ -238,9 +237,9 @@ def _cgroup() -> str:
 
 
 def _kernel() -> Iterator[tuple[str, str]]:
-    for name in _KERNEL:
+    for setting in _KERNEL:
         with suppress(OSError):
-            yield name.replace("/", "."), (Path("/proc/sys") / name).read_text().strip()
+            yield setting.replace("/", "."), (Path("/proc/sys") / setting).read_text().strip()
 
 
 def _mounts() -> dict[str, str]:

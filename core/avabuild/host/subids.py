@@ -6,8 +6,12 @@ Source: subuid(5), newuidmap(1).
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
+COUNT = 65_536
+"""How many ids a user is usually given, and images use."""
+_FIRST = 100_000  # where useradd(8) begins
 _FILES = {"newuidmap": Path("/etc/subuid"), "newgidmap": Path("/etc/subgid")}
 
 
@@ -27,6 +31,17 @@ def arguments(uid: int, user: str) -> tuple[dict[str, list[str]], str]:
             made[program] += [str(inside), str(first), str(count)]
             inside += count
     return made, ""
+
+
+def free_range() -> int:
+    """Return the first of as many ids as a user is given that nobody has yet."""
+    ends = [_FIRST]
+    for file in _FILES.values():
+        with suppress(OSError):
+            parts = (line.strip().split(":") for line in file.read_text().splitlines())
+            numbers = (part[1:] for part in parts if len(part) == 3)
+            ends += [int(first) + int(count) for first, count in numbers if (first + count).isdigit()]
+    return max(ends)
 
 
 def id_ranges(text: str, user: str, uid: int) -> list[tuple[int, int]]:

@@ -96,7 +96,11 @@ def _as_of_now(found: Findings) -> Findings | None:
         return None
     directories = tuple(map(_measured, found.directories))
     own = found.own and found.own.model_copy(update={"directory": _measured(found.own.directory)})
-    seen = zip((*directories, own and own.directory), (*found.directories, found.own and found.own.directory), strict=True)
+    seen = zip(
+        (*directories, own and own.directory),
+        (*found.directories, found.own and found.own.directory),
+        strict=True,
+    )
     if any(now and then and now.mount != then.mount for now, then in seen):
         return None
     return found.model_copy(update={"directories": directories, "own": own})

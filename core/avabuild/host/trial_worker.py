@@ -74,7 +74,9 @@ def _scratch(directories: list[str]) -> Iterator[dict[str, str]]:
 
 def _try_all(scratch: Mapping[str, str], fuse: str | None, *, others: bool, user: bool) -> Found:
     """Try each directory; `others` says whether ids besides our own are mapped, `user` of a user namespace."""
-    made = {ours: _try(Path(ours), fuse, others=others, user=user) for ours in dict.fromkeys(scratch.values())}
+    made = {
+        ours: _try(Path(ours), fuse, others=others, user=user) for ours in dict.fromkeys(scratch.values())
+    }
     return {directory: made[ours] for directory, ours in scratch.items()}
 
 

@@ -25,8 +25,10 @@ _DROPPED = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_D
 def settle(means: Means, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of the tools inside, after its files were written."""
     storage = means.storage
-    if storage is None or (means.mode == "root" and storage.own):
+    if storage is None:
         return dict(environ)
+    if means.mode == "root" and storage.own:
+        return _as_chosen(storage, environ)
     home = means.place / f"home-{means.mode}"
     runtime = home / "runtime"
     for directory in (means.place, home, runtime):
@@ -45,6 +47,12 @@ def settle(means: Means, environ: Mapping[str, str]) -> dict[str, str]:
         return {**env, "CONTAINERS_STORAGE_CONF": str(config / "storage.conf")}
     return {**env, "_CONTAINERS_USERNS_CONFIGURED": "done", "_CONTAINERS_ROOTLESS_UID": str(os.geteuid()),
             "_CONTAINERS_ROOTLESS_GID": str(os.getegid())}  # fmt: skip
+
+
+def _as_chosen(storage: Storage, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return root's own environment, with the driver that was chosen, which may not be the configured one."""
+    program = {"STORAGE_OPTS": f"overlay.mount_program={storage.mount_program}"} if storage.mount_program else {}
+    return {**environ, "STORAGE_DRIVER": storage.driver, **program}
 
 
 def storage_conf(storage: Storage, *, single: bool) -> str:

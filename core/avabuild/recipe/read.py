@@ -26,7 +26,7 @@ def load(path: Path, known: Known | None = None) -> Recipe:
         RecipeError: the file can't be read or isn't a valid recipe; carries every problem, by line.
         PluginError: a plugin that the recipe needs is broken, and the recipe itself is fine.
     """
-    data, source = _parse(path, _text(path))
+    data, source = parse(path, _text(path))
     problems: tuple[Problem, ...] = ()
     recipe = None
     try:
@@ -87,7 +87,12 @@ def _beside(directory: Path) -> str | None:
     return f"recipes in {directory}: {', '.join(names)}" if names else None
 
 
-def _parse(path: Path, text: str) -> tuple[dict[str, Any], Source]:
+def parse(path: Path, text: str) -> tuple[dict[str, Any], Source]:
+    """Return what the TOML `text` of the file `path` says, and where each key of it is.
+
+    Raises:
+        RecipeError: it is no valid TOML.
+    """
     try:
         return tomllib.loads(text), Source.of(path, text)
     except ValueError as error:  # TOMLDecodeError, or an integer too long for Python

@@ -4,8 +4,6 @@ import os
 import platform
 from pathlib import Path
 
-import pytest
-
 from avabuild import host as module
 from avabuild.host import ca_bundle, cache_directory, probe
 
@@ -92,25 +90,3 @@ def test_a_probe_does_not_depend_on_the_order_of_variables():
 def test_a_mirror_is_read_from_its_variable():
     assert probe({"AVABUILD_DEBIAN_MIRROR": "http://127.0.0.1/debian"}).mirror == "http://127.0.0.1/debian"
     assert probe({"AVABUILD_DEBIAN_MIRROR": ""}).mirror is None
-
-
-@pytest.mark.parametrize(
-    ("uid", "environ", "configured", "driver"),
-    [
-        (0, {}, False, None),
-        (0, {"AVABUILD_STORAGE_DRIVER": "vfs"}, False, "vfs"),
-        (1000, {}, False, "overlay"),
-        (1000, {}, True, None),
-        (1000, {"STORAGE_DRIVER": "vfs"}, False, None),
-        (1000, {"AVABUILD_STORAGE_DRIVER": "vfs"}, True, "vfs"),
-    ],
-    ids=["root", "root chose", "a user", "a user with a configuration", "a user's variable", "a user chose"],
-)
-def test_an_ordinary_user_who_has_not_chosen_gets_overlay(
-    monkeypatch, tmp_path, uid, environ, configured, driver
-):
-    monkeypatch.setattr(os, "geteuid", lambda: uid)
-    if configured:
-        (tmp_path / "containers").mkdir()
-        (tmp_path / "containers" / "storage.conf").touch()
-    assert probe({"XDG_CONFIG_HOME": str(tmp_path)} | environ).driver == driver

@@ -1,0 +1,114 @@
+"""Findings of the machine that runs the tests: looked for, kept, and looked for again when they may differ."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+import pytest
+
+from avabuild.errors import HostError
+from avabuild.host import survey as module
+from avabuild.host import Host, probe
+from avabuild.host.settings import Settings
+from avabuild.host.survey import means_of, survey
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    made = tmp_path / "place"
+    made.mkdir(mode=0o700)
+    return made
+
+
+@pytest.fixture
+def here(tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """This machine, with a place and a cache of the test's own; other tests may give ranges to users meanwhile."""
+    monkeypatch.setattr(module, "_FILES", ())
+    settings = Settings(root=place, cache=tmp_path / "cache", origins=(("root", "--root"),))
+    return probe(os.environ, settings)
+
+
+def kept(host: Host) -> list[Path]:
+    return sorted((host.cache / "host").glob("*.json"))
+
+
+def test_what_is_found_is_of_this_user_and_place(here: Host, place: Path) -> None:
+    found = survey(here, os.environ)
+    (directory,) = found.directories
+    assert (found.uid, directory.path, directory.trouble) == (os.geteuid(), place, "")
+    assert directory.free > 0
+    assert directory.filesystem
+    assert list(place.iterdir()) == [], "trials leave nothing behind"
+
+
+def test_findings_are_kept_for_the_next_run(here: Host) -> None:
+    first = survey(here, os.environ)
+    (path,) = kept(here)
+    before = path.stat().st_mtime_ns
+    again = survey(here, os.environ)
+    assert again.model_copy(update={"directories": (), "own": None}) == first.model_copy(
+        update={"directories": (), "own": None}
+    )
+    assert path.stat().st_mtime_ns == before
+    survey(here, os.environ, anew=True)
+    assert path.stat().st_mtime_ns != before
+
+
+def test_kept_findings_have_the_free_space_of_now(here: Host) -> None:
+    survey(here, os.environ)
+    (path,) = kept(here)
+    text = path.read_text()
+    free = survey(here, os.environ).directories[0].free
+    path.write_text(text.replace(f'"free": {survey(here, os.environ, anew=True).directories[0].free}', '"free": 1'))
+    assert survey(here, os.environ).directories[0].free == pytest.approx(free, rel=0.2)
+
+
+@pytest.mark.parametrize("variable", ["SLURM_TMPDIR", "XDG_RUNTIME_DIR", "PATH"])
+def test_another_environment_is_looked_at_anew(here: Host, variable: str) -> None:
+    survey(here, os.environ)
+    survey(here, {**os.environ, variable: os.environ.get(variable, "") + ":/elsewhere"})
+    assert len(kept(here)) == 2
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "no json", '{"uid": "x"}'])
+def test_damaged_findings_are_made_anew(here: Host, damage: str) -> None:
+    first = survey(here, os.environ)
+    (path,) = kept(here)
+    path.write_text(damage)
+    assert survey(here, os.environ).single == first.single
+
+
+def test_a_directory_that_became_somebody_elses_is_looked_at_anew(here: Host, place: Path) -> None:
+    survey(here, os.environ)
+    place.chmod(0o777)
+    assert "others may write" in survey(here, os.environ).directories[0].trouble
+    with pytest.raises(HostError, match="--root: no directory can hold what builds keep"):
+        means_of(here, os.environ)
+
+
+def test_the_place_is_made_for_the_user_alone(here: Host, place: Path) -> None:
+    host = here.model_copy(update={"settings": here.settings.model_copy(update={"root": place / "new"})})
+    means = means_of(host, os.environ)
+    assert means.place == place / "new"
+    assert means.place.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_cache_that_cant_be_written_stops_nothing(here: Host) -> None:
+    host = here.model_copy(update={"cache": Path("/proc/nowhere")})
+    assert survey(host, os.environ).uid == os.geteuid()
+
+
+def test_looking_takes_little_of_a_build(here: Host) -> None:
+    took = []
+    for _ in range(4):
+        before = spent()
+        survey(here, os.environ, anew=True)
+        took.append(spent() - before)
+    assert min(took) < 0.15, "seconds of processors, ours and the children's"
+
+
+def spent() -> float:
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
