@@ -255,12 +255,38 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def everyones() -> Iterator[Path]:
+def everyones(testrun_uid: str) -> Iterator[Path]:
     """A directory that every user may read, unlike pytest's own."""
-    base = Path("/var/tmp") / f"avabuild-users-{os.getpid()}"
-    base.mkdir(mode=0o755)
+    run = Path("/var/tmp") / f"avabuild-users-{testrun_uid}"
+    base = run / str(os.getpid())
+    base.mkdir(mode=0o755, parents=True)
     yield base
     shutil.rmtree(base, ignore_errors=True)
+    if not any(path.name.isdigit() for path in run.iterdir()):  # no other process of this run has any
+        shutil.rmtree(run, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def bases(everyones: Path) -> Callable[..., str]:
+    """Return a function that puts Debian releases into a cache that all users share, and returns its path.
+
+    Only bases are in it: what else a test needs it makes itself.
+    """
+    place = everyones.parent / "bases"
+
+    def bases(*suites: str) -> str:
+        place.mkdir(mode=0o755, exist_ok=True)
+        for suite in suites:
+            recipe = place / f"{suite}.toml"
+            with FileLock(place / "lock"):
+                if not recipe.exists():
+                    recipe.write_text(f'name = "base"\nbase = {{ debian = "{suite}" }}\n')
+                    env = {**os.environ, "AVABUILD_CACHE": str(place)}
+                    argv = [*program(), "recipe", str(recipe), "--output", f"oci:{place}/out"]
+                    subprocess.run(argv, env=env, capture_output=True, check=True)
+        return str(place)
+
+    return bases
 
 
 @pytest.fixture
@@ -273,11 +299,15 @@ def tmp_path(everyones: Path) -> Path:
 
 @pytest.fixture
 def builder(
-    request: pytest.FixtureRequest, make_user: Callable[[str, bool], User], tmp_path: Path
+    request: pytest.FixtureRequest,
+    make_user: Callable[[str, bool], User],
+    tmp_path: Path,
+    bases: Callable[..., str],
 ) -> Iterator[User]:
     """Somebody who is not root, as on the hosts that this program is for; `tmp_path` is their home."""
     user = make_user(request.param, request.param == "ranged")
-    user.env["HOME"], user.home = str(user.home), tmp_path
+    user.env |= {"HOME": str(user.home), "AVABUILD_SHARED_CACHE": bases("bookworm")}
+    user.home = tmp_path
     user.own(tmp_path)
     yield user
     user.clear_images(tmp_path)

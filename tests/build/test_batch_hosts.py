@@ -69,7 +69,9 @@ class Situation:
         outer = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
         if self.enclosed:
             outer = [sys.executable, "-c", ENCLOSED, *outer]
-        return subprocess.run(outer, env=env, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run(
+            outer, env=env, cwd=cwd, capture_output=True, text=True, timeout=300, check=False
+        )
 
 
 READ_ONLY_HOME = 'mount --bind "$HOME" "$HOME"; mount -o remount,bind,ro "$HOME"'
@@ -133,7 +135,12 @@ def chosen(found: dict[str, Any], user: User) -> str:
     return f"{means['mode']} {driver}{where}"
 
 
-DATA, VAR, TMP, SHM = "~/.local/share/avabuild", "/var/tmp/avabuild-UID", "/tmp/avabuild-UID", "/dev/shm/avabuild-UID"
+DATA, VAR, TMP, SHM = (
+    "~/.local/share/avabuild",
+    "/var/tmp/avabuild-UID",
+    "/tmp/avabuild-UID",
+    "/dev/shm/avabuild-UID",
+)
 SITUATIONS = {
     "no session": (Situation(), "subuid overlay own storage", f"single overlay {DATA}"),
     "a stale session": (

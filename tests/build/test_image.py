@@ -65,9 +65,10 @@ def test_a_small_image_holds_what_was_asked_for_and_nothing_of_the_host(builder:
         pip uninstall -y six; python -c 'import six' 2>&1 | tail -n 1; find /opt/venv -name '*six*'
         """,
     )
+    owner, carol = ("7 8", "carol") if builder.owners else ("0 0", "root")  # as the storage can have them
     for expected in (
-        "0\nremember\n600 7 8\n1777 directory\n777 symbolic link\nremember\n/srv\nblue-\n",
-        "carol\n",
+        f"0\nremember\n600 {owner}\n1777 directory\n777 symbolic link\nremember\n/srv\nblue-\n",
+        f"{carol}\n",
         "tree v2",
         "requests==",
         "pip==",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING
 
@@ -75,22 +76,17 @@ def test_a_user_without_a_range_builds_file_layers_on_an_archive(bare: User, roo
     root.buildah("rmi", "--force", image)
 
 
-@pytest.mark.parametrize("text", [RECIPE, FILES], ids=["bootstrap", "import"])
-def test_a_user_without_a_range_is_told_what_is_missing_and_what_works(bare: User, text: str) -> None:
-    if "archive" in text and not (bare.home / "base.tar").exists():
-        import subprocess
-
-        subprocess.run(
-            ["tar", "-cf", str(bare.home / "base.tar"), "-C", "/", "etc/gshadow", "etc/os-release"],
-            check=True,
-        )
-        text = text.replace(
-            '[packages]\n    pip = ["six"]', '[[files]]\n    source = "recipe.toml"\n    target = "/"'
-        )
-    outcome = bare.avabuild(
-        "recipe", bare.recipe(text, "other.toml" if "archive" not in text else "recipe.toml")
+def test_a_user_without_a_range_builds_all_kinds_of_layers_too(bare: User, ranged: User) -> None:
+    recipe = bare.recipe(RECIPE.replace("ava-test-user", "ava-test-bare"))
+    outcome = bare.avabuild("recipe", recipe, "--json")
+    assert outcome.code == 0, outcome.err
+    said = bare.inside(
+        str(outcome.image["reference"]),
+        "cat /who; stat -c %U /home/dave/x; python -c 'import six'; tree --version; grep -c ^dave: /etc/passwd",
     )
-    assert outcome.code == 6, outcome.err
-    assert "usermod --add-subuids" in outcome.err
-    assert "--output oci:DIR" in outcome.err
-    assert "Traceback" not in outcome.err
+    assert said.startswith("0\nroot\ntree v2")
+    assert bare.leftovers() == []
+    assert "nothing to do" in bare.avabuild("recipe", recipe).err
+    base = [json.loads(path.read_text()) for path in (bare.cache / "index" / "base").iterdir()]
+    theirs = [json.loads(path.read_text()) for path in (ranged.cache / "index" / "base").iterdir()]
+    assert {one["digest"] for one in base} == {one["digest"] for one in theirs}, "the base keeps its owners"

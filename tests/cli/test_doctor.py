@@ -36,7 +36,10 @@ def test_a_wish_that_cant_come_true_exits_with_6_after_all_was_told(avabuild: Ru
     done = avabuild("doctor", "--root", "file")
     assert done.returncode == 6
     assert "file is no directory" in done.stdout
-    assert f"avabuild: --root: no directory can hold what builds keep: {tmp_path / 'file'} is no directory" in done.stderr
+    assert (
+        f"avabuild: --root: no directory can hold what builds keep: {tmp_path / 'file'} is no directory"
+        in done.stderr
+    )
 
 
 def test_settings_of_the_users_file_are_used_and_checked(avabuild: Run, tmp_path: Path) -> None:

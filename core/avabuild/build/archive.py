@@ -25,6 +25,10 @@ def write_oci_archive(store: Store, composed: Composed, out: Path, tag: str) -> 
     with tarfile.open(out, "w") as tar:
         _add(tar, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
         _add(tar, "index.json", image.encode(image.index(manifest, tag)))
+        for directory in ("blobs", "blobs/sha256"):  # skopeo gives those that it makes up to root
+            info = tarfile.TarInfo(directory)
+            info.type, info.mode, info.mtime = tarfile.DIRTYPE, 0o755, MTIME
+            tar.addfile(info)
         for digest in dict.fromkeys((*composed.layers, composed.config, composed.digest)):
             _add(tar, f"blobs/sha256/{digest.removeprefix('sha256:')}", store.blob_path(digest))
 

@@ -61,7 +61,9 @@ def test_kept_findings_have_the_free_space_of_now(here: Host) -> None:
     (path,) = kept(here)
     text = path.read_text()
     free = survey(here, os.environ).directories[0].free
-    path.write_text(text.replace(f'"free": {survey(here, os.environ, anew=True).directories[0].free}', '"free": 1'))
+    path.write_text(
+        text.replace(f'"free": {survey(here, os.environ, anew=True).directories[0].free}', '"free": 1')
+    )
     assert survey(here, os.environ).directories[0].free == pytest.approx(free, rel=0.2)
 
 
