@@ -104,6 +104,12 @@ def test_the_projects_plugins_come_before_the_recipes_own_and_each_once(project)
     assert opened.recipe.place("plugins", 1) == "recipes/demo.toml:2"
 
 
+def test_the_projects_file_is_no_recipe(project):
+    project({"avabuild.toml": "plugins = []", "recipes/mine.py": MINE})
+    with pytest.raises(RecipeError, match=r"avabuild.toml: is what the project says for all of its recipes, and no"):
+        open_projects(Path("avabuild.toml"), Registry(()))
+
+
 def test_a_projects_file_above_the_repository_is_somebody_elses(project, tmp_path):
     (tmp_path / ".git").rmdir()
     with pytest.raises(RecipeError, match='no plugin provides "mine"'):

@@ -16,7 +16,7 @@ from avabuild.recipe.bases import Offer
 from avabuild.recipe.explain import explain, recipe_keys
 from avabuild.recipe.model import Recipe, bases_of
 from avabuild.recipe.plugins import Known, check_frameworks, check_plugins
-from avabuild.recipe.project import project_plugins
+from avabuild.recipe.project import NAME, project_plugins
 from avabuild.recipe.source import Source
 from avabuild.recipe.stand_ins import with_offers
 
@@ -34,6 +34,8 @@ def load(path: Path, known: Known | None = None) -> Recipe:
         RecipeError: the file can't be read or isn't a valid recipe; carries every problem, by line.
         PluginError: a plugin that the recipe needs is broken, and the recipe itself is fine.
     """
+    if path.name == NAME:
+        raise _refused(path, "is what the project says for all of its recipes, and no recipe itself")
     data, source = _with_project(*parse(path, _text(path)))
     offers: dict[int, Offer] = {}
     problems: tuple[Problem, ...] = ()
