@@ -106,7 +106,9 @@ def test_the_projects_plugins_come_before_the_recipes_own_and_each_once(project)
 
 def test_the_projects_file_is_no_recipe(project):
     project({"avabuild.toml": "plugins = []", "recipes/mine.py": MINE})
-    with pytest.raises(RecipeError, match=r"avabuild.toml: is what the project says for all of its recipes, and no"):
+    with pytest.raises(
+        RecipeError, match=r"avabuild.toml: is what the project says for all of its recipes, and no"
+    ):
         open_projects(Path("avabuild.toml"), Registry(()))
 
 
