@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from avabuild.amend import POLICY, Amended
 from avabuild.errors import PluginError
 from avabuild.framework import PREFIX, Framework, Request
 from avabuild.image import Settings
@@ -37,15 +38,23 @@ class Pick:
     required_by: tuple[str, ...] = ()
 
 
-def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_python: bool) -> Plan:
+def compose(
+    recipe: Recipe,
+    target: Target,
+    picks: Sequence[Pick],
+    *,
+    install_python: bool,
+    amended: Sequence[Amended] = (),
+) -> Plan:
     """Return the plan of `recipe` for `target`.
 
     `install_python` says that the base has no interpreter of the target's version yet, but its distribution
     has. Frameworks' packages are merged into one apt and one Python step, the recipe's own into another of
-    each above them; every step knows who asked for it.
+    each above them; every step knows who asked for it. What policies add is `amended`, in the order of names.
     """
     versions = {pick.framework.name: pick.request.release.version for pick in picks}
     layers = [(pick.framework.name, layer) for pick in picks for layer in pick.layers]
+    layers += [(one.origin, layer) for one in amended for layer in one.layers(target.python)]
     own_apt = [("avabuild", name) for name in _interpreter(target)] if install_python else []
     own_pip = [("avabuild", name) for name in _installer(target)]
     apt = own_apt + [
@@ -58,7 +67,7 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
     runs = [(name, layer) for name, layer in layers if isinstance(layer, Run)]
     runs += [("recipe", _run(step)) for step in recipe.run]
     names = [step.name for step in recipe.run]
-    limits = _limits(picks, recipe, target)
+    limits = _limits(picks, recipe, target, layers)
     return Plan(
         name=recipe.name,
         tag=recipe.tag_for(target, versions),
@@ -76,7 +85,7 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
         compiled=_compiled(layers),
         files=_files(layers, recipe),
         last=_run_steps(runs, "last", names),
-        settings=_settings(layers, recipe, target),
+        settings=_settings(layers, recipe, target, amended),
         frameworks=tuple(
             Chosen(
                 name=pick.framework.name,
@@ -87,6 +96,8 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
             )
             for pick in picks
         ),
+        policies=tuple(one.ruled for one in amended),
+        index=next((one.index for one in amended if one.index), None),
         checks=tuple(Check(framework=pick.framework.name, program=pick.program) for pick in picks),
         constraints=tuple(limits),
         constraint_origins=tuple(limits.values()),
@@ -97,18 +108,26 @@ def compose(recipe: Recipe, target: Target, picks: Sequence[Pick], *, install_py
     )
 
 
-def _limits(picks: Sequence[Pick], recipe: Recipe, target: Target) -> dict[str, tuple[str, ...]]:
+def _limits(
+    picks: Sequence[Pick], recipe: Recipe, target: Target, layers: Sequence[tuple[str, Layer]]
+) -> dict[str, tuple[str, ...]]:
     """Return what limits versions, with who asked: the recipe, then the chosen releases of frameworks."""
     asked = [(text, "recipe") for text in recipe.packages.constraints]
     for pick in picks:
         found = pick.request.release.limits(target.python)
         asked += [(f"{r.name}{r.specifier}", pick.framework.name) for r in found]
-        own = (layer.constraints for layer in pick.layers if isinstance(layer, Python))
-        asked += [(text, pick.framework.name) for texts in own for text in texts]
+        own = (layer for name, layer in layers if name == pick.framework.name)
+        asked += [(text, pick.framework.name) for text in _constraints(own)]
+    ruled = [(name, layer) for name, layer in layers if name.startswith(POLICY)]
+    asked += [(text, name) for name, layer in ruled for text in _constraints([layer])]
     limits: dict[str, tuple[str, ...]] = {}
     for text, origin in sorted(asked, key=lambda item: item[1] != "recipe"):
         limits[text] = (*limits.get(text, ()), origin)
     return limits
+
+
+def _constraints(layers: Iterable[Layer]) -> list[str]:
+    return [text for layer in layers if isinstance(layer, Python) for text in layer.constraints]
 
 
 def _apt(packages: tuple[str, ...], recipe: Recipe) -> Apt:
@@ -216,7 +235,9 @@ def _files(layers: Sequence[tuple[str, Layer]], recipe: Recipe) -> tuple[Step, .
     )
 
 
-def _settings(layers: Sequence[tuple[str, Layer]], recipe: Recipe, target: Target) -> Settings:
+def _settings(
+    layers: Sequence[tuple[str, Layer]], recipe: Recipe, target: Target, amended: Sequence[Amended]
+) -> Settings:
     variables: dict[str, str] = {"VIRTUAL_ENV": PREFIX} if target.has_venv else {}
     commands = f"{PREFIX}/bin" if target.has_venv else "/usr/local/bin"
     for _, layer in layers:
@@ -233,7 +254,7 @@ def _settings(layers: Sequence[tuple[str, Layer]], recipe: Recipe, target: Targe
                 path for _, layer in layers if isinstance(layer, Env) for path in layer.library_path
             )
         ),
-        labels=tuple(_pairs(image.labels).items()),
+        labels=tuple({**_pairs(image.labels), **_labels(amended)}.items()),
         annotations=tuple(_pairs(image.annotations).items()),
         entrypoint=image.entrypoint,
         cmd=image.cmd,
@@ -242,6 +263,10 @@ def _settings(layers: Sequence[tuple[str, Layer]], recipe: Recipe, target: Targe
         ports=tuple(str(port) for port in image.ports),
         volumes=image.volumes,
     )
+
+
+def _labels(amended: Sequence[Amended]) -> dict[str, str]:
+    return {name: value for one in amended for name, value in sorted(one.labels.items())}
 
 
 def _pairs(items: Iterable[tuple[str, str]] | Mapping[str, str]) -> dict[str, str]:

@@ -38,6 +38,7 @@ class _File(BaseModel):
     runner: RunnerChoice | None = None
     cache: Directory | None = None
     debian_mirror: Annotated[str, Field(pattern=r"^(https?|file)://")] | None = None
+    plugins: tuple[str, ...] | None = None
 
 
 KEYS = tuple(field.alias or name for name, field in _File.model_fields.items())

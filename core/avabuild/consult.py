@@ -11,6 +11,9 @@ from packaging.requirements import Requirement
 from avabuild.errors import PluginError
 from avabuild.framework import Framework, Options, Request
 from avabuild.layers import Compile, Layer, Python
+from avabuild.local import line_in
+from avabuild.offered import BaseOptions, OfferedBase
+from avabuild.policy import Amendment, Draft, Index, Policy
 
 _KINDS = get_args(Layer)[0]
 _Answer = TypeVar("_Answer")
@@ -43,6 +46,24 @@ def check_of(framework: Framework, request: Request) -> str:
     return _answer(framework, "check", lambda: _program(framework.check(request)))
 
 
+def amendments_of(policy: Policy, draft: Draft) -> tuple[Amendment, ...]:
+    """Return what `policy` adds to the image of `draft`, or why it refuses it.
+
+    Raises:
+        PluginError: `amend` raised, or returned anything but amendments with valid requirements.
+    """
+    return _answer(policy, "amend", lambda: _amendments(policy.amend(draft)))
+
+
+def resolved(base: OfferedBase, options: BaseOptions) -> dict[str, str]:
+    """Return the base, as a recipe could write it, that `options` stand for.
+
+    Raises:
+        PluginError: `resolve` raised, or returned anything but a table of texts.
+    """
+    return _answer(base, "resolve", lambda: _table(base.resolve(options)))
+
+
 def ordered(frameworks: Iterable[Framework], options: Mapping[str, Options]) -> tuple[Framework, ...]:
     """Return `frameworks` with each one after those it requires, and by name where that leaves a choice.
 
@@ -70,13 +91,25 @@ def ordered(frameworks: Iterable[Framework], options: Mapping[str, Options]) -> 
     return tuple(by_name[name] for name in names)
 
 
-def _answer(framework: Framework, question: str, ask: Callable[[], _Answer]) -> _Answer:
+def _answer(
+    framework: Framework | Policy | OfferedBase, question: str, ask: Callable[[], _Answer]
+) -> _Answer:
     try:
         return ask()
     except (Exception, SystemExit) as error:
-        module = getattr(getattr(framework, question), "__module__", "unknown module")
+        asked = getattr(framework, question)
+        module = getattr(asked, "__module__", "unknown module")
         what = f"{type(error).__name__}: {error}"
-        raise PluginError(f"{framework.name} ({module}): {question} failed: {what}") from error
+        raise PluginError(
+            f"{framework.name} ({module}): {question} failed: {what}", place=_place(asked, error)
+        ) from error
+
+
+def _place(asked: Any, error: BaseException) -> str | None:
+    """Return the line of the plugin's own file at which it failed, None where that is not known."""
+    path = getattr(getattr(asked, "__code__", None), "co_filename", None)
+    line = line_in(error, path) if path else None
+    return f"{path}:{line}" if line else None
 
 
 def _names(answer: Any) -> tuple[str, ...]:
@@ -99,6 +132,26 @@ def _layers(answer: Any) -> tuple[Layer, ...]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"two compiles are named {', '.join(twice)}")
     return layers
+
+
+def _amendments(answer: Any) -> tuple[Amendment, ...]:
+    amendments = tuple(answer)
+    for one in amendments:
+        if not isinstance(one, get_args(Amendment)):
+            raise TypeError(f"expected an amendment, got {one!r:.80}")
+    _layers([one for one in amendments if isinstance(one, _KINDS)])
+    if sum(isinstance(one, Index) for one in amendments) > 1:
+        raise ValueError("there is one index, or none")
+    return amendments
+
+
+def _table(answer: Any) -> dict[str, str]:
+    if not isinstance(answer, Mapping):
+        raise TypeError(f"expected a table, got {answer!r:.80}")
+    table = dict(answer)
+    if not all(isinstance(text, str) for pair in table.items() for text in pair):
+        raise TypeError(f"expected a table of texts, got {table!r:.80}")
+    return table
 
 
 def _require_pin(text: str) -> None:

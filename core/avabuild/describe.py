@@ -37,6 +37,12 @@ def labels(
         "org.avabuild.plugins": _text({f.name: f"{f.distribution} {f.version}" for f in plan.frameworks}),
         "org.avabuild.layers": _text([[step.name, *step.origins] for step in plan.steps]),
     }
+    if plan.policies:
+        made["org.avabuild.policies"] = _text(
+            {p.name: f"{p.distribution} {p.version}" for p in plan.policies}
+        )
+    if offer := plan.base.offer:
+        made["org.avabuild.base"] = _text({str(offer): f"{offer.distribution} {offer.version}"})
     if plan.checks:
         made[CHECKS] = _text({check.framework: check.program for check in plan.checks})
     if driver := driver_minimum(plan.target.device.cuda or ""):

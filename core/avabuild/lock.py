@@ -69,11 +69,29 @@ class AptLock(Value):
 
 
 class Distribution(Value):
-    """A plugin's distribution: the framework it provided, its PyPI name and version."""
+    """A plugin's distribution.
 
-    framework: str
+    Attributes:
+        framework: the one that it provided; or the `base` that it offered, or the `policy`. Two are empty.
+        name: of the distribution, or the path of a local plugin.
+        version: of the distribution, or `sha256:` and the first digits of a local plugin's digest.
+    """
+
+    framework: str = ""
+    base: str = ""
+    policy: str = ""
     name: str
     version: str
+
+    @property
+    def provided(self) -> str:
+        """What it provided, in words: `keras`, `base ubuntu`, `policy example`."""
+        return self.framework or (f"base {self.base}" if self.base else f"policy {self.policy}")
+
+    @property
+    def who(self) -> str:
+        """The distribution and its version."""
+        return f"{self.name} {self.version}"
 
 
 class TargetLock(Value):
@@ -100,7 +118,7 @@ class Lock(Value):
     Attributes:
         format: of the file and of the layers that avabuild makes from it.
         recipe: the recipe's name.
-        plugins: the distributions that declared its frameworks.
+        plugins: the distributions that declared its frameworks, its base and the policies in force.
         targets: one entry per target that was built.
     """
 
@@ -112,6 +130,16 @@ class Lock(Value):
     def target(self, tag: str) -> TargetLock | None:
         """Return the entry of the target tagged `tag`, or None."""
         return next((entry for entry in self.targets if entry.target == tag), None)
+
+    def with_plugins(self, used: tuple[Distribution, ...]) -> Lock:
+        """Return this lock with the plugins that an image has just used.
+
+        Frameworks and bases of other targets stay. Policies hold for all targets: just the used ones remain.
+        """
+        kept = [one for one in self.plugins if not one.policy]
+        named = {one.provided: one for one in (*kept, *used)}
+        order = sorted(named.values(), key=lambda one: (bool(one.policy), bool(one.base), one.provided))
+        return self.model_copy(update={"plugins": tuple(order)})
 
     def with_target(self, entry: TargetLock) -> Lock:
         """Return this lock with `entry` in place of the one of the same tag; entries sorted by tag."""

@@ -35,6 +35,15 @@ class Chosen(Value):
     required_by: tuple[str, ...] = ()
 
 
+class Ruled(Value):
+    """A policy that was asked: its plugin, and what it added, in words."""
+
+    name: str
+    distribution: str
+    version: str
+    did: tuple[str, ...] = ()
+
+
 class Check(Value):
     """A Python program that proves a framework works."""
 
@@ -59,6 +68,8 @@ class Plan(Value):
         settings: the image config's part.
         frameworks: what was chosen.
         checks: one per framework.
+        policies: those that were in force, in the order of names.
+        index: the package index that a policy has everything come from, None for the host's own.
         constraints: what limits versions without asking for a package.
         constraint_origins: who asked for each of `constraints`: framework names or `recipe`.
         local: the recipe's own wheels and sdists, by path, with the sha256 of their content.
@@ -84,6 +95,8 @@ class Plan(Value):
     settings: Settings = Settings()
     frameworks: tuple[Chosen, ...] = ()
     checks: tuple[Check, ...] = ()
+    policies: tuple[Ruled, ...] = ()
+    index: str | None = None
     constraints: tuple[str, ...] = ()
     constraint_origins: tuple[tuple[str, ...], ...] = ()
     local: tuple[tuple[str, str], ...] = ()

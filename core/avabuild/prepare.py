@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from avabuild.amend import Amended, draft_of, refusals
 from avabuild.base import Facts, releases_with
 from avabuild.compose import Pick, compose
-from avabuild.errors import TargetError
+from avabuild.consult import amendments_of
+from avabuild.declared import TAKEN
+from avabuild.errors import RecipeError, TargetError
 from avabuild.framework import Options, Request
 from avabuild.host import Host
 from avabuild.layers import Python
+from avabuild.local import LocalPlugin, read_local
 from avabuild.lock import Distribution, request_digest
+from avabuild.offered import OfferedBase
 from avabuild.pinned import pin_keys
 from avabuild.plan import Plan
+from avabuild.provider import is_path
 from avabuild.recipe import Known, Point, Recipe, load, parse_options, pip_kind, variants
 from avabuild.registry import Registry, check_of, choose, installed, layers_of, ordered, requires_of
 from avabuild.resolve.platforms import is_served
@@ -50,12 +57,8 @@ class Project:
         return self.recipe.path.with_suffix(".lock")
 
     def distributions(self, plans: Sequence[Plan]) -> tuple[Distribution, ...]:
-        """Return the plugin distributions behind the frameworks of `plans`."""
-        chosen = {f.name: f for plan in plans for f in plan.frameworks}
-        return tuple(
-            Distribution(framework=f.name, name=f.distribution, version=f.version)
-            for f in sorted(chosen.values(), key=lambda f: f.name)
-        )
+        """Return the plugin distributions behind the frameworks, the base and the policies of `plans`."""
+        return tuple(dict.fromkeys(one for plan in plans for one in plugins_of(plan)))
 
 
 def open_projects(path: Path, registry: Registry) -> tuple[Project, ...]:
@@ -65,10 +68,38 @@ def open_projects(path: Path, registry: Registry) -> tuple[Project, ...]:
         RecipeError: with every problem, by line.
         PluginError: a plugin that the recipe needs is broken.
     """
-    known = Known(registry.names, registry.options)
+    known = known_of(registry)
+    found = variants(load(path, known), lambda inner: load(inner, known))
     return tuple(
-        Project(found.recipe, registry, found.points, found.below)
-        for found in variants(load(path, known), lambda inner: load(inner, known))
+        Project(one.recipe, registry.with_local(_local(one.recipe)), one.points, one.below) for one in found
+    )
+
+
+def known_of(registry: Registry) -> Known:
+    """Return what recipes are held against: all that `registry` has."""
+
+    def base(name: str) -> tuple[OfferedBase, str, str]:
+        provider = registry.provider(name, "base")
+        return registry.base(name), provider.distribution, provider.version
+
+    def with_local(shown: str, path: Path) -> Known:
+        return known_of(registry.with_local([read_local(shown, path)]))
+
+    return Known(
+        registry.names,
+        registry.options,
+        tuple(name for name in registry.named("base") if name not in TAKEN),
+        base,
+        tuple(sorted({one.distribution for one in registry.providers if not one.is_local})),
+        with_local,
+    )
+
+
+def _local(recipe: Recipe) -> tuple[LocalPlugin, ...]:
+    return tuple(
+        read_local(entry, Path(os.path.normpath(recipe.directory / entry)))
+        for entry in recipe.plugins
+        if is_path(entry)
     )
 
 
@@ -141,9 +172,19 @@ def make_plan(project: Project, target: Target, facts: Facts) -> Plan:
     Raises:
         TargetError: no release of a framework fits; says what would.
         PluginError: a plugin raised or answered junk.
+        RecipeError: a policy refuses the image, or asks for what the recipe has otherwise.
     """
     missing = target.python is not None and target.python not in dict(facts.pythons)
-    plan = compose(project.recipe, target, _picks(project, target), install_python=missing)
+    picks = _picks(project, target)
+    plan = compose(project.recipe, target, picks, install_python=missing)
+    releases = {pick.framework.name: pick.request.release for pick in picks}
+    amended: list[Amended] = []
+    for policy, provider in project.registry.policies(project.recipe.plugins):
+        found = amendments_of(policy, draft_of(plan, releases))
+        amended.append(Amended(policy.name, provider.distribution, provider.version, found))
+        plan = compose(project.recipe, target, picks, install_python=missing, amended=amended)
+    if problems := refusals(project.recipe, amended):
+        raise RecipeError(problems)
     own = [text for text in project.recipe.packages.pip if pip_kind(text) == "file"]
     local = tuple((text, _sha256(project.directory / text)) for text in own)
     return pin_keys(plan.model_copy(update={"local": local}), project.directory)
@@ -189,6 +230,20 @@ def _picks(project: Project, target: Target) -> tuple[Pick, ...]:
             )
         )
     return tuple(picks)
+
+
+def plugins_of(plan: Plan) -> tuple[Distribution, ...]:
+    """Return the plugin distributions behind the frameworks, the base and the policies of `plan`."""
+    offer = plan.base.offer
+    bases = [Distribution(base=offer.name, name=offer.distribution, version=offer.version)] if offer else []
+    return (
+        *(
+            Distribution(framework=one.name, name=one.distribution, version=one.version)
+            for one in sorted(plan.frameworks, key=lambda one: one.name)
+        ),
+        *bases,
+        *(Distribution(policy=one.name, name=one.distribution, version=one.version) for one in plan.policies),
+    )
 
 
 def requirements(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from avabuild.framework import ANY_DEVICE, Framework, Release
+from avabuild.offered import OfferedBase
+from avabuild.policy import Policy
 
 
 def profile_of(framework: Framework, homes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -18,14 +22,25 @@ def profile_of(framework: Framework, homes: Mapping[str, Sequence[str]]) -> dict
         "summary": framework.summary,
         "source": framework.source,
         "checked": framework.checked,
-        "options": _options(framework),
+        "options": options_of(framework.options),
         "releases": [release.model_dump(mode="json") for release in framework.releases],
         "example": example(framework, homes),
     }
 
 
-def _options(framework: Framework) -> list[dict[str, Any]]:
-    schema = framework.options.model_json_schema()
+def base_profile(base: OfferedBase) -> dict[str, Any]:
+    """Return all that the plugin declares of a base that it offers, ready for JSON."""
+    return {"base": base.name, "summary": base.summary, "options": options_of(base.options)}
+
+
+def policy_profile(policy: Policy) -> dict[str, Any]:
+    """Return all that the plugin declares of a policy, ready for JSON."""
+    return {"policy": policy.name, "summary": policy.summary}
+
+
+def options_of(cls: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return each field of a class of options: `name`, `type` in words, `default` and `description`."""
+    schema = cls.model_json_schema()
     return [
         {
             "name": name,

@@ -1,24 +1,31 @@
-"""The installed plugins: entry points -> pluggy -> frameworks; the only user of PluginManager."""
+"""The plugins of a run: entry points and local files -> pluggy -> what they declare.
+
+The only user of PluginManager.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pluggy
-from packaging.version import Version
 
-from avabuild import hookspecs
+from avabuild import __version__, hookspecs
 from avabuild.consult import check_of, layers_of, ordered, requires_of
+from avabuild.contract import CONTRACT, contract_of, stated
+from avabuild.declared import refuse_faulty
 from avabuild.errors import PluginError
-from avabuild.framework import Framework, Options, Release
+from avabuild.framework import Framework, Options
+from avabuild.local import LocalPlugin, line_in, run_local
+from avabuild.offered import OfferedBase
+from avabuild.policy import Policy
+from avabuild.provider import GROUPS, Kind, Provider, Trust, installed, matches
 from avabuild.releases import choose, select
 
 __all__ = [
-    "GROUP",
     "Provider",
     "Registry",
     "check_of",
@@ -31,39 +38,12 @@ __all__ = [
     "select",
 ]
 
-GROUP = "avabuild"
-_FIELDS = {"name": str, "summary": str, "releases": tuple, "source": str, "checked": str}
-_CALLABLES = ("layers", "check", "requires")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Provider:
-    """An entry point of the group: who says to provide a framework, before anything is imported.
-
-    Attributes:
-        framework: the entry point's name, the word that a recipe uses.
-        module: what to import, as the entry point spells it (`my_plugin` or `my_plugin:part`).
-        distribution: the distribution's name, with its `version`.
-    """
-
-    framework: str
-    module: str
-    distribution: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.framework} ({self.distribution} {self.version})"
-
-
-def installed() -> tuple[Provider, ...]:
-    """Return every provider that is installed, by name; reads metadata and imports no plugin."""
-    return tuple(
-        sorted(
-            Provider(point.name, point.value, point.dist.name, point.dist.version)
-            for point in entry_points(group=GROUP)
-            if point.dist
-        )
-    )
+_HOOKS: dict[Kind, str] = {
+    "framework": "avabuild_frameworks",
+    "policy": "avabuild_policies",
+    "base": "avabuild_bases",
+}
+_PLURALS: dict[Kind, str] = {"framework": "frameworks", "policy": "policies", "base": "bases"}
 
 
 def load(names: Iterable[str], providers: Iterable[Provider] | None = None) -> Registry:
@@ -81,26 +61,81 @@ def load(names: Iterable[str], providers: Iterable[Provider] | None = None) -> R
 
 
 class Registry:
-    """Frameworks by name. A plugin is imported when one of its frameworks is first asked for."""
+    """What plugins declare, by name. A plugin is imported when something of it is first asked for.
 
-    def __init__(self, providers: Iterable[Provider]) -> None:
+    Attributes:
+        providers: who provides what, allowed here or not.
+        trust: whose plugins may be imported.
+    """
+
+    def __init__(self, providers: Iterable[Provider], trust: Trust | None = None) -> None:
         self.providers = tuple(sorted(set(providers)))
-        self._declared: dict[str, dict[str, Framework]] = {}  # by module: two entry points may share one
+        self.trust = trust or Trust()
+        self._plugins: dict[str, pluggy.PluginManager] = {}  # by module: two entry points may share one
+        self._declared: dict[tuple[str, Kind], dict[str, Any]] = {}
+
+    def with_local(self, plugins: Iterable[LocalPlugin]) -> Registry:
+        """Return a registry with what `plugins` declare beside what this one has; they are run now.
+
+        Raises:
+            PluginError: one of them is not allowed here, can't be imported, breaks the contract, declares
+                nothing, or declares what somebody else provides, too.
+        """
+        unique = {plugin.module: plugin for plugin in plugins}
+        found: list[Provider] = []
+        for plugin in unique.values():
+            found += self._provided(plugin)
+        other = Registry([*self.providers, *found], self.trust)
+        other._plugins, other._declared = self._plugins, self._declared
+        for provider in found:
+            other.provider(provider.name, provider.kind)
+        return other
+
+    def _provided(self, plugin: LocalPlugin) -> list[Provider]:
+        """Run a local plugin and return the providers of all that it declares."""
+        if not self.trust.allows(plugin.shown):
+            raise PluginError(
+                f"{self.trust.origin} allows no local plugin {plugin.shown}",
+                hint=f"add its path, or *.py, to {self.trust.origin}",
+            )
+        self._refuse_newer(plugin.shown, stated(plugin.text), plugin.shown)
+        whole = plugin.provider("", "framework")
+        if plugin.module not in self._plugins:
+            self._plugins[plugin.module] = _registered(whole, run_local(plugin))
+        names = {kind: self._ask(plugin.provider("", kind)) for kind in GROUPS}
+        if not any(names.values()):
+            raise PluginError(
+                f"{plugin.shown} declares nothing", hint="mark its hook, avabuild_frameworks, with @hookimpl"
+            )
+        return [plugin.provider(name, kind) for kind, declared in names.items() for name in declared]
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every framework's name, of broken and ambiguous plugins too."""
-        return tuple(sorted({provider.framework for provider in self.providers}))
+        return self.named("framework")
 
-    def provider(self, name: str) -> Provider:
-        """Return who provides the framework `name`; raise PluginError for nobody or more than one."""
-        found = [provider for provider in self.providers if provider.framework == name]
+    def named(self, kind: Kind) -> tuple[str, ...]:
+        """Return the name of all that is provided of a kind, by broken and ambiguous plugins too."""
+        return tuple(sorted({provider.name for provider in self.providers if provider.kind == kind}))
+
+    def provider(self, name: str, kind: Kind = "framework") -> Provider:
+        """Return who provides `name`; raise PluginError for nobody, several, or one not allowed here."""
+        found = [one for one in self.providers if (one.name, one.kind) == (name, kind)]
         if not found:
-            raise PluginError(f'no plugin provides "{name}"; installed: {", ".join(self.names) or "none"}')
+            raise PluginError(
+                f'no plugin provides "{name}"; installed: {", ".join(self.named(kind)) or "none"}'
+            )
+        if len(allowed := [one for one in found if self.trust.allows(one.distribution)]) == 1:
+            return allowed[0]
         if len(found) > 1:
-            who = " and ".join(f"{provider.distribution} {provider.version}" for provider in found)
-            raise PluginError(f'"{name}" is provided by {who}', hint="uninstall all of them but one")
-        return found[0]
+            who = " and ".join(one.who for one in found)
+            local = any(one.is_local for one in found)
+            hint = "give the local one another name" if local else "uninstall all of them but one"
+            raise PluginError(f'"{name}" is provided by {who}', hint=hint)
+        raise PluginError(
+            f'"{name}" is provided by {found[0].who}, which {self.trust.origin} does not allow',
+            hint=f"whoever runs this host may add {found[0].distribution} to {self.trust.origin}",
+        )
 
     def framework(self, name: str) -> Framework:
         """Return the framework `name`, loading its plugin.
@@ -109,63 +144,96 @@ class Registry:
             PluginError: nobody provides it or more than one does, its module can't be imported, or what
                 it declares breaks the contract; names the distribution, and its cause is kept.
         """
-        provider = self.provider(name)
-        if provider.module not in self._declared:
-            self._declared[provider.module] = _declared_by(provider)
-        declared = self._declared[provider.module]
-        if name not in declared:
-            raise PluginError(
-                f'{provider} declares {", ".join(sorted(declared)) or "no framework"}, not "{name}"',
-                hint="mark avabuild_frameworks with @hookimpl, and give framework and entry point one name",
-            )
-        return declared[name]
+        found: Framework = self._one(name, "framework")
+        return found
+
+    def base(self, name: str) -> OfferedBase:
+        """Return the base offered as `name`, loading its plugin; raise PluginError as `framework` does."""
+        found: OfferedBase = self._one(name, "base")
+        return found
+
+    def policy(self, name: str) -> Policy:
+        """Return the policy `name`, loading its plugin; raise PluginError as `framework` does."""
+        found: Policy = self._one(name, "policy")
+        return found
+
+    def policies(self, named: Iterable[str]) -> tuple[tuple[Policy, Provider], ...]:
+        """Return the policies that are in force, by name, with who provides each.
+
+        Those of local plugins are, and those of the distributions that the site or `named` names.
+
+        Raises:
+            PluginError: as `framework` does; a policy that can't be asked fails what it is to hold for.
+        """
+        named = tuple(named)
+        names = {
+            one.name
+            for one in self.providers
+            if one.kind == "policy"
+            and (one.is_local or self.trust.names(one.distribution) or _matches_any(one, named))
+        }
+        return tuple((self.policy(name), self.provider(name, "policy")) for name in sorted(names))
 
     def options(self, names: Iterable[str]) -> dict[str, type[Options]]:
         """Return the class of each named framework's options; raise PluginError as `framework` does."""
         return {name: self.framework(name).options for name in names}
 
+    def _one(self, name: str, kind: Kind) -> Any:
+        provider = self.provider(name, kind)
+        declared = self._ask(provider)
+        if name not in declared:
+            hook = _HOOKS[kind]
+            raise PluginError(
+                f'{provider} declares {", ".join(sorted(declared)) or f"no {kind}"}, not "{name}"',
+                hint=f"mark {hook} with @hookimpl, and give {kind} and entry point one name",
+            )
+        return declared[name]
 
-def _declared_by(provider: Provider) -> dict[str, Framework]:
-    """Import the plugin, register it alone, so that no other's failure is taken for its own, and ask it."""
-    with _blamed_on(provider, "can't be imported"):
-        plugin = EntryPoint(provider.framework, provider.module, GROUP).load()
+    def _ask(self, provider: Provider) -> dict[str, Any]:
+        """Return what the plugin declares of the provider's kind, importing it the first time."""
+        key = (provider.module, provider.kind)
+        if provider.module not in self._plugins:
+            self._refuse_newer(str(provider), contract_of(provider.module), provider.distribution)
+            with _blamed_on(provider, "can't be imported"):
+                plugin = EntryPoint(provider.name, provider.module, GROUPS[provider.kind]).load()
+            self._plugins[provider.module] = _registered(provider, plugin)
+        if key not in self._declared:
+            self._declared[key] = _declared(provider, self._plugins[provider.module])
+        return self._declared[key]
+
+    def _refuse_newer(self, who: str, number: int, distribution: str) -> None:
+        if number > CONTRACT:
+            raise PluginError(
+                f"{who} is written for contract {number}, and this avabuild ({__version__}) has {CONTRACT}",
+                hint=f"upgrade avabuild, or take an older {distribution}",
+            )
+
+
+def _matches_any(provider: Provider, patterns: Iterable[str]) -> bool:
+    return any(matches(provider.distribution, pattern) for pattern in patterns)
+
+
+def _registered(provider: Provider, plugin: object) -> pluggy.PluginManager:
+    """Register the plugin alone, so that no other's failure is taken for its own."""
     manager = pluggy.PluginManager("avabuild")
     manager.add_hookspecs(hookspecs)
     with _blamed_on(provider, "breaks the contract"):
         manager.register(plugin, provider.module)
         manager.check_pending()
-    with _blamed_on(provider, "failed to declare its frameworks"):
-        declared = _frameworks(manager)
-        for value in declared:
-            _refuse_faulty(value)
-        by_name = {framework.name: framework for framework in declared}
-        if len(by_name) < len(declared):
+    return manager
+
+
+def _declared(provider: Provider, manager: pluggy.PluginManager) -> dict[str, Any]:
+    """Call the hook of the provider's kind; a generator runs to its end here, where its failure is blamed."""
+    with _blamed_on(provider, f"failed to declare its {_PLURALS[provider.kind]}"):
+        answers = getattr(manager.hook, _HOOKS[provider.kind])()
+        values = [value for answer in answers for value in answer]
+        for value in values:
+            refuse_faulty(provider.kind, value)
+        by_name = {value.name: value for value in values}
+        if len(by_name) < len(values):
             raise ValueError("one name is declared twice")
     return by_name
-
-
-def _frameworks(manager: pluggy.PluginManager) -> tuple[Framework, ...]:
-    """Call the hook `avabuild_frameworks`; a generator runs to its end here, where its failure is blamed."""
-    return tuple(framework for answer in manager.hook.avabuild_frameworks() for framework in answer)
-
-
-def _refuse_faulty(value: Any) -> None:
-    if not isinstance(value, Framework):
-        raise TypeError(f"expected a Framework, got {value!r:.80}")
-    for field, kind in _FIELDS.items():
-        if not isinstance(getattr(value, field), kind):
-            raise TypeError(f"{field} must be a {kind.__name__}, not {getattr(value, field)!r:.80}")
-    for field in _CALLABLES:
-        if not callable(getattr(value, field)):
-            raise TypeError(f"{field} must be callable, not {getattr(value, field)!r:.80}")
-    options: Any = value.options
-    if not (isinstance(options, type) and issubclass(options, Options)):
-        raise TypeError(f"options must be a subclass of Options, not {options!r:.80}")
-    if not value.releases or not all(isinstance(release, Release) for release in value.releases):
-        raise TypeError("releases must be one Release or more")
-    versions = [Version(release.version) for release in value.releases]
-    if versions != sorted(set(versions), reverse=True):
-        raise ValueError("releases must be newest first, each series once")
 
 
 @contextmanager
@@ -173,7 +241,12 @@ def _blamed_on(provider: Provider, what: str) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
+        message = f"{what}: {type(error).__name__}: {error}"
+        if provider.is_local:
+            path = getattr(sys.modules.get(provider.module), "__file__", "")
+            line = line_in(error, path)
+            place = f"{provider.distribution}:{line}" if line else provider.distribution
+            raise PluginError(message, place=place) from error
         raise PluginError(
-            f"{provider} {what}: {type(error).__name__}: {error}",
-            hint=f"reinstall or remove {provider.distribution}",
+            f"{provider} {message}", hint=f"reinstall or remove {provider.distribution}"
         ) from error

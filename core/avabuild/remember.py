@@ -11,16 +11,19 @@ from avabuild.build.output import Output
 from avabuild.layers import Files
 from avabuild.plan import Plan
 from avabuild.prepare import Project
-from avabuild.recipe import ArchiveBase, pip_kind
+from avabuild.provider import is_path
+from avabuild.recipe import ArchiveBase, candidates, pip_kind
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 
 
 def inputs(project: Project, plans: Sequence[Plan]) -> tuple[Path, ...]:
-    """Return every file and directory whose content decides the images of one base."""
+    """Return every file and directory whose content, or absence, decides the images of one base."""
     recipe, directory = project.recipe, project.directory
     found = [Path(place.rpartition(":")[0]) for place in recipe.source.places.values()]
     found += [recipe.path, project.lock_path, *project.below]
+    found += [directory / entry for entry in recipe.plugins if is_path(entry)]
+    found += candidates(directory)
     found += [directory / entry.source for entry in recipe.files]
     found += [directory / mount.source for step in recipe.run for mount in step.mounts]
     found += [directory / text for text in recipe.packages.pip if pip_kind(text) == "file"]

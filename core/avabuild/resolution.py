@@ -13,7 +13,7 @@ from avabuild.build.workshop import Workshop
 from avabuild.errors import LockError, ResolveError
 from avabuild.lock import Lock, Package, TargetLock
 from avabuild.plan import Plan
-from avabuild.prepare import alone, request_of, requirements
+from avabuild.prepare import alone, plugins_of, request_of, requirements
 from avabuild.report import Report
 from avabuild.resolve import ClassicResolver, Indexes, NeedsBuild, Platform, Resolved, Resolver
 
@@ -113,11 +113,21 @@ def require_lock(lock: Lock | None, plan: Plan, names: Sequence[Path]) -> None:
             f"{names[0]} does not fit {names[1].name}: {plan.target.tag}",
             hint="the recipe or a plugin changed since; run without --locked to renew the lock",
         )
-    locked = {d.framework: f"{d.name} {d.version}" for d in lock.plugins}
-    for chosen in plan.frameworks:
-        have = f"{chosen.distribution} {chosen.version}"
-        if locked.get(chosen.name, have) != have:
+    locked = {one.provided: one.who for one in lock.plugins}
+    used = {one.provided: one.who for one in plugins_of(plan)}
+    for what, have in used.items():
+        if (known := locked.get(what)) != have:
             raise LockError(
-                f"{chosen.name}: the lock was made with {locked[chosen.name]}, installed is {have}",
-                hint="install that version of the plugin, or run without --locked",
+                f"{what}: the lock was made with {known}, this is {have}"
+                if known
+                else f"{what}: the lock was made without it, and {have} provides it now",
+                place=str(names[0]),
+                hint="run without --locked to renew the lock, or go back to the plugin that it was made with",
+            )
+    for one in lock.plugins:
+        if one.policy and one.provided not in used:
+            raise LockError(
+                f"{one.provided}: the lock was made with it ({one.who}), and it is not in force now",
+                place=str(names[0]),
+                hint=f"install {one.name} and name it in AVABUILD_PLUGINS, or run without --locked",
             )

@@ -24,7 +24,7 @@ from avabuild.prepare import Project, make_plan, open_projects, request_of, targ
 from avabuild.recipe import DebianBase, ImageBase
 from avabuild.report import Event, Report
 from avabuild.resolution import Resolution, require_lock, resolver_for, still_locked
-from avabuild.resolve import Fetcher, Progress, Resolver, file_name, read_lock, write_lock
+from avabuild.resolve import Fetcher, Indexes, Progress, Resolver, file_name, read_lock, write_lock
 from avabuild.running import Halt, Running
 from avabuild.store import Scratch, Store
 from avabuild.target import Target
@@ -98,7 +98,7 @@ class Session:
         if packages is None and plan.target.python:
             with Scratch(self.store) as scratch:
                 resolver = resolver_for(
-                    plan, self.workplace.indexes, project.directory, scratch.path, self._files
+                    plan, self._indexes(plan), project.directory, scratch.path, self._files
                 )
                 packages = Resolution(plan, resolver, entry, frozenset()).without_building()
         parts = self.store.recall("parts", self._parts_name(plan)) or {}
@@ -115,6 +115,11 @@ class Session:
         rows, wishes = self.forecast(project, plan, base), self.workplace.wishes
         interpreter = plan.target.python is None or is_here(plan.target.python)
         return needs(plan, rows, wishes.output, checks=wishes.checks, interpreter=interpreter)
+
+    def _indexes(self, plan: Plan) -> Indexes:
+        """Return where the packages of `plan` come from: the host's indexes, or a policy's in their place."""
+        indexes = self.workplace.indexes
+        return indexes.at(plan.index) if plan.index else indexes
 
     def _parts_name(self, plan: Plan) -> str:
         return f"{self.path.absolute()}:{plan.target.tag}"
@@ -167,7 +172,9 @@ class Session:
         with Scratch(self.store) as own:
             tools.temporary = own.directory("tmp")
             keep = self.workplace.wishes.keep
-            context = Context(self.store, own, tools, report, self.workplace.host, tools.log, keep=keep)
+            host, index = self.workplace.host, self._indexes(plan).index
+            host = host.with_index(index) if plan.index and index else host
+            context = Context(self.store, own, tools, report, host, tools.log, keep=keep)
             with running.build(tools, context.failed) as halt:
                 built = build(context, self._job(project, plan, base, context, halt))
         self._remember(project, plan, built)
@@ -181,7 +188,7 @@ class Session:
         context: Context,
         halt: Halt,
     ) -> Job:
-        wishes, indexes = self.workplace.wishes, self.workplace.indexes
+        wishes, indexes = self.workplace.wishes, self._indexes(plan)
         if wishes.locked:
             require_lock(self.lock, plan, (self.lock_path, self.path))
         before = entry = self.lock.target(plan.target.tag) if self.lock else None
@@ -248,10 +255,8 @@ class Session:
         """Write the lock when it changed, and the parts of every key, to explain the next rebuild."""
         with self._writing:
             lock = self.lock or Lock(recipe=project.recipe.name)
-            fresh = {d.framework: d for d in (*lock.plugins, *project.distributions([plan]))}
-            lock = lock.with_target(built.lock).model_copy(
-                update={"recipe": plan.name, "plugins": tuple(fresh[name] for name in sorted(fresh))}
-            )
+            lock = lock.with_target(built.lock).with_plugins(project.distributions([plan]))
+            lock = lock.model_copy(update={"recipe": plan.name})
             if lock != self.lock:
                 write_lock(self.lock_path, lock)
             self.lock = lock

@@ -38,7 +38,7 @@ def write_stamp(
     """
     data = {
         "format": FORMAT,
-        "installed": _installed(),
+        "installed": installed_digest(),
         "inputs": {str(p.absolute()): _state(p, digest or _digest) for p in inputs},
         "images": [dict(image) for image in images],
         "shown": list(shown),
@@ -57,7 +57,7 @@ class _Now:
 
     @cached_property
     def installed(self) -> str:
-        return _installed()
+        return installed_digest()
 
     def identity(self, listed: str, name: str) -> str | None:
         """Return the id of the image `name` in the storage's list at `listed`."""
@@ -110,6 +110,8 @@ def _present(image: Mapping[str, str], now: _Now) -> bool:
 
 def _state(path: Path, digest: Callable[[Path], str]) -> list[Any]:
     """What tells whether an input changed. Of a file its status comes first: when equal, it is not read."""
+    if not os.path.lexists(path):
+        return ["absent"]
     if path.is_symlink():
         target = path.resolve()
         return ["link", str(path.readlink()), _state(target, digest) if target.exists() else None]
@@ -134,6 +136,8 @@ def archive_state(path: Path) -> str:
 
 
 def _same(path: Path, state: Sequence[Any]) -> bool:
+    if state[0] == "absent":
+        return not os.path.lexists(path)
     if state[0] == "link":
         kept = path.is_symlink() and str(path.readlink()) == state[1]
         return kept and (_same(path.resolve(), state[2]) if state[2] else not path.exists())
@@ -142,8 +146,8 @@ def _same(path: Path, state: Sequence[Any]) -> bool:
     return _state(path, _digest) == list(state)
 
 
-def _installed() -> str:
-    """A digest of what is installed: every distribution and when it came, and this package's own files."""
+def installed_digest() -> str:
+    """Return a digest of what is installed: distributions, when they came, and this package's own files."""
     own = Path(__file__).parent
     found = [
         f"{entry.name} {entry.stat().st_mtime_ns}"

@@ -64,7 +64,7 @@ class Workplace:
     def on(cls, host: Host, wishes: Wishes | None = None) -> Workplace:
         """Return the workplace of `host`."""
         indexes = from_host(host.environment, pip_conf_paths(host.environment, Path(sys.prefix)))
-        return cls(host, Registry(installed()), indexes, wishes or Wishes())
+        return cls(host, Registry(installed(), host.trust), indexes, wishes or Wishes())
 
     @cached_property
     def store(self) -> Store:
@@ -76,7 +76,11 @@ class Workplace:
         """Why no container can be started here; empty where they can."""
         host, environ = self.host, self.host.environment
         if self.namespace.means.mode != "none":
-            return "" if shutil.which("buildah", path=environ.get("PATH")) else "buildah is not on PATH: apt-get install buildah"
+            return (
+                ""
+                if shutil.which("buildah", path=environ.get("PATH"))
+                else "buildah is not on PATH: apt-get install buildah"
+            )
         if host.settings.mode == "none":
             return f"{host.settings.origin('mode')} says so"
         why = survey(host, environ).single.why

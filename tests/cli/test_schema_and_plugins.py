@@ -41,24 +41,37 @@ def test_a_broken_plugin_is_left_out_of_the_schema_with_a_warning(avabuild, brok
 
 
 def test_plugins_are_listed_with_their_distributions(avabuild):
-    lines = avabuild("plugins").stdout.splitlines()
-    assert f"keras       avabuild {version('avabuild')}" in lines
+    lines = [line.split() for line in avabuild("plugins").stdout.splitlines()]
+    assert lines[0] == ["frameworks", "distribution", "series", "python", "device", "options"]
+    keras = next(line for line in lines if line[0] == "keras")
+    assert keras[1:3] == ["avabuild", version("avabuild")]
+    assert keras[3:6] == ["2.0.8", "to", "3.15"]
+    assert keras[-1] == "backend"
 
 
-def test_plugins_as_json_say_what_would_be_imported(avabuild):
+def test_plugins_as_json_say_all_that_is_known_of_each(avabuild):
     listed = json.loads(avabuild("plugins", "--json").stdout)
-    assert {
-        "framework": "keras",
+    keras = next(one for one in listed if one["name"] == "keras")
+    known = {
+        "kind": "framework",
         "module": "avabuild_plugins.keras",
         "distribution": "avabuild",
         "version": version("avabuild"),
-    } in listed
+        "problem": None,
+    }
+    assert known.items() <= keras.items()
+    assert [option["name"] for option in keras["options"]] == ["version", "backend"]
+    assert keras["pythons"][0] == "2.7"
+    assert keras["series"][-1] == "2.0.8"
+    assert keras["devices"] == ["any"]
 
 
 def test_broken_and_doubled_plugins_are_listed_too(avabuild, broken):
     lines = avabuild("plugins", PYTHONPATH=str(broken)).stdout.splitlines()
-    assert any(line.split()[:3] == ["broken", "avabuild-broken", "1.0"] for line in lines)
+    why = next(line for line in lines if line.split()[:3] == ["broken", "avabuild-broken", "1.0"])
+    assert why.endswith("can't be imported: ModuleNotFoundError: No module named 'no_such_module'")
     assert sum("provided more than once" in line for line in lines) == 2
+    assert any(line.startswith("tensorflow") for line in lines)
 
 
 def test_a_plugin_is_shown_with_its_options_releases_source_and_a_recipe(avabuild, tmp_path):

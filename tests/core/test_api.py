@@ -10,7 +10,8 @@ import pytest
 
 import avabuild_plugins
 from avabuild import api, hookspecs
-from avabuild.registry import Provider, load
+from avabuild.consult import amendments_of, resolved
+from avabuild.registry import Provider, Registry, load
 
 ROOT = Path(__file__).parents[2]
 HOOKS = [f for name, f in vars(hookspecs).items() if name.startswith("avabuild_")]
@@ -20,19 +21,27 @@ DOCUMENT = (ROOT / "docs" / "hooks.md").read_text()
 def test_what_plugin_authors_may_import_is_pinned():
     assert sorted(api.__all__) == [
         "Apt",
+        "BaseOptions",
+        "CONTRACT",
         "Compile",
         "DebianSource",
         "Device",
         "Download",
+        "Draft",
         "Env",
         "File",
         "Files",
         "Framework",
+        "Index",
+        "Label",
         "Libraries",
         "Mount",
+        "OfferedBase",
         "Options",
+        "Policy",
         "ProjectFile",
         "Python",
+        "Refuse",
         "Release",
         "Repository",
         "Request",
@@ -56,7 +65,7 @@ def test_a_built_in_plugin_imports_of_ours_only_what_a_third_partys_may(path):
 
 
 def test_there_are_hooks_to_document():
-    assert [hook.__name__ for hook in HOOKS] == ["avabuild_frameworks"]
+    assert [hook.__name__ for hook in HOOKS] == ["avabuild_frameworks", "avabuild_policies", "avabuild_bases"]
 
 
 @pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook.__name__)
@@ -67,7 +76,9 @@ def test_every_hook_has_a_section_with_its_exact_signature(hook):
 
 
 def test_the_documents_examples_are_a_working_plugin_and_its_test(monkeypatch):
-    _, plugin, test = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    (plugin,) = [block for block in blocks if "def avabuild_frameworks():" in block]
+    (test,) = [block for block in blocks if "target = Target(" in block]
     module = types.ModuleType("avabuild_lightgbm")
     exec(plugin, vars(module))
     monkeypatch.setitem(__import__("sys").modules, "avabuild_lightgbm", module)
@@ -78,6 +89,28 @@ def test_the_documents_examples_are_a_working_plugin_and_its_test(monkeypatch):
         == "LightGBM"
     )
     exec(test, dict(vars(module)))
+
+
+@pytest.mark.parametrize("kind", ["policy", "base"])
+def test_the_documents_policy_and_base_are_ones(kind, monkeypatch):
+    hook = {"policy": "avabuild_policies", "base": "avabuild_bases"}[kind]
+    (text,) = [t for t in re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL) if f"def {hook}():" in t]
+    module = types.ModuleType("example_plugin")
+    exec(text.replace("from __future__ import annotations", ""), vars(module))
+    monkeypatch.setitem(__import__("sys").modules, "example_plugin", module)
+    name = {"policy": "example", "base": "ubuntu"}[kind]
+    registry = Registry([Provider(name, "example_plugin", "example", "1.0", kind)])
+    if kind == "base":
+        offered = registry.base(name)
+        options = offered.options(ubuntu="24.04", minimal=True)
+        assert resolved(offered, options) == {"image": "registry.example/ubuntu-minimal:24.04"}
+        return
+    target = api.Target(
+        distribution="bookworm", arch="x86_64", python="3.11", device=api.Device(), glibc="2.36"
+    )
+    draft = api.Draft(name="x", tag="y", base={"image": "elsewhere.example/z"}, target=target)
+    kinds = [type(one).__name__ for one in amendments_of(registry.policy(name), draft)]
+    assert kinds == ["Label", "Index", "Refuse"]
 
 
 def test_the_documents_compile_is_one():

@@ -16,6 +16,7 @@ storage-driver = "fuse"
 runner = "buildah"
 cache = "/scratch/cache"
 debian-mirror = "http://127.0.0.1/debian"
+plugins = ["avabuild-jax", "example-*"]
 """
 
 
@@ -32,17 +33,18 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_setting_is_read_from_the_users_file(config: Path) -> None:
     config.write_text(WHOLE)
     found = load_settings({})
-    assert found.model_dump(exclude={"origins"}, mode="json") == {
+    assert found.model_dump(exclude={"origins"}, exclude_none=True, mode="json") == {
         "mode": "single",
         "root": "/home/ada/scratch",
         "storage_driver": "fuse",
         "runner": "buildah",
         "cache": "/scratch/cache",
         "debian_mirror": "http://127.0.0.1/debian",
+        "plugins": ["avabuild-jax", "example-*"],
     }
     assert found.origin("mode") == f"{config}:2"
     assert found.origin("debian_mirror") == f"{config}:7"
-    assert len(KEYS) == len(VARIABLES)
+    assert {key.replace("-", "_") for key in KEYS} <= {*VARIABLES, "plugins"}
 
 
 def test_a_user_without_a_file_has_no_settings(config: Path) -> None:
@@ -83,7 +85,7 @@ def test_a_value_that_cant_be_is_refused_by_the_name_of_what_said_it(
     ("text", "said"),
     [
         ('\nmod = "single"\n', ':2: mod: unknown key; did you mean "mode"?'),
-        ("pip = 3\n", ":1: pip: unknown key; known: cache, debian-mirror, mode, root, runner, storage-driver"),
+        ("pip = 3\n", ":1: pip: unknown key; known: cache, debian-mirror, mode, plugins, root, runner, storage-driver"),
         ('\n\nmode = "rootless"\n', ':3: mode: must be "root", "subuid", "single" or "none", not the text "rootless"'),
         ('root = "scratch"\n', ":1: root: must be an absolute path, or begin with ~: scratch"),
         ("cache = 7\n", ":1: cache: "),

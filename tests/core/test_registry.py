@@ -71,7 +71,7 @@ def distribution(root: Path, name: str, version: str, entry: str) -> None:
 
 
 def test_the_built_in_plugins_come_in_by_the_group_that_anybody_uses():
-    mine = {p.framework: p.module for p in installed() if p.distribution == "avabuild"}
+    mine = {p.name: p.module for p in installed() if p.distribution == "avabuild"}
     assert (
         mine.items()
         >= {
@@ -98,7 +98,7 @@ def test_two_distributions_of_one_name_are_listed_and_an_error_only_when_it_is_u
     distribution(tmp_path, "other-lightgbm", "2.0", "lightgbm = other_lightgbm")
     monkeypatch.syspath_prepend(tmp_path)
     registry = load(["tensorflow"])
-    assert [p.distribution for p in registry.providers if p.framework == "lightgbm"] == [
+    assert [p.distribution for p in registry.providers if p.name == "lightgbm"] == [
         "one-lightgbm",
         "other-lightgbm",
     ]
@@ -113,7 +113,7 @@ def test_one_distribution_found_twice_on_the_path_is_no_clash(tmp_path, monkeypa
         (tmp_path / place).mkdir()
         distribution(tmp_path / place, "one-lightgbm", "1.5", "lightgbm = one_lightgbm")
         monkeypatch.syspath_prepend(tmp_path / place)
-    assert [p for p in installed() if p.framework == "lightgbm"] == [
+    assert [p for p in installed() if p.name == "lightgbm"] == [
         Provider("lightgbm", "one_lightgbm", "one-lightgbm", "1.5")
     ]
 
@@ -142,7 +142,7 @@ def test_loading_imports_only_the_plugins_that_are_named(plug):
 def test_a_module_behind_two_entry_points_is_asked_once(plug):
     asked = []
     a = plug("a", hook=lambda: asked.append("a") or [a_framework("a"), a_framework("b")])
-    registry = load(["a", "b"], [a, replace(a, framework="b")])
+    registry = load(["a", "b"], [a, replace(a, name="b")])
     assert (registry.framework("a").name, registry.framework("b").name) == ("a", "b")
     assert asked == ["a"]
 
@@ -168,8 +168,8 @@ def test_no_order_of_registration_reaches_the_frameworks_or_their_layers(plug):
     providers = [plug(n, a_framework(n, requires=lambda options, n=n: needs[n])) for n in needs]
     seen = set()
     for order in itertools.permutations(providers):
-        registry = load([p.framework for p in order], order)
-        chosen = [registry.framework(p.framework) for p in order]
+        registry = load([p.name for p in order], order)
+        chosen = [registry.framework(p.name) for p in order]
         picked = ordered(chosen, dict.fromkeys(needs, Options()))
         seen.add(tuple((f.name, layers_of(f, a_request())) for f in picked))
     assert [name for name, _ in seen.pop()] == ["b", "d", "c", "a"]

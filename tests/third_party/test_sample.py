@@ -23,7 +23,7 @@ LIST_AND_LOAD = """
 import json, sys
 from avabuild.registry import Registry, installed
 registry = Registry(installed())
-listed = [[p.framework, p.distribution, p.version] for p in registry.providers]
+listed = [[p.name, p.distribution, p.version] for p in registry.providers]
 imported = [name for name in sys.modules if name.startswith(("avabuild_sample", "avabuild_plugins"))]
 summary = registry.framework("sample").summary
 print(json.dumps({"listed": listed, "imported": imported, "summary": summary}))

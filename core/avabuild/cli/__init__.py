@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
+from typing import TextIO
+
+from avabuild.contract import Deprecation
 
 INTERRUPTED = 130
 BUG = 70  # EX_SOFTWARE of sysexits.h, as UnavailableError's 75 is its EX_TEMPFAIL
@@ -20,7 +24,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` stops as cleanly as Ctrl-C
     arguments = with_default_upgrade(sys.argv[1:])
     try:
-        code = app(args=arguments, prog_name="avabuild", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("default", category=Deprecation)
+            warnings.showwarning = _warned
+            code = app(args=arguments, prog_name="avabuild", standalone_mode=False)
     except Exception as error:  # noqa: BLE001 - the one place that catches everything
         code = _explained(error, debug="--debug" in arguments)
     if code == INTERRUPTED:
@@ -36,6 +43,21 @@ def with_default_upgrade(arguments: list[str]) -> list[str]:
         if word == "--upgrade" and (following.startswith("-") or following.endswith(".toml")):
             made[index] = "--upgrade=*"
     return made
+
+
+def _warned(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 - the signature is Python's
+    line: str | None = None,
+) -> None:
+    """Tell a person what a plugin uses that goes away, and where; other warnings look as Python has them."""
+    if issubclass(category, Deprecation):
+        _say(f"warning: {filename}:{lineno}: {message}")
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 def _explained(error: Exception, *, debug: bool) -> int:

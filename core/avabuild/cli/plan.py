@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,25 +69,42 @@ def _print(shown: Sequence[tuple[Entry, Sequence[Row]]]) -> None:
         locked = session.lock.target(made.target.tag) if session.lock else None
         fits = locked.request == request_of(made) if locked else None
         lock = _lock_words(session.lock_path.name, fits)
-        texts.append("\n".join(lines_of(made, rows, entry.base.digest if entry.base else None, lock)))
+        digest, idle = entry.base.digest if entry.base else None, _idle(entry)
+        texts.append("\n".join(lines_of(made, rows, digest, lock, idle)))
     if texts:
         typer.echo("\n\n".join(texts))
 
 
+def _idle(entry: Entry) -> list[str]:
+    """Return the policies that are installed and not in force for this image."""
+    force = {one.name for one in entry.plan.policies}
+    providers = entry.session.workplace.registry.providers
+    return [str(one) for one in providers if one.kind == "policy" and one.name not in force]
+
+
 def _data(plan: Plan, rows: Sequence[Row], digest: str | None) -> dict[str, object]:
-    """Return the plan as data, with what a build would find; `base_digest` is null until the base is here."""
+    """Return the plan as data, with what a build would find.
+
+    `base_digest` is null until the base is here, `base_offer` where no plugin offered it.
+    """
     return {
         "reference": plan.reference,
         **plan.model_dump(mode="json"),
         "base_digest": digest,
+        "base_offer": plan.base.offer.model_dump(mode="json") if plan.base.offer else None,
         "forecast": [row.model_dump(mode="json") for row in rows],
         "download": sum(row.download for row in rows),
     }
 
 
-def lines_of(plan: Plan, rows: Sequence[Row], digest: str | None, lock: str) -> Iterator[str]:
-    """Yield what a person is shown of a plan; `digest` is that of its base, None until the base is here."""
-    yield from _head(plan, digest, lock)
+def lines_of(
+    plan: Plan, rows: Sequence[Row], digest: str | None, lock: str, idle: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield what a person is shown of a plan.
+
+    `digest` is that of its base, None until the base is here; `idle` are installed policies not in force.
+    """
+    yield from _head(plan, digest, lock, idle)
     yield ""
     yield from _table(plan, rows)
     yield ""
@@ -101,7 +117,7 @@ def _lock_words(name: str, fits: bool | None) -> str:
     return f"{name} fits" if fits else f"{name} is older than the recipe: versions are the indexes' of now"
 
 
-def _head(plan: Plan, digest: str | None, lock: str) -> Iterator[str]:
+def _head(plan: Plan, digest: str | None, lock: str, idle: Sequence[str]) -> Iterator[str]:
     """Yield the image's name and what holds for all of its layers."""
     target = plan.target
     python = f"Python {target.python}" if target.python else "no Python"
@@ -114,6 +130,7 @@ def _head(plan: Plan, digest: str | None, lock: str) -> Iterator[str]:
             for one in plan.frameworks
         )
         yield f"  frameworks  {', '.join(chosen)}"
+    yield from _plugin_words(plan, idle)
     if plan.constraints:
         limits = zip(plan.constraints, plan.constraint_origins, strict=True)
         words = (f"{text} ({', '.join(origins)})" for text, origins in limits)
@@ -122,8 +139,31 @@ def _head(plan: Plan, digest: str | None, lock: str) -> Iterator[str]:
         yield f"  lock        {lock}"
 
 
+def _plugin_words(plan: Plan, idle: Sequence[str]) -> Iterator[str]:
+    """Yield the local plugins of the image, and what each policy did."""
+    from avabuild.provider import is_path
+
+    local = {f"{one.distribution} ({one.version})" for one in plan.frameworks if is_path(one.distribution)}
+    if local:
+        yield f"  plugins     {', '.join(sorted(local))}"
+    for number, one in enumerate(plan.policies):
+        head = "" if number else "policies"
+        did = _some_of(one.did) if one.did else "nothing to add"
+        yield f"  {head:10}  {one.name} ({one.distribution} {one.version}): {did}"
+    if idle:
+        yield f"  policies    not in force, because nothing names them: {', '.join(idle)}"
+
+
 def _base_words(plan: Plan, digest: str | None) -> str:
     """Name the base as the recipe does, never by the mirror it came from."""
+    offer = plan.base.offer
+    if offer:
+        words = _known_base_words(plan, digest)
+        return f"{offer} ({offer.distribution} {offer.version}): {words}"
+    return _known_base_words(plan, digest)
+
+
+def _known_base_words(plan: Plan, digest: str | None) -> str:
     written = plan.base.model_dump(mode="json")
     if not isinstance(written, dict):
         return "scratch: nothing"
@@ -172,6 +212,11 @@ def _holds(row: Row) -> str:
 
 def _some(words: Sequence[str]) -> str:
     return ", ".join(words[:_SHOWN]) + (f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else "")
+
+
+def _some_of(words: Sequence[str]) -> str:
+    """Return up to eight words: a policy says what it did to everyone's image."""
+    return ", ".join(words[:8]) + (f" and {len(words) - 8} more" if len(words) > 8 else "")
 
 
 def _sum(rows: Sequence[Row], digest: str | None) -> str:

@@ -1,78 +1,173 @@
-"""`avabuild plugins`: what is installed, and what one framework offers."""
+"""`avabuild plugins`: what is installed, and what one plugin offers."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from avabuild.provider import Kind, Provider, Trust
+    from avabuild.registry import Registry
 
 plugins = typer.Typer(rich_markup_mode=None)
 
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_TITLES: Mapping[Kind, str] = {"framework": "frameworks", "base": "bases", "policy": "policies"}
 
 
 @plugins.callback(invoke_without_command=True)
 def list_plugins(context: typer.Context, as_json: _JSON = False) -> None:
-    """List the installed frameworks with their distributions; imports none of them.
+    """List what is installed: frameworks, bases and policies, their distributions, and what is broken.
+
+    Imports none of them here: each is asked once, in a process of its own, until it changes.
 
     Example: avabuild plugins
     """
     if context.invoked_subcommand:
         return
-    from avabuild.registry import installed
+    from avabuild.cli.host import host_for
+    from avabuild.provider import installed
+    from avabuild.roster import roster
+    from avabuild.store import Store
 
-    found = installed()
+    found, host = installed(), host_for()
+    told = roster(found, host.trust, Store(host.cache))
+    entries = [_entry(one, answer, found, host.trust) for one, answer in zip(found, told, strict=True)]
     if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(provider) for provider in found], indent=2))
+        typer.echo(json.dumps(entries, indent=2, ensure_ascii=False))
         return
-    times = Counter(provider.framework for provider in found)
-    width = max(map(len, times), default=0)
-    for provider in found:
-        clash = "  (provided more than once: uninstall all but one)" if times[provider.framework] > 1 else ""
-        typer.echo(f"{provider.framework:{width}}  {provider.distribution} {provider.version}{clash}")
+    typer.echo("\n\n".join("\n".join(lines) for lines in _tables(entries)))
+
+
+def _entry(
+    provider: Provider, told: Mapping[str, Any], others: Sequence[Provider], trusted: Trust
+) -> dict[str, Any]:
+    """Return all that is known of a provider, ready for JSON; `problem` is null for one that works."""
+    alike = [one for one in others if (one.name, one.kind) == (provider.name, provider.kind)]
+    entry = {**dataclasses.asdict(provider), "problem": None, **told}
+    if len(alike) > 1:
+        entry["problem"] = "provided more than once: uninstall all but one"
+    if provider.kind == "policy":
+        entry["in_force"] = trusted.names(provider.distribution)
+    return entry
+
+
+def _tables(entries: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+    """Yield the lines of a table for each kind of which there is something, then what is broken."""
+    for kind, title in _TITLES.items():
+        rows = [_row(kind, entry) for entry in entries if entry["kind"] == kind and not entry["problem"]]
+        if rows:
+            head = (title, "distribution", *_HEADS[kind])
+            yield list(_columns([head, *rows]))
+    if broken := [entry for entry in entries if entry["problem"]]:
+        rows = [(one["name"], f"{one['distribution']} {one['version']}", one["problem"]) for one in broken]
+        yield list(_columns([("not usable", "distribution", "why"), *rows]))
+
+
+_HEADS: Mapping[str, tuple[str, ...]] = {
+    "framework": ("series", "python", "device", "options"),
+    "base": ("options", "about"),
+    "policy": ("state", "about"),
+}
+
+
+def _row(kind: Kind, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    head = (entry["name"], f"{entry['distribution']} {entry['version']}")
+    if kind == "policy":
+        return (*head, "in force" if entry["in_force"] else "not named, not in force", entry["summary"])
+    names = [
+        option["name"] for option in entry["options"] if option["name"] not in {"version", entry["name"]}
+    ]
+    if kind == "base":
+        return (*head, " ".join(names) or "-", entry["summary"])
+    series = [entry["series"][-1], entry["series"][0]]
+    span = series[0] if series[0] == series[1] else f"{series[0]} to {series[1]}"
+    return (*head, span, _pythons(entry["pythons"]), _devices(entry["devices"]), " ".join(names) or "-")
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
 
 
 @plugins.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The framework, as recipes name it.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The framework, base or policy, or a local plugin's path.")
+    ],
     as_json: _JSON = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
-    """Show a framework's options, releases and a recipe to begin with.
+    """Show a framework's options, releases and a recipe to begin with; or what a base or policy says.
 
     Example: avabuild plugins show tensorflow
     """
     del debug  # main() looks for it
     from avabuild.base import homes
-    from avabuild.profile import profile_of
-    from avabuild.registry import Registry, installed
+    from avabuild.profile import base_profile, policy_profile, profile_of
 
-    registry = Registry(installed())
-    shown = profile_of(registry.framework(name), homes())
+    registry, wanted = _opened(name)
+    shown: list[tuple[Provider, dict[str, Any]]] = []
+    for kind, word in wanted:
+        provider = registry.provider(word, kind)
+        if kind == "framework":
+            profile = profile_of(registry.framework(word), homes())
+            if provider.is_local:  # the recipe has to name it
+                profile["example"] = profile["example"].replace("\n", f'\nplugins = ["{name}"]\n', 1)
+            shown.append((provider, profile))
+        elif kind == "base":
+            shown.append((provider, base_profile(registry.base(word))))
+        else:
+            shown.append((provider, policy_profile(registry.policy(word))))
     if as_json:
-        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        data = [profile for _, profile in shown]
+        typer.echo(json.dumps(data[0] if len(data) == 1 else data, indent=2, ensure_ascii=False))
         return
-    provider = registry.provider(name)
-    typer.echo(f"{name}: {shown['summary']}  ({provider.distribution} {provider.version})")
-    typer.echo("\n".join(_lines(shown)))
+    texts = []
+    for provider, profile in shown:
+        word = "" if provider.kind == "framework" else f"{provider.kind} "
+        head = f"{word}{provider.name}: {profile['summary']}  ({provider.who})"
+        texts.append("\n".join([head, *_lines(profile)]))
+    typer.echo("\n\n".join(texts))
+
+
+def _opened(name: str) -> tuple[Registry, list[tuple[Kind, str]]]:
+    """Return the plugins, and which of them `name` means; a framework where it is nothing at all."""
+    from pathlib import Path
+
+    from avabuild.cli.host import host_for
+    from avabuild.local import read_local
+    from avabuild.provider import GROUPS, installed, is_path
+    from avabuild.registry import Registry
+
+    registry = Registry(installed(), host_for().trust)
+    if is_path(name):
+        registry = registry.with_local([read_local(name, Path(name))])
+        return registry, [(one.kind, one.name) for one in registry.providers if one.distribution == name]
+    kinds: list[Kind] = [kind for kind in GROUPS if name in registry.named(kind)]
+    return registry, [(kind, name) for kind in kinds or ["framework"]]
 
 
 def _lines(shown: dict[str, Any]) -> Iterator[str]:
-    yield "\noptions"
-    for option in shown["options"]:
+    if shown.get("options"):
+        yield "\noptions"
+    for option in shown.get("options", ()):
         default = "" if option["default"] is None else f", default {json.dumps(option['default'])}"
         yield f"  {option['name']}: {option['type']}{default}"
         yield from _wrapped(option["description"], "      ")
-    yield "\nreleases"
-    yield from _table(shown["releases"])
-    if shown["source"]:
+    if "releases" in shown:
+        yield "\nreleases"
+        yield from _table(shown["releases"])
+    if shown.get("source"):
         yield f"\nsource: {shown['source']}" + (f"; checked {shown['checked']}" if shown["checked"] else "")
-    yield "\nexample"
-    yield from (f"  {line}".rstrip() for line in shown["example"].splitlines())
+    if "example" in shown:
+        yield "\nexample"
+        yield from (f"  {line}".rstrip() for line in shown["example"].splitlines())
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
@@ -85,10 +180,10 @@ def _table(releases: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield a line per release in columns, and what else it pins and needs below it."""
     head = ("version", "python", "device")
     rows = [(r["version"], _pythons(r["pythons"]), " ".join(r["devices"])) for r in releases]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    yield "  " + "  ".join(text.ljust(width) for text, width in zip(head, widths, strict=True)).rstrip()
-    for row, release in zip(rows, releases, strict=True):
-        yield "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+    first, *lines = _columns([head, *rows])
+    yield f"  {first}"
+    for line, release in zip(lines, releases, strict=True):
+        yield f"  {line}"
         for title, key in (("pins", "constraints"), ("apt", "apt"), ("on", "distributions")):
             if release[key]:
                 yield f"    {title}: {', '.join(release[key])}"
@@ -107,3 +202,15 @@ def _pythons(names: Sequence[str]) -> str:
             runs.append([number])
     words = [[".".join(map(str, end)) for end in (run[0], run[-1])] for run in runs]
     return " ".join(first if first == last else f"{first}-{last}" for first, last in words)
+
+
+def _devices(names: Sequence[str]) -> str:
+    """Word devices briefly: `cpu cuda8.0-13.2`, whatever the cuDNN."""
+    cuda = sorted(
+        {name.removeprefix("cuda").partition("-")[0] for name in names if name.startswith("cuda")},
+        key=lambda version: tuple(int(part) for part in version.split(".")),
+    )
+    words = [name for name in names if not name.startswith("cuda")]
+    if cuda:
+        words.append(f"cuda{cuda[0]}" if len(cuda) == 1 else f"cuda{cuda[0]}-{cuda[-1]}")
+    return " ".join(words)

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from avabuild.cli.console import QuietConsole
     from avabuild.workplace import Wishes
 
-# Where the local storage is depends on these: a stamp made with others says nothing.
-_STORAGE = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "SLURM_TMPDIR", "LOCAL_SCRATCH",
-            "CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS", "AVABUILD_STORAGE_DRIVER",
-            "AVABUILD_MODE", "AVABUILD_ROOT")  # fmt: skip
+# Where the local storage is, and which policies hold: a stamp made with others says nothing.
+_CIRCUMSTANCES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "SLURM_TMPDIR",
+                  "LOCAL_SCRATCH", "CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS",
+                  "AVABUILD_STORAGE_DRIVER", "AVABUILD_MODE", "AVABUILD_ROOT",
+                  "AVABUILD_PLUGINS")  # fmt: skip
 
 
 def recipe(
@@ -118,10 +119,10 @@ def circumstances(
     only: Sequence[str] = (),
     flags: Mapping[str, str | None] | None = None,
 ) -> list[str]:
-    """Return what else decides whether there is something to do: options, user, and which storage."""
+    """Return what else decides whether there is something to do: options, user, storage, plugins."""
     chosen = [f"{name}={value}" for name, value in (flags or {}).items() if value]
     options = [str(output), os.getcwd() if output else "", str(check), str(locked), *only]  # noqa: PTH109 - 1 ms
-    said = (os.environ.get(name, "") for name in _STORAGE)
+    said = (os.environ.get(name, "") for name in _CIRCUMSTANCES)
     return [*options, *chosen, config_text(), str(has_range(os.getuid())), str(os.getuid()), *said]
 
 

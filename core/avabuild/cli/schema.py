@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import typer
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from avabuild.provider import Kind
+    from avabuild.registry import Registry
+
 
 def schema() -> None:
-    """Print the JSON schema of recipes, with the options of every installed plugin.
+    """Print the JSON schema of recipes, with the options of every installed plugin that is allowed here.
 
     Example: avabuild schema > recipe.schema.json
     """
-    from avabuild.errors import PluginError
+    from avabuild.cli.host import host_for
     from avabuild.recipe import json_schema
     from avabuild.registry import Registry, installed
 
-    registry = Registry(installed())
-    options = {}
-    for name in registry.names:
+    registry = Registry(installed(), host_for().trust)
+    typer.echo(json.dumps(json_schema(_tables(registry, "framework"), _tables(registry, "base")), indent=2))
+
+
+def _tables(registry: Registry, kind: Kind) -> dict[str, type[BaseModel]]:
+    """Return the class of options of all that is provided of a kind; tell what is left out."""
+    from avabuild.errors import PluginError
+
+    found: dict[str, type[BaseModel]] = {}
+    for name in registry.named(kind):
         try:
-            options[name] = registry.framework(name).options
+            found[name] = (registry.framework(name) if kind == "framework" else registry.base(name)).options
         except PluginError as error:
             typer.echo(f"warning: left out: {error}", err=True)
-    typer.echo(json.dumps(json_schema(options), indent=2))
+    return found

@@ -10,6 +10,7 @@ from pathlib import Path
 from avabuild.host.settings import Settings, settings_of
 from avabuild.host.sharing import Sharing, sharing
 from avabuild.places import cache_directory
+from avabuild.provider import Trust
 from avabuild.value import Value
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
@@ -66,9 +67,18 @@ class Host(Value):
     def proxies(self) -> tuple[str, ...]:
         """The names of the variables that name proxies: what they say may hold a password."""
         own = self.environment
-        return tuple(
-            name for proxy in _PROXIES for name in (proxy, proxy.upper()) if own.get(name)
-        )
+        return tuple(name for proxy in _PROXIES for name in (proxy, proxy.upper()) if own.get(name))
+
+    @property
+    def trust(self) -> Trust:
+        """Whose plugins may be imported here."""
+        return Trust(self.settings.plugins, self.settings.origin("plugins"))
+
+    def with_index(self, url: str) -> Host:
+        """Return this host with one package index, `url`, in place of those that its environment names."""
+        kept = [pair for pair in self.variables if pair[0] not in _INDEX_VARIABLES]
+        own = [("PIP_INDEX_URL", url), ("UV_DEFAULT_INDEX", url)]
+        return self.model_copy(update={"variables": tuple(sorted([*kept, *own]))})
 
     def step_environment(self, ca_path: str) -> dict[str, str]:
         """What a step in a container gets of the host: proxies, indexes, the bundle mounted at `ca_path`."""

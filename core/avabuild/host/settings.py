@@ -29,6 +29,9 @@ VARIABLES = {
 }
 """Setting -> the variable that says it."""
 
+PLUGINS = "AVABUILD_PLUGINS"
+"""The variable that lists whose plugins may be imported."""
+
 CHOICES: dict[str, tuple[str, ...]] = {
     "mode": get_args(ModeChoice),
     "storage_driver": get_args(DriverChoice),
@@ -52,6 +55,8 @@ class Settings(Value):
         debian_mirror: the mirror of Debian bases and packages.
         shared_cache: a cache of others that is looked into; see `sharing`.
         shared_trust: users, and groups with an @, whose word is taken for what is there.
+        plugins: distributions, or patterns of them, whose plugins may be imported, and whose policies hold;
+            None allows all that recipes name.
         origins: setting -> what said it (`--mode`, `AVABUILD_MODE`, `config.toml:3`).
     """
 
@@ -63,6 +68,7 @@ class Settings(Value):
     debian_mirror: str | None = None
     shared_cache: Path | None = None
     shared_trust: str | None = None
+    plugins: tuple[str, ...] | None = None
     origins: tuple[tuple[str, str], ...] = ()
 
     def origin(self, name: str) -> str:
@@ -95,6 +101,9 @@ def settings_of(
             problems.append(Problem(origin, "", _not_one_of(text, CHOICES[name])))
         origins[name] = origin
         chosen[name] = Path(text).expanduser().absolute() if name in PATHS else text
+    chosen["plugins"] = configured.plugins if configured else None
+    if words := environ.get(PLUGINS, "").replace(",", " ").split():
+        chosen["plugins"], origins["plugins"] = tuple(words), PLUGINS
     if problems:
         raise SettingsError(tuple(problems))
     return Settings(**chosen, origins=tuple(origins.items()))

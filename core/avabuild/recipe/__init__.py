@@ -5,6 +5,7 @@ from avabuild.recipe.choices import Bases, Point
 from avabuild.recipe.model import Recipe, Wanted
 from avabuild.recipe.packages import Packages, PipKind, pip_kind
 from avabuild.recipe.plugins import Known, check_frameworks, parse_options
+from avabuild.recipe.project import candidates
 from avabuild.recipe.read import load
 from avabuild.recipe.schema import json_schema
 from avabuild.recipe.source import Source
@@ -33,6 +34,7 @@ __all__ = [
     "Source",
     "Variant",
     "Wanted",
+    "candidates",
     "check_frameworks",
     "json_schema",
     "load",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     Field,
+    PrivateAttr,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -48,7 +49,36 @@ def _reference(text: str) -> str:
     return text
 
 
-class DebianBase(Value):
+class Offer(Value):
+    """By which plugin a recipe came to its base: the key, the table as written, and the distribution."""
+
+    name: str
+    written: tuple[tuple[str, str], ...]
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        first = [text for key, text in self.written if key == self.name]
+        rest = [f"{key} {text}" for key, text in self.written if key != self.name]
+        return ", ".join([f"{self.name} {' '.join(first)}", *rest])
+
+
+class _Base(Value):
+    """What all bases have."""
+
+    _offer: Offer | None = PrivateAttr(default=None)
+
+    @property
+    def offer(self) -> Offer | None:
+        """The plugin's offer that the recipe named it by, None where it is the recipe's own words."""
+        return self._offer
+
+    def offered(self, offer: Offer) -> None:
+        """Remember `offer`, once, when the recipe is read."""
+        self._offer = offer
+
+
+class DebianBase(_Base):
     """Debian, bootstrapped from a mirror without any registry."""
 
     debian: Annotated[Text, AfterValidator(_codename)] = Field(
@@ -60,25 +90,25 @@ class DebianBase(Value):
     )
 
 
-class ImageBase(Value):
+class ImageBase(_Base):
     """An image that buildah pulls and probes."""
 
     image: Annotated[Text, AfterValidator(_reference)] = Field(description="Reference of the image to pull")
 
 
-class RecipeBase(Value):
+class RecipeBase(_Base):
     """Another recipe: its frameworks and packages are resolved together with this one's."""
 
     recipe: ExistingFile = Field(description="Path of the other recipe, relative to this one")
 
 
-class ArchiveBase(Value):
+class ArchiveBase(_Base):
     """An OCI or docker archive, or the tar of a root file system."""
 
     archive: ExistingFile = Field(description="Path of the archive, relative to the recipe")
 
 
-class ScratchBase(Value):
+class ScratchBase(_Base):
     """Nothing at all: the image holds only what the recipe puts there. Written `base = "scratch"`."""
 
     @model_serializer
@@ -105,6 +135,11 @@ def read_base(value: Any, info: ValidationInfo) -> _Table | ScratchBase:
         return _read_word(value)
     if not isinstance(value, dict):
         raise ValueError(f"must be a table: {_HOW}")  # noqa: TRY004 - pydantic collects ValueErrors
+    return read_table(value, info.context)
+
+
+def read_table(value: dict[str, Any], context: Any = None) -> _Table:
+    """Return the base that the table `value` says, looking at the disk only with a `context`; else raise."""
     given = [key for key in KEYS if key in value]
     if len(given) > 1:
         raise ValueError(f"{' and '.join(given)} exclude each other; keep one")
@@ -114,7 +149,7 @@ def read_base(value: Any, info: ValidationInfo) -> _Table | ScratchBase:
     if any(key in value for key in _OF_SEVERAL):
         words = " and ".join(key for key in _OF_SEVERAL if key in value)
         raise ValueError(f"{words} chooses among several bases; write base = [{{ ... }}, {{ ... }}]")
-    return _KINDS[given[0]].model_validate(value, context=info.context)
+    return _KINDS[given[0]].model_validate(value, context=context)
 
 
 def _read_word(word: str) -> ScratchBase:

@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
+from avabuild.provider import is_path
 from avabuild.recipe.source import Source
 from avabuild.target import Device
 
@@ -125,6 +126,19 @@ def _device_pattern(text: str) -> str:
     return text if re.search(r"[*?\[]", text) else _device(text)
 
 
+def _plugin(text: str, info: ValidationInfo) -> str:
+    if not is_path(text):
+        if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", text):
+            raise ValueError(f'"{text}" is no plugin; write "./my_plugin.py" or the name of a distribution')
+        return text
+    if text.startswith("/") or not text.startswith(("./", "../")):
+        near = "./" + text.rpartition("/")[2]
+        raise ValueError(f'"{text}" must be relative to this file, like "{near}"')
+    if not text.endswith(".py"):
+        raise ValueError(f'"{text}" must be a module: one file whose name ends with .py')
+    return existing_file(text, info)
+
+
 def _port(value: object) -> str:
     found = None if isinstance(value, bool) else _PORT.fullmatch(str(value))
     if not found or not 0 < int(found[1]) < 65536:
@@ -184,6 +198,8 @@ DevicePatterns = Annotated[
     BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[str, ...]),
     AfterValidator(_distinct),
 ]
+
+Plugins = Annotated[tuple[Annotated[Text, AfterValidator(_plugin)], ...], AfterValidator(_distinct)]
 
 _VARIABLES: TypeAdapter[dict[str, str]] = TypeAdapter(dict[Variable, str])
 _TABLE: TypeAdapter[dict[str, str]] = TypeAdapter(dict[Text, str])

@@ -10,6 +10,7 @@ from typing import TypeVar
 from avabuild.recipe.bases import ArchiveBase
 from avabuild.recipe.model import Recipe
 from avabuild.recipe.packages import Packages, RepositoryEntry, pip_kind
+from avabuild.recipe.project import respelt
 from avabuild.recipe.source import Source
 from avabuild.recipe.tables import ImageConfig, RunStep
 from avabuild.recipe.wording import KeyPath
@@ -33,6 +34,7 @@ def merge(outer: Recipe, inner: Recipe) -> Recipe:
         tag=outer.tag if "tag" in outer.model_fields_set else inner.tag,
         matrix=_keys_of_outer(outer.matrix, inner.matrix),
         build=_keys_of_outer(outer.build, inner.build),
+        plugins=_unique(inner.plugins + outer.plugins),
         frameworks=tuple({item.name: item for item in inner.frameworks + outer.frameworks}.values()),
         packages=_packages(outer.packages, inner.packages),
         files=inner.files + outer.files,
@@ -80,11 +82,12 @@ def _moved(inner: Recipe, directory: Path) -> Recipe:
 
     base = inner.one_base
     if isinstance(base, ArchiveBase):
-        base = ArchiveBase(archive=moved(base.archive))
+        base = base.model_copy(update={"archive": moved(base.archive)})
     pip = tuple(moved(text) if pip_kind(text) == "file" else text for text in inner.packages.pip)
     return inner.replaced(
         inner.source,
         base=base,
+        plugins=tuple(respelt(entry, way) for entry in inner.plugins),
         packages=inner.packages.model_copy(
             update={"pip": pip, "repositories": _repositories(inner.packages, moved)}
         ),
@@ -125,6 +128,9 @@ def _shifted(keys: KeyPath, outer: Recipe, inner: Recipe) -> KeyPath:
             return ("files", len(inner.files) + index, *rest)
         case ("run", int(index), *rest):
             return ("run", len(inner.run) + index, *rest)
+        case ("plugins", int(index), *rest):
+            merged_plugins = _unique(inner.plugins + outer.plugins)
+            return ("plugins", merged_plugins.index(outer.plugins[index]), *rest)
         case ("packages", str(name), int(index), *rest):
             values = getattr(outer.packages, name)
             merged = _unique(getattr(inner.packages, name) + values)

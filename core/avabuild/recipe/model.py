@@ -23,7 +23,7 @@ from avabuild.errors import RecipeError
 from avabuild.recipe import tags
 from avabuild.recipe.bases import DebianBase, OneBase, RecipeBase
 from avabuild.recipe.choices import AnyBase, Bases
-from avabuild.recipe.fields import EMPTY_TABLE, RepositoryName, Text
+from avabuild.recipe.fields import EMPTY_TABLE, Plugins, RepositoryName, Text
 from avabuild.recipe.packages import Packages
 from avabuild.recipe.source import Source
 from avabuild.recipe.tables import Build, FileEntry, ImageConfig, Matrix, RunStep
@@ -113,6 +113,9 @@ class Recipe(Value):
     tag: Text = Field(
         default=tags.DEFAULT,
         description="Template of the tag; fields: {python}, {device}, {name} and {<framework>}, its version",
+    )
+    plugins: Plugins = Field(
+        default=(), description="Local plugins by path, and distributions whose policies are in force"
     )
     packages: Packages = Field(default_factory=Packages, description="Packages on top of the frameworks")
     files: tuple[FileEntry, ...] = Field(default=(), description="Files put into the image")

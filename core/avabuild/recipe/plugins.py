@@ -1,19 +1,30 @@
-"""The frameworks of a recipe held against the plugins that are installed."""
+"""What a recipe asks of plugins held against those that are installed, and those that it brings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from avabuild.errors import PluginError, Problem, RecipeError
 from avabuild.framework import Options
+from avabuild.offered import OfferedBase
+from avabuild.provider import is_path, matches
 from avabuild.recipe.explain import explain
 from avabuild.recipe.model import Recipe, framework_options
 from avabuild.recipe.source import Source
 from avabuild.recipe.wording import did_you_mean, listed
+
+
+def _nothing_offered(name: str) -> tuple[OfferedBase, str, str]:
+    raise PluginError(f'no plugin offers "{name}"')
+
+
+def _not_run(shown: str, path: Path) -> Known:
+    raise PluginError(f"{shown}: local plugins are not run here ({path})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +34,31 @@ class Known:
     Attributes:
         names: every framework's name, from metadata: no plugin was imported for it.
         options: names -> the class of each one's options; imports those plugins, and may raise PluginError.
+        bases: the name of every base that a plugin offers.
+        base: name -> what is offered, and the plugin's distribution and version; imports that plugin.
+        distributions: those that are installed and have plugins.
+        with_local: a local plugin, by its path as it is spelt and where it is -> what is known with it.
     """
 
     names: tuple[str, ...]
     options: Callable[[tuple[str, ...]], Mapping[str, type[Options]]]
+    bases: tuple[str, ...] = ()
+    base: Callable[[str], tuple[OfferedBase, str, str]] = _nothing_offered
+    distributions: tuple[str, ...] = ()
+    with_local: Callable[[str, Path], Known] = _not_run
+
+
+def check_plugins(entries: Sequence[Any], source: Source, known: Known) -> tuple[Problem, ...]:
+    """Return which entries of the recipe's `plugins` are neither a file nor an installed distribution."""
+    return tuple(
+        source.problem(("plugins", index), f'"{entry}" is not installed, or has no plugins;{near} {have}')
+        for index, entry in enumerate(entries)
+        if isinstance(entry, str)
+        and not is_path(entry)
+        and not any(matches(name, entry) for name in known.distributions)
+        for near in [did_you_mean(entry, known.distributions).removeprefix(";")]
+        for have in [f"there are {listed(known.distributions)}"]
+    )
 
 
 def check_frameworks(wanted: Mapping[str, Any], source: Source, known: Known) -> tuple[Problem, ...]:
@@ -51,6 +83,7 @@ def check_frameworks(wanted: Mapping[str, Any], source: Source, known: Known) ->
         try:
             problems.extend(_option_problems(name, value, known.options((name,))[name], source))
         except PluginError as error:
+            error.place = error.place or source.place(keys)
             broken = broken or error
     if broken and not problems:
         raise broken

@@ -47,6 +47,20 @@ class Indexes:
     ca_bundle: Path | None = None
     others: tuple[tuple[str, str], ...] = ()
 
+    def at(self, url: str) -> Indexes:
+        """Return the one index `url` in place of all of these, with the login that they have for its host."""
+        user, password = self.credentials(url) or ("", "")
+        scheme, rest = url.split("://", 1)
+        login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
+        return replace(
+            self,
+            index=f"{scheme}://{login}{rest}",
+            extra=(),
+            find_links=(),
+            no_index=False,
+            best_match=False,
+        )
+
     def environment(self) -> dict[str, str]:
         """Return what makes uv ask these indexes; credentials go here and never in an argv."""
         env = {

@@ -90,3 +90,20 @@ def test_a_probe_does_not_depend_on_the_order_of_variables():
 def test_a_mirror_is_read_from_its_variable():
     assert probe({"AVABUILD_DEBIAN_MIRROR": "http://127.0.0.1/debian"}).mirror == "http://127.0.0.1/debian"
     assert probe({"AVABUILD_DEBIAN_MIRROR": ""}).mirror is None
+
+
+def test_steps_of_a_host_with_one_index_see_no_other():
+    host = probe(
+        {
+            "PIP_EXTRA_INDEX_URL": "https://x.example.invalid",
+            "UV_INDEX": "https://y.example.invalid",
+            "A": "b",
+        }
+    )
+    one = host.with_index("https://packages.example.invalid/simple")
+    seen = {name: text for name, text in one.step_environment("/ca").items() if "INDEX" in name}
+    assert seen == {
+        "PIP_INDEX_URL": "https://packages.example.invalid/simple",
+        "UV_DEFAULT_INDEX": "https://packages.example.invalid/simple",
+    }
+    assert one.environment["A"] == "b"

@@ -137,3 +137,24 @@ def test_an_indexes_value_does_not_show_its_secrets():
     assert "secret" not in repr(
         Indexes(index="https://me:secret@a.example.invalid", extra=("https://secret@b",))
     )
+
+
+def test_one_index_in_place_of_all_keeps_a_login_for_its_own_host_only():
+    indexes = Indexes(
+        index="mine=https://me:s%40cret@packages.example.invalid/simple",
+        extra=("https://other.example.invalid/simple",),
+        find_links=("/srv/wheels",),
+        no_index=True,
+        best_match=True,
+        others=(("UV_HTTP_RETRIES", "7"),),
+    )
+    one = indexes.at("https://packages.example.invalid/team")
+    assert one.index == "https://me:s%40cret@packages.example.invalid/team"
+    assert (one.extra, one.find_links, one.no_index, one.best_match) == ((), (), False, False)
+    assert one.others == indexes.others
+    for elsewhere in (
+        "https://other.example.invalid/x",
+        "http://packages.example.invalid/team",
+        "file:///srv/x",
+    ):
+        assert indexes.at(elsewhere).index == elsewhere

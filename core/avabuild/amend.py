@@ -1,0 +1,140 @@
+"""What policies make of a plan: amendments by who made them, the draft they see, what clashes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from avabuild.errors import Problem
+from avabuild.framework import Release
+from avabuild.layers import Apt, Env, Files, Layer, Python, Run
+from avabuild.plan import Plan, Ruled, Step
+from avabuild.policy import Amendment, Draft, Index, Label, Refuse
+from avabuild.recipe import Recipe
+from avabuild.recipe.wording import KeyPath
+
+POLICY = "policy "  # what the origin of a policy's layers begins with: no framework's name has a space
+
+
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """What one policy adds to an image.
+
+    Attributes:
+        policy: its name.
+        distribution: the plugin's, with `version`.
+        amendments: as it gave them.
+    """
+
+    policy: str
+    distribution: str
+    version: str
+    amendments: tuple[Amendment, ...]
+
+    @property
+    def origin(self) -> str:
+        """How a plan calls who asked."""
+        return f"{POLICY}{self.policy}"
+
+    def layers(self, python: str | None) -> tuple[Layer, ...]:
+        """Return its layers for an image with `python`: no packages of Python where there is none."""
+        kinds = (Apt, Files, Env) if python is None else (Apt, Files, Env, Python)
+        return tuple(one for one in self.amendments if isinstance(one, kinds))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels by name."""
+        return {one.name: one.value for one in self.amendments if isinstance(one, Label)}
+
+    @property
+    def index(self) -> str | None:
+        """The index that it names, None for none."""
+        return next((one.url for one in self.amendments if isinstance(one, Index)), None)
+
+    @property
+    def ruled(self) -> Ruled:
+        """What it did, for the plan."""
+        did = tuple(sorted(word for one in self.amendments for word in _words(one)))
+        return Ruled(name=self.policy, distribution=self.distribution, version=self.version, did=did)
+
+
+def _words(one: Amendment) -> tuple[str, ...]:
+    match one:
+        case Label():
+            words = [f"label {one.name}"]
+        case Apt():
+            words = [f"apt {name}" for name in one.packages]
+        case Python():
+            words = [f"pip {text}" for text in (*one.requirements, *one.alone, *one.constraints)]
+        case Files():
+            words = [f"file {file.target}" for file in one.files]
+        case Env():
+            words = [f"variable {name}" for name, _ in one.variables]
+            words += [f"library path {path}" for path in one.library_path]
+        case Index() | Refuse():
+            words = [one.kind]
+    return tuple(words)
+
+
+def draft_of(plan: Plan, releases: dict[str, Release]) -> Draft:
+    """Return what a policy is shown of `plan`, whose frameworks are of `releases`."""
+    written: Any = plan.base.model_dump(mode="json")
+    offer = plan.base.offer
+    return Draft(
+        name=plan.name,
+        tag=plan.tag,
+        base=written if isinstance(written, dict) else {},
+        offered=offer.name if offer else "",
+        target=plan.target,
+        frameworks=releases,
+        apt=_sorted(plan.apt, plan.apt_extra),
+        python=_sorted(plan.python, plan.python_extra),
+        run=tuple(step.layer.shell for step in (*plan.system, *plan.last) if isinstance(step.layer, Run)),
+        labels=dict(plan.settings.labels),
+        env=dict(plan.settings.env),
+        user=plan.settings.user,
+    )
+
+
+def _sorted(*steps: Step | None) -> tuple[str, ...]:
+    names: set[str] = set()
+    for step in steps:
+        if step and isinstance(step.layer, Apt):
+            names.update(step.layer.packages)
+        elif step and isinstance(step.layer, Python):
+            names.update((*step.layer.requirements, *step.layer.alone))
+    return tuple(sorted(names))
+
+
+def refusals(recipe: Recipe, amended: Sequence[Amended]) -> tuple[Problem, ...]:
+    """Return why the image is not to be built, all reasons at once, each with the policy's name.
+
+    Nothing is overridden: a label, a variable or an index that two ask for differently is a reason.
+    """
+    problems: list[Problem] = []
+    said: dict[tuple[str, str], tuple[str, str]] = {}
+    for name, value in recipe.image.labels:
+        said["labels", name] = (value, "the recipe")
+    for name, value in recipe.image.env:
+        said["env", name] = (value, "the recipe")
+    for one in amended:
+        who = f"{one.origin} ({one.distribution} {one.version})"
+        for refusal in (item for item in one.amendments if isinstance(item, Refuse)):
+            path: KeyPath = tuple(refusal.where.split(".")) if refusal.where else ()
+            problems.append(recipe.source.problem(path, f"{who} refuses it: {refusal.reason}"))
+        for key, wanted in _wanted(one):
+            value, other = said.setdefault(key, (wanted, who))
+            if value != wanted:
+                words = f'{who} asks for "{wanted}", {other} for "{value}"'
+                problems.append(recipe.source.problem(("image", *key) if key[0] else (), words))
+    return tuple(dict.fromkeys(problems))
+
+
+def _wanted(one: Amended) -> list[tuple[tuple[str, str], str]]:
+    """Return what the policy wants to have one value, by what it is."""
+    wanted = [(("labels", name), value) for name, value in one.labels.items()]
+    for layer in one.layers("3"):
+        pairs = layer.variables if isinstance(layer, Env) else ()
+        wanted += [(("env", name), value) for name, value in pairs if not name.endswith("PATH")]
+    return wanted + ([(("", "index"), one.index)] if one.index else [])

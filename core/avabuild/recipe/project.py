@@ -1,0 +1,83 @@
+"""`avabuild.toml`: what a project says for all of its recipes, and where it is found."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from avabuild.errors import Problem, RecipeError
+from avabuild.provider import is_path
+from avabuild.recipe.explain import explain
+from avabuild.recipe.fields import Plugins
+from avabuild.recipe.source import Source
+from avabuild.value import Value
+
+NAME = "avabuild.toml"
+_ROOTS = (".git", ".hg", ".jj")
+
+
+class Project(Value):
+    """What is in an `avabuild.toml`."""
+
+    plugins: Plugins = Field(
+        default=(), description="Local plugins by path, and distributions whose policies are in force"
+    )
+
+
+def candidates(directory: Path) -> tuple[Path, ...]:
+    """Return where the `avabuild.toml` of a recipe in `directory` may be, the first one counts.
+
+    That is beside the recipe, or above it as far as the root of its repository: no further, and nowhere
+    above where there is no repository, since what is in a shared directory is somebody else's.
+    """
+    here = directory.absolute()
+    above = [here, *here.parents]
+    root = next((i for i, place in enumerate(above) if any((place / name).exists() for name in _ROOTS)), 0)
+    return tuple(place / NAME for place in above[: root + 1])
+
+
+def project_plugins(directory: Path) -> tuple[tuple[str, str], ...]:
+    """Return the plugins of the project that `directory` is in, spelt from there, each with its `FILE:LINE`.
+
+    Raises:
+        RecipeError: its `avabuild.toml` can't be read or isn't valid; with every problem, by line.
+    """
+    path = next((place for place in candidates(directory) if place.is_file()), None)
+    if path is None:
+        return ()
+    shown = Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise RecipeError((Problem(str(shown), "", f"can't be read: {error}"),)) from error
+    source = Source.of(shown, text)
+    try:
+        project = Project.model_validate(data, context=source)
+    except ValidationError as error:
+        raise RecipeError(
+            explain(error, data, source, lambda where: () if where else ("plugins",))
+        ) from error
+    return tuple(
+        (_seen_from(directory, path.parent, entry), source.place(("plugins", index)))
+        for index, entry in enumerate(project.plugins)
+    )
+
+
+def _seen_from(directory: Path, home: Path, entry: str) -> str:
+    """Return an entry of a file in `home` as one in `directory` would spell it."""
+    if not is_path(entry):
+        return entry
+    path = os.path.relpath(home / entry, directory.absolute())
+    return path if path.startswith("../") else f"./{path}"
+
+
+def respelt(entry: str, way: str) -> str:
+    """Return an entry of `plugins` of another file, whose directory is at `way`, from here."""
+    if not entry.startswith(("./", "../")) or way == ".":
+        return entry
+    path = os.path.normpath(f"{way}/{entry}")
+    return path if path.startswith("../") else f"./{path}"

@@ -1,0 +1,224 @@
+"""Local plugins, policies and sites' lists, as a user meets them on the command line."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+PLUGIN = """\
+from typing import Literal
+
+from avabuild.api import (
+    BaseOptions, File, Files, Framework, Index, Label, OfferedBase, Policy, Python, Refuse, Release, hookimpl
+)
+
+AVABUILD_CONTRACT = 1
+
+
+class House(BaseOptions):
+    house: Literal["plain"]
+
+
+def amend(draft):
+    yield Label(name="example.team", value="TEAM")
+    yield Files(files=(File(target="/etc/motd", content="welcome\\n"),))
+    yield Index(url="INDEX")
+    if draft.user is None and draft.name == "rootly":
+        yield Refuse(reason="say which user", where="image")
+
+
+@hookimpl
+def avabuild_frameworks():
+    release = Release(version="1", pythons=("3.11",))
+    wheels = lambda request: [Python(requirements=("demo",))]
+    yield Framework(name="mine", summary="mine", releases=(release,), layers=wheels, check=lambda _: "import demo")
+
+
+@hookimpl
+def avabuild_policies():
+    yield Policy(name="house", summary="what the house asks for", amend=amend)
+
+
+@hookimpl
+def avabuild_bases():
+    yield OfferedBase(name="house", summary="a base", options=House, resolve=lambda _: {"debian": "bookworm"})
+"""
+EMPTY = 'name = "mine"\nbase = "scratch"\n'
+DEMO = 'name = "mine"\nbase = { house = "plain" }\n[matrix]\npython = ["3.11"]\n[frameworks]\nmine = "*"\n'
+
+
+@pytest.fixture
+def house(tmp_path: Path, index: Path) -> Path:
+    """A project with a plugin of its own, that has its packages from an index of its own."""
+    (tmp_path / "avabuild.toml").write_text('plugins = ["./plugin.py"]\n')
+    text = PLUGIN.replace("INDEX", index.as_uri()).replace("TEAM", "ml")
+    (tmp_path / "plugin.py").write_text(text)
+    (tmp_path / "empty.toml").write_text(EMPTY)
+    (tmp_path / "demo.toml").write_text(DEMO)
+    return tmp_path
+
+
+def wheel(directory: Path, name: str) -> str:
+    """Write a wheel of `name` 1.0 and return its file name."""
+    info, filename = f"{name}-1.0.dist-info", f"{name}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(directory / filename, "w") as archive:
+        archive.writestr(f"{name}.py", "")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return filename
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Path:
+    """A package index in a directory, that has demo and pip."""
+    place = tmp_path / "index" / "simple"
+    for name in ("demo", "pip"):
+        (place / name).mkdir(parents=True)
+        filename = wheel(place / name, name)
+        (place / name / "index.html").write_text(f'<a href="{filename}">{filename}</a>')
+    return place
+
+
+def config_of(layout: Path) -> dict:
+    def blob(digest: str) -> dict:
+        return json.loads((layout / "blobs" / "sha256" / digest.removeprefix("sha256:")).read_bytes())
+
+    (entry,) = json.loads((layout / "index.json").read_bytes())["manifests"]
+    return blob(blob(entry["digest"])["config"]["digest"])
+
+
+def test_a_plan_names_the_plugin_of_everything_that_it_changes(avabuild, house):
+    said = avabuild("plan", "demo.toml")
+    assert said.returncode == 0, said.stderr
+    lines = [" ".join(line.split()) for line in said.stdout.splitlines()]
+    digest = "sha256:"
+    assert any(line.startswith(f"base house plain (./plugin.py {digest}") for line in lines)
+    assert any(line.startswith(f"plugins ./plugin.py ({digest}") for line in lines)
+    (policies,) = [line for line in lines if line.startswith("policies ")]
+    assert policies.startswith("policies house (./plugin.py sha256:")
+    assert policies.endswith("): file /etc/motd, index, label example.team")
+    assert any("policy house" in line and line.startswith("files: policy house") for line in lines)
+
+
+def test_a_policys_index_is_asked_in_place_of_the_hosts(avabuild, house):
+    lines = avabuild("plan", "demo.toml").stdout.splitlines()
+    assert any("demo 1.0, pip 1.0" in line for line in lines)
+    (house / "avabuild.toml").unlink()
+    (house / "demo.toml").write_text(
+        DEMO.replace("house", "debian").replace("plain", "bookworm").replace("mine =", "jax =")
+    )
+    assert avabuild("plan", "demo.toml").returncode == 75
+
+
+def test_the_image_its_lock_and_the_next_run_know_the_policy(avabuild, house):
+    arguments = ("recipe", "empty.toml", "--output", "oci:out")
+    first = avabuild(*arguments)
+    assert first.returncode == 0, first.stderr
+    inside = config_of(house / "out")["config"]["Labels"]
+    assert inside["example.team"] == "ml"
+    assert json.loads(inside["org.avabuild.policies"])["house"].startswith("./plugin.py sha256:")
+    assert (
+        '{ policy = "house", name = "./plugin.py", version = "sha256:' in (house / "empty.lock").read_text()
+    )
+    assert "http" not in (house / "empty.lock").read_text()
+    assert "up to date" in avabuild(*arguments).stderr
+    plugin = house / "plugin.py"
+    plugin.write_text(plugin.read_text().replace('"ml"', '"other"'))
+    locked = avabuild(*arguments, "--locked")
+    assert locked.returncode == 8
+    assert "policy house: the lock was made with ./plugin.py sha256:" in locked.stderr
+    assert avabuild(*arguments).returncode == 0
+    assert config_of(house / "out")["config"]["Labels"]["example.team"] == "other"
+
+
+def test_a_file_for_the_project_that_comes_later_is_noticed(avabuild, house):
+    (house / "avabuild.toml").rename(house / "later.toml")
+    arguments = ("recipe", "empty.toml", "--output", "oci:out")
+    assert avabuild(*arguments).returncode == 0
+    assert "up to date" in avabuild(*arguments).stderr
+    (house / "later.toml").rename(house / "avabuild.toml")
+    assert "up to date" not in avabuild(*arguments).stderr
+    assert config_of(house / "out")["config"]["Labels"]["example.team"] == "ml"
+
+
+def test_a_refusal_is_an_error_of_the_recipe_by_line_with_the_policys_name(avabuild, house):
+    (house / "empty.toml").write_text('name = "rootly"\nbase = "scratch"\n\n[image]\nworkdir = "/"\n')
+    said = avabuild("recipe", "empty.toml", "--output", "oci:out")
+    assert said.returncode == 2
+    assert said.stderr.startswith("avabuild: empty.toml:4: image: policy house (./plugin.py sha256:")
+    assert said.stderr.endswith(") refuses it: say which user\n")
+    assert not (house / "out").exists()
+
+
+def test_a_sites_list_is_asked_before_a_stamp(avabuild, house):
+    arguments = ("recipe", "empty.toml", "--output", "oci:out")
+    assert avabuild(*arguments).returncode == 0
+    said = avabuild(*arguments, AVABUILD_PLUGINS="avabuild-jax")
+    assert said.returncode == 3
+    assert "avabuild.toml:1: AVABUILD_PLUGINS allows no local plugin ./plugin.py" in said.stderr
+    assert avabuild(*arguments, AVABUILD_PLUGINS="*.py").returncode == 0
+
+
+def installed_policy(site: Path) -> None:
+    info = site / "example_rules-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: example-rules\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[avabuild.policies]\nrules = example_rules\n")
+    (site / "example_rules.py").write_text(
+        "from avabuild.api import Label, Policy, hookimpl\n\n\n@hookimpl\ndef avabuild_policies():\n"
+        "    label = Label(name='rules', value='yes')\n"
+        "    yield Policy(name='rules', summary='the rules', amend=lambda draft: [label])\n"
+    )
+
+
+def test_an_installed_policy_holds_when_the_site_names_it_and_else_plans_say_that_it_does_not(
+    avabuild, tmp_path
+):
+    installed_policy(tmp_path / "site")
+    (tmp_path / "empty.toml").write_text(EMPTY)
+    site = {"PYTHONPATH": str(tmp_path / "site")}
+    idle = avabuild("plan", "empty.toml", **site).stdout
+    assert "policies    not in force, because nothing names them: rules (example-rules 1.0)" in idle
+    named = avabuild("plan", "empty.toml", **site, AVABUILD_PLUGINS="example-rules").stdout
+    assert "policies    rules (example-rules 1.0): label rules" in named
+    listed = [line.split() for line in avabuild("plugins", **site).stdout.splitlines()]
+    assert ["rules", "example-rules", "1.0", "not", "named,", "not", "in", "force", "the", "rules"] in listed
+    (mine,) = [
+        one
+        for one in json.loads(avabuild("plugins", "--json", **site, AVABUILD_PLUGINS="example-rules").stdout)
+        if one["kind"] == "policy"
+    ]
+    assert (mine["in_force"], mine["summary"], mine["problem"]) == (True, "the rules", None)
+
+
+def test_a_local_plugin_is_shown_with_all_that_it_declares(avabuild, house):
+    said = avabuild("plugins", "show", "./plugin.py")
+    assert said.returncode == 0
+    heads = [line.partition("  (")[0] for line in said.stdout.splitlines() if "(./plugin.py sha256:" in line]
+    assert heads == ["base house: a base", "policy house: what the house asks for", "mine: mine"]
+    assert '  plugins = ["./plugin.py"]' in said.stdout.splitlines()
+    assert json.loads(avabuild("plugins", "show", "./plugin.py", "--json").stdout)[2]["framework"] == "mine"
+
+
+@pytest.mark.parametrize("name", ["./absent.py", "theano"])
+def test_what_is_not_there_is_not_shown(avabuild, name):
+    assert avabuild("plugins", "show", name).returncode == 3
+
+
+def test_the_schema_knows_the_bases_that_installed_plugins_offer(avabuild, house, tmp_path):
+    info = tmp_path / "site" / "house-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: house\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[avabuild.bases]\nhouse = house_plugin\n")
+    (info.parent / "house_plugin.py").write_text((house / "plugin.py").read_text())
+    properties = json.loads(avabuild("schema", PYTHONPATH=str(info.parent)).stdout)["properties"]
+    assert properties["plugins"]["type"] == "array"
+    *single, several = properties["base"]["anyOf"]
+    assert [table["required"] for table in single if "required" in table] == [["house"]]
+    offered = several["items"]["anyOf"][-1]
+    assert set(offered["properties"]) == {"python", "device", "house"}
+    assert offered["properties"]["house"]["const"] == "plain"
