@@ -279,10 +279,10 @@ def bases(everyones: Path) -> Callable[..., str]:
         for suite in suites:
             recipe = place / f"{suite}.toml"
             with FileLock(place / "lock"):
-                if not recipe.exists():
+                if not recipe.with_suffix(".lock").exists():
                     recipe.write_text(f'name = "base"\nbase = {{ debian = "{suite}" }}\n')
                     env = {**os.environ, "AVABUILD_CACHE": str(place)}
-                    argv = [*program(), "recipe", str(recipe), "--output", f"oci:{place}/out"]
+                    argv = [sys.executable, *program()[1:], "recipe", recipe, "--output", f"oci:{place}/out"]
                     subprocess.run(argv, env=env, capture_output=True, check=True)
         return str(place)
 
