@@ -37,6 +37,8 @@ class _File(BaseModel):
     storage_driver: DriverChoice | None = None
     runner: RunnerChoice | None = None
     cache: Directory | None = None
+    shared_cache: Directory | None = None
+    shared_trust: str | None = None
     debian_mirror: Annotated[str, Field(pattern=r"^(https?|file)://")] | None = None
     plugins: tuple[str, ...] | None = None
 

@@ -55,15 +55,14 @@ def trouble(path: Path, uid: int) -> str:
         return "" if _writable(above) else f"{above} can't be written"
     except OSError as error:
         return f"can't be looked at: {(error.strerror or str(error)).lower()}"
-    if stat.S_ISLNK(status.st_mode):
-        return "is a link, and whoever made it may change where it leads"
-    if not stat.S_ISDIR(status.st_mode):
-        return "is no directory"
-    if status.st_uid != uid:
-        return f"belongs to {name(status.st_uid)}"
-    if status.st_mode & _OTHERS_WRITE:
-        return "others may write into it: chmod go-w"
-    return "" if os.access(path, os.W_OK | os.X_OK) else "can't be written"
+    against = {
+        "is a link, and whoever made it may change where it leads": stat.S_ISLNK(status.st_mode),
+        "is no directory": not stat.S_ISDIR(status.st_mode),
+        f"belongs to {name(status.st_uid)}": status.st_uid != uid,
+        "others may write into it: chmod go-w": bool(status.st_mode & _OTHERS_WRITE),
+        "can't be written": not os.access(path, os.W_OK | os.X_OK),
+    }
+    return next((why for why, so in against.items() if so), "")
 
 
 def _writable(directory: Path) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -19,27 +18,13 @@ from typing import Any
 
 import pytest
 
-from .conftest import User, program
+from avabuild.host import trial_worker
+
+from . import without_namespaces
+from .conftest import User, interpreter, program
+from .tiny import write_tiny
 
 pytestmark = pytest.mark.build
-
-# A user namespace in which there are no others below it, entered by root with all ids as they are.
-ENCLOSED = """
-import ctypes, os, sys
-opened, mapped = os.pipe(), os.pipe()
-child = os.fork()
-if child == 0:
-    ctypes.CDLL(None).unshare(0x10000000)
-    os.write(opened[1], b"x")
-    os.read(mapped[0], 1)
-    open("/proc/sys/user/max_user_namespaces", "w").write("0")
-    os.execvp(sys.argv[1], sys.argv[1:])
-os.read(opened[0], 1)
-for name in ("uid_map", "gid_map"):
-    open(f"/proc/{child}/{name}", "w").write("0 0 4294967295")
-os.write(mapped[1], b"x")
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
 
 
 @dataclass(frozen=True)
@@ -62,13 +47,14 @@ class Situation:
     def run(self, user: User, *argv: str, cwd: Path = Path("/")) -> subprocess.CompletedProcess[str]:
         home = {"HOME": self.env["HOME"]} if self.env.get("HOME") else {}  # runuser would set the user's own
         command, env = user.command("env", *(f"{name}={value}" for name, value in home.items()), *argv)
+        if self.enclosed:
+            uid = str(user.home.stat().st_uid)
+            command = [sys.executable, without_namespaces.__file__, uid, *argv]
         env = {name: value for name, value in env.items() if name not in self.env}
         env |= {name: value.replace("$HOME", str(user.home)) for name, value in self.env.items() if value}
         inner = [*(["prlimit", *self.limits] if self.limits else []), *command]
         script = f"set -e; umask 022; {self.mounts}\numask {self.umask:o}; exec {shlex.join(inner)}"
         outer = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
-        if self.enclosed:
-            outer = [sys.executable, "-c", ENCLOSED, *outer]
         return subprocess.run(
             outer, env=env, cwd=cwd, capture_output=True, text=True, timeout=300, check=False
         )
@@ -150,6 +136,9 @@ SITUATIONS = {
         Situation(READ_ONLY_HOME), f"subuid overlay {VAR}", f"single overlay {VAR}",
     ),
     "a home on a network": (Situation(NETWORK_HOME), f"subuid overlay {VAR}", f"single overlay {VAR}"),
+    "only a network": (
+        Situation(NETWORK_HOME, {"AVABUILD_ROOT": "$HOME/place"}), "single vfs ~/place", "single vfs ~/place",
+    ),
     "a home on an overlay": (Situation(OVERLAID_HOME), f"subuid overlay {VAR}", f"single overlay {VAR}"),
     "no home": (Situation(env={"HOME": "/nonexistent"}), f"subuid overlay {VAR}", f"single overlay {VAR}"),
     "a small /tmp without programs": (Situation(SMALL_TMP), "subuid overlay own storage", f"single overlay {DATA}"),
@@ -253,11 +242,21 @@ def test_a_wish_that_cant_come_true_exits_with_6(bare: User, options: tuple[str,
     assert said in found["refused"]
 
 
-def test_without_buildah_nothing_can_be_built(bare: User, tmp_path: Path) -> None:
-    hidden = "mount --bind /dev/null /usr/bin/buildah"
-    found = doctor(bare, Situation(hidden))
+def test_a_buildah_that_is_too_old_can_build_nothing(bare: User, tmp_path: Path) -> None:
+    old = tmp_path / "buildah"
+    old.write_text("#!/bin/sh\necho buildah version 1.23.1\n")
+    old.chmod(0o755)
+    found = doctor(bare, Situation(f"mount --bind {old} /usr/bin/buildah"))
     assert not found["can_build"]
-    assert remark(found, "buildah")["admin"] == ["apt-get install buildah"]
+    assert remark(found, "buildah")["leads"] == "is too old: 1.28 is needed"
+
+
+def test_buildah_opens_what_we_could_open_ourselves(ranged: User) -> None:
+    asked = json.dumps({"inside": True, "directories": {"/dev/shm": "/dev/shm"}, "fuse": None})
+    argv = ["buildah", "unshare", interpreter(), "-I", "-S", trial_worker.__file__, asked]
+    found = json.loads(Situation().run(ranged, *argv).stdout)
+    assert found["several"]
+    assert found["directories"]["/dev/shm"]["chown"]
 
 
 RECIPE = """
@@ -274,13 +273,7 @@ shell = "umask; touch /made /dev/shm/x; chown 33:33 /made; chmod 4750 /made"
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root file system of a shell and little else, of 2 MB."""
-    programs = [f"/bin/{name}" for name in ("sh", "touch", "chown", "chmod")]
-    linked = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=True).stdout
-    found = [*programs, *sorted(set(re.findall(r"(/\S+)(?= \(0x)", linked))), "/etc/os-release"]
-    path = tmp_path_factory.mktemp("base") / "base.tar"
-    members = [name.removeprefix("/") for name in found]
-    subprocess.run(["tar", "--dereference", "--directory=/", "-cf", path, *members], check=True)
-    return path
+    return write_tiny(tmp_path_factory.mktemp("base") / "base.tar", ("sh", "touch", "chown", "chmod"))
 
 
 @pytest.fixture
@@ -309,7 +302,7 @@ def digests() -> dict[str, str]:
     return {}
 
 
-BARE = ("no session", "a stale session", "a home that can't be written", "a home on a network", "umask 077",
+BARE = ("no session", "only a network", "a stale session", "a home that can't be written", "a home on a network", "umask 077",
         "a small /tmp without programs", "a scratch disk of the job", "low limits", "a masked /proc")  # fmt: skip
 RANGED = ("no session", "a home that can't be written", "a home on a network", "a newuidmap without power")
 

@@ -15,6 +15,8 @@ root = "~/scratch"
 storage-driver = "fuse"
 runner = "buildah"
 cache = "/scratch/cache"
+shared-cache = "/lab/cache"
+shared-trust = "eve, @lab"
 debian-mirror = "http://127.0.0.1/debian"
 plugins = ["avabuild-jax", "example-*"]
 """
@@ -39,12 +41,14 @@ def test_every_setting_is_read_from_the_users_file(config: Path) -> None:
         "storage_driver": "fuse",
         "runner": "buildah",
         "cache": "/scratch/cache",
+        "shared_cache": "/lab/cache",
+        "shared_trust": "eve, @lab",
         "debian_mirror": "http://127.0.0.1/debian",
         "plugins": ["avabuild-jax", "example-*"],
     }
     assert found.origin("mode") == f"{config}:2"
-    assert found.origin("debian_mirror") == f"{config}:7"
-    assert {key.replace("-", "_") for key in KEYS} <= {*VARIABLES, "plugins"}
+    assert found.origin("debian_mirror") == f"{config}:9"
+    assert {key.replace("-", "_") for key in KEYS} == {*VARIABLES, "plugins"}
 
 
 def test_a_user_without_a_file_has_no_settings(config: Path) -> None:
@@ -85,7 +89,7 @@ def test_a_value_that_cant_be_is_refused_by_the_name_of_what_said_it(
     ("text", "said"),
     [
         ('\nmod = "single"\n', ':2: mod: unknown key; did you mean "mode"?'),
-        ("pip = 3\n", ":1: pip: unknown key; known: cache, debian-mirror, mode, plugins, root, runner, storage-driver"),
+        ("pip = 3\n", ":1: pip: unknown key; known: cache, debian-mirror, mode, plugins, root, runner, shared-cache, shared-trust, storage-driver"),
         ('\n\nmode = "rootless"\n', ':3: mode: must be "root", "subuid", "single" or "none", not the text "rootless"'),
         ('root = "scratch"\n', ":1: root: must be an absolute path, or begin with ~: scratch"),
         ("cache = 7\n", ":1: cache: "),

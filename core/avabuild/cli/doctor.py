@@ -133,6 +133,8 @@ def _facts(host: Host) -> dict[str, object]:
     facts: dict[str, object] = {"cache": f"{host.cache} ({human(free)} free)", "cores": host.cores}
     facts["proxies"] = list(host.proxies) or "none"
     facts["bundle"] = str(host.ca_bundle or "none")
+    if host.sharing:
+        facts["shared"] = str(host.sharing.directory)
     if host.mirror:
         facts["mirror"] = "set"
     return facts

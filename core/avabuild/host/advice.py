@@ -1,4 +1,4 @@
-"""Advice: each finding in words, what it leads to, and what an administrator could type to better it. Pure."""
+"""Advice: each finding in words, what it leads to, and what an administrator could type. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BUILDAH = (1, 28)
 _FEW_FILES, _FEW_PROCESSES = 1024, 256
 _PACKAGES = {"buildah": "buildah", "skopeo": "skopeo", "mmdebstrap": "mmdebstrap"}
 _USES = {
-    "buildah": "images in the local storage, and every step",
+    "buildah": "images in the local storage, and steps in containers",
     "skopeo": "images of registries as bases, and archives as output",
     "mmdebstrap": "bases like { debian = ... }",
 }
@@ -29,7 +29,7 @@ class Remark(Value):
 
     Attributes:
         about: what it is of, in a word or two.
-        state: whether it is as good as can be, limits what may be built, forbids building, or is of no matter.
+        state: whether it is as good as can be, limits what may be built, forbids building, or is no matter.
         found: what was found.
         leads: what it leads to.
         admin: lines for an administrator that would better it.
@@ -138,7 +138,9 @@ def _images(findings: Findings, means: Means) -> Remark:
     if means.mode == "single":
         where = "only avabuild can use them; --output takes them elsewhere"
     if storage.driver == "overlay" and storage.mount_program is None:
-        return Remark(about="images", state="good", found=f"{storage.root}: overlays of the kernel", leads=where)
+        return Remark(
+            about="images", state="good", found=f"{storage.root}: overlays of the kernel", leads=where
+        )
     if storage.mount_program:
         found = f"{storage.root}: overlays by {storage.mount_program}"
         return Remark(about="images", state="limited", found=found, leads=f"slow commits; {where}")
@@ -163,7 +165,7 @@ def _able(directory: Directory) -> str:
     """Word what a directory can do: `/scratch/ada (ext4, overlay, 35.8 GB free)`."""
     if directory.trouble:
         return f"{directory.path} {directory.trouble}"
-    stacks = "overlay" if directory.overlay else "fuse" if directory.fuse else "no overlay"
+    stacks = "overlay" if directory.overlay else "overlay by fuse" if directory.fuse else "no overlay"
     words = [directory.filesystem or "unknown", stacks]
     words += [] if directory.xattr else ["no attributes"]
     words += ["noexec"] if directory.noexec else []
@@ -172,7 +174,9 @@ def _able(directory: Directory) -> str:
 
 def _proc(findings: Findings) -> Iterator[Remark]:
     if findings.root.works or findings.proc:
-        yield Remark(about="/proc", state="good", found="may be mounted", leads="steps see their own processes")
+        yield Remark(
+            about="/proc", state="good", found="may be mounted", leads="steps see their own processes"
+        )
     elif findings.single.works or findings.entry.works:
         yield Remark(
             about="/proc",
@@ -186,16 +190,14 @@ def _proc(findings: Findings) -> Iterator[Remark]:
 def _tools(findings: Findings, means: Means | None) -> Iterator[Remark]:
     for name, package in _PACKAGES.items():
         tool = findings.tool(name)
-        needed = name == "buildah" and (means is None or means.mode != "none")
-        state: State = "bad" if needed else "limited"
         install = (f"apt-get install {package}",)
         if tool is None:
             leads = f"without it can't be had: {_USES[name]}"
-            yield Remark(about=name, state=state, found="is not on PATH", leads=leads, admin=install)
+            yield Remark(about=name, state="limited", found="is not on PATH", leads=leads, admin=install)
         elif name == "buildah" and not new_enough(tool.version):
             yield Remark(
                 about=name,
-                state=state,
+                state="limited" if means and means.mode == "none" else "bad",
                 found=f"{tool.version or 'an unknown version'} at {tool.path}",
                 leads=f"is too old: {BUILDAH[0]}.{BUILDAH[1]} is needed",
                 admin=("install a newer one: Debian 12 and Ubuntu 23.04 have it",),
@@ -211,7 +213,9 @@ def _tools(findings: Findings, means: Means | None) -> Iterator[Remark]:
 def new_enough(version: str) -> bool:
     """Whether buildah's `version` is one that works."""
     numbers = version.split(".")[:2]
-    return len(numbers) == 2 and all(part.isdigit() for part in numbers) and tuple(map(int, numbers)) >= BUILDAH
+    return (
+        len(numbers) == 2 and all(part.isdigit() for part in numbers) and tuple(map(int, numbers)) >= BUILDAH
+    )
 
 
 def _environment(findings: Findings) -> Iterator[Remark]:

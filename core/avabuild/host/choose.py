@@ -1,8 +1,8 @@
 """Choosing: from what was found and what the user wishes, how builds are done here. Pure.
 
 A driver outweighs all: overlays of the kernel, then those of fuse-overlayfs, then copies (vfs), which take
-seconds and a whole image's size per layer. Then enough free space, then a mode that keeps owners, then the order
-of the directories. So a local disk with one id mapped is never given up for copies on a network's.
+seconds and a whole image's size per layer. Then enough free space, then a mode that keeps owners, then the
+order of the directories. So a local disk with one id mapped is never given up for copies on a network's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from avabuild.errors import HostError
-from avabuild.host.findings import Directory, Findings, Kind, OwnStorage
+from avabuild.host.findings import Directory, Findings, Kind
 from avabuild.host.means import Means, Storage
 from avabuild.host.settings import Settings
 
@@ -147,7 +147,8 @@ def _no_storage(findings: Findings, settings: Settings, modes: tuple[Kind, ...])
     if settings.storage_driver:
         where = ", ".join(str(one.path) for one in usable)
         return HostError(
-            f"storage driver {settings.storage_driver} works in mode {' or '.join(modes)} in none of: {where}",
+            f"storage driver {settings.storage_driver} works in mode {' or '.join(modes)} in none of: "
+            f"{where}",
             place=settings.origin("storage_driver"),
             hint=f"name another directory with --root; {_DOCTOR}",
         )

@@ -1,4 +1,4 @@
-"""Findings: what the kernel and the files of this host let this user do, as values; nothing is decided here."""
+"""Findings: what the kernel and the files of this host let this user do, as values; nothing is chosen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Kind = Literal["root", "subuid", "single"]
 
 
 class Trial(Value):
-    """Whether something works that was tried; `why` says why not, `error` the kernel's name for it (ENOSPC)."""
+    """Whether what was tried works; `why` says why not, `error` the kernel's name for it (ENOSPC)."""
 
     works: bool
     why: str = ""
@@ -79,7 +79,8 @@ class Findings(Value):
         root: a mount namespace, as root.
         subuid: a user namespace with the ranges that newuidmap and newgidmap map.
         single: a user namespace with one id.
-        entry: `buildah unshare` where our own namespaces are refused; `subuid` or `single` then say what it gives.
+        entry: `buildah unshare` where our own namespaces are refused; `subuid` and `single` then say which of
+            them it gives.
         proc: whether a new /proc may be mounted in a namespace.
         fuse: whether /dev/fuse may be opened.
         cgroup: which control groups there are.

@@ -114,7 +114,7 @@ def _trials(
 
 
 def _modes(found: Mapping[str, Any]) -> dict[str, Trial]:
-    """Return the trials of namespaces for users; where ours are refused, what `buildah unshare` gives counts."""
+    """Return the trials of users' namespaces; where ours are refused, what `buildah unshare` gives counts."""
     entry = found.get("entry", {})
     if "directories" not in entry:
         why = str(entry.get("error") or _NO_NEED.why)
@@ -168,7 +168,7 @@ def _directory(one: Candidate, why: str, found: Mapping[str, Any], mounts: Mappi
 
 
 def measure(path: Path) -> dict[str, Any]:
-    """Return what may change of the directory, or the nearest above it that exists: free space, and its mount."""
+    """Return what may change of the directory, or the nearest above it that exists: free space, its mount."""
     there = existing(path)
     status = os.statvfs(there)
     return {"free": status.f_bavail * status.f_frsize, "mount": (there.stat().st_dev, status.f_flag)}

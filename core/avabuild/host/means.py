@@ -58,7 +58,9 @@ def slowness(means: Means) -> str:
     """Say what makes image storage slow here; nothing where it is not."""
     storage = means.storage
     if storage and storage.driver == "vfs":
-        return f"each layer in {storage.root} is a whole copy of what is below it (vfs), which is slow and big"
+        return (
+            f"each layer in {storage.root} is a whole copy of what is below it (vfs), which is slow and big"
+        )
     if storage and storage.mount_program:
         return f"layers in {storage.root} are stacked by {storage.mount_program}, which is slow"
     return ""

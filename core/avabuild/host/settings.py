@@ -1,6 +1,6 @@
 """Settings: what a user may say of the host themselves; whatever is None is found out.
 
-Each comes from a flag, the environment or config.toml, in that order; `origins` remembers which, for messages.
+Each comes from a flag, the environment or config.toml, in that order; `origins` remembers which.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The user's own image storage: where podman and buildah keep images, by what configures them.
 
-Source: containers-storage.conf(5), and containers/storage's types/options.go of 1.43 (buildah 1.28). Root's file
-may be named by CONTAINERS_STORAGE_CONF, which ordinary users' programs don't heed; theirs is in the XDG config
-directory, and the system's gives them a place and a driver where they have none.
+Source: containers-storage.conf(5), and types/options.go of containers/storage 1.43 (buildah 1.28). Root's
+file may be named by CONTAINERS_STORAGE_CONF, which ordinary users' programs don't heed; theirs is in the XDG
+config directory, and the system's gives them a place and a driver where they have none.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Trials: a program that tries what the kernel lets this user do, and prints what it found as JSON.
 
 It is run by its path and imports the standard library alone: an interpreter starts in 15 ms this way, and its
-forks are cheap and have one thread. Each namespace that may be had is opened in a child, where every directory
-is tried; the child's mounts are gone with it.
+forks are cheap and have one thread. Each namespace that may be had is opened in a child, where every
+directory is tried; the child's mounts are gone with it.
 
     python -I -S trial_worker.py '{"directories": [...], "ranges": {...}, "fuse": null, "entry": null}'
 
@@ -62,7 +62,7 @@ def _scratch(directories: list[str]) -> Iterator[dict[str, str]]:
     try:
         for directory in directories:
             with suppress(OSError):
-                mount = (os.stat(directory).st_dev, os.statvfs(directory).f_flag)
+                mount = (Path(directory).stat().st_dev, os.statvfs(directory).f_flag)
                 if mount not in made:
                     made[mount] = tempfile.mkdtemp(prefix=".avabuild-trial-", dir=directory)
                 scratch[directory] = made[mount]
@@ -73,7 +73,7 @@ def _scratch(directories: list[str]) -> Iterator[dict[str, str]]:
 
 
 def _try_all(scratch: Mapping[str, str], fuse: str | None, *, others: bool, user: bool) -> Found:
-    """Try each directory; `others` says whether ids besides our own are mapped, `user` of a user namespace."""
+    """Try each directory; `others`: whether ids besides our own are mapped, `user`: in a user namespace."""
     made = {
         ours: _try(Path(ours), fuse, others=others, user=user) for ours in dict.fromkeys(scratch.values())
     }
@@ -229,7 +229,7 @@ def _mount_proc(place: str) -> None:
 
 
 def _in_child(act: Callable[[], Found], meanwhile: Callable[[int], str] = lambda _: "") -> Found:
-    """Return what `act` finds in a forked child, or the error that ended it; `meanwhile` helps from outside."""
+    """Return what `act` finds in a forked child, or its error; `meanwhile` helps from outside."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

@@ -51,7 +51,9 @@ def settle(means: Means, environ: Mapping[str, str]) -> dict[str, str]:
 
 def _as_chosen(storage: Storage, environ: Mapping[str, str]) -> dict[str, str]:
     """Return root's own environment, with the driver that was chosen, which may not be the configured one."""
-    program = {"STORAGE_OPTS": f"overlay.mount_program={storage.mount_program}"} if storage.mount_program else {}
+    program = (
+        {"STORAGE_OPTS": f"overlay.mount_program={storage.mount_program}"} if storage.mount_program else {}
+    )
     return {**environ, "STORAGE_DRIVER": storage.driver, **program}
 
 

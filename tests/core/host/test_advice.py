@@ -93,12 +93,11 @@ def test_who_cant_build_where_podman_looks_is_told() -> None:
     assert found["images"].leads == "podman --root /home/ada/share/store-subuid shows them"
 
 
-def test_without_buildah_nothing_is_built_but_where_nothing_needs_it() -> None:
-    without = tuple(tool for tool in TOOLS if tool.name != "buildah")
-    remark = said(tools=without)["buildah"]
-    assert (remark.state, remark.admin) == ("bad", ("apt-get install buildah",))
-    denied = refused("no", "EPERM")
-    assert said(tools=without, single=denied, subuid=denied)["buildah"].state == "limited"
+@pytest.mark.parametrize("name", ["buildah", "skopeo", "mmdebstrap"])
+def test_what_a_missing_tool_takes_away_is_told(name: str) -> None:
+    remark = said(tools=tuple(tool for tool in TOOLS if tool.name != name))[name]
+    assert (remark.state, remark.admin) == ("limited", (f"apt-get install {name}",))
+    assert remark.leads.startswith("without it can't be had: ")
 
 
 @pytest.mark.parametrize(
