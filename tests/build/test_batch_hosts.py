@@ -251,6 +251,16 @@ def test_a_buildah_that_is_too_old_can_build_nothing(bare: User, tmp_path: Path)
     assert remark(found, "buildah")["leads"] == "is too old: 1.28 is needed"
 
 
+def test_root_without_its_powers_builds_as_anybody_does(root: User, base: Path) -> None:
+    shutil.copy(base, root.home / "base.tar")
+    weak = ("setpriv", "--bounding-set", "-sys_admin")  # as in a container that was given none
+    place = ("--root", str(root.home / "place"))
+    root.program = (*weak, *program())
+    outcome = root.avabuild("recipe", root.recipe(RECIPE), *place, "--json")
+    assert outcome.code == 0, outcome.err
+    assert (root.home / "place" / "store-single").is_dir()
+
+
 def test_buildah_opens_what_we_could_open_ourselves(ranged: User) -> None:
     asked = json.dumps({"inside": True, "directories": {"/dev/shm": "/dev/shm"}, "fuse": None})
     argv = ["buildah", "unshare", interpreter(), "-I", "-S", trial_worker.__file__, asked]

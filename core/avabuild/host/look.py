@@ -27,7 +27,7 @@ from avabuild.places import Candidate, candidates, existing, name, trouble
 
 PATIENCE = 20  # seconds: a network's file system may hang
 _KINDS: tuple[Kind, ...] = ("root", "subuid", "single")
-_TOOLS = ("buildah", "skopeo", "mmdebstrap", "fuse-overlayfs", "newuidmap", "newgidmap", "crun", "runc")
+TOOLS = ("buildah", "skopeo", "mmdebstrap", "fuse-overlayfs", "newuidmap", "newgidmap", "crun", "runc")
 _ASKED = ("buildah", "skopeo")  # which start quickly enough to be asked for their versions
 _KERNEL = (
     "user/max_user_namespaces",
@@ -41,7 +41,7 @@ _NO_NEED = Trial(works=False, why="was not tried: our own namespace works")
 def look(environ: Mapping[str, str], settings: Settings) -> Findings:
     """Try and read everything that the choice depends on, and what `avabuild doctor` tells besides."""
     uid = os.geteuid()
-    user, tools = name(uid), {tool: Path(path) for tool in _TOOLS if (path := _which(tool, environ))}
+    user, tools = name(uid), {tool: Path(path) for tool in TOOLS if (path := find_tool(tool, environ))}
     versions = {tool: _start([str(tools[tool]), "--version"], environ) for tool in _ASKED if tool in tools}
     own = configured(environ, uid)
     wanted = _candidates(environ, settings, uid)
@@ -197,7 +197,7 @@ def _storage_trouble(root: Path) -> str:
 # -- files and tools -----------------------------------------------------------------------------------------
 
 
-def _which(name: str, environ: Mapping[str, str]) -> str | None:
+def find_tool(name: str, environ: Mapping[str, str]) -> str | None:
     """Return the program on PATH, or where distributions keep what ordinary users' PATH leaves out."""
     return shutil.which(name, path=environ.get("PATH")) or shutil.which(name, path="/usr/sbin:/sbin")
 

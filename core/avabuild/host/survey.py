@@ -13,7 +13,7 @@ from avabuild.errors import HostError
 from avabuild.host import Host
 from avabuild.host.choose import choose
 from avabuild.host.findings import Directory, Findings
-from avabuild.host.look import look, measure
+from avabuild.host.look import TOOLS, find_tool, look, measure
 from avabuild.host.means import Means
 from avabuild.host.storage_conf import configuration_files
 from avabuild.places import prepare, trouble
@@ -35,10 +35,6 @@ _VARIABLES = (
 _FILES = (
     "/etc/subuid",
     "/etc/subgid",
-    "/usr/bin/newuidmap",
-    "/usr/bin/newgidmap",
-    "/usr/bin/buildah",
-    "/usr/bin/fuse-overlayfs",
     "/dev/fuse",
 )
 _KERNEL = (
@@ -77,7 +73,8 @@ def survey(host: Host, environ: Mapping[str, str], *, anew: bool = False) -> Fin
 
 def _state(host: Host, environ: Mapping[str, str]) -> str:
     """A digest of what the findings depend on: another boot, user, namespace, variable, file or program."""
-    files = [*_FILES, *map(str, configuration_files(environ, host.uid))]
+    tools = (find_tool(tool, environ) or tool for tool in TOOLS)
+    files = [*_FILES, *tools, *map(str, configuration_files(environ, host.uid))]
     state = {
         "format": FORMAT,
         "user": [host.uid, os.getegid(), platform.node()],
