@@ -2,8 +2,9 @@
 
 The overlay driver keeps a container's changes in a directory (`diff`) beside the merged mount. That
 directory says which paths changed; content and metadata are read through the mount, so that `metacopy` and
-renamed directories come out whole. Run as a program inside the container's user namespace it prints the
-layer's blob as JSON.
+renamed directories come out whole. The vfs driver keeps whole copies instead: there each path is held against
+the copy that the container was started from. Run as a program inside the container's user namespace it prints
+the layer's blob as JSON.
 
 Source: OCI image-spec, layer.md (whiteouts, opaque directories); Linux, Documentation/filesystems/overlayfs.
 """
@@ -11,6 +12,7 @@ Source: OCI image-spec, layer.md (whiteouts, opaque directories); Linux, Documen
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 import stat
 import struct
@@ -58,6 +60,7 @@ APT = (
     "run/*",
 )
 _XATTR_KEPT = ("security.capability",)
+_COMPARED = ("st_mode", "st_uid", "st_gid", "st_size", "st_mtime_ns", "st_rdev")
 _PYC_HEADER = struct.Struct("<4sIII")
 _PYC_2_7 = b"\x03\xf3\r\n"
 
@@ -70,13 +73,16 @@ def write_changes(
     Times after `began` (seconds since the epoch: when the step started) become the fixed time of all
     layers; older ones, which a package brought, stay. `drop` are patterns of paths to leave out.
     """
-    if not (merged.parent / "diff").is_dir():
-        raise HostError(
-            "layers made by commands need the overlay storage driver",
-            hint='set driver = "overlay" in ~/.config/containers/storage.conf',
-        )
     with BlobWriter(out, compression) as writer:
-        _Changes(merged, began, drop, writer).walk("")
+        if (merged.parent / "diff").is_dir():
+            _Changes(merged, began, drop, writer).walk("")
+        elif merged.parent.name == "dir" and merged.parents[1].name == "vfs":
+            _Copied(merged, began, drop, writer).walk("")
+        else:
+            raise HostError(
+                "layers made by commands need a storage driver that is overlay or vfs",
+                hint='set driver = "overlay" in ~/.config/containers/storage.conf',
+            )
         return writer.finish()
 
 
@@ -85,20 +91,30 @@ class _Changes:
 
     def __init__(self, merged: Path, began: float, drop: tuple[str, ...], writer: BlobWriter) -> None:
         self.merged = merged
-        self.upper = merged.parent / "diff"
-        self.lowers = _lowers(merged.parent)
+        self.upper = self._changed()
+        self.lowers = self._below()
         self.began = began
         self.drop = drop
         self.writer = writer
         self.written = {""}
         self.links: dict[tuple[int, int], str] = {}
 
+    def _changed(self) -> Path:
+        """Where the changes are."""
+        return self.merged.parent / "diff"
+
+    def _below(self) -> tuple[Path, ...]:
+        """The directories of the layers below, topmost first, from the driver's own `lower` file."""
+        layer = self.merged.parent
+        links = (layer / "lower").read_text().strip().split(":") if (layer / "lower").exists() else []
+        return tuple((layer.parent / link).resolve() for link in links if link)
+
     def walk(self, directory: str, *, whole: bool = False) -> None:
         """Write the changes below `directory`; all of it when `whole`, since it replaces what was there."""
         source = self.merged if whole else self.upper
         for entry in sorted(os.scandir(source / directory), key=lambda entry: entry.name):
             name = f"{directory}/{entry.name}" if directory else entry.name
-            if any(fnmatch.fnmatchcase(name, pattern) for pattern in self.drop):
+            if self._dropped(name):
                 continue
             state = entry.stat(follow_symlinks=False)
             if stat.S_ISCHR(state.st_mode) and state.st_rdev == 0:
@@ -107,6 +123,9 @@ class _Changes:
                 self._directory(name, whole=whole)
             elif not stat.S_ISSOCK(state.st_mode):
                 self._file(name)
+
+    def _dropped(self, name: str) -> bool:
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.drop)
 
     def _directory(self, name: str, *, whole: bool) -> None:
         replaced = not whole and _replaces(self.upper / name)
@@ -174,10 +193,54 @@ class _Changes:
         return info
 
 
-def _lowers(layer: Path) -> tuple[Path, ...]:
-    """The directories of the layers below, topmost first, from the driver's own `lower` file."""
-    links = (layer / "lower").read_text().strip().split(":") if (layer / "lower").exists() else []
-    return tuple((layer.parent / link).resolve() for link in links if link)
+class _Copied(_Changes):
+    """The same over the whole copies of the vfs driver: two directories, of which the later one is mounted.
+
+    The copying sets every file's change time, so a later one is a change too, as when overlayfs copies up.
+    """
+
+    def _changed(self) -> Path:
+        return self.merged
+
+    def _below(self) -> tuple[Path, ...]:
+        """The copy that the container was started from, by the layer store's own list."""
+        layers = json.loads((self.merged.parents[2] / "vfs-layers" / "layers.json").read_bytes())
+        parents = {layer["id"]: layer.get("parent") for layer in layers}
+        parent = parents.get(self.merged.name)
+        return (self.merged.parent / parent,) if parent else ()
+
+    def walk(self, directory: str, *, whole: bool = False) -> None:
+        """Write the changes below `directory`; all of it when `whole`."""
+        now = set(os.listdir(self.merged / directory))
+        before = set() if whole else {name for below in self.lowers for name in os.listdir(below / directory)}
+        for entry in sorted(now | before):
+            name = f"{directory}/{entry}" if directory else entry
+            if self._dropped(name):
+                continue
+            if entry not in now:
+                self._mark(directory, f".wh.{entry}")
+                continue
+            state = (self.merged / name).lstat()
+            if stat.S_ISDIR(state.st_mode):
+                fresh = whole or not any(_is_directory(below / name) for below in self.lowers)
+                if fresh or self._is_new(name):
+                    self._parents(name)
+                self.walk(name, whole=fresh)
+            elif not stat.S_ISSOCK(state.st_mode) and (whole or self._differs(name, state)):
+                self._file(name)
+
+    def _differs(self, name: str, now: os.stat_result) -> bool:
+        if now.st_ctime > self.began:
+            return True
+        for below in self.lowers:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                before = (below / name).lstat()
+                return any(getattr(now, field) != getattr(before, field) for field in _COMPARED)
+        return True
+
+
+def _is_directory(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _replaces(directory: Path) -> bool:

@@ -185,7 +185,7 @@ def test_the_program_prints_the_blob_that_it_wrote(overlay, tmp_path):
 
 def test_a_storage_driver_without_a_directory_of_changes_is_refused(tmp_path):
     (tmp_path / "vfs" / "dir").mkdir(parents=True)
-    with pytest.raises(HostError, match="need the overlay storage driver") as caught:
+    with pytest.raises(HostError, match="need a storage driver that is overlay or vfs") as caught:
         write_changes(tmp_path / "vfs" / "dir", tmp_path / "out", 0.0, (), "gzip")
     assert "storage.conf" in caught.value.hint
     assert not (tmp_path / "out").exists()
