@@ -60,6 +60,7 @@ APT = (
     "run/*",
 )
 _XATTR_KEPT = ("security.capability",)
+_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"  # as layers have them, and fuse-overlayfs too
 _COMPARED = ("st_mode", "st_uid", "st_gid", "st_size", "st_mtime_ns", "st_rdev")
 _PYC_HEADER = struct.Struct("<4sIII")
 _PYC_2_7 = b"\x03\xf3\r\n"
@@ -75,9 +76,9 @@ def write_changes(
     """
     with BlobWriter(out, compression) as writer:
         if (merged.parent / "diff").is_dir():
-            _Changes(merged, began, drop, writer).walk("")
+            _Changes(merged, merged.parent / "diff", began, drop, writer).walk("")
         elif merged.parent.name == "dir" and merged.parents[1].name == "vfs":
-            _Copied(merged, began, drop, writer).walk("")
+            _Copied(merged, merged, began, drop, writer).walk("")
         else:
             raise HostError(
                 "layers made by commands need a storage driver that is overlay or vfs",
@@ -89,19 +90,17 @@ def write_changes(
 class _Changes:
     """One walk over a container's changes; parents of what is written come before it, once each."""
 
-    def __init__(self, merged: Path, began: float, drop: tuple[str, ...], writer: BlobWriter) -> None:
+    def __init__(
+        self, merged: Path, upper: Path, began: float, drop: tuple[str, ...], writer: BlobWriter
+    ) -> None:
         self.merged = merged
-        self.upper = self._changed()
+        self.upper = upper
         self.lowers = self._below()
         self.began = began
         self.drop = drop
         self.writer = writer
         self.written = {""}
         self.links: dict[tuple[int, int], str] = {}
-
-    def _changed(self) -> Path:
-        """Where the changes are."""
-        return self.merged.parent / "diff"
 
     def _below(self) -> tuple[Path, ...]:
         """The directories of the layers below, topmost first, from the driver's own `lower` file."""
@@ -117,8 +116,12 @@ class _Changes:
             if self._dropped(name):
                 continue
             state = entry.stat(follow_symlinks=False)
-            if stat.S_ISCHR(state.st_mode) and state.st_rdev == 0:
-                self._mark(directory, f".wh.{entry.name}")
+            if entry.name == _OPAQUE:
+                continue
+            if entry.name.startswith(_WHITEOUT):
+                self._mark(directory, entry.name)
+            elif stat.S_ISCHR(state.st_mode) and state.st_rdev == 0:
+                self._mark(directory, f"{_WHITEOUT}{entry.name}")
             elif stat.S_ISDIR(state.st_mode):
                 self._directory(name, whole=whole)
             elif not stat.S_ISSOCK(state.st_mode):
@@ -128,12 +131,17 @@ class _Changes:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.drop)
 
     def _directory(self, name: str, *, whole: bool) -> None:
-        replaced = not whole and _replaces(self.upper / name)
+        replaced = not whole and (_replaces(self.upper / name) or self._emptied(name))
         if whole or replaced or self._is_new(name):
             self._parents(name)
         if replaced:
-            self._mark(name, ".wh..wh..opq")
+            self._mark(name, _OPAQUE)
         self.walk(name, whole=whole or replaced)
+
+    def _emptied(self, name: str) -> bool:
+        """Whether fuse-overlayfs hides what layers below have there; it marks any new directory."""
+        marked = (self.upper / name / _OPAQUE).exists()
+        return marked and any(_is_directory(lower / name) for lower in self.lowers)
 
     def _is_new(self, name: str) -> bool:
         """Whether no layer below has this directory with the same owner and mode."""
@@ -196,11 +204,8 @@ class _Changes:
 class _Copied(_Changes):
     """The same over the whole copies of the vfs driver: two directories, of which the later one is mounted.
 
-    The copying sets every file's change time, so a later one is a change too, as when overlayfs copies up.
+    A file counts as changed by what containers/storage itself goes by: mode, owner, size, time, device.
     """
-
-    def _changed(self) -> Path:
-        return self.merged
 
     def _below(self) -> tuple[Path, ...]:
         """The copy that the container was started from, by the layer store's own list."""
@@ -218,7 +223,7 @@ class _Copied(_Changes):
             if self._dropped(name):
                 continue
             if entry not in now:
-                self._mark(directory, f".wh.{entry}")
+                self._mark(directory, f"{_WHITEOUT}{entry}")
                 continue
             state = (self.merged / name).lstat()
             if stat.S_ISDIR(state.st_mode):
@@ -230,8 +235,6 @@ class _Copied(_Changes):
                 self._file(name)
 
     def _differs(self, name: str, now: os.stat_result) -> bool:
-        if now.st_ctime > self.began:
-            return True
         for below in self.lowers:
             with suppress(FileNotFoundError, NotADirectoryError):
                 before = (below / name).lstat()

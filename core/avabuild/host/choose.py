@@ -59,11 +59,13 @@ def choose(findings: Findings, settings: Settings) -> Means:
     if not options:
         raise _no_storage(findings, settings, modes)
     best = options[0]
+    fuse = _DRIVERS[best.driver] == "fuse"
+    apart = f"{best.kind}-fuse" if fuse else best.kind  # what fuse-overlayfs stacked, the kernel can't read
     storage = Storage(
-        root=best.directory.path / f"store-{best.kind}",
-        run=best.directory.path / f"run-{best.kind}",
+        root=best.directory.path / f"store-{apart}",
+        run=best.directory.path / f"run-{apart}",
         driver="vfs" if _DRIVERS[best.driver] == "vfs" else "overlay",
-        mount_program=_fuse_program(findings) if _DRIVERS[best.driver] == "fuse" else None,
+        mount_program=_fuse_program(findings) if fuse else None,
     )
     return Means(mode=best.kind, place=best.directory.path, storage=storage, entry=entry, runner=runner)
 

@@ -48,7 +48,7 @@ def look(environ: Mapping[str, str], settings: Settings) -> Findings:
     usable = [one.path for one in wanted if not trouble(one.path, uid)]
     tried = [*usable, *([own.root] if _storage_trouble(own.root) == "" else [])]
     fuse = _open_fuse()
-    found = _trials(environ, tried, uid, user, tools, fuse)
+    found = _trials(environ, tried, uid, user, tools, fuse, settings)
     said = {tool: _version(process.communicate()[0]) for tool, process in versions.items()}
     if "mmdebstrap" in tools:
         said["mmdebstrap"] = _version(tools["mmdebstrap"].read_bytes()[:8192].decode(errors="replace"))
@@ -85,6 +85,7 @@ def _trials(
     user: str,
     tools: Mapping[str, Path],
     fuse: Trial,
+    settings: Settings,
 ) -> dict[str, Any]:
     """Run the worker; return what it found by mode, or the reason that it never came to try."""
     ranges, why = arguments(uid, user)
@@ -92,7 +93,7 @@ def _trials(
     asked = {
         "directories": sorted({str(existing(path)) for path in tried}),
         "ranges": ranges,
-        "fuse": str(program) if program else None,
+        "fuse": {"program": str(program), "always": settings.storage_driver == "fuse"} if program else None,
         "entry": [str(tools["buildah"]), "unshare"] if "buildah" in tools else [],
     }
     argv = [sys.executable, "-I", "-S", trial_worker.__file__, json.dumps(asked)]

@@ -4,7 +4,7 @@ It is run by its path and imports the standard library alone: an interpreter sta
 forks are cheap and have one thread. Each namespace that may be had is opened in a child, where every
 directory is tried; the child's mounts are gone with it.
 
-    python -I -S trial_worker.py '{"directories": [...], "ranges": {...}, "fuse": null, "entry": null}'
+    python -I -S trial_worker.py '{"directories": [...], "ranges": {...}, "fuse": null, "entry": []}'
 
 Source: user_namespaces(7), mount(2), Linux's Documentation/filesystems/overlayfs.rst, newuidmap(1).
 """
@@ -34,6 +34,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (*[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p)
 
 Found = dict[str, Any]
+Fuse = Mapping[str, Any] | None  # `program`, and whether it is tried `always` or where the kernel refuses
 
 
 def main(asked: Mapping[str, Any]) -> Found:
@@ -72,7 +73,7 @@ def _scratch(directories: list[str]) -> Iterator[dict[str, str]]:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _try_all(scratch: Mapping[str, str], fuse: str | None, *, others: bool, user: bool) -> Found:
+def _try_all(scratch: Mapping[str, str], fuse: Fuse, *, others: bool, user: bool) -> Found:
     """Try each directory; `others`: whether ids besides our own are mapped, `user`: in a user namespace."""
     made = {
         ours: _try(Path(ours), fuse, others=others, user=user) for ours in dict.fromkeys(scratch.values())
@@ -80,10 +81,11 @@ def _try_all(scratch: Mapping[str, str], fuse: str | None, *, others: bool, user
     return {directory: made[ours] for directory, ours in scratch.items()}
 
 
-def _try(place: Path, fuse: str | None, *, others: bool, user: bool) -> Found:
+def _try(place: Path, fuse: Fuse, *, others: bool, user: bool) -> Found:
     found = {"chown": others and _works(lambda: _give_away(place)), "xattr": _works(lambda: _mark(place))}
-    found["overlay"] = _works(lambda: _overlay(place, "kernel", user=user))
-    found["fuse"] = bool(fuse) and not found["overlay"] and _works(lambda: _overlay(place, fuse, user=user))
+    found["overlay"] = _works(lambda: _overlay(place, None, user=user))
+    program = fuse["program"] if fuse and (fuse["always"] or not found["overlay"]) else None
+    found["fuse"] = bool(program) and _works(lambda: _overlay(place, program, user=user))
     return found
 
 
@@ -109,7 +111,7 @@ def _mark(place: Path) -> None:
 
 
 def _overlay(place: Path, program: str | None, *, user: bool) -> None:
-    """Mount an overlay, and do in it what leaves whiteouts and opaque directories behind."""
+    """Mount an overlay, by the kernel unless there is a program for it, and do in it what leaves whiteouts and opaque directories behind."""
     own = Path(tempfile.mkdtemp(dir=place))
     try:
         lower, upper, work, merged = (own / name for name in ("lower", "upper", "work", "merged"))
@@ -118,10 +120,10 @@ def _overlay(place: Path, program: str | None, *, user: bool) -> None:
         for file in (lower / "file", lower / "tree" / "leaf"):
             file.touch()
         options = f"lowerdir={lower},upperdir={upper},workdir={work}"
-        if program == "kernel":
+        if program is None:
             _mount_overlay(merged, options + (",userxattr" if user else ""))
         else:
-            _run([str(program), "-o", options, str(merged)])
+            _run([program, "-o", options, str(merged)])
         try:
             (merged / "file").unlink()
             shutil.rmtree(merged / "tree")
@@ -146,7 +148,7 @@ def _mount_overlay(target: Path, options: str) -> None:
 # -- namespaces ----------------------------------------------------------------------------------------------
 
 
-def _single(scratch: Mapping[str, str], fuse: str | None) -> Found:
+def _single(scratch: Mapping[str, str], fuse: Fuse) -> Found:
     uid, gid = os.geteuid(), os.getegid()
     _unshare(_NEWUSER | _NEWNS)
     Path("/proc/self/setgroups").write_text("deny")
@@ -157,13 +159,13 @@ def _single(scratch: Mapping[str, str], fuse: str | None) -> Found:
     return {**found, "proc": bool(place) and _mounts_proc(str(place))}
 
 
-def _as_root(scratch: Mapping[str, str], fuse: str | None) -> Found:
+def _as_root(scratch: Mapping[str, str], fuse: Fuse) -> Found:
     _unshare(_NEWNS)
     _mount("none", Path("/"), None, _REC | _PRIVATE)
     return {"directories": _try_all(scratch, fuse, others=True, user=False)}
 
 
-def _ranged(scratch: Mapping[str, str], ranges: Mapping[str, list[str]], fuse: str | None) -> Found:
+def _ranged(scratch: Mapping[str, str], ranges: Mapping[str, list[str]], fuse: Fuse) -> Found:
     """Open a namespace whose ids newuidmap and newgidmap map from outside."""
     opened, mapped = os.pipe(), os.pipe()
 
@@ -202,7 +204,7 @@ def _through(asked: Mapping[str, Any], scratch: Mapping[str, str]) -> Found:
     return dict(json.loads(done.stdout))
 
 
-def _inside(scratch: Mapping[str, str], fuse: str | None) -> Found:
+def _inside(scratch: Mapping[str, str], fuse: Fuse) -> Found:
     ids = sum(int(line.split()[2]) for line in Path("/proc/self/uid_map").read_text().splitlines())
     several = ids >= _SEVERAL
     found = {"directories": _try_all(scratch, fuse, others=several, user=True), "several": several}
