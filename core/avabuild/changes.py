@@ -216,8 +216,9 @@ class _Copied(_Changes):
 
     def walk(self, directory: str, *, whole: bool = False) -> None:
         """Write the changes below `directory`; all of it when `whole`."""
-        now = set(os.listdir(self.merged / directory))
-        before = set() if whole else {name for below in self.lowers for name in os.listdir(below / directory)}
+        now = {path.name for path in (self.merged / directory).iterdir()}
+        lowers = () if whole else self.lowers
+        before = {path.name for below in lowers for path in (below / directory).iterdir()}
         for entry in sorted(now | before):
             name = f"{directory}/{entry}" if directory else entry
             if self._dropped(name):

@@ -111,7 +111,7 @@ def _mark(place: Path) -> None:
 
 
 def _overlay(place: Path, program: str | None, *, user: bool) -> None:
-    """Mount an overlay, by the kernel unless there is a program for it, and do in it what leaves whiteouts and opaque directories behind."""
+    """Mount an overlay, by the kernel or `program`, and leave whiteouts and opaque directories in it."""
     own = Path(tempfile.mkdtemp(dir=place))
     try:
         lower, upper, work, merged = (own / name for name in ("lower", "upper", "work", "merged"))

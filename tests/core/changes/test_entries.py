@@ -124,6 +124,24 @@ def test_a_removed_file_leaves_a_whiteout(overlay, changed):
     assert (found["etc/.wh.motd"][0].size, found["etc/.wh.motd"][0].mtime) == (0, MTIME)
 
 
+def test_what_fuse_overlayfs_marks_with_files_is_marked(overlay, changed):
+    overlay.base_file("srv/tree/old")
+    overlay.base_file("etc/gone")
+    overlay.copied_up("etc")
+    overlay.copied_up("srv")
+    (overlay.diff / "etc" / ".wh.gone").touch()
+    overlay.directory("srv/tree")
+    overlay.directory("srv/new")
+    for name in ("srv/tree", "srv/new"):
+        (overlay.diff / name / ".wh..wh..opq").touch()
+    (overlay.merged / "srv" / "tree" / "old").unlink()
+    overlay.file("srv/tree/young")
+    overlay.file("srv/new/file")
+    assert list(changed()) == [
+        "etc", "etc/.wh.gone", "srv", "srv/new", "srv/new/file", "srv/tree", "srv/tree/.wh..wh..opq", "srv/tree/young",
+    ]  # fmt: skip
+
+
 def test_a_whiteout_at_the_root_has_no_directory_before_it(overlay, changed):
     overlay.whiteout("gone")
     assert list(changed()) == [".wh.gone"]
