@@ -90,7 +90,7 @@ def _trials(
     """Run the worker; return what it found by mode, or the reason that it never came to try."""
     ranges, why = arguments(uid, user)
     program = tools.get("fuse-overlayfs") if fuse.works else None
-    asked = {
+    asked: dict[str, Any] = {
         "directories": sorted({str(existing(path)) for path in tried}),
         "ranges": ranges,
         "fuse": {"program": str(program), "always": settings.storage_driver == "fuse"} if program else None,
@@ -177,7 +177,7 @@ def measure(path: Path) -> dict[str, Any]:
 
 def _by_mode(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     entry = found.get("entry", {})
-    seen = {mode: found.get(mode, {}).get("directories", {}) for mode in _KINDS}
+    seen: dict[str, dict[str, Any]] = {mode: found.get(mode, {}).get("directories", {}) for mode in _KINDS}
     if "directories" in entry:
         seen["subuid" if entry["several"] else "single"] = entry["directories"]
     return seen

@@ -91,16 +91,12 @@ def _as_of_now(found: Findings) -> Findings | None:
     """Return the findings with the free space of now, or None when a directory is not what it was."""
     if any(one.trouble != trouble(one.path, found.uid) for one in found.directories):
         return None
-    directories = tuple(map(_measured, found.directories))
-    own = found.own and found.own.model_copy(update={"directory": _measured(found.own.directory)})
-    seen = zip(
-        (*directories, own and own.directory),
-        (*found.directories, found.own and found.own.directory),
-        strict=True,
-    )
-    if any(now and then and now.mount != then.mount for now, then in seen):
+    then = [*found.directories, *([found.own.directory] if found.own else [])]
+    now = [_measured(one) for one in then]
+    if [one.mount for one in now] != [one.mount for one in then]:
         return None
-    return found.model_copy(update={"directories": directories, "own": own})
+    own = found.own.model_copy(update={"directory": now.pop()}) if found.own else None
+    return found.model_copy(update={"directories": tuple(now), "own": own})
 
 
 def _measured(directory: Directory) -> Directory:
