@@ -82,7 +82,7 @@ def flow(plan: Plan) -> Iterator[list[str]]:
     tools = [Bind(source="UV", target=UV), Bind(source="CACHE/uv-build", target=UV_CACHE, writable=True)]
     shell = ["/bin/sh", "-c", "STEP"]
     if isinstance(plan.base, DebianBase):
-        argv = commands.bootstrap(plan.base.debian, Path("base.tar"), None, plan.target.oci_arch)
+        argv = commands.bootstrap(plan.base.debian, Path("base.tar"), None, plan.target.oci_arch, "root")
         yield ["mmdebstrap", *argv]
     else:
         yield ["skopeo", *commands.copy(f"docker://{plan.base.image}", "oci:LAYOUT:base")]

@@ -18,6 +18,8 @@ TOOLS = {
     "newuidmap": "uidmap",
     "skopeo": "skopeo",
     "mmdebstrap": "mmdebstrap",
+    "fakechroot": "fakechroot",
+    "fakeroot": "fakeroot",
     "bindfs": "bindfs",
 }
 COREUTILS = ("sh", "env", "cat", "cksum", "dirname", "head", "mkdir", "mktemp", "pwd", "rm", "sed", "tail")
@@ -125,7 +127,7 @@ def test_a_second_run_says_nothing_and_starts_no_installer(machine: Machine) -> 
 
 
 def test_only_what_is_missing_is_installed(machine: Machine) -> None:
-    machine.install("buildah", "crun", "newuidmap", "mmdebstrap", "bindfs")
+    machine.install("buildah", "crun", "newuidmap", "mmdebstrap", "fakechroot", "fakeroot", "bindfs")
     machine.setup()
     packages = {word for word in machine.called("install -y")[0].split() if word in TOOLS.values()}
     assert packages == {"skopeo"}
@@ -143,7 +145,7 @@ def test_with_the_tools_there_an_ordinary_user_needs_no_sudo(tmp_path: Path) -> 
 
 def test_without_root_and_sudo_the_missing_packages_are_named(tmp_path: Path) -> None:
     machine = Machine(tmp_path, uid=1000)
-    machine.install("buildah", "runc", "newuidmap", "mmdebstrap", "bindfs")
+    machine.install("buildah", "runc", "newuidmap", "mmdebstrap", "fakechroot", "fakeroot", "bindfs")
     said = machine.setup(ok=False)
     assert "apt-get install skopeo" in said
     assert machine.called("apt-get") == []

@@ -99,7 +99,8 @@ class Forecast:
         made += [row for row, _ in compiled]
         made += [self._aptitude(plan.apt_extra, plan)] if plan.apt_extra else []
         if self._below is not None and below is not None:
-            known = packages is not None and all(key for _, key in compiled)
+            resolved = packages is not None or not plan.target.python
+            known = resolved and all(key for _, key in compiled)
             self._below = digest_of([self._below, *keys, *(key for _, key in compiled)]) if known else None
         made += [self._files(step, plan) for step in plan.files]
         made += [self._run(step, plan) for step in plan.last]

@@ -49,8 +49,8 @@ def refusal(why: str, needed: Mapping[str, Sequence[Need]]) -> HostError:
     """Return the error that tells all that is needed where no container can be started; `needed` by image."""
     lines = [f"  {name}: {need}" for name, every in needed.items() for need in every]
     hint = (
-        "avabuild doctor says what is missing; or build it where containers can be started, into a cache that "
-        "is seen here: layers that AVABUILD_CACHE or AVABUILD_SHARED_CACHE has need no container"
+        "avabuild doctor says what is missing; or build where containers can be started, into a cache that "
+        "is seen here: what AVABUILD_CACHE or AVABUILD_SHARED_CACHE has needs no container"
     )
     return HostError(
         "\n".join([f"no container can be started here, and these need one; {why}:", *lines]), hint=hint

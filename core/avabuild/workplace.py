@@ -76,11 +76,8 @@ class Workplace:
         """Why no container can be started here; empty where they can."""
         host, environ = self.host, self.host.environment
         if self.namespace.means.mode != "none":
-            return (
-                ""
-                if shutil.which("buildah", path=environ.get("PATH"))
-                else "buildah is not on PATH: apt-get install buildah"
-            )
+            there = shutil.which("buildah", path=environ.get("PATH"))
+            return "" if there else "buildah is not on PATH: apt-get install buildah"
         if host.settings.mode == "none":
             return f"{host.settings.origin('mode')} says so"
         why = survey(host, environ).single.why

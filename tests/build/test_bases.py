@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from .conftest import program
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .conftest import User
 
 pytestmark = pytest.mark.build
@@ -33,8 +38,6 @@ def test_an_archive_of_any_kind_is_a_base(builder: User, inner: str, kind: str) 
     if kind == "rootfs":
         container = builder.buildah("from", "--pull-never", inner).strip()
         mounted = builder.buildah("mount", container).strip()
-        import subprocess
-
         subprocess.run(["tar", "-C", mounted, "-cf", str(builder.home / "base.tar"), "."], check=True)
         builder.buildah("rm", container)
     else:
@@ -107,3 +110,30 @@ def test_a_python_that_the_base_cannot_give_is_refused(builder: User) -> None:
     outcome = builder.avabuild("recipe", recipe)
     assert outcome.code == 4
     assert "can't give Python 3.13; it offers 3.11" in outcome.err
+
+
+OBTAIN = """
+import os, sys
+from pathlib import Path
+from avabuild.host import probe
+from avabuild.report import Report
+from avabuild.session import Session
+from avabuild.workplace import Workplace
+
+workplace, report = Workplace.on(probe(os.environ)), Report(lambda event: None)
+session = Session(Path(sys.argv[1]), workplace)
+print(session.obtain(session.projects[0], workplace.tools(report, "base"), report).digest)
+"""
+
+
+def test_a_debian_bootstrapped_without_a_range_of_ids_is_the_very_one_that_root_has(
+    make_user: Callable[[str, bool], User], root: User
+) -> None:
+    digests = []
+    for user in (make_user("avatestdebian", False), root):
+        path = user.recipe('name = "ava-test-debian"\nbase = { debian = "bookworm" }\n')
+        command, env = user.command(*program()[:-1], OBTAIN, str(path))
+        done = subprocess.run(command, env=env, cwd=user.home, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        digests.append(done.stdout)
+    assert digests[0] == digests[1]

@@ -131,7 +131,7 @@ def test_a_colleague_who_trusts_the_writer_makes_and_fetches_nothing(lab: Path, 
 def test_one_who_trusts_nobody_takes_wheels_by_their_hash_makes_the_layers_and_gets_the_same(
     lab: Path, reader: User
 ) -> None:
-    trusted, _ = built(reader, lab, "again", AVABUILD_SHARED_TRUST="avatestwriter,@avatestlab")
+    trusted, _ = built(reader, lab, "again", AVABUILD_SHARED_TRUST=f"{lab.owner()},@avatestlab")
     image, said = built(reader, lab, "wary")
     assert image["digest"] == trusted["digest"]
     assert image["made"]

@@ -157,16 +157,25 @@ def test_frameworks_that_a_target_cant_have_are_4_with_what_it_can(
 
 @pytest.fixture
 def pulled(tmp_path: Path) -> str:
-    """A recipe on an image that only buildah can bring."""
+    """A recipe on an image that only skopeo can bring."""
     (tmp_path / "a.toml").write_text('name = "mine"\nbase = { image = "example.invalid/base:1" }\n')
     return "a.toml"
 
 
-def test_a_missing_buildah_is_6_and_told_how_to_install(avabuild, tmp_path, pulled):
+def test_a_missing_skopeo_is_6_and_told_how_to_install(avabuild, tmp_path, pulled):
     said = avabuild("recipe", pulled, PATH=str(tmp_path))
     assert said.returncode == 6
-    assert "buildah is not on PATH" in said.stderr
+    assert "skopeo is not on PATH" in said.stderr
+    assert "apt-get install skopeo" in said.stderr
+
+
+def test_a_missing_buildah_is_6_with_all_that_needs_it_and_told_how_to_install(avabuild, tmp_path):
+    (tmp_path / "a.toml").write_text('name = "mine"\nbase = "scratch"\n[[run]]\nshell = "true"\n')
+    said = avabuild("recipe", "a.toml", PATH=str(tmp_path))
+    assert said.returncode == 6
     assert "apt-get install buildah" in said.stderr
+    assert "its command runs" in said.stderr
+    assert "local storage: the image is put there; --output oci:DIR needs none" in said.stderr
 
 
 def test_a_buildah_that_is_too_old_is_6_with_both_versions(avabuild, tmp_path, pulled):
@@ -182,4 +191,4 @@ def test_a_buildah_that_is_too_old_is_6_with_both_versions(avabuild, tmp_path, p
 def test_an_error_is_an_event_for_those_who_watch_by_json(avabuild, tmp_path, pulled):
     said = avabuild("recipe", pulled, "--json", PATH=str(tmp_path))
     assert '"event": "error", "class": "HostError", "exit_code": 6' in said.stdout.splitlines()[-1]
-    assert said.stderr.startswith("avabuild: buildah")
+    assert said.stderr.startswith("avabuild: skopeo")

@@ -40,12 +40,19 @@ def test_a_working_container_never_asks_a_registry():
 
 
 def test_a_bootstrap_has_a_mirror_only_when_given_one():
-    argv = commands.bootstrap("bookworm", Path("base.tar"), None, "amd64")
+    argv = commands.bootstrap("bookworm", Path("base.tar"), None, "amd64", "unshare")
     assert argv[-2:] == ["bookworm", "base.tar"]
     assert "--variant=minbase" in argv
     assert "--architectures=amd64" in argv
-    mirrored = commands.bootstrap("bookworm", Path("base.tar"), "http://mirror.invalid/debian", "amd64")
-    assert mirrored == [*argv, "http://mirror.invalid/debian"]
+    mirror = "http://mirror.invalid/debian"
+    assert commands.bootstrap("bookworm", Path("base.tar"), mirror, "amd64", "unshare") == [*argv, mirror]
+
+
+def test_a_bootstrap_with_one_id_makes_no_device_and_changes_to_no_user():
+    argv = commands.bootstrap("bookworm", Path("base.tar"), None, "amd64", "root", inside=True)
+    assert "--skip=chroot/mount/dev" in argv
+    assert '--aptopt=APT::Sandbox::User "root"' in argv
+    assert argv[-2:] == ["bookworm", "base.tar"]
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,8 @@ def _secrets(run: Run, environ: dict[str, str], place: str) -> dict[str, str]:
 def _salt(store: Store) -> bytes:
     """Return this store's own key: a secret's digest must not be found by trying words."""
     path = store.root / "secret-key"
+    if path.exists() and path.stat().st_uid != os.geteuid():  # another member's, of a group that shares it
+        path = path.with_name(f"secret-key-{os.geteuid()}")
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

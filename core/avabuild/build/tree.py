@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from avabuild.base.facts import opened
 from avabuild.blob import Blob
@@ -92,15 +94,19 @@ def _remove(merged: dict[str, Node], prefix: str) -> None:
 
 
 def _nodes(store: Store, blob: Blob) -> list[tuple[str, tuple[int, int, int, str]]]:
-    known = store.recall("tree", blob.digest)
-    if not isinstance(known, list):
-        known = []
-        with opened(store.blob_path(blob.digest)) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
-            for member in tar:
-                name = member.name.removeprefix("./").strip("/")
-                whiteout = name.rpartition("/")[2].startswith(_WHITEOUT)
-                if name not in {"", "."} and (member.isdir() or member.issym() or whiteout):
-                    link = member.linkname if member.issym() else ""
-                    known.append([name, [member.mode, member.uid, member.gid, link]])
-        store.record("tree", blob.digest, known)
+    with suppress(TypeError, ValueError):  # none yet, or what somebody else took for one
+        return _read_nodes(store.recall("tree", blob.digest))
+    known = []
+    with opened(store.blob_path(blob.digest)) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+        for member in tar:
+            name = member.name.removeprefix("./").strip("/")
+            whiteout = name.rpartition("/")[2].startswith(_WHITEOUT)
+            if name not in {"", "."} and (member.isdir() or member.issym() or whiteout):
+                link = member.linkname if member.issym() else ""
+                known.append([name, [member.mode, member.uid, member.gid, link]])
+    store.record("tree", blob.digest, known)
+    return _read_nodes(known)
+
+
+def _read_nodes(known: Any) -> list[tuple[str, tuple[int, int, int, str]]]:
     return [(str(name), (int(mode), int(uid), int(gid), str(link))) for name, (mode, uid, gid, link) in known]

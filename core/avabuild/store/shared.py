@@ -113,8 +113,9 @@ class Shared:
         if self._is_trusted(state):
             return None
         return (
-            f"{self.root} can be written by others than root, you and whom {TRUST} names: what a lock knows by "
-            f"hash is taken from it, wheels and bases, and no layers; {TRUST}={self._writers(state)} trusts them"
+            f"{self.root} can be written by others than root, you and whom {TRUST} names: "
+            "wheels and bases that a lock knows by hash are taken from it, and no layers; "
+            f"{TRUST}={self._writers(state)} trusts them"
         )
 
     def _walk(self, name: str) -> tuple[int | None, bool]:
