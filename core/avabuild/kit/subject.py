@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +89,13 @@ def _installed(text: str) -> Subject:
             f'no plugin or distribution is called "{text}"{near}',
             hint="install it, or name the directory of its distribution",
         )
-    return Subject(text, found, Registry(everything))
+    return Subject(text, found, _registry(found))
+
+
+def _registry(found: Sequence[Provider]) -> Registry:
+    """Return a registry of all that is installed, in which nobody else provides what the subject does."""
+    own = {(one.kind, one.name) for one in found}
+    return Registry([*found, *(one for one in installed() if (one.kind, one.name) not in own)])
 
 
 @contextmanager
@@ -114,7 +120,7 @@ def _distribution(text: str, directory: Path) -> Iterator[Subject]:
                         place=f"{text}/pyproject.toml",
                         hint="correct the entry point; if the build moves modules, install it and give its name",
                     )
-            yield Subject(text, found, Registry(installed()), (), tuple(paths))
+            yield Subject(text, found, _registry(found), (), tuple(paths))
         finally:
             sys.path[:] = [path for path in sys.path if path not in paths]
 
