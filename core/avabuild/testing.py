@@ -10,8 +10,9 @@ It imports pytest alone; the rest comes with the first test that uses it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -168,10 +169,9 @@ def ask() -> Ask:
 
 
 @pytest.fixture
-def build_image(request: pytest.FixtureRequest) -> Iterator[BuildImage]:
+def build_image(tmp_path: Path) -> BuildImage:
     """Build real images; the test is skipped where buildah is not installed."""
     _require_builder()
     from avabuild.kit.answer import built
 
-    place = request.getfixturevalue("tmp_path")
-    yield functools.partial(built, place)
+    return functools.partial(built, tmp_path)

@@ -11,7 +11,7 @@ from avabuild.errors import AvabuildError
 from avabuild.framework import Options, Request
 from avabuild.kit.image import run
 from avabuild.kit.subject import Subject
-from avabuild.provider import installed
+from avabuild.provider import OWN, Provider, installed
 from avabuild.registry import Registry
 from avabuild.releases import choose
 from avabuild.target import Device, Target
@@ -38,7 +38,7 @@ def asked(
     target = Target(
         distribution=distribution, arch=arch, python=python, device=Device.parse(device), glibc=glibc
     )
-    registry = Registry(installed())
+    registry = Registry(_preferred(name))
     chosen: dict[str, Options] = {name: registry.framework(name).options(**options)}
     queue = [name]
     while queue:
@@ -54,6 +54,15 @@ def asked(
     return Answer(request, layers_of(framework, request), check_of(framework, request))
 
 
+def _preferred(name: str) -> tuple[Provider, ...]:
+    """Return who is installed; where avabuild has a framework of that name too, the other's is meant."""
+    everything = installed()
+    others = any(
+        (one.name, one.kind) == (name, "framework") and one.distribution != OWN for one in everything
+    )
+    return tuple(one for one in everything if not (others and one.name == name and one.distribution == OWN))
+
+
 def built(place: Path, recipe: str) -> Image:
     """Build the recipe into a directory below `place`, and check it.
 
@@ -63,7 +72,9 @@ def built(place: Path, recipe: str) -> Image:
     path = place / "recipe.toml"
     path.write_text(recipe, encoding="utf-8")
     output = place / "image"
-    events, error = run(Subject("", (), Registry(())), "recipe", str(path), "--output", f"oci:{output}", "--check")
+    events, error = run(
+        Subject("", (), Registry(())), "recipe", str(path), "--output", f"oci:{output}", "--check"
+    )
     if error:
         raise AvabuildError(error)
     image = next(event for event in reversed(events) if event["event"] == "image")

@@ -38,9 +38,7 @@ class Claim:
     def facts(self) -> Facts:
         """A base of that distribution, with that Python."""
         glibc = assumed(self.distribution).glibc if self.distribution in homes() else "2.36"
-        return Facts(
-            distribution=self.distribution, glibc=glibc, apt=True, installable=(self.python,)
-        )
+        return Facts(distribution=self.distribution, glibc=glibc, apt=True, installable=(self.python,))
 
     def target(self, device: str) -> Target:
         """Return the claim as a target for one of its devices."""
@@ -54,7 +52,10 @@ class Claim:
 
 
 def claims(framework: Framework) -> Iterator[Claim]:
-    """Yield what the table claims; a release for any distribution on one that has the Python, and on another."""
+    """Yield what the table claims.
+
+    A release for any distribution is asked for on one that has the Python, and once on one that nobody knows.
+    """
     for release in framework.releases:
         for number, python in enumerate(release.pythons):
             places = release.distributions or (_home(python), *([_ELSEWHERE] if number == 0 else []))

@@ -55,7 +55,9 @@ def options(cls: type[BaseModel], required: str = "") -> Iterator[Finding]:
                 fix = "give it a default: a recipe may ask for the framework with a version alone"
                 yield Finding("options", "the option has no default", fix, place)
         elif problem := _refused(cls, name, default):
-            yield Finding("options", f"its default {default!r} is refused: {problem}", "give a valid one", place)
+            yield Finding(
+                "options", f"its default {default!r} is refused: {problem}", "give a valid one", place
+            )
     if cls.model_config.get("extra") != "forbid" or not cls.model_config.get("frozen"):
         fix = "leave extra and frozen of model_config as they are: a misspelt option must be an error"
         yield Finding("options", "it takes options that nobody reads, or lets them change", fix, cls.__name__)

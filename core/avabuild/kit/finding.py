@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 RULES: Mapping[str, str] = {
-    "declared": "it loads, and says its name, a summary, and where its table comes from and when",
-    "options": "every option has a description and, where it need not be given, a default that is valid",
-    "releases": "the table is newest first, each series once, with versions, Pythons and devices that are some",
+    "declared": "it loads, and says its name, a summary, and where and when its table was read",
+    "options": "every option has a description and a default that is valid",
+    "releases": "the table is newest first, each series once, with versions, Pythons and devices",
     "targets": "every target that it claims makes a plan, with each of its options",
     "pure": "what it is asked twice it answers alike, from no clock, file, network or environment",
     "order": "other processes, hash seeds and orders of registration give the same plans",

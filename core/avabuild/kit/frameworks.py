@@ -60,9 +60,7 @@ def _counted(number: int, word: str) -> str:
     return f"{number} {word}" + ("" if number == 1 else "s")
 
 
-def _composed(
-    watched: Watched, provider: Provider, framework: Framework
-) -> tuple[list[Finding], list[Plan]]:
+def _composed(watched: Watched, provider: Provider, framework: Framework) -> tuple[list[Finding], list[Plan]]:
     """Make the plan of every claim under every setting; a claim is kept when one of them makes one."""
     asked = settings(framework.options)
     plans: list[Plan] = []

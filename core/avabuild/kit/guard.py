@@ -35,9 +35,29 @@ _EVENTS = {
 }
 _CLOCKS = {
     id(getattr(time, name))
-    for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "localtime", "gmtime", "sleep")
+    for name in (
+        "time",
+        "time_ns",
+        "monotonic",
+        "monotonic_ns",
+        "perf_counter",
+        "localtime",
+        "gmtime",
+        "sleep",
+    )
 }
-_HOST = ("access", "cpu_count", "getcwd", "getlogin", "getpid", "getuid", "lstat", "readlink", "stat", "uname")
+_HOST = (
+    "access",
+    "cpu_count",
+    "getcwd",
+    "getlogin",
+    "getpid",
+    "getuid",
+    "lstat",
+    "readlink",
+    "stat",
+    "uname",
+)
 _ENVIRONMENT = {
     getattr(type(os.environ), name).__code__ for name in ("__getitem__", "__iter__", "__len__", "__setitem__")
 }
@@ -88,7 +108,7 @@ def _refused(function: Any) -> str:
             return f"asks this host (os.{name})"
         if name == "urandom":
             return "takes random numbers (os.urandom)"
-    if owner is random._inst and name in {"random", "getrandbits"}:  # type: ignore[attr-defined]
+    if owner is random._inst and name in {"random", "getrandbits"}:
         return "takes random numbers"
     return ""
 
@@ -130,5 +150,3 @@ def asked_twice(watch: Watch, ask: Callable[[], _Answer]) -> tuple[_Answer, _Ans
     """Return both answers of `ask`; what it raises goes on, as an answer that failed."""
     with guarded(watch):
         return ask(), ask()
-
-

@@ -113,7 +113,7 @@ def plan_of(registry: Watched, provider: Provider, claim: Claim, options: dict[s
 def planned(
     registry: Registry, provider: Provider, target: Target, claim: Claim, options: dict[str, Any]
 ) -> Plan:
-    """Return the plan of a recipe that asks for the provider's framework on `target`; raises as a build does."""
+    """Return the plan of a recipe that asks for the framework on `target`; raises as a build does."""
     recipe = recipe_for(provider.name, options, str(target.device))
     return make_plan(Project(recipe, registry), target, claim.facts)
 

@@ -118,7 +118,7 @@ def _distribution(text: str, directory: Path) -> Iterator[Subject]:
                     raise PluginError(
                         f"there is no module {one.module} for {one.name}, in {text} or below src",
                         place=f"{text}/pyproject.toml",
-                        hint="correct the entry point; if the build moves modules, install it and give its name",
+                        hint="correct the entry point, or install it and give its name",
                     )
             yield Subject(text, found, _registry(found), (), tuple(paths))
         finally:

@@ -74,7 +74,9 @@ def scaffold_for(
     project = project or plain
     imported = imported or re.sub(r"[-.]", "_", project).lower()
     if not _PROJECT.fullmatch(project):
-        raise PluginError(f'"{project}" is no name of a project on an index', hint='write it like "scikit-learn"')
+        raise PluginError(
+            f'"{project}" is no name of a project on an index', hint='write it like "scikit-learn"'
+        )
     parts = imported.split(".")
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in parts):
         raise PluginError(f'"{imported}" can\'t be imported', hint="name it with --import")

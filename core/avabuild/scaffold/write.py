@@ -54,7 +54,10 @@ def _texts(scaffold: Scaffold) -> Iterator[tuple[str, str]]:
     package = files("avabuild.scaffold")
     for name, text in _templates(package / "template"):
         yield _filled(name, words).removesuffix(_SUFFIX), _filled(text, words)
-    yield "LICENSE", _filled((package / "licenses" / f"{scaffold.license}{_SUFFIX}").read_text("utf-8"), words)
+    yield (
+        "LICENSE",
+        _filled((package / "licenses" / f"{scaffold.license}{_SUFFIX}").read_text("utf-8"), words),
+    )
 
 
 def _templates(place: Traversable, way: str = "") -> Iterator[tuple[str, str]]:
