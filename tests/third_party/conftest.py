@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +39,9 @@ class Stranger:
     def install(self, *what: str | Path) -> None:
         uv("pip", "install", "--python", self.bin / "python", *what)
 
+    def remove(self, name: str) -> None:
+        uv("pip", "uninstall", "--python", self.bin / "python", name)
+
     def build(self, project: Path) -> Path:
         """Return the wheel of a project."""
         out = self.place / "dist" / project.name
@@ -66,20 +68,16 @@ def stranger(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Strang
         if not (place / "ready").exists():
             uv("venv", "--python", sys.executable, place / "venv")
             wheels = [made.build(project) for project in (ROOT, *(HERE / name for name in SAMPLES))]
-            made.install(*wheels, "pytest", "ruff", "mypy")
+            made.install(*wheels, "pip", "pytest", "ruff", "mypy")
             (place / "ready").touch()
     return made
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Callable[[], dict[str, str]]:
-    """Return where real builds of a stranger keep things: the cache of the other real builds."""
-
-    def environment() -> dict[str, str]:
-        storage = tmp_path / "storage.conf"
-        graph, run = tmp_path / "graph", tmp_path / "run"
-        storage.write_text(f'[storage]\ndriver = "overlay"\ngraphroot = "{graph}"\nrunroot = "{run}"\n')
-        cache = os.environ.get("AVABUILD_TEST_CACHE") or str(tmp_path / "cache")
-        return {"AVABUILD_CACHE": cache, "CONTAINERS_STORAGE_CONF": str(storage)}
-
-    return environment
+def kept(tmp_path: Path) -> dict[str, str]:
+    """Where real builds of a stranger keep things: the cache of the other real builds, an own storage."""
+    storage = tmp_path / "storage.conf"
+    graph, run = tmp_path / "graph", tmp_path / "run"
+    storage.write_text(f'[storage]\ndriver = "overlay"\ngraphroot = "{graph}"\nrunroot = "{run}"\n')
+    cache = os.environ.get("AVABUILD_TEST_CACHE") or str(tmp_path / "cache")
+    return {"AVABUILD_CACHE": cache, "CONTAINERS_STORAGE_CONF": str(storage)}

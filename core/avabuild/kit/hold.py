@@ -23,9 +23,14 @@ def held(subject: Subject) -> tuple[Verdict, ...]:
     Raises:
         PluginError: the children that answer under other circumstances could not be run.
     """
-    verdicts = [_verdict(subject, provider) for provider in subject.providers]
+    verdicts = judged(subject)
     one, other = (_told(subject, number) for number in (0, 1))
     return tuple(_with_order(verdict, one, other) for verdict in verdicts)
+
+
+def judged(subject: Subject) -> tuple[Verdict, ...]:
+    """Return the verdicts of this process alone: all rules but `order`."""
+    return tuple(_verdict(subject, provider) for provider in subject.providers)
 
 
 def _verdict(subject: Subject, provider: Provider) -> Verdict:

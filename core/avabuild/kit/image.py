@@ -14,6 +14,7 @@ from avabuild.base import homes
 from avabuild.kit.finding import IMAGE, Finding
 from avabuild.kit.subject import Subject
 from avabuild.profile import example
+from avabuild.recipe import Recipe
 
 BUILDER = "buildah"
 _PROGRAM = "from avabuild.cli import main; main()"
@@ -30,7 +31,7 @@ def checked(subject: Subject, name: str) -> tuple[str, tuple[Finding, ...]]:
     The image goes to a directory that is removed again: no name is left in the local storage. Layers and
     downloads stay in the user's cache.
     """
-    recipe = example(subject.registry.framework(name), homes())
+    recipe = example(subject.registry.framework(name), _homes())
     if subject.plugins:
         recipe = recipe.replace("\n", f"\nplugins = {json.dumps(list(subject.plugins))}\n", 1)
     with tempfile.TemporaryDirectory(prefix="avabuild-kit-") as place:
@@ -42,6 +43,12 @@ def checked(subject: Subject, name: str) -> tuple[str, tuple[Finding, ...]]:
         fix = f"see what it says; this is the recipe:\n{recipe.rstrip()}"
         return "", (Finding(IMAGE, error.replace(f"{place}/", ""), fix, name),)
     return " ".join(filter(None, said)), ()
+
+
+def _homes() -> dict[str, tuple[str, ...]]:
+    """Return the distributions to build on: first the one that a recipe stands on which names none."""
+    usual = Recipe.model_fields["base"].default.debian
+    return {name: homes()[name] for name in sorted(homes(), key=lambda name: name != usual)}
 
 
 def run(subject: Subject, *argv: str) -> tuple[list[dict[str, Any]], str]:
