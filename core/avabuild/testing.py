@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from avabuild.kit.finding import Verdict
     from avabuild.layers import Layer
 
-__all__ = ["Answer", "Ask", "BuildImage", "Image", "conformance"]
+__all__ = ["Answer", "Ask", "BuildFailed", "BuildImage", "Image", "conformance"]
 
 MARK = "avabuild_image"
 
@@ -81,11 +81,15 @@ class Image:
     labels: dict[str, str]
 
 
+class BuildFailed(AssertionError):  # noqa: N818 - what a test says of it
+    """An image could not be built, was refused, or failed a check; its text is what avabuild says."""
+
+
 class BuildImage(Protocol):
     """The fixture `build_image`."""
 
     def __call__(self, recipe: str) -> Image:
-        """Build the text of a recipe with one target, check the image, and return it."""
+        """Build the text of a recipe with one target, check the image, and return it; raises BuildFailed."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

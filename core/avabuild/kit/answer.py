@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from avabuild.consult import check_of, layers_of, requires_of
-from avabuild.errors import AvabuildError
 from avabuild.framework import Options, Request
 from avabuild.kit.image import run
 from avabuild.kit.subject import Subject
@@ -15,7 +14,7 @@ from avabuild.provider import OWN, Provider, installed
 from avabuild.registry import Registry
 from avabuild.releases import choose
 from avabuild.target import Device, Target
-from avabuild.testing import Answer, Image
+from avabuild.testing import Answer, BuildFailed, Image
 
 
 def asked(
@@ -67,7 +66,7 @@ def built(place: Path, recipe: str) -> Image:
     """Build the recipe into a directory below `place`, and check it.
 
     Raises:
-        AvabuildError: it could not be built, or a check failed; with what avabuild says.
+        BuildFailed: it could not be built, or a check failed; with what avabuild says.
     """
     path = place / "recipe.toml"
     path.write_text(recipe, encoding="utf-8")
@@ -76,7 +75,7 @@ def built(place: Path, recipe: str) -> Image:
         Subject("", (), Registry(())), "recipe", str(path), "--output", f"oci:{output}", "--check"
     )
     if error:
-        raise AvabuildError(error)
+        raise BuildFailed(error)
     image = next(event for event in reversed(events) if event["event"] == "image")
     checks = {
         str(event["step"]).removeprefix("check "): str(event["text"])

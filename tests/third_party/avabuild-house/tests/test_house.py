@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.testing import BuildImage, conformance
+from avabuild.testing import BuildFailed, BuildImage, conformance
 
 RECIPE = """
 name = "ava-test-house"
@@ -24,5 +24,5 @@ def test_every_image_says_whose_it_is(build_image: BuildImage) -> None:
 
 @pytest.mark.avabuild_image
 def test_a_root_container_is_refused_with_the_line(build_image: BuildImage) -> None:
-    with pytest.raises(Exception, match=r"recipe.toml:5: image.user: policy house .* don't start as root"):
+    with pytest.raises(BuildFailed, match=r"recipe.toml:5: image.user: policy house .* don't start as root"):
         build_image(RECIPE.replace('user = "1000"', ""))
