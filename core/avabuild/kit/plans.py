@@ -119,12 +119,14 @@ def planned(
 
 
 def digests(registry: Registry, provider: Provider) -> dict[str, str]:
-    """Return a digest of the plan of every claim under every setting, or of why there is none."""
+    """Return a digest of the plan of every claim, or why there is none; of other settings once a release."""
     framework = registry.framework(provider.name)
     watched = Watched(registry, provider.name, guard=False)
     found: dict[str, str] = {}
+    every = list(claims(framework))
+    one_each = list({claim.release.version: claim for claim in every}.values())
     for options in settings(framework.options):
-        for claim in claims(framework):
+        for claim in one_each if options else every:
             key = f"{claim} with {json.dumps(options, sort_keys=True)}" if options else str(claim)
             try:
                 plan = plan_of(watched, provider, claim, options)
