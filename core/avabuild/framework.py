@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -210,7 +210,7 @@ class Framework:
     name: str
     summary: str
     releases: tuple[Release, ...]
-    layers: Callable[[Request], Sequence[Layer]]
+    layers: Callable[[Request], Iterable[Layer]]
     check: Callable[[Request], str]
     options: type[Options] = Options
     requires: Callable[[Any], tuple[str, ...]] = _nothing_required

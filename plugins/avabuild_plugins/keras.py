@@ -86,12 +86,13 @@ def _three(first: int, last: int, python: tuple[int, int]) -> tuple[Release, ...
     )
 
 
-def _two(last: int, first: int) -> tuple[Release, ...]:
+def _two(last: int, first: int, python: tuple[int, int]) -> tuple[Release, ...]:
     """Return 2.`last` down to 2.`first`: each one goes with the TensorFlow of its own number alone."""
+    pythons = tuple(f"3.{minor}" for minor in range(python[0], python[1] + 1))
     return tuple(
         Release(
             version=f"2.{minor}",
-            pythons=tuple(f"3.{python}" for python in range(6, 12)),
+            pythons=pythons,
             devices=("any",),
             note="part of TensorFlow by another name",
             constraints=(f"tensorflow==2.{minor}.*",),
@@ -100,11 +101,11 @@ def _two(last: int, first: int) -> tuple[Release, ...]:
     )
 
 
-def _classic(version: str, tensorflow: str) -> Release:
+def _classic(version: str, tensorflow: str, *pythons: str) -> Release:
     # h5py 3 gives text where these expect bytes: a saved model can't be read.
     return Release(
         version=version,
-        pythons=("3.7", "3.6", "3.5", "2.7"),
+        pythons=(*pythons, "3.6", "3.5", "2.7"),
         devices=("any",),
         constraints=(f"tensorflow{tensorflow}", "h5py<3"),
     )
@@ -116,8 +117,12 @@ _RELEASES = (
     *_three(11, 12, python=(10, 13)),
     *_three(6, 10, python=(9, 13)),
     *_three(0, 5, python=(9, 12)),
-    *_two(15, 6),
-    _classic("2.3.1", ">=1.13,<2.2"),
+    *_two(15, 14, python=(9, 11)),
+    *_two(13, 12, python=(8, 11)),
+    *_two(11, 8, python=(7, 10)),
+    *_two(7, 7, python=(7, 9)),
+    *_two(6, 6, python=(6, 9)),
+    _classic("2.3.1", ">=1.13,<2.2", "3.7"),
     _classic("2.2.4", ">=1.5,<1.13"),
     _classic("2.1.6", ">=1.4,<1.9"),
     _classic("2.0.8", ">=1.4,<1.5"),

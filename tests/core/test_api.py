@@ -15,7 +15,7 @@ from avabuild.registry import Provider, Registry, load
 
 ROOT = Path(__file__).parents[2]
 HOOKS = [f for name, f in vars(hookspecs).items() if name.startswith("avabuild_")]
-DOCUMENT = (ROOT / "docs" / "hooks.md").read_text()
+DOCUMENT = (ROOT / "docs" / "plugins.md").read_text()
 
 
 def test_what_plugin_authors_may_import_is_pinned():
@@ -72,7 +72,12 @@ def test_there_are_hooks_to_document():
 def test_every_hook_has_a_section_with_its_exact_signature(hook):
     sections = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", DOCUMENT, re.DOTALL | re.MULTILINE))
     signature = f"def {hook.__name__}{inspect.signature(hook)}: ...".replace("'", "")
-    assert signature in sections[hook.__name__].splitlines()
+    section = sections[hook.__name__]
+    assert signature in section.splitlines()
+    assert "Called once, when" in section, "it says when it is called"
+    assert "`None` is" in section, "it says what None means"
+    assert "Since contract " in section
+    assert f"def {hook.__name__}():" in section, "it has an example"
 
 
 def test_the_documents_examples_are_a_working_plugin_and_its_test(monkeypatch):

@@ -11,6 +11,8 @@ from avabuild.cli.check import check
 from avabuild.cli.doctor import doctor
 from avabuild.cli.plan import plan
 from avabuild.cli.plugins import plugins
+from avabuild.cli.plugins_check import check as check_plugin
+from avabuild.cli.plugins_new import new
 from avabuild.cli.recipe import recipe
 from avabuild.cli.schema import schema
 
@@ -44,4 +46,7 @@ app.command()(plan)
 app.command()(check)
 app.command()(doctor)
 app.command()(schema)
+plugins.command()(new)
+plugins.command("check")(check_plugin)
 app.add_typer(plugins, name="plugins")
+app.add_typer(plugins, name="plugin", hidden=True)  # as one says of a single one: avabuild plugin new

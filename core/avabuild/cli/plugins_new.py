@@ -1,0 +1,111 @@
+"""`avabuild plugins new`: a distribution for a framework of one's own."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from avabuild.scaffold import Row, Scaffold
+
+
+def new(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The framework, as recipes will call it: jax, scikit-learn.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Where to write; else ./avabuild-NAME."),
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option(metavar="PROJECT", help="What the index calls it, if not NAME.")
+    ] = None,
+    imported: Annotated[
+        str | None, typer.Option("--import", metavar="MODULE", help="What Python imports, if not PROJECT.")
+    ] = None,
+    license: Annotated[  # noqa: A002 - the option's name
+        str, typer.Option(metavar="LICENSE", help="MIT, BSD-3-Clause or Apache-2.0.")
+    ] = "MIT",
+    author: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who holds the copyright; else the plugin's authors.")
+    ] = None,
+    ask: Annotated[
+        bool, typer.Option("--ask/--no-ask", help="Ask the index which releases there are.")
+    ] = True,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """Write a plugin for a framework: a distribution with tests, README, license and CI.
+
+    It works as written: it installs, lints, type-checks and keeps the contract. Its table of releases is
+    what the package index has now.
+
+    Example: avabuild plugins new lightgbm
+    """
+    del debug  # main() looks for it
+    from datetime import date
+
+    from avabuild import __version__
+    from avabuild.contract import CONTRACT
+    from avabuild.scaffold import Row, require_absent, scaffold_for, write
+
+    today = date.today().isoformat()  # noqa: DTZ011 - the author's own day
+    wanted = scaffold_for(
+        name,
+        (Row("0.1", ("3.11", "3.12", "3.13")),),
+        project=project,
+        imported=imported,
+        license=license,
+        author=author,
+        day=today,
+        version=__version__,
+        contract=CONTRACT,
+    )
+    directory = output or Path(wanted.distribution)
+    require_absent(directory)
+    rows = _rows(wanted.project) if ask else ()
+    made = dataclasses.replace(wanted, rows=rows or wanted.rows)
+    for line in _told(made, directory, write(made, directory), known=bool(rows)):
+        typer.echo(line)
+
+
+def _rows(project: str) -> tuple[Row, ...]:
+    """Return what the index has; say why when it has nothing to offer."""
+    from avabuild.errors import AvabuildError
+    from avabuild.resolve import from_host, pip_conf_paths
+    from avabuild.scaffold import newest
+
+    indexes = from_host(os.environ, pip_conf_paths(os.environ, Path(sys.prefix)))
+    try:
+        rows = newest(project, indexes)
+    except AvabuildError as error:
+        typer.echo(f"avabuild: warning: {error.message}", err=True)
+        return ()
+    if not rows:
+        typer.echo(f"avabuild: warning: the index has no wheel of {project} for a Python of now", err=True)
+    return rows
+
+
+def _told(made: Scaffold, directory: Path, files: tuple[str, ...], *, known: bool) -> Iterator[str]:
+    """Yield what was written, and what to do with it."""
+    from avabuild.provider import installed
+
+    yield f"{directory}: {made.distribution}, which adds the framework {made.name}"
+    yield from (f"  {file}" for file in files)
+    if known:
+        table = ", ".join(f"{row.series} on Python {' '.join(row.pythons)}" for row in made.rows)
+        yield f"\nreleases of {made.project}: {table}"
+    else:
+        yield f"\nits one release, {made.rows[0].series}, is made up: write what there is into RELEASES"
+    for one in installed():
+        if one.kind == "framework" and one.name == made.name and one.distribution != made.distribution:
+            yield f"note: {one.who} has a framework {made.name}, too; recipes can use one if one is installed"
+    yield f"\nnext, in {directory}:"
+    yield "  pip install --editable . --group dev"
+    yield "  avabuild plugins check ."
+    yield "  pytest"

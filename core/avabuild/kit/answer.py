@@ -1,0 +1,95 @@
+"""What the fixtures of `avabuild.testing` do: ask an installed framework, build a recipe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from avabuild.consult import check_of, layers_of, requires_of
+from avabuild.framework import Options, Request
+from avabuild.kit.image import run
+from avabuild.kit.subject import Subject
+from avabuild.provider import OWN, Provider, installed
+from avabuild.registry import Registry
+from avabuild.releases import choose
+from avabuild.target import Device, Target
+from avabuild.testing import Answer, BuildFailed, Image
+
+
+def asked(
+    name: str,
+    *,
+    python: str,
+    device: str = "cpu",
+    distribution: str = "bookworm",
+    arch: str = "x86_64",
+    glibc: str = "2.36",
+    **options: Any,
+) -> Answer:
+    """Return what the framework `name` answers for a target, beside the frameworks that it requires.
+
+    Raises:
+        TargetError: no release fits.
+        PluginError: it is not installed, or breaks the contract.
+        pydantic.ValidationError: it has no such options.
+    """
+    target = Target(
+        distribution=distribution, arch=arch, python=python, device=Device.parse(device), glibc=glibc
+    )
+    registry = Registry(_preferred(name))
+    chosen: dict[str, Options] = {name: registry.framework(name).options(**options)}
+    queue = [name]
+    while queue:
+        one = queue.pop()
+        for needed in requires_of(registry.framework(one), chosen[one]):
+            if needed not in chosen:
+                chosen[needed] = registry.framework(needed).options()
+                queue.append(needed)
+    releases = choose([(registry.framework(one), chosen[one]) for one in chosen], target)
+    others = {one: release for one, release in releases.items() if one != name}
+    request = Request(target=target, options=chosen[name], release=releases[name], others=others)
+    framework = registry.framework(name)
+    return Answer(request, layers_of(framework, request), check_of(framework, request))
+
+
+def _preferred(name: str) -> tuple[Provider, ...]:
+    """Return who is installed; where avabuild has a framework of that name too, the other's is meant."""
+    everything = installed()
+    others = any(
+        (one.name, one.kind) == (name, "framework") and one.distribution != OWN for one in everything
+    )
+    return tuple(one for one in everything if not (others and one.name == name and one.distribution == OWN))
+
+
+def built(place: Path, recipe: str) -> Image:
+    """Build the recipe into a directory below `place`, and check it.
+
+    Raises:
+        BuildFailed: it could not be built, or a check failed; with what avabuild says.
+    """
+    path = place / "recipe.toml"
+    path.write_text(recipe, encoding="utf-8")
+    output = place / "image"
+    events, error = run(
+        Subject("", (), Registry(())), "recipe", str(path), "--output", f"oci:{output}", "--check"
+    )
+    if error:
+        raise BuildFailed(error)
+    image = next(event for event in reversed(events) if event["event"] == "image")
+    checks = {
+        str(event["step"]).removeprefix("check "): str(event["text"])
+        for event in events
+        if event["event"] == "finish" and str(event["step"]).startswith("check ")
+    }
+    labels = _labels(output, str(image["digest"]))
+    layers = (*image["made"], *image["reused"])
+    return Image(str(image["digest"]), checks, layers, labels)
+
+
+def _labels(layout: Path, digest: str) -> dict[str, str]:
+    def read(name: str) -> Any:
+        return json.loads((layout / "blobs" / name.replace(":", "/")).read_text())
+
+    config = read(read(digest)["config"]["digest"])
+    return dict((config.get("config") or {}).get("Labels") or {})

@@ -1,0 +1,49 @@
+"""The child of `hold`: answers what the plugin gives under this process's hash seed and order, as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import suppress
+
+from avabuild.errors import PluginError
+from avabuild.kit.others import answers
+from avabuild.kit.plans import digests
+from avabuild.kit.subject import Subject, opened
+
+
+def main() -> None:
+    """Print the digests of all answers by who gives them; what a plugin itself prints goes elsewhere."""
+    text, number = sys.argv[1:]
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
+        os.dup2(2, 1)
+        with opened(text) as subject:
+            if number == "1":
+                _load_others(subject)
+            out.write(json.dumps(_told(subject)) + "\n")
+
+
+def _load_others(subject: Subject) -> None:
+    """Load everything else that is installed first, the last name first."""
+    for name in reversed(subject.registry.names):
+        with suppress(PluginError):
+            subject.registry.framework(name)
+
+
+def _told(subject: Subject) -> dict[str, dict[str, str]]:
+    registry = subject.registry
+    told: dict[str, dict[str, str]] = {}
+    for provider in subject.providers:
+        with suppress(PluginError):
+            if provider.kind == "framework":
+                found = digests(registry, provider)
+            else:
+                one = registry.policy if provider.kind == "policy" else registry.base
+                found = answers(one(provider.name))
+            told[f"{provider.kind} {provider.name}"] = found
+    return told
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Scaffold: what a new distribution is made from, held against what a name can be."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from dataclasses import dataclass
+
+from avabuild.errors import PluginError
+from avabuild.scaffold.table import Row
+
+LICENSES = ("MIT", "BSD-3-Clause", "Apache-2.0")
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_PROJECT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_LONGEST = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Scaffold:
+    """What a new distribution is made from.
+
+    Attributes:
+        name: the framework's: the word of recipes.
+        project: what an index calls it.
+        imported: what Python calls it.
+        license: one of `LICENSES`.
+        author: who holds the copyright.
+        rows: of its table, newest first.
+        day: the ISO date of today, on which the table was compared.
+        version: avabuild's own: the oldest that the plugin is for.
+        contract: that it is written for.
+    """
+
+    name: str
+    project: str
+    imported: str
+    license: str
+    author: str
+    rows: tuple[Row, ...]
+    day: str
+    version: str
+    contract: int
+
+    @property
+    def distribution(self) -> str:
+        """The name on the index, and of the directory."""
+        return f"avabuild-{self.name}"
+
+    @property
+    def module(self) -> str:
+        """The package that Python imports."""
+        return f"avabuild_{self.name.replace('-', '_')}"
+
+
+def scaffold_for(
+    name: str,
+    rows: tuple[Row, ...],
+    *,
+    project: str | None = None,
+    imported: str | None = None,
+    license: str = LICENSES[0],  # noqa: A002 - the word of pyproject.toml
+    author: str | None = None,
+    day: str,
+    version: str,
+    contract: int,
+) -> Scaffold:
+    """Return what a distribution for the framework `name` is made from.
+
+    Raises:
+        PluginError: something is no name, or the license is none that there is.
+    """
+    plain = name.removeprefix("avabuild-")
+    require_name(plain)
+    project = project or plain
+    imported = imported or re.sub(r"[-.]", "_", project).lower()
+    if not _PROJECT.fullmatch(project):
+        raise PluginError(
+            f'"{project}" is no name of a project on an index', hint='write it like "scikit-learn"'
+        )
+    parts = imported.split(".")
+    if not all(part.isidentifier() and not keyword.iskeyword(part) for part in parts):
+        raise PluginError(f'"{imported}" can\'t be imported', hint="name it with --import")
+    if license not in LICENSES:
+        raise PluginError(f'there is no text for the license "{license}"', hint=f"take {', '.join(LICENSES)}")
+    holder = author or f"the authors of avabuild-{plain}"
+    return Scaffold(plain, project, imported, license, holder, rows, day, version, contract)
+
+
+def require_name(name: str) -> None:
+    """Raise PluginError for what can be no framework's name."""
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+        raise PluginError(
+            f'"{name}" can be no framework\'s name',
+            hint=f'use lower-case letters, digits and single "-", like "scikit-learn"; at most {_LONGEST}',
+        )

@@ -1,0 +1,181 @@
+"""For the tests of plugins: pytest fixtures, and the conformance kit as a test.
+
+A pytest plugin that is active where it is asked for, by a line of a `conftest.py`::
+
+    pytest_plugins = ["avabuild.testing"]
+
+It imports pytest alone; the rest comes with the first test that uses it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from avabuild.api import Request
+    from avabuild.kit.finding import Verdict
+    from avabuild.layers import Layer
+
+__all__ = ["Answer", "Ask", "BuildFailed", "BuildImage", "Image", "conformance"]
+
+MARK = "avabuild_image"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a framework answers for one target.
+
+    Attributes:
+        request: what it was asked with.
+        layers: what it contributes.
+        check: its program.
+    """
+
+    request: Request
+    layers: tuple[Layer, ...]
+    check: str
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """The requirements of all of its `Python` layers."""
+        return tuple(text for layer in self.layers if layer.kind == "python" for text in layer.requirements)
+
+
+class Ask(Protocol):
+    """The fixture `ask`."""
+
+    def __call__(
+        self,
+        name: str,
+        *,
+        python: str,
+        device: str = "cpu",
+        distribution: str = "bookworm",
+        arch: str = "x86_64",
+        glibc: str = "2.36",
+        **options: Any,
+    ) -> Answer:
+        """Return what the framework `name` answers there with `options`; raises as a build does."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that was made and checked.
+
+    Attributes:
+        digest: of its manifest.
+        checks: what each framework's check printed, by name.
+        layers: the names of its layers, as a build shows them.
+        labels: of its config.
+    """
+
+    digest: str
+    checks: dict[str, str]
+    layers: tuple[str, ...]
+    labels: dict[str, str]
+
+
+class BuildFailed(AssertionError):  # noqa: N818 - what a test says of it
+    """An image could not be built, was refused, or failed a check; its text is what avabuild says."""
+
+
+class BuildImage(Protocol):
+    """The fixture `build_image`."""
+
+    def __call__(self, recipe: str) -> Image:
+        """Build the text of a recipe with one target, check the image, and return it; raises BuildFailed."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the mark known that tests with real images bear."""
+    config.addinivalue_line("markers", f"{MARK}: makes a real image; skipped where buildah is not installed")
+
+
+def conformance(subject: str, *, image: bool = True) -> Callable[..., None]:
+    """Return a test, one per rule of the contract, of all that `subject` provides.
+
+    `subject` is what `avabuild plugins check` takes: a framework, a distribution, its directory or a local
+    plugin's path. With `image`, its newest release is built too, under the mark `avabuild_image`::
+
+        test_it_keeps_the_contract = conformance("avabuild-jax")
+    """
+    from avabuild.kit.finding import IMAGE, RULES
+
+    rules: list[Any] = list(RULES)
+    if image:
+        rules.append(pytest.param(IMAGE, marks=getattr(pytest.mark, MARK)))
+
+    @pytest.mark.parametrize("rule", rules)
+    def test_conformance(rule: str) -> None:
+        if rule == IMAGE:
+            _require_builder()
+            problems = _built(subject)
+        else:
+            problems = [
+                f"{verdict.name}: {finding}\n  {finding.fix}"
+                for verdict in _verdicts(subject)
+                for finding in verdict.broken(rule)
+            ]
+        if problems:
+            title = RULES.get(rule, "an image of the newest release can be made, and its check runs in it")
+            pytest.fail(f"{rule}: {title}\n" + "\n".join(problems), pytrace=False)
+
+    return test_conformance
+
+
+@functools.cache
+def _verdicts(subject: str) -> tuple[Verdict, ...]:
+    from avabuild.errors import PluginError
+    from avabuild.kit.hold import held
+    from avabuild.kit.subject import opened
+
+    try:
+        with opened(subject) as found:
+            return held(found)
+    except PluginError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def _built(subject: str) -> list[str]:
+    from avabuild.kit.image import checked
+    from avabuild.kit.subject import opened
+
+    problems: list[str] = []
+    with opened(subject) as found:
+        names = [one.name for one in found.providers if one.kind == "framework"]
+        if not names:
+            pytest.skip(f"{subject} provides no framework")
+        for name in names:
+            _, findings = checked(found, name)
+            problems += [f"{finding}\n  {finding.fix}" for finding in findings]
+    return problems
+
+
+def _require_builder() -> None:
+    from avabuild.kit.image import BUILDER, is_there
+
+    if not is_there():
+        pytest.skip(f"{BUILDER} is not installed")
+
+
+@pytest.fixture
+def ask() -> Ask:
+    """Ask an installed framework for its layers and its check; nothing is built and no index is asked."""
+    from avabuild.kit.answer import asked
+
+    return asked
+
+
+@pytest.fixture
+def build_image(tmp_path: Path) -> BuildImage:
+    """Build real images; the test is skipped where buildah is not installed."""
+    _require_builder()
+    from avabuild.kit.answer import built
+
+    return functools.partial(built, tmp_path)

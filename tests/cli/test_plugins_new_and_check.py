@@ -1,0 +1,62 @@
+"""`avabuild plugins new` and `avabuild plugins check`, as they are typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+
+def test_what_is_written_keeps_the_contract_as_it_is(avabuild, tmp_path):
+    made = avabuild("plugin", "new", "demo", "--no-ask", "--output", tmp_path / "demo")
+    assert made.returncode == 0, made.stderr
+    assert "its one release, 0.1, is made up" in made.stdout
+    assert "avabuild plugins check ." in made.stdout
+    checked = avabuild("plugins", "check", tmp_path / "demo")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert checked.stdout.splitlines()[0] == "framework demo (avabuild-demo 0.1.0)"
+    assert checked.stdout.splitlines()[-1] == "keeps the contract"
+
+
+def test_a_framework_of_a_name_that_is_taken_is_told_and_can_be_checked(avabuild, tmp_path):
+    made = avabuild("plugins", "new", "jax", "--no-ask", "--output", tmp_path / "jax")
+    assert "has a framework jax, too" in made.stdout
+    assert avabuild("plugins", "check", tmp_path / "jax").returncode == 0
+
+
+def test_a_directory_that_is_there_is_refused(avabuild, tmp_path):
+    said = avabuild("plugins", "new", "demo", "--no-ask", "--output", tmp_path)
+    assert said.returncode == 3
+    assert "exists already" in said.stderr
+    assert "--output" in said.stderr
+
+
+def test_a_broken_plugin_fails_with_what_to_change(avabuild, tmp_path):
+    avabuild("plugins", "new", "demo", "--no-ask", "--output", tmp_path / "demo")
+    module = tmp_path / "demo" / "src" / "avabuild_demo" / "__init__.py"
+    module.write_text(
+        module.read_text().replace("    return [Python", "    open('/etc/hostname')\n    return [Python")
+    )
+    said = avabuild("plugins", "check", tmp_path / "demo")
+    assert said.returncode == 3
+    assert f"          {module}:" in said.stdout
+    assert "opens a file (/etc/hostname) while it is asked" in said.stdout
+    assert "          -> answer from the request alone" in said.stdout
+    told = json.loads(avabuild("plugins", "check", tmp_path / "demo", "--json").stdout)
+    assert {"rule", "what", "fix", "place"} == set(told[0]["findings"][0])
+
+
+def test_what_is_installed_is_checked_by_its_name_or_its_distributions(avabuild):
+    assert avabuild("plugins", "check", "python").stdout.startswith("framework python (avabuild ")
+
+
+def test_nobody_of_that_name_is_told(avabuild):
+    said = avabuild("plugins", "check", "kerras")
+    assert said.returncode == 3
+    assert "did you mean" in said.stderr
+
+
+def test_the_testing_plugin_imports_nothing_heavy():
+    program = "import sys, avabuild.testing; print([n for n in ('pydantic', 'httpx', 'pluggy.x', 'sh', 'rich', 'typer') if n in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
