@@ -31,9 +31,21 @@ pip = ["six"]
 apt = ["git"]
 """
 PACKAGES = (
-    Package(name="jax", version="0.7", filename="jax-0.7-py3-none-any.whl", sha256="a" * 64, size=2_500_000),
     Package(
-        name="jaxlib", version="0.7", filename="jaxlib-0.7-py3-none-any.whl", sha256="b" * 64, size=82_400_000
+        name="jax",
+        version="0.7",
+        filename="jax-0.7-py3-none-any.whl",
+        sha256="a" * 64,
+        size=2_500_000,
+        by=("jax",),
+    ),
+    Package(
+        name="jaxlib",
+        version="0.7",
+        filename="jaxlib-0.7-py3-none-any.whl",
+        sha256="b" * 64,
+        size=82_400_000,
+        by=("jax",),
     ),
     Package(
         name="six",
@@ -41,7 +53,6 @@ PACKAGES = (
         filename="six-1.17-py3-none-any.whl",
         sha256="c" * 64,
         size=11_000,
-        extra=True,
     ),
 )
 
@@ -67,7 +78,7 @@ def test_a_locked_recipe_is_planned_without_any_index(avabuild, locked):
     assert "  base        debian bookworm, not here yet" in lines
     assert "  lock        mine.lock fits" in lines
     (big,) = [line.split() for line in lines if "82.4 MB" in line and "layers" not in line]
-    assert big == ["jaxlib", "build", "82.4", "MB", "frameworks", "jaxlib", "0.7"]
+    assert big == ["jaxlib", "build", "82.4", "MB", "jax", "jaxlib", "0.7"]
     assert lines[-1].endswith("at least 84.9 MB to download, and the base")
 
 

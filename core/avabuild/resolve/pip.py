@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from avabuild.errors import AvabuildError, ResolveError, UnavailableError, WheelError
 from avabuild.lock import Package
+from avabuild.resolve.closures import UNKNOWN, Origins, asking, by_origin
 from avabuild.resolve.fetch import file_path
 from avabuild.resolve.indexes import Indexes, redact
 from avabuild.resolve.pylock import Resolved
@@ -88,6 +89,7 @@ class ClassicResolver:
         extras: Sequence[str] = (),
         *,
         alone: Sequence[str] = (),
+        origins: Origins = UNKNOWN,
         preferences: Sequence[Package] = (),
         upgrade: frozenset[str] = frozenset(),
         constraints: Sequence[str] = (),
@@ -112,8 +114,8 @@ class ClassicResolver:
                 ],
                 "options": ["--constraint", str(limits)],
                 "lines": list(lines.values()),
-                "frameworks": [lines[text] for text in requirements],
-                "alone": list(alone),
+                "asked": by_origin(requirements, origins, lines),
+                "alone": {pin: asking(origins, pin) for pin in alone},
                 "preferences": {p.name: p.version for p in kept if p.kind in {"wheel", "sdist"}},
                 "out": str(self._path("out")),
                 "answer": str(self._path("answer.json")),
@@ -175,7 +177,8 @@ class ClassicResolver:
         return self._path("out") / Path(str(one["filename"])).name
 
     def _resolved(self, one: Mapping[str, Any], sizes: Mapping[str, int]) -> Resolved:
-        fields: dict[str, Any] = {key: one[key] for key in ("name", "version", "kind", "extra")}
+        fields: dict[str, Any] = {key: one[key] for key in ("name", "version", "kind")}
+        fields["by"] = tuple(one["by"])
         url = str(one["url"])
         if one["kind"] == "git":
             address = redact(url).removeprefix("git+").replace("***@", "").rpartition("@")

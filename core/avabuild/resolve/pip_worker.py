@@ -1,10 +1,10 @@
 """Resolves for a classic Python (2.7, 3.5): run by that very interpreter with pip 20.3.4 on its path.
 
 Reads a request from the JSON file argv[1]: `argv` and `options` of pip, the requirement `lines`, which of
-them the `frameworks` make, the pins that stand `alone`, `preferences` (name -> version), the directory `out`,
-and where to write the `answer`: {"packages": [...], "alone": [...]} as `package` has them, or {"error":
-"conflict", "unavailable" or "failed", "words": text}. Files whose metadata was not to be had without them
-(source distributions) are left in `out`; wheels of an index are not downloaded.
+them each framework has `asked` for, the pins that stand `alone` with who asks for each, `preferences`
+(name -> version), the directory `out`, and where to write the `answer`: {"packages": [...], "alone": [...]}
+as `package` has them, or {"error": "conflict", "unavailable" or "failed", "words": text}. Files whose
+metadata was not to be had without them (sdists) are left in `out`; wheels of an index are not downloaded.
 
 pip has no option for any of this, but its version is pinned by hash, so its internals are as good as an
 interface. What is changed of them: metadata of wheels is asked for alone (PEP 658, else by ranges of bytes)
@@ -227,8 +227,8 @@ def _commit(candidate):
     return vcs.get_backend_for_scheme(candidate.source_link.scheme).get_revision(ireq.source_dir)
 
 
-def package(candidate, extra=False):
-    """Return what is to be known of a chosen candidate."""
+def package(candidate, by):
+    """Return what is to be known of a chosen candidate; `by` names those who need it."""
     link = candidate.source_link
     kind = "git" if link.is_vcs else "wheel" if link.is_wheel else "sdist"
     return {
@@ -241,7 +241,7 @@ def package(candidate, extra=False):
         "direct": _is_direct(candidate),
         "commit": candidate.commit,
         "subdirectory": link.subdirectory_fragment or "",
-        "extra": extra,
+        "by": by,
     }
 
 
@@ -310,12 +310,15 @@ def answer(request):
     together = run(common + request["options"] + request["lines"]) if request["lines"] else []
     if together is None:
         return failure()
-    alone = run(common + ["--no-deps"] + request["alone"]) if request["alone"] else []
+    common.append("--no-deps")
+    alone = run(common + sorted(request["alone"])) if request["alone"] else []
     if alone is None:
         return failure()
-    needed = closure(together, request["frameworks"])
-    packages = [package(c, c.project_name not in needed) for c in together]
-    return {"packages": packages, "alone": [package(c) for c in alone]}
+    needed = {origin: closure(together, lines) for origin, lines in request["asked"].items()}
+    packages = [package(c, sorted(o for o in needed if c.project_name in needed[o])) for c in together]
+    pins = request["alone"]
+    who = {canonicalize_name(Requirement.parse(pin).project_name): pins[pin] for pin in pins}
+    return {"packages": packages, "alone": [package(c, who[c.project_name]) for c in alone]}
 
 
 if __name__ == "__main__":
