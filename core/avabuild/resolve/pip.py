@@ -25,6 +25,8 @@ from avabuild.resolve.resolver import together
 from avabuild.resolve.uv import Command, Runner, default_index
 from avabuild.store.modes import make_directory, open_up
 
+_WORKER = ("pip_worker.py", "pip_changes.py")  # programs for the interpreter in the container
+
 # The last versions that run on Python 2.7 and 3.5.
 TOOLS = (
     Package(
@@ -153,11 +155,12 @@ class ClassicResolver:
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Run the worker with `request` and return its answer; raise what an error in it stands for."""
         assert self.run, "a classic resolver is asked in a container"  # noqa: S101
-        worker = self._path("pip_worker.py")
-        worker.write_text(resources.files("avabuild.resolve").joinpath("pip_worker.py").read_text("utf-8"))
+        for name in _WORKER:
+            text = resources.files("avabuild.resolve").joinpath(name).read_text("utf-8")
+            self._path(name).write_text(text, encoding="utf-8")
         asked = self._path("request.json")
         asked.write_text(json.dumps(request), encoding="utf-8")
-        argv = (str(self.interpreter), "-s", str(worker), str(asked))
+        argv = (str(self.interpreter), "-s", str(self._path(_WORKER[0])), str(asked))
         environment = tuple(sorted(settled(self.indexes).pip_environment().items()))
         reads = (self.recipe_dir.resolve(), *self.indexes.local_paths())
         outcome = self.run(Command(argv, environment, self.workdir.resolve(), reads))

@@ -91,7 +91,6 @@ def test_who_needs_a_package_is_told(index, pip):
     assert {one.package.name: one.package.by for one in resolved} == {
         "alpha": ("first",),
         "beta": ("first", "second"),
-        "omega": ("first",),
         "sigma": ("second",),
         "gamma": (),
         "delta": (),
