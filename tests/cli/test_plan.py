@@ -30,30 +30,17 @@ keras = { version = ">=3", backend = "jax" }
 pip = ["six"]
 apt = ["git"]
 """
+
+
+def package(name: str, version: str, letter: str, size: int, *by: str) -> Package:
+    file = f"{name}-{version}-py3-none-any.whl"
+    return Package(name=name, version=version, filename=file, sha256=letter * 64, size=size, by=by)
+
+
 PACKAGES = (
-    Package(
-        name="jax",
-        version="0.7",
-        filename="jax-0.7-py3-none-any.whl",
-        sha256="a" * 64,
-        size=2_500_000,
-        by=("jax",),
-    ),
-    Package(
-        name="jaxlib",
-        version="0.7",
-        filename="jaxlib-0.7-py3-none-any.whl",
-        sha256="b" * 64,
-        size=82_400_000,
-        by=("jax",),
-    ),
-    Package(
-        name="six",
-        version="1.17",
-        filename="six-1.17-py3-none-any.whl",
-        sha256="c" * 64,
-        size=11_000,
-    ),
+    package("jax", "0.7", "a", 2_500_000, "jax"),
+    package("jaxlib", "0.7", "b", 82_400_000, "jax"),
+    package("six", "1.17", "c", 11_000),
 )
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from avabuild.cli.columns import aligned
 from avabuild.cli.sizes import human
 
 if TYPE_CHECKING:
     from avabuild.locking import Locked
 
 _HEAD = ("image", "packages", "download", "lock", "state")
-_RIGHT = {1, 2}
 
 
 def lock(
@@ -88,14 +88,7 @@ def _data(one: Locked) -> dict[str, object]:
 
 def lines_of(locked: Sequence[Locked]) -> Iterator[str]:
     """Yield the table of what was locked: a line per image."""
-    cells = [_HEAD, *map(_cells, locked)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(_HEAD))]
-    for line in cells:
-        aligned = (
-            text.rjust(width) if column in _RIGHT else text.ljust(width)
-            for column, (text, width) in enumerate(zip(line, widths, strict=True))
-        )
-        yield "  ".join(aligned).rstrip()
+    yield from aligned([_HEAD, *map(_cells, locked)], right=(1, 2))
 
 
 def _cells(one: Locked) -> tuple[str, ...]:
