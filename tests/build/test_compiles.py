@@ -120,7 +120,8 @@ def test_what_is_compiled_is_in_the_image_and_its_tools_are_not(
     )
     assert said.startswith("42\ngcc (Debian")
     assert (
-        builder.inside(str(outcome.image["reference"]), "cat /word; ls /opt") == "of another repository\nvenv\n"
+        builder.inside(str(outcome.image["reference"]), "cat /word; ls /opt")
+        == "of another repository\nvenv\n"
     )
     assert "0:0 777 '/lib' -> 'usr/lib'\n" in said, "the layer replaced a link of the image"
     assert said.count("No such file or directory") == 5, said

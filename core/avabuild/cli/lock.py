@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,9 +47,9 @@ def lock(
     from packaging.utils import canonicalize_name
 
     from avabuild.catalogue import Catalogue
+    from avabuild.cli.host import host_for
     from avabuild.cli.recipe import console_for
     from avabuild.errors import AvabuildError
-    from avabuild.host import probe
     from avabuild.locking import lock_all
     from avabuild.report import Report
     from avabuild.together import together
@@ -60,10 +60,11 @@ def lock(
     with console:
         try:
             report = Report(console.take)
-            catalogue = Catalogue(paths, Workplace.on(probe(os.environ), wishes), report, assume=True)
+            catalogue = Catalogue(paths, Workplace.on(host_for(), wishes), report, assume=True)
             entries = catalogue.entries(only or ())
             console.several = len(entries) > 1
-            locked = lock_all(catalogue, entries)
+            with closing(catalogue.workplace):
+                locked = lock_all(catalogue, entries)
             together([lost.error for lost in catalogue.lost])
         except AvabuildError as error:
             console.failed(error)
