@@ -14,10 +14,13 @@ import json
 import logging
 import sys
 
+# Beside this file, and before pip: Python 2.7 has no `functools.lru_cache` for it until then.
+from pip_changes import canonicalize_name, finders, found, install, unreachable
+
+# isort: split
 from pip._internal.commands import create_command
 from pip._vendor.pkg_resources import Requirement
 from pip._vendor.requests.exceptions import RequestException
-from pip_changes import canonicalize_name, finders, found, install, unreachable  # beside this file
 
 
 class Words(logging.Handler):

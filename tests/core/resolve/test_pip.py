@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -269,3 +270,8 @@ def test_pip_is_told_the_indexes_of_uv():
     assert (env["PIP_INDEX_URL"], env["PIP_TRUSTED_HOST"]) == ("http://h/simple", "h")
     assert (env["PIP_EXTRA_INDEX_URL"], env["PIP_FIND_LINKS"]) == ("http://i/simple http://j/simple", "/f")
     assert "PIP_INDEX_URL" not in Indexes().pip_environment()
+
+
+def test_what_is_changed_of_pip_is_there_before_pip():
+    text = resources.files("avabuild.resolve").joinpath("pip_worker.py").read_text("utf-8")
+    assert text.index("\nfrom pip_changes import") < text.index("\nfrom pip._internal")
