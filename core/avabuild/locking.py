@@ -90,10 +90,11 @@ class _One:
         self.apt: tuple[AptLock, ...] = ()
         place, session = catalogue.workplace, entry.session
         workdir = scratch.directory("resolve")
-        resolver = resolver_for(entry.plan, place.indexes, entry.project.directory, workdir, session.files)
+        indexes = session.indexes(entry.plan)
+        resolver = resolver_for(entry.plan, indexes, entry.project.directory, workdir, session.files)
         before = session.before(entry.project, entry.plan)
         self.resolution = Resolution(entry.plan, resolver, before, place.wishes.upgrade)
-        self.fetcher = Fetcher(session.files, place.indexes, resolver.locate)
+        self.fetcher = Fetcher(session.files, indexes, resolver.locate)
 
     def here(self) -> tuple[Package, ...] | None:
         """Resolve on this host; None where that takes a container."""
@@ -140,7 +141,7 @@ class _One:
         return self.entry.session.stage_base(_CLASSIC_SUITE, context)
 
     def _workshop(self, below: Future[Chain], interpreter: str) -> Workshop:
-        target, indexes = self.entry.plan.target, self.catalogue.workplace.indexes
+        target, indexes = self.entry.plan.target, self.entry.session.indexes(self.entry.plan)
         if target.is_classic:
             return ClassicWorkshop(below, interpreter, indexes, self.fetcher, target.python or "")
         return Workshop(below, interpreter, indexes)

@@ -97,9 +97,7 @@ class Session:
         packages: tuple[Package, ...] | None = locked.python if locked else None
         if packages is None and plan.target.python:
             with Scratch(self.store) as scratch:
-                resolver = resolver_for(
-                    plan, self.indexes(plan), project.directory, scratch.path, self.files
-                )
+                resolver = resolver_for(plan, self.indexes(plan), project.directory, scratch.path, self.files)
                 packages = Resolution(plan, resolver, entry, frozenset()).without_building()
         parts = self.store.recall("parts", self._parts_name(plan)) or {}
         facts = self.facts(project, base)
