@@ -2,26 +2,23 @@
 
 from avabuild.contract import CONTRACT
 from avabuild.driver import driver_minimum
-from avabuild.framework import Framework, Options, Release, Request
+from avabuild.framework import Framework, Impossible, Options, Release, Request
 from avabuild.hookspecs import hookimpl
 from avabuild.layers import (
     Apt,
     Compile,
-    DebianSource,
-    Download,
     Env,
     File,
     Files,
     Libraries,
     Mount,
-    ProjectFile,
     Python,
     Repository,
     Run,
-    SourceFile,
 )
 from avabuild.offered import BaseOptions, OfferedBase
 from avabuild.policy import Draft, Index, Label, Policy, Refuse
+from avabuild.sources import DebianSource, Download, ProjectFile, SourceFile
 from avabuild.target import Device, Target
 
 __all__ = [
@@ -37,6 +34,7 @@ __all__ = [
     "File",
     "Files",
     "Framework",
+    "Impossible",
     "Index",
     "Label",
     "Libraries",

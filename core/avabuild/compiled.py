@@ -46,6 +46,7 @@ def asked(compiled: Compile, ground: Ground, compression: str) -> tuple[tuple[st
         ("env", digest_of(sorted(compiled.env))),
         ("packages", " ".join(sorted(compiled.packages))),
         ("requirements", " ".join(sorted(compiled.requirements))),
+        *sorted(("repository", one.identity) for one in compiled.repositories),
         *sorted((f"source {file.filename}", file.sha256) for file in compiled.source_files),
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from avabuild.amend import POLICY, Amended
 from avabuild.errors import PluginError
-from avabuild.framework import PREFIX, Framework, Request
+from avabuild.framework import ANY_DEVICE, PREFIX, Framework, Request
 from avabuild.image import Settings
 from avabuild.layers import Apt, Compile, Env, File, Files, Layer, Libraries, Mount, Python, Repository, Run
 from avabuild.plan import Check, Chosen, Plan, Step
@@ -27,6 +27,7 @@ class Pick:
         program: its check.
         distribution: the plugin's distribution, with `version`.
         required_by: the frameworks that brought it, empty when the recipe names it.
+        requires: the frameworks that it needs.
     """
 
     framework: Framework
@@ -36,6 +37,12 @@ class Pick:
     distribution: str
     version: str
     required_by: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+
+    @property
+    def is_common(self) -> bool:
+        """Whether its packages are the same for every device, and stand on no other framework's."""
+        return self.request.release.devices == (ANY_DEVICE,) and not self.requires
 
 
 def compose(
@@ -63,7 +70,7 @@ def compose(
     apt += [(pick.framework.name, item) for pick in picks for item in pick.request.release.apt]
     python = [(name, layer) for name, layer in layers if isinstance(layer, Python)]
     pip = own_pip + [(name, r) for name, layer in python for r in layer.requirements]
-    alone = tuple(sorted({pin for _, layer in python for pin in layer.alone}))
+    alone = [(name, pin) for name, layer in python for pin in layer.alone]
     runs = [(name, layer) for name, layer in layers if isinstance(layer, Run)]
     runs += [("recipe", _run(step)) for step in recipe.run]
     names = [step.name for step in recipe.run]
@@ -77,7 +84,7 @@ def compose(
         apt=_merged(
             "apt: frameworks", apt, lambda items: Apt(packages=items, repositories=_repositories(layers))
         ),
-        python=_merged("python: frameworks", pip, lambda items: Python(requirements=items, alone=alone)),
+        python=_merged("python: frameworks", pip, lambda items: _python(items, alone)),
         python_extra=_merged(
             "python: packages", _recipes(recipe.packages.pip), lambda items: Python(requirements=items)
         ),
@@ -99,6 +106,8 @@ def compose(
         policies=tuple(one.ruled for one in amended),
         index=next((one.index for one in amended if one.index), None),
         checks=tuple(Check(framework=pick.framework.name, program=pick.program) for pick in picks),
+        python_origins=_origins([*pip, *alone]),
+        common=tuple(sorted(pick.framework.name for pick in picks if pick.is_common)),
         constraints=tuple(limits),
         constraint_origins=tuple(limits.values()),
         libraries=tuple((name, layer) for name, layer in layers if isinstance(layer, Libraries)),
@@ -143,6 +152,18 @@ def _repositories(layers: Sequence[tuple[str, Layer]]) -> tuple[Repository, ...]
             if known != one:
                 raise PluginError(f"{first} and {name} each have another APT repository named {one.name}")
     return tuple(found[name][1] for name in sorted(found))
+
+
+def _python(requirements: tuple[str, ...], alone: Sequence[tuple[str, str]]) -> Python:
+    return Python(requirements=requirements, alone=tuple(sorted({pin for _, pin in alone})))
+
+
+def _origins(asked: Sequence[tuple[str, str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return who asked for each text, both sorted."""
+    found: dict[str, set[str]] = {}
+    for name, text in asked:
+        found.setdefault(text, set()).add(name)
+    return tuple((text, tuple(sorted(found[text]))) for text in sorted(found))
 
 
 def _interpreter(target: Target) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar, get_args
 
 from packaging.requirements import Requirement
 
-from avabuild.errors import PluginError
-from avabuild.framework import Framework, Options, Request
+from avabuild.errors import PluginError, TargetError
+from avabuild.framework import Framework, Impossible, Options, Request
 from avabuild.layers import Compile, Layer, Python
 from avabuild.local import line_in
 from avabuild.offered import BaseOptions, OfferedBase
@@ -32,6 +32,7 @@ def layers_of(framework: Framework, request: Request) -> tuple[Layer, ...]:
     """Return the layers that `framework` contributes to `request`.
 
     Raises:
+        TargetError: what the recipe asks of it can't be had for the target.
         PluginError: `layers` raised, or returned anything but layers with valid requirements (PEP 508).
     """
     return _answer(framework, "layers", lambda: _layers(framework.layers(request)))
@@ -96,6 +97,8 @@ def _answer(
 ) -> _Answer:
     try:
         return ask()
+    except Impossible as error:
+        raise TargetError(f"{framework.name}: {error}", hint=error.hint) from error
     except (Exception, SystemExit) as error:
         asked = getattr(framework, question)
         module = getattr(asked, "__module__", "unknown module")

@@ -120,8 +120,7 @@ class Forecast:
         layers = arrange_plan(plan, packages, hashes, interpreter, self._base or Base())
         rows = []
         for layer in layers:
-            extra = bool(layer.packages) and layer.packages[0].extra
-            row = self._row(layer.name, ("recipe",) if extra else origins, layer.key, layer.parts)
+            row = self._row(layer.name, layer.origins or origins, layer.key, layer.parts)
             missing = () if layer.kind != "wheels" else [p for p in layer.packages if not self._has(p)]
             fetched = sum(package.size // layer.part[1] for package in missing)
             holds = tuple(f"{p.name} {p.version}" for p in layer.packages) if layer.kind == "wheels" else ()

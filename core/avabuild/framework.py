@@ -19,6 +19,17 @@ ANY_DEVICE = "any"
 PREFIX = "/opt/venv"  # of every image's environment: docs/decisions/0003-venv-at-a-fixed-prefix.md
 
 
+class Impossible(ValueError):  # noqa: N818 - a plugin raises it as a word of its own
+    """Raised by a framework's callables when what the recipe asks can't be had for the target.
+
+    The user is told the text as it stands, and `hint`, what to do instead.
+    """
+
+    def __init__(self, text: str, hint: str | None = None) -> None:
+        super().__init__(text)
+        self.hint = hint
+
+
 class Options(BaseModel):
     """What a recipe may say of a framework; plugins subclass it and add typed, described fields."""
 

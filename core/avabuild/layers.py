@@ -6,20 +6,16 @@ new verb asks for a new kind instead of passing a callable.
 
 from __future__ import annotations
 
-from posixpath import basename
 from typing import Annotated, Literal, Self
-from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import Requirement
 from pydantic import AfterValidator, Field, model_validator
 
+from avabuild.sources import DebianSource, Source, SourceFile, Word
 from avabuild.value import Value
 
 Mode = Annotated[str, Field(pattern=r"^0?[0-7]{3,4}$")]
 Owner = Annotated[str, Field(pattern=r"^\d+(:\d+)?$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-FileName = Annotated[str, Field(pattern=r"^[^/.\x00-\x20'\x7f][^/\x00-\x20'\x7f]*$")]
-Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._~:-]*$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 GIVEN_TO_COMPILES = ("OUT", "SOURCES", "JOBS", "PYTHON", "SITE")
 
@@ -152,76 +148,6 @@ class Run(Value):
     timeout: float | None = Field(default=None, gt=0)
 
 
-class Download(Value):
-    """A file by its address, checked against its hash; found at `$SOURCES/` and the address's last part."""
-
-    kind: Literal["download"] = "download"
-    url: Annotated[str, Field(pattern=r"^(https?|file)://[^\s]+$")]
-    sha256: Sha256
-
-    @model_validator(mode="after")
-    def _has_a_name(self) -> Self:
-        SourceFile(filename=self.filename, sha256=self.sha256)
-        return self
-
-    @property
-    def filename(self) -> str:
-        """The last part of the address."""
-        return basename(unquote(urlsplit(self.url).path))
-
-    @property
-    def words(self) -> str:
-        """What a person is shown of it."""
-        return self.filename
-
-
-class SourceFile(Value):
-    """One file of a source: the name under which it is known and found, and the hash it must have."""
-
-    filename: FileName
-    sha256: Sha256
-
-
-class DebianSource(Value):
-    """A Debian source package: its files, from whichever mirror the host uses.
-
-    Attributes:
-        name: of the source package.
-        version: its whole version, as the mirror's index has it.
-        suite: the code name under which the mirror has it; need not be the image's own.
-        files: all of its files: the .dsc and what that names.
-    """
-
-    kind: Literal["debian"] = "debian"
-    name: Word
-    version: Word
-    suite: Word
-    files: Annotated[tuple[SourceFile, ...], Field(min_length=1)]
-
-    @property
-    def words(self) -> str:
-        """What a person is shown of it."""
-        return f"{self.name} {self.version}"
-
-
-class ProjectFile(Value):
-    """An sdist or wheel of a Python project, from whichever package index the host uses."""
-
-    kind: Literal["project"] = "project"
-    name: Word
-    version: Word
-    filename: FileName
-    sha256: Sha256
-
-    @property
-    def words(self) -> str:
-        """What a person is shown of it."""
-        return f"{self.name} {self.version}"
-
-
-Source = Annotated[Download | DebianSource | ProjectFile, Field(discriminator="kind")]
-
-
 class Compile(Value):
     """A layer that is compiled in a stage: a throw-away container whose tools never reach the image.
 
@@ -234,6 +160,7 @@ class Compile(Value):
         shell: given to `sh -e`, as root, in an empty directory, with `OUT`, `SOURCES` (the directory of
             `sources`), `JOBS` (cores), `PYTHON` (the stage's) and `SITE` (the image's site-packages).
         packages: what the distribution has to be installed for it: compilers, headers.
+        repositories: APT repositories of `packages` beside the distribution's own.
         requirements: exact pins of what `PYTHON` needs, such as numpy's headers, without dependencies.
         sources: what it starts from, fetched and verified before.
         env: variables of the text alone.
@@ -244,6 +171,7 @@ class Compile(Value):
     name: Word
     shell: Annotated[str, Field(min_length=1)]
     packages: tuple[str, ...] = ()
+    repositories: tuple[Repository, ...] = ()
     requirements: tuple[Annotated[str, AfterValidator(_is_pin)], ...] = ()
     sources: tuple[Source, ...] = ()
     env: tuple[tuple[Variable, str], ...] = ()

@@ -6,7 +6,7 @@ from typing import Literal
 
 from avabuild.value import Value, digest_of
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Package(Value):
@@ -20,7 +20,8 @@ class Package(Value):
         filename: the file's name in the index, or of the recipe's own file; empty for git.
         sha256: hex digest of that file; empty for git.
         size: its bytes, 0 where unknown.
-        extra: False when a framework needs it, True when only the recipe's own packages do.
+        by: the frameworks that need it, `avabuild` for what every environment has; empty when only the
+            recipe's own packages do.
         path: of a `file`, relative to the recipe.
         url: of `git`, the repository as the recipe names it; of a wheel or sdist, the recipe's own direct
             address of it (never an index's).
@@ -34,7 +35,7 @@ class Package(Value):
     filename: str = ""
     sha256: str = ""
     size: int = 0
-    extra: bool = False
+    by: tuple[str, ...] = ()
     path: str = ""
     url: str = ""
     commit: str = ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from avabuild import openpgp
 from avabuild.errors import Problem, RecipeError
-from avabuild.layers import Apt, Repository
+from avabuild.layers import Apt, Compile, Repository
 from avabuild.plan import Plan, Step
 
 
@@ -19,11 +19,17 @@ def pin_keys(plan: Plan, directory: Path) -> Plan:
     """
     read: list[str] = []
     steps = {name: _pinned(getattr(plan, name), directory, read) for name in ("apt", "apt_extra")}
-    return plan.model_copy(update={**steps, "read": tuple(dict.fromkeys([*plan.read, *read]))})
+    compiled = tuple(_pinned_step(step, directory, read) for step in plan.compiled)
+    paths = tuple(dict.fromkeys([*plan.read, *read]))
+    return plan.model_copy(update={**steps, "compiled": compiled, "read": paths})
 
 
 def _pinned(step: Step | None, directory: Path, read: list[str]) -> Step | None:
-    if step is None or not isinstance(step.layer, Apt) or not step.layer.repositories:
+    return None if step is None else _pinned_step(step, directory, read)
+
+
+def _pinned_step(step: Step, directory: Path, read: list[str]) -> Step:
+    if not isinstance(step.layer, Apt | Compile) or not step.layer.repositories:
         return step
     repositories = tuple(_with_key(one, directory, read) for one in step.layer.repositories)
     return step.model_copy(update={"layer": step.layer.model_copy(update={"repositories": repositories})})

@@ -70,6 +70,8 @@ class Plan(Value):
         checks: one per framework.
         policies: those that were in force, in the order of names.
         index: the package index that a policy has everything come from, None for the host's own.
+        python_origins: who asked for each requirement and lone pin of `python`.
+        common: the frameworks that are the same for every device, so that many images have their packages.
         constraints: what limits versions without asking for a package.
         constraint_origins: who asked for each of `constraints`: framework names or `recipe`.
         local: the recipe's own wheels and sdists, by path, with the sha256 of their content.
@@ -97,6 +99,8 @@ class Plan(Value):
     checks: tuple[Check, ...] = ()
     policies: tuple[Ruled, ...] = ()
     index: str | None = None
+    python_origins: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    common: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     constraint_origins: tuple[tuple[str, ...], ...] = ()
     local: tuple[tuple[str, str], ...] = ()

@@ -227,6 +227,7 @@ def _picks(project: Project, target: Target) -> tuple[Pick, ...]:
                 distribution=provider.distribution,
                 version=provider.version,
                 required_by=() if name in named else tuple(wanted_by[name]),
+                requires=tuple(requires_of(framework, options[name])),
             )
         )
     return tuple(picks)
@@ -263,6 +264,7 @@ def request_of(plan: Plan) -> str:
     mine, extra = requirements(plan)
     constrained = [f"constraint {text}" for text in plan.constraints]
     constrained += [f"alone {text}" for text in alone(plan)]
+    constrained += [f"{text} by {name}" for text, names in plan.python_origins for name in names]
     local = (f"{path} sha256:{digest}" for path, digest in plan.local)
     target = plan.target
     return request_digest(

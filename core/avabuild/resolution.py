@@ -62,6 +62,7 @@ class Resolution:
                 mine,
                 extra,
                 alone=alone(self.plan),
+                origins=dict(self.plan.python_origins),
                 preferences=self.before.python if self.before else (),
                 upgrade=self.upgrade - {"base", "apt"},
                 constraints=self.plan.constraints,

@@ -97,9 +97,7 @@ class Session:
         packages: tuple[Package, ...] | None = locked.python if locked else None
         if packages is None and plan.target.python:
             with Scratch(self.store) as scratch:
-                resolver = resolver_for(
-                    plan, self._indexes(plan), project.directory, scratch.path, self._files
-                )
+                resolver = resolver_for(plan, self.indexes(plan), project.directory, scratch.path, self.files)
                 packages = Resolution(plan, resolver, entry, frozenset()).without_building()
         parts = self.store.recall("parts", self._parts_name(plan)) or {}
         facts = self.facts(project, base)
@@ -116,7 +114,7 @@ class Session:
         interpreter = plan.target.python is None or is_here(plan.target.python)
         return needs(plan, rows, wishes.output, checks=wishes.checks, interpreter=interpreter)
 
-    def _indexes(self, plan: Plan) -> Indexes:
+    def indexes(self, plan: Plan) -> Indexes:
         """Return where the packages of `plan` come from: the host's indexes, or a policy's in their place."""
         indexes = self.workplace.indexes
         return indexes.at(plan.index) if plan.index else indexes
@@ -157,7 +155,8 @@ class Session:
         """Return the base of a stage on another Debian release than the image's, when the store has it."""
         return obtained(DebianBase(debian=suite), self.store, self._stage_name(suite))
 
-    def _stage_base(self, suite: str, context: Context) -> Base:
+    def stage_base(self, suite: str, context: Context) -> Base:
+        """Bring the base of a stage, a Debian release, into the store."""
         if (base := self._known_stage_base(suite)) is not None:
             return base
         spec, name = DebianBase(debian=suite), self._stage_name(suite)
@@ -172,7 +171,7 @@ class Session:
         with Scratch(self.store) as own:
             tools.temporary = own.directory("tmp")
             keep = self.workplace.wishes.keep
-            host, index = self.workplace.host, self._indexes(plan).index
+            host, index = self.workplace.host, self.indexes(plan).index
             host = host.with_index(index) if plan.index and index else host
             context = Context(self.store, own, tools, report, host, tools.log, keep=keep)
             with running.build(tools, context.failed) as halt:
@@ -188,24 +187,22 @@ class Session:
         context: Context,
         halt: Halt,
     ) -> Job:
-        wishes, indexes = self.workplace.wishes, self._indexes(plan)
+        wishes, indexes = self.workplace.wishes, self.indexes(plan)
         if wishes.locked:
             require_lock(self.lock, plan, (self.lock_path, self.path))
-        before = entry = self.lock.target(plan.target.tag) if self.lock else None
+        entry = self.lock.target(plan.target.tag) if self.lock else None
+        before = self.before(project, plan)
         if entry and wishes.upgrade:
             entry = entry.model_copy(update={"request": "", "apt": self._kept(entry, base)})
-        if before is None and project.below:  # the versions of the image that this one stands on
-            below = read_lock(project.below[0].with_suffix(".lock"))
-            before = below.target(plan.target.tag) if below else None
         workdir = context.scratch.directory("resolve")
-        resolver = resolver_for(plan, indexes, project.directory, workdir, self._files)
+        resolver = resolver_for(plan, indexes, project.directory, workdir, self.files)
         resolution = Resolution(plan, resolver, before, wishes.upgrade)
 
         def progress(one: Progress) -> None:
             context.report.emit(Event("progress", one.filename, done=one.done, total=one.total))
 
         fetcher = Fetcher(
-            self._files,
+            self.files,
             indexes,
             resolver.locate,
             progress=progress,
@@ -213,7 +210,7 @@ class Session:
             elsewhere=self._elsewhere,
         )
         beside = context.scratch.directory("resolve-compile")
-        locate = resolver_for(plan, indexes, project.directory, beside, self._files).locate
+        locate = resolver_for(plan, indexes, project.directory, beside, self.files).locate
         return Job(
             plan=plan,
             base=base,
@@ -226,12 +223,20 @@ class Session:
             indexes=indexes,
             originals=replace(fetcher, locate=locate),
             pins=lambda pins, platform: Resolver(platform, indexes, project.directory, beside).pinned(pins),
-            stage_base=lambda suite: self._stage_base(suite, context),
+            stage_base=lambda suite: self.stage_base(suite, context),
             upgrade=wishes.upgrade,
             output=wishes.output,
             check=wishes.checks,
             locked=wishes.locked,
         )
+
+    def before(self, project: Project, plan: Plan) -> TargetLock | None:
+        """Return what the target resolved to before, else what the image that it stands on did."""
+        entry = self.lock.target(plan.target.tag) if self.lock else None
+        if entry is None and project.below:
+            below = read_lock(project.below[0].with_suffix(".lock"))
+            entry = below.target(plan.target.tag) if below else None
+        return entry
 
     def _kept(self, entry: TargetLock, base: Base) -> tuple[AptLock, ...]:
         """Return the lock's apt layers; none when they are wanted anew, from lists fetched once a run."""
@@ -243,7 +248,8 @@ class Session:
         return ()
 
     @property
-    def _files(self) -> Path:
+    def files(self) -> Path:
+        """Where fetched files are."""
         return self.store.root / "wheels"
 
     def _elsewhere(self, package: Package) -> Path | None:
@@ -251,15 +257,21 @@ class Session:
         name, digest = f"wheels/{file_name(package)}", f"sha256:{package.sha256}"
         return self.store.find(name, digest, package.size or None)
 
-    def _remember(self, project: Project, plan: Plan, built: Built) -> None:
-        """Write the lock when it changed, and the parts of every key, to explain the next rebuild."""
+    def write(self, project: Project, plan: Plan, entry: TargetLock) -> bool:
+        """Put what a target resolved to into the lock; return whether that changed it."""
         with self._writing:
             lock = self.lock or Lock(recipe=project.recipe.name)
-            lock = lock.with_target(built.lock).with_plugins(project.distributions([plan]))
+            lock = lock.with_target(entry).with_plugins(project.distributions([plan]))
             lock = lock.model_copy(update={"recipe": plan.name})
-            if lock != self.lock:
+            changed = lock != self.lock
+            if changed:
                 write_lock(self.lock_path, lock)
             self.lock = lock
+        return changed
+
+    def _remember(self, project: Project, plan: Plan, built: Built) -> None:
+        """Write the lock, and the parts of every key, to explain the next rebuild."""
+        self.write(project, plan, built.lock)
         self.store.record("parts", self._parts_name(plan), built.parts)
 
     def stamp(self, path: Path, done: list[Done], shown: list[str], images: Path | None) -> None:

@@ -105,16 +105,17 @@ def _layers(request: Request) -> tuple[Python | Env, ...]:
     # Every project has post releases too, which == with a star takes in.
     packages = [project + request.requirement]
     variables: list[tuple[str, str]] = []
+    places: tuple[str, ...] = ()
     if cuda == "11.2":
         packages += _CUDA_11
-        found = (f"{request.site_packages}/nvidia/{name}/lib" for name in _DIRECTORIES)
-        variables.append(("LD_LIBRARY_PATH", ":".join(found)))
+        places = tuple(f"{request.site_packages}/nvidia/{name}/lib" for name in _DIRECTORIES)
     if cuda:
         variables += [("NVIDIA_VISIBLE_DEVICES", "all"), ("NVIDIA_DRIVER_CAPABILITIES", "compute,utility")]
     if tuple(map(int, request.target.glibc.split("."))) >= (2, 41):
         # From here on the loader refuses libraries that ask for an executable stack, as libmxnet.so does.
         variables.append(("GLIBC_TUNABLES", "glibc.rtld.execstack=2"))
-    return (Python(requirements=tuple(packages)), *([Env(variables=tuple(variables))] if variables else []))
+    own = [Env(variables=tuple(variables), library_path=places)] if variables else []
+    return (Python(requirements=tuple(packages)), *own)
 
 
 def _check(request: Request) -> str:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from bench.measure import Cost, machine, middle, run
-from bench.setting import SETTLE, bootstrap, say
+from bench.setting import SETTLE, add_options, bootstrap, say
 from bench.table import table
 from bench.variant import EDITS, SCENARIOS, START
 from bench.ways import AVABUILD, WAYS, remove, way
@@ -97,17 +97,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description="Time avabuild against Containerfiles.")
     parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument(
-        "--runs", type=int, default=1, help="rounds, of which the median is shown (default: 1)"
-    )
-    parser.add_argument("--work", default="/var/tmp", help="where 20 GB fit (default: %(default)s)")
-    parser.add_argument(
-        "--base", type=lambda text: Path(text).resolve(), help="a root file system to use as base"
-    )
-    parser.add_argument(
-        "--mirror", help="the Debian mirror to make the base from (default: mmdebstrap's own)"
-    )
-    parser.add_argument("--write", action="store_true", help="also write docs/benchmarks.md")
+    add_options(parser, DOCUMENT)
     options = parser.parse_args()
     options.scenarios, options.ways = tuple(options.scenarios), tuple(options.ways)
     return options

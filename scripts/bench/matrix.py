@@ -16,7 +16,7 @@ from pathlib import Path
 from avabuild.resolve import from_host, pip_conf_paths
 from bench.catalogue import ADDED, ROWS, containerfile, recipe, requirements
 from bench.measure import Cost, machine, middle
-from bench.setting import SETTLE, bootstrap, say
+from bench.setting import SETTLE, add_options, bootstrap, say
 from bench.ways import Avabuild, Containerfile, host_settings, remove
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks-matrix.md"
@@ -48,11 +48,12 @@ class Disk:
         return sum(self.parts.values()) / self.layers
 
 
-def ours(place: Path, base: Path, log: Path) -> tuple[dict[str, Cost], Disk]:
+def ours(place: Path, base: Path, log: Path, jobs: int | None) -> tuple[dict[str, Cost], Disk]:
     """Measure avabuild from a cache and a storage that hold the base alone."""
     way = Avabuild(place, log)
     way.prepare(base)
     names = [f"{image.name}.toml" for image in ROWS]
+    names += ["--jobs", str(jobs)] if jobs else []
 
     def written(added: Sequence[str]) -> Sequence[str]:
         for image in ROWS:
@@ -196,7 +197,7 @@ def main() -> None:
         for way in options.ways:
             place = work / f"{number}-{way}"
             if way == OURS:
-                found, disk = ours(place, base, log)
+                found, disk = ours(place, base, log, options.jobs)
                 _add(all_, OURS, found)
             else:
                 _add(all_, THEIRS, theirs(place, base, log))
@@ -218,17 +219,8 @@ def _add(all_: dict[str, dict[str, list[Cost]]], way: str, found: dict[str, Cost
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-matrix", description="Time a catalogue of recipes.")
     parser.add_argument("--ways", nargs="+", choices=(OURS, "uv"), default=[OURS, "uv"])
-    parser.add_argument(
-        "--runs", type=int, default=1, help="rounds, of which the median is shown (default: 1)"
-    )
-    parser.add_argument("--work", default="/var/tmp", help="where 20 GB fit (default: %(default)s)")
-    parser.add_argument(
-        "--base", type=lambda text: Path(text).resolve(), help="a root file system to use as base"
-    )
-    parser.add_argument(
-        "--mirror", help="the Debian mirror to make the base from (default: mmdebstrap's own)"
-    )
-    parser.add_argument("--write", action="store_true", help="also write docs/benchmarks-matrix.md")
+    parser.add_argument("--jobs", type=int, help="images at a time (default: avabuild's own)")
+    add_options(parser, DOCUMENT)
     return parser.parse_args()
 
 

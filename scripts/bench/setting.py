@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -25,3 +26,19 @@ def bootstrap(work: Path, log: Path, mirror: str | None) -> Path:
 def say(text: str) -> None:
     """Say how far it is."""
     print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def add_options(parser: argparse.ArgumentParser, document: Path) -> None:
+    """Add the options that all benchmarks have; `document` is what they write."""
+    parser.add_argument(
+        "--runs", type=int, default=1, help="rounds, of which the median is shown (default: 1)"
+    )
+    parser.add_argument("--work", default="/var/tmp", help="where 20 GB fit (default: %(default)s)")
+    parser.add_argument(
+        "--base", type=lambda text: Path(text).resolve(), help="a root file system to use as base"
+    )
+    parser.add_argument(
+        "--mirror", help="the Debian mirror to make the base from (default: mmdebstrap's own)"
+    )
+    name = "/".join(document.parts[-2:])
+    parser.add_argument("--write", action="store_true", help=f"also write {name}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from .conftest import Index, User
+    from .conftest import Index, Repo, User
 
 pytestmark = [pytest.mark.build, pytest.mark.one_builder]
 
@@ -36,11 +36,12 @@ gcc --version > $OUT/compiler
 test $JOBS -gt 0
 """
 PLUGIN = """
-from avabuild.api import Compile, Download, Framework, Release, hookimpl
+from avabuild.api import Compile, Download, Framework, Release, Repository, hookimpl
 
 def layers(request):
     return [Compile(
-        name="avatest", shell={shell!r}, packages=("gcc", "libc6-dev", "python3-dev"), env=(("ANSWER", "42"),),
+        name="avatest", shell={shell!r}, env=(("ANSWER", "42"),),
+        packages=("gcc", "libc6-dev", "python3-dev", *{packages!r}), repositories=({repositories}),
         requirements=("toolz==1.0.0",), sources=tuple(Download(url=u, sha256=s) for u, s in {sources!r}),
     )]
 
@@ -72,14 +73,24 @@ def sources(index: Index) -> list[tuple[str, str]]:
     return found
 
 
-def install(user: User, sources: list[tuple[str, str]], shell: str = SHELL) -> None:
-    """Put a plugin that compiles where the user's avabuild finds it: a module with its metadata."""
+def install(
+    user: User, sources: list[tuple[str, str]], shell: str = SHELL, repository: Path | None = None
+) -> None:
+    """Put a plugin that compiles where the user's avabuild finds it: a module with its metadata.
+
+    It also needs the package ava-tool where there is a `repository` with it.
+    """
+    packages = ("ava-tool",) if repository else ()
+    known = f"name='mine', uri='file:{repository}', suite='stable', key='ava-test.asc'"
+    repositories = f"Repository({known})," if repository else ""
     place = user.home / "plugin"
     info = place / "avabuild_avatest-1.0.dist-info"
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: avabuild-avatest\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[avabuild]\navatest = avabuild_avatest\n")
-    (place / "avabuild_avatest.py").write_text(PLUGIN.format(shell=shell, sources=sources))
+    (place / "avabuild_avatest.py").write_text(
+        PLUGIN.format(shell=shell, sources=sources, packages=packages, repositories=repositories)
+    )
     for path in (place, info, *info.iterdir(), place / "avabuild_avatest.py"):
         user.own(path)
     if not user.env["PYTHONPATH"].startswith(str(place)):
@@ -92,9 +103,12 @@ def logged(user: User, place: str) -> Path:
 
 
 def test_what_is_compiled_is_in_the_image_and_its_tools_are_not(
-    builder: User, sources: list[tuple[str, str]], index: Index
+    builder: User, sources: list[tuple[str, str]], index: Index, repo: Repo
 ) -> None:
-    install(builder, sources, f"{SHELL}# {secrets.token_hex(8)}\n")  # a text that no kept cache has seen
+    repo.add("ava-tool", "1.0", {"/opt/tool/word": b"of another repository\n"})
+    repo.publish()
+    # A text that no kept cache has seen.
+    install(builder, sources, f"{SHELL}cp /opt/tool/word $OUT/\n# {secrets.token_hex(8)}\n", repo.directory)
     outcome = builder.avabuild("recipe", builder.recipe(RECIPE.format(apt="")), "--json")
     assert outcome.code == 0, outcome.err
     assert "compile: avatest" in outcome.image["made"]
@@ -105,6 +119,10 @@ def test_what_is_compiled_is_in_the_image_and_its_tools_are_not(
         "ls -d /usr/bin/gcc* /usr/bin/cc /usr/include/python3.11 /usr/include/stdio.h /stage 2>&1; pip list; true",
     )
     assert said.startswith("42\ngcc (Debian")
+    assert (
+        builder.inside(str(outcome.image["reference"]), "cat /word; ls /opt")
+        == "of another repository\nvenv\n"
+    )
     assert "0:0 777 '/lib' -> 'usr/lib'\n" in said, "the layer replaced a link of the image"
     assert said.count("No such file or directory") == 5, said
     assert "toolz" not in said

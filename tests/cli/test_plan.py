@@ -30,19 +30,17 @@ keras = { version = ">=3", backend = "jax" }
 pip = ["six"]
 apt = ["git"]
 """
+
+
+def package(name: str, version: str, letter: str, size: int, *by: str) -> Package:
+    file = f"{name}-{version}-py3-none-any.whl"
+    return Package(name=name, version=version, filename=file, sha256=letter * 64, size=size, by=by)
+
+
 PACKAGES = (
-    Package(name="jax", version="0.7", filename="jax-0.7-py3-none-any.whl", sha256="a" * 64, size=2_500_000),
-    Package(
-        name="jaxlib", version="0.7", filename="jaxlib-0.7-py3-none-any.whl", sha256="b" * 64, size=82_400_000
-    ),
-    Package(
-        name="six",
-        version="1.17",
-        filename="six-1.17-py3-none-any.whl",
-        sha256="c" * 64,
-        size=11_000,
-        extra=True,
-    ),
+    package("jax", "0.7", "a", 2_500_000, "jax"),
+    package("jaxlib", "0.7", "b", 82_400_000, "jax"),
+    package("six", "1.17", "c", 11_000),
 )
 
 
@@ -67,7 +65,7 @@ def test_a_locked_recipe_is_planned_without_any_index(avabuild, locked):
     assert "  base        debian bookworm, not here yet" in lines
     assert "  lock        mine.lock fits" in lines
     (big,) = [line.split() for line in lines if "82.4 MB" in line and "layers" not in line]
-    assert big == ["jaxlib", "build", "82.4", "MB", "frameworks", "jaxlib", "0.7"]
+    assert big == ["jaxlib", "build", "82.4", "MB", "jax", "jaxlib", "0.7"]
     assert lines[-1].endswith("at least 84.9 MB to download, and the base")
 
 

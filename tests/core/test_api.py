@@ -32,6 +32,7 @@ def test_what_plugin_authors_may_import_is_pinned():
         "File",
         "Files",
         "Framework",
+        "Impossible",
         "Index",
         "Label",
         "Libraries",

@@ -12,25 +12,29 @@ from avabuild.lock import Package
 from avabuild.scheme import Scheme
 
 
-def package(name: str, size: int = 1000, *, extra: bool = False, sha256: str = "") -> Package:
+def package(name: str, size: int = 1000, *by: str, sha256: str = "") -> Package:
     return Package(
         name=name,
         version="1.0",
         filename=f"{name}-1.0-py3-none-any.whl",
         sha256=sha256 or name,
         size=size,
-        extra=extra,
+        by=by,
     )
 
 
 PACKAGES = (
-    package("tensorflow", 4 * PART),
-    package("numpy", HEAVY),
-    package("wheel"),
-    package("attrs"),
-    package("scipy", HEAVY + 1, extra=True),
-    package("rich", extra=True),
+    package("tensorflow", 4 * PART, "tensorflow"),
+    package("numpy", HEAVY, "tensorflow", "sdk"),
+    package("wheel", 1000, "lab", "tensorflow"),
+    package("attrs", 1000, "lab"),
+    package("jupyter", 1000, "lab"),
+    package("qiniu", 1000, "sdk"),
+    package("pip", 1000, "avabuild"),
+    package("scipy", HEAVY + 1),
+    package("rich"),
 )
+COMMON = ("lab", "sdk")
 
 
 def arranged(packages=PACKAGES, wheels=None, **changed) -> tuple[FileLayer, ...]:
@@ -39,6 +43,8 @@ def arranged(packages=PACKAGES, wheels=None, **changed) -> tuple[FileLayer, ...]
         "interpreter": "/usr/bin/python3.11",
         "bytecode": True,
         "compression": "gzip",
+        "common": COMMON,
+        "frameworks": ("lab", "tensorflow", "sdk"),
     } | changed
     scheme, interpreter = asked.pop("scheme"), asked.pop("interpreter")
     return arrange(packages, wheels or {}, scheme, interpreter, **asked)
@@ -87,11 +93,12 @@ def test_the_interpreter_changes_the_environments_key_alone():
 @pytest.mark.parametrize(
     ("name", "layers"),
     [
-        ("numpy", {"numpy", "bytecode of frameworks"}),
-        ("attrs", {"wheels of frameworks", "bytecode of frameworks"}),
+        ("numpy", {"numpy", "bytecode of sdk"}),
+        ("attrs", {"wheels of lab", "bytecode of lab"}),
+        ("pip", {"wheels of pip", "bytecode of pip"}),
         ("scipy", {"scipy", "bytecode of packages"}),
         ("rich", {"wheels of packages", "bytecode of packages"}),
-        ("tensorflow", {*(f"tensorflow {n}/4" for n in (1, 2, 3, 4)), "bytecode of frameworks"}),
+        ("tensorflow", {*(f"tensorflow {n}/4" for n in (1, 2, 3, 4)), "bytecode of tensorflow"}),
     ],
 )
 def test_another_wheel_changes_the_keys_of_the_layers_that_hold_it(name, layers):
@@ -107,7 +114,7 @@ def test_another_version_of_the_same_wheel_file_is_the_same_layer():
 
 
 def test_a_package_more_makes_only_the_layers_that_hold_it():
-    more = (*PACKAGES, package("zipp", extra=True))
+    more = (*PACKAGES, package("zipp"))
     kept = set(keys(arranged()).values()) & set(keys(arranged(more)).values())
     assert {layer.name for layer in arranged() if layer.key not in kept} == {
         "wheels of packages",
@@ -117,15 +124,15 @@ def test_a_package_more_makes_only_the_layers_that_hold_it():
 
 def test_a_heavy_package_more_of_the_recipe_moves_nothing_below_it():
     before = arranged()
-    after = arranged((*PACKAGES, package("torch", HEAVY, extra=True)))
-    frameworks = [layer.key for layer in before if not layer.packages or not layer.packages[0].extra]
+    after = arranged((*PACKAGES, package("torch", HEAVY)))
+    frameworks = [layer.key for layer in before if not layer.packages or layer.packages[0].by]
     assert [layer.key for layer in after][: len(frameworks)] == frameworks
 
 
 def test_what_was_built_from_source_counts_by_its_wheel():
     assert changed_names(arranged(), arranged(wheels={"attrs": "built"})) == {
-        "wheels of frameworks",
-        "bytecode of frameworks",
+        "wheels of lab",
+        "bytecode of lab",
     }
 
 
@@ -141,14 +148,19 @@ def test_the_order_in_which_packages_come_does_not_matter(seed):
     assert arranged(shuffled) == arranged()
 
 
-def test_frameworks_are_below_packages_and_heavy_wheels_below_light_ones():
+def test_what_many_images_share_is_below_and_heavy_wheels_below_light_ones_of_their_group():
     names = [layer.name for layer in arranged()]
     assert names == [
         "python environment",
-        *(f"tensorflow {n}/4" for n in (1, 2, 3, 4)),
+        "wheels of pip",
+        "bytecode of pip",
+        "wheels of lab",
+        "bytecode of lab",
         "numpy",
-        "wheels of frameworks",
-        "bytecode of frameworks",
+        "wheels of sdk",
+        "bytecode of sdk",
+        *(f"tensorflow {n}/4" for n in (1, 2, 3, 4)),
+        "bytecode of tensorflow",
         "scipy",
         "wheels of packages",
         "bytecode of packages",
@@ -173,13 +185,51 @@ def test_the_parts_of_a_big_wheel_know_their_share_of_its_download():
 @pytest.mark.parametrize("room", [5, 6, 10, 23, MOST_LAYERS])
 @pytest.mark.parametrize("size", [HEAVY, 5 * PART])
 def test_there_are_never_more_layers_than_there_is_room_for(room, size):
-    many = [package(f"p{n}", size, extra=n % 2 == 0) for n in range(60)]
+    many = [package(f"p{n}", size, *([f"f{n % 12}"] if n % 2 else [])) for n in range(60)]
     layers = arranged(many, room=room)
     assert len(layers) <= room
     held = [
         p.name for layer in layers if layer.kind == "wheels" and layer.part[0] == 0 for p in layer.packages
     ]
     assert sorted(held) == sorted(p.name for p in many)
+
+
+def without(*origins: str) -> list[Package]:
+    """The packages of an image without some of the frameworks."""
+    left = [p.model_copy(update={"by": tuple(n for n in p.by if n not in origins)}) for p in PACKAGES]
+    return [new for new, old in zip(left, PACKAGES, strict=True) if new.by or not old.by]
+
+
+def test_an_image_without_a_framework_has_the_same_layers_below_it():
+    whole, less = arranged(), arranged(without("tensorflow"))
+    mine = [layer for layer in whole if layer.origins not in {("tensorflow",), ("recipe",)}]
+    assert [layer.key for layer in less[: len(mine)]] == [layer.key for layer in mine]
+    assert [layer.key for layer in arranged(without("tensorflow", "sdk"))][:5] == [x.key for x in whole[:5]]
+
+
+def test_a_framework_that_needs_another_stands_on_it_whatever_it_holds():
+    packages = [package("torch", HEAVY, "torch"), *(package(f"k{n}", 1000, "keras") for n in range(9))]
+    names = [layer.name for layer in arranged(packages, frameworks=("torch", "keras"))]
+    assert names == [
+        "python environment",
+        "torch",
+        "bytecode of torch",
+        "wheels of keras",
+        "bytecode of keras",
+    ]
+
+
+def test_layers_know_who_asked_for_them():
+    origins = {layer.name: layer.origins for layer in arranged()}
+    assert origins["wheels of lab"] == origins["bytecode of lab"] == ("lab",)
+    assert origins["wheels of packages"] == ("recipe",)
+    assert origins["wheels of pip"] == ("avabuild",)
+
+
+def test_without_room_frameworks_share_their_layers():
+    names = [layer.name for layer in arranged(room=10)]
+    assert "wheels of frameworks" in names
+    assert "wheels of lab" not in names
 
 
 def test_nothing_to_install_is_the_environment_alone():

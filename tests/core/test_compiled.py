@@ -11,8 +11,9 @@ from avabuild.build.compiled import environment_script, script
 from avabuild.build.originals import explained, source_script
 from avabuild.compiled import Ground, asked, compiled_layer, tools_of
 from avabuild.errors import ResolveError, StepError, UnavailableError
-from avabuild.layers import Compile, DebianSource, Download, ProjectFile, SourceFile
+from avabuild.layers import Compile, Repository
 from avabuild.lock import Deb
+from avabuild.sources import DebianSource, Download, ProjectFile, SourceFile
 
 A, B = "a" * 64, "b" * 64
 SOURCE = DebianSource(
@@ -50,6 +51,7 @@ def key(compiled: Compile = COMPILE, ground: Ground = GROUND, compression: str =
         {"requirements": ("numpy==2.2.5",)},
         {"requirements": ()},
         {"env": (("CFLAGS", "-O3"),)},
+        {"repositories": (Repository(name="other", suite="bookworm"),)},
         {"sources": (SOURCE,)},
         {"sources": (SOURCE, Download(url="https://example.invalid/demo.tar.gz", sha256=A))},
         {"sources": (SOURCE, Download(url="https://example.invalid/renamed.tar.gz", sha256=B))},
@@ -88,7 +90,7 @@ def test_names_orders_and_places_of_equal_things_do_not_decide_the_key():
 
 def test_every_field_of_a_compile_is_in_its_key_or_known_to_be_no_content():
     assert {*Compile.model_fields} - {"kind", "name", "distribution"} == {
-        "shell", "packages", "requirements", "sources", "env"
+        "shell", "packages", "repositories", "requirements", "sources", "env"
     }  # fmt: skip
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from avabuild.api import Apt, Compile, Framework, Options, Python, Release, Request, hookimpl
-from avabuild.errors import PluginError
+from avabuild.api import Apt, Compile, Framework, Impossible, Options, Python, Release, Request, hookimpl
+from avabuild.errors import PluginError, TargetError
 from avabuild.registry import (
     Provider,
     Registry,
@@ -337,6 +337,16 @@ def test_a_callable_that_raises_is_blamed_and_its_cause_kept():
         check_of(a_framework("a", check=lambda request: {}["x"]), a_request())
     with pytest.raises(PluginError, match="requires failed: AttributeError"):
         requires_of(a_framework("a", requires=lambda options: options.backend), Options())
+
+
+def test_what_is_impossible_is_told_in_the_plugins_own_words():
+    def layers(request):
+        raise Impossible("no wheel of it is for bookworm", "take trixie")
+
+    with pytest.raises(TargetError) as caught:
+        layers_of(a_framework("a", layers=layers), a_request())
+    assert (caught.value.message, caught.value.hint) == ("a: no wheel of it is for bookworm", "take trixie")
+    assert caught.value.exit_code == 4
 
 
 def test_an_interruption_is_nobodys_fault():

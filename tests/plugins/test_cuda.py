@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from avabuild.driver import driver_minimum
-from avabuild.errors import PluginError
+from avabuild.errors import TargetError
 from avabuild.layers import Apt, Env, Files, Libraries
 
 CU11 = "cuda11.2-cudnn8.1"
@@ -80,12 +80,12 @@ def test_debians_toolkit_comes_from_non_free_and_cudnn_as_a_wheel(ask):
 
 
 def test_debian_without_that_cuda_says_which_release_has_which(ask):
-    with pytest.raises(PluginError, match=r"bookworm has no toolkit of CUDA 11.2; bullseye has 11.2"):
+    with pytest.raises(TargetError, match=r"bookworm has no toolkit of CUDA 11.2; bullseye has 11.2"):
         ask("cuda", device="cuda11.2", runtime="debian")
 
 
 def test_wheels_of_an_old_cuda_say_every_other_way(ask):
-    with pytest.raises(PluginError, match=r"(?s)no wheels of CUDA 9.0.*directory.*uri.*base"):
+    with pytest.raises(TargetError, match=r"(?s)no wheels of CUDA 9.0.*directory.*uri.*base"):
         ask("cuda", device="cuda9.0-cudnn7", runtime="wheels")
 
 

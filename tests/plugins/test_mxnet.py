@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from avabuild.errors import TargetError
+from avabuild.layers import Env
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_cuda_11_2_brings_the_libraries_it_links_to_and_says_where_they_are(ask)
     answer = ask("mxnet", python="3.9", device="cuda11.2-cudnn8")
     assert answer.requirements[0] == "mxnet-cu112==1.9.*"
     assert {"nvidia-cudnn-cu11==8.5.0.96", "nvidia-nccl-cu11==2.14.3"} < set(answer.requirements)
-    directories = answer.env["LD_LIBRARY_PATH"].split(":")
+    directories = [path for layer in answer.layers if isinstance(layer, Env) for path in layer.library_path]
     assert "/opt/venv/lib/python3.9/site-packages/nvidia/cublas/lib" in directories
     projects = {
         r.removeprefix("nvidia-").partition("-cu11")[0].replace("-", "_") for r in answer.requirements[1:]

@@ -276,6 +276,8 @@ def arrange_plan(
         wheels,
         scheme_of(plan.target.python or "3.0", interpreter),
         interpreter,
+        common=plan.common,
+        frameworks=[chosen.name for chosen in plan.frameworks],
         bytecode=plan.bytecode,
         compression=plan.compression,
         room=MOST_LAYERS - others,

@@ -23,7 +23,7 @@ from avabuild.chain import ExecLayer
 from avabuild.commands import Bind
 from avabuild.compiled import Ground, asked, compiled_layer, tools_of
 from avabuild.errors import StepError
-from avabuild.layers import Compile
+from avabuild.layers import Apt, Compile
 from avabuild.plan import Step
 from avabuild.resolve import Fetcher, Platform, Resolved
 from avabuild.scheme import scheme_of
@@ -164,8 +164,9 @@ class _Work:
         self.compiled = compiled
         self.interpreter = interpreter
         self.stage = stage
-        self.packages = (*compiled.packages, *(interpreter.packages if interpreter else ()))
-        self.debs = stage.resolve(self.packages)
+        packages = (*compiled.packages, *(interpreter.packages if interpreter else ()))
+        self.apt = Apt(packages=packages, repositories=compiled.repositories)
+        self.debs = stage.resolve(self.apt)
 
     def make(self, out: Path) -> Blob:
         """Compile, and write the layer to `out`."""
@@ -173,7 +174,7 @@ class _Work:
             Bind(source=str(path), target=f"{SOURCES}/{name}")
             for name, path in fetch_sources(self.stage, self.yard.fetcher, self.compiled.sources).items()
         ]
-        self.stage.install_resolved(self.packages, self.debs)
+        self.stage.install_resolved(self.apt, self.debs)
         if self.interpreter and self.compiled.requirements:
             self._require(self.interpreter)
         try:

@@ -11,9 +11,9 @@ from avabuild.build.apt_step import run_apt
 from avabuild.build.stage import Stage
 from avabuild.commands import Bind
 from avabuild.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
-from avabuild.layers import DebianSource, Download, ProjectFile
 from avabuild.lock import Package
 from avabuild.resolve import Fetcher
+from avabuild.sources import DebianSource, Download, ProjectFile
 from avabuild.store.hashing import file_digest
 from avabuild.store.modes import make_directory, open_up
 

@@ -68,18 +68,18 @@ class Stage:
                 run_apt(self.chain, container, shell, lists=True)
             self._installed.update(wanted)
 
-    def resolve(self, packages: Sequence[str]) -> tuple[Deb, ...]:
-        """Return what the distribution would install for `packages` now, downloaded."""
-        if not packages:
+    def resolve(self, apt: Apt) -> tuple[Deb, ...]:
+        """Return what would be installed for `apt` now, downloaded."""
+        if not apt.packages:
             return ()
         with self.chain.context.store.lock("apt", "archives"):
-            return resolve_debs(self.chain, self.start(), Apt(packages=tuple(packages)))
+            return resolve_debs(self.chain, self.start(), apt)
 
-    def install_resolved(self, packages: Sequence[str], debs: Sequence[Deb]) -> None:
-        """Install exactly `debs`, which `packages` resolved to."""
+    def install_resolved(self, apt: Apt, debs: Sequence[Deb]) -> None:
+        """Install exactly `debs`, which `apt` resolved to."""
         if debs:
             with self.chain.context.store.lock("apt", "archives"):
-                install_debs(self.chain, self.start(), Apt(packages=tuple(packages)), debs)
+                install_debs(self.chain, self.start(), apt, debs)
 
     def run(self, shell: str, env: Mapping[str, str], binds: Sequence[Bind], place: str) -> str:
         """Run `shell` with `env` and the host's proxies and certificates; return what it printed."""

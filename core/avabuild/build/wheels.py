@@ -24,6 +24,8 @@ from avabuild.value import digest_of
 from avabuild.venv import write_venv
 from avabuild.wheel import clashes, write_wheels
 
+_BATCH = 8_000_000  # bytes of wheels whose modules one interpreter compiles
+
 
 class StoppedError(Exception):
     """Another part of the build failed; its error is the one to show."""
@@ -133,30 +135,33 @@ class Layers:
         pool: ThreadPoolExecutor,
         ready: Callable[[FileLayer, Blob, bool], None],
     ) -> list[Future[None]]:
-        """Submit each layer's work when its last wheel is there, and each wheel's bytecode at once."""
-        waiting = {layer.name: {p.name for p in layer.packages} for layer in missing}
-        compiled = {p.name for layer in missing if layer.kind == "bytecode" for p in layer.packages}
+        """Submit each layer's work when its last wheel is there, and each wheel's bytecode before that.
+
+        What is lowest is to be ready early, so that the image below the rest can be imported: bytecode is
+        compiled in batches of its own layer.
+        """
+        waiting = {layer.key: {p.name for p in layer.packages} for layer in missing}
+        homes = {p.name: layer for layer in missing if layer.kind == "bytecode" for p in layer.packages}
         packages = tuple({p.name: p for layer in missing for p in layer.packages}.values())
         crew = Crew(pool, self._context.store.claims)
         running: list[Future[None]] = []
-        compiling: dict[str, Future[None]] = {}
-        batch: list[Path] = []
+        compiling: dict[str, list[Future[None]]] = {layer.key: [] for layer in missing}
+        batches: dict[str, list[Path]] = {layer.key: [] for layer in missing}
 
         def start(layer: FileLayer) -> None:
-            bytecode = layer.kind == "bytecode"
-            before = dict.fromkeys(compiling[p.name] for p in layer.packages) if bytecode else {}
-            running.append(crew.submit([layer.key], lambda _: self._layer(layer, ready), tuple(before)))
+            compile_batch(layer)
+            before = tuple(compiling[layer.key])
+            running.append(crew.submit([layer.key], lambda _: self._layer(layer, ready), before))
 
-        def compile_batch() -> None:
-            if batch:
-                by_name = {str(path): path for path in batch}
+        def compile_batch(layer: FileLayer) -> None:
+            by_name = {str(path): path for path in batches[layer.key]}
+            batches[layer.key].clear()
 
-                def work(names: Sequence[str]) -> None:
-                    self._compile([by_name[name] for name in names])
+            def work(names: Sequence[str]) -> None:
+                self._compile([by_name[name] for name in names])
 
-                future = crew.submit(tuple(by_name), work, (self._python.below,))
-                compiling.update({name: future for name, path in self._paths.items() if path in batch})
-                batch.clear()
+            if by_name:
+                compiling[layer.key].append(crew.submit(tuple(by_name), work, (self._python.below,)))
 
         for layer in missing:
             if not layer.packages:
@@ -166,20 +171,17 @@ class Layers:
                 raise StoppedError
             self._paths[package.name] = path
             self._hashes[path] = package.sha256 if path.name == package.filename else path.parent.name
+            if home := homes.get(package.name):
+                batch = batches[home.key]
+                batch.append(path)
+                if sum(p.stat().st_size for p in batch) > _BATCH:
+                    compile_batch(home)
             for layer in missing:
-                names = waiting[layer.name]
+                names = waiting[layer.key]
                 if package.name in names:
                     names.discard(package.name)
-                    if not names and layer.kind == "wheels":
+                    if not names:
                         start(layer)
-            if package.name in compiled:
-                batch.append(path)
-                if sum(p.stat().st_size for p in batch) > 8_000_000:
-                    compile_batch()
-        compile_batch()
-        for layer in missing:
-            if layer.kind == "bytecode":
-                start(layer)
         return running
 
     def _layer(self, layer: FileLayer, ready: Callable[[FileLayer, Blob, bool], None]) -> None:

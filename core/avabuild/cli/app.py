@@ -9,6 +9,7 @@ import typer
 from avabuild import __version__
 from avabuild.cli.check import check
 from avabuild.cli.doctor import doctor
+from avabuild.cli.lock import lock
 from avabuild.cli.plan import plan
 from avabuild.cli.plugins import plugins
 from avabuild.cli.plugins_check import check as check_plugin
@@ -43,6 +44,7 @@ def _options(
 
 app.command()(recipe)
 app.command()(plan)
+app.command()(lock)
 app.command()(check)
 app.command()(doctor)
 app.command()(schema)

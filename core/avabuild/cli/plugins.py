@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from avabuild.cli.columns import aligned
+
 if TYPE_CHECKING:
     from avabuild.provider import Kind, Provider, Trust
     from avabuild.registry import Registry
@@ -62,10 +64,10 @@ def _tables(entries: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
         rows = [_row(kind, entry) for entry in entries if entry["kind"] == kind and not entry["problem"]]
         if rows:
             head = (title, "distribution", *_HEADS[kind])
-            yield list(_columns([head, *rows]))
+            yield list(aligned([head, *rows]))
     if broken := [entry for entry in entries if entry["problem"]]:
         rows = [(one["name"], f"{one['distribution']} {one['version']}", one["problem"]) for one in broken]
-        yield list(_columns([("not usable", "distribution", "why"), *rows]))
+        yield list(aligned([("not usable", "distribution", "why"), *rows]))
 
 
 _HEADS: Mapping[str, tuple[str, ...]] = {
@@ -87,12 +89,6 @@ def _row(kind: Kind, entry: Mapping[str, Any]) -> tuple[str, ...]:
     series = [entry["series"][-1], entry["series"][0]]
     span = series[0] if series[0] == series[1] else f"{series[0]} to {series[1]}"
     return (*head, span, _pythons(entry["pythons"]), _devices(entry["devices"]), " ".join(names) or "-")
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
 
 
 @plugins.command()
@@ -180,7 +176,7 @@ def _table(releases: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield a line per release in columns, and what else it pins and needs below it."""
     head = ("version", "python", "device")
     rows = [(r["version"], _pythons(r["pythons"]), " ".join(r["devices"])) for r in releases]
-    first, *lines = _columns([head, *rows])
+    first, *lines = aligned([head, *rows])
     yield f"  {first}"
     for line, release in zip(lines, releases, strict=True):
         yield f"  {line}"

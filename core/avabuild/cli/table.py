@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from avabuild.cli.columns import aligned
 from avabuild.cli.sizes import human
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from avabuild.plan import Plan
 
 HEAD = ("image", "Python", "SDK", "JupyterLab", "device", "framework", "size", "seconds", "state")
-_RIGHT = {"size", "seconds"}
+_RIGHT = ("size", "seconds")
 _SDK, _JUPYTERLAB = "ava-sdk", "jupyterlab"
 NOTHING = "-"
 
@@ -53,15 +54,8 @@ def unchanged(image: Mapping[str, Any]) -> Row:
 
 
 def lines_of(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield the table's lines, columns apart by two spaces."""
-    cells = [HEAD, *map(_cells, rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
-    for line in cells:
-        aligned = (
-            text.rjust(width) if name in _RIGHT else text.ljust(width)
-            for name, text, width in zip(HEAD, line, widths, strict=True)
-        )
-        yield "  ".join(aligned).rstrip()
+    """Yield the table's lines."""
+    yield from aligned([HEAD, *map(_cells, rows)], right=[HEAD.index(name) for name in _RIGHT])
 
 
 def _cells(row: Row) -> tuple[str, ...]:

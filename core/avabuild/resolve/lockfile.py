@@ -34,6 +34,12 @@ def read_lock(path: Path) -> Lock | None:
             place=str(path),
             hint="upgrade avabuild, or remove the lock to resolve again",
         )
+    if isinstance(found, int) and found < FORMAT:
+        raise LockError(
+            f"the lock has format {found}, of an older avabuild; this one writes {FORMAT}",
+            place=str(path),
+            hint="remove it: the next build resolves again and writes a new one",
+        )
     try:
         if found is None:
             raise ValueError("it has no format")  # noqa: TRY301 - one way out for all damage
@@ -97,6 +103,8 @@ def _inline(fields: dict[str, Any]) -> str:
     return ", ".join(f"{key} = {_scalar(value)}" for key, value in fields.items())
 
 
-def _scalar(value: str | int) -> str:
-    """Return a TOML scalar; JSON escapes strings as TOML does, but for DEL."""
+def _scalar(value: str | int | tuple[str, ...]) -> str:
+    """Return a TOML value; JSON escapes strings as TOML does, but for DEL."""
+    if isinstance(value, tuple):
+        return f"[{_list(value)}]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from avabuild.errors import AvabuildError, ResolveError, UnavailableError, WheelError
 from avabuild.lock import Package
+from avabuild.resolve.closures import UNKNOWN, Origins, asking, by_origin
 from avabuild.resolve.fetch import file_path
 from avabuild.resolve.indexes import Indexes, redact
 from avabuild.resolve.pylock import Resolved
@@ -23,6 +24,8 @@ from avabuild.resolve.requirements import requirement_line
 from avabuild.resolve.resolver import together
 from avabuild.resolve.uv import Command, Runner, default_index
 from avabuild.store.modes import make_directory, open_up
+
+_WORKER = ("pip_worker.py", "pip_changes.py")  # programs for the interpreter in the container
 
 # The last versions that run on Python 2.7 and 3.5.
 TOOLS = (
@@ -88,6 +91,7 @@ class ClassicResolver:
         extras: Sequence[str] = (),
         *,
         alone: Sequence[str] = (),
+        origins: Origins = UNKNOWN,
         preferences: Sequence[Package] = (),
         upgrade: frozenset[str] = frozenset(),
         constraints: Sequence[str] = (),
@@ -112,8 +116,8 @@ class ClassicResolver:
                 ],
                 "options": ["--constraint", str(limits)],
                 "lines": list(lines.values()),
-                "frameworks": [lines[text] for text in requirements],
-                "alone": list(alone),
+                "asked": by_origin(requirements, origins, lines),
+                "alone": {pin: asking(origins, pin) for pin in alone},
                 "preferences": {p.name: p.version for p in kept if p.kind in {"wheel", "sdist"}},
                 "out": str(self._path("out")),
                 "answer": str(self._path("answer.json")),
@@ -151,11 +155,12 @@ class ClassicResolver:
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Run the worker with `request` and return its answer; raise what an error in it stands for."""
         assert self.run, "a classic resolver is asked in a container"  # noqa: S101
-        worker = self._path("pip_worker.py")
-        worker.write_text(resources.files("avabuild.resolve").joinpath("pip_worker.py").read_text("utf-8"))
+        for name in _WORKER:
+            text = resources.files("avabuild.resolve").joinpath(name).read_text("utf-8")
+            self._path(name).write_text(text, encoding="utf-8")
         asked = self._path("request.json")
         asked.write_text(json.dumps(request), encoding="utf-8")
-        argv = (str(self.interpreter), "-s", str(worker), str(asked))
+        argv = (str(self.interpreter), "-s", str(self._path(_WORKER[0])), str(asked))
         environment = tuple(sorted(settled(self.indexes).pip_environment().items()))
         reads = (self.recipe_dir.resolve(), *self.indexes.local_paths())
         outcome = self.run(Command(argv, environment, self.workdir.resolve(), reads))
@@ -175,7 +180,8 @@ class ClassicResolver:
         return self._path("out") / Path(str(one["filename"])).name
 
     def _resolved(self, one: Mapping[str, Any], sizes: Mapping[str, int]) -> Resolved:
-        fields: dict[str, Any] = {key: one[key] for key in ("name", "version", "kind", "extra")}
+        fields: dict[str, Any] = {key: one[key] for key in ("name", "version", "kind")}
+        fields["by"] = tuple(one["by"])
         url = str(one["url"])
         if one["kind"] == "git":
             address = redact(url).removeprefix("git+").replace("***@", "").rpartition("@")

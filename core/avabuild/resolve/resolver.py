@@ -5,12 +5,16 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from avabuild.errors import AvabuildError, ResolveError, WheelError
 from avabuild.lock import Package
+from avabuild.resolve.closures import UNKNOWN, Origins, asking, by_origin, origins_of, parse_annotated
 from avabuild.resolve.indexes import Indexes, redact
 from avabuild.resolve.platforms import Platform
 from avabuild.resolve.pylock import Resolved, file_urls, preference_text, read_pylock
@@ -22,16 +26,22 @@ def _silent(line: str) -> None:
     """Take a log line and drop it."""
 
 
+def _by(one: Resolved, by: Sequence[str]) -> Resolved:
+    return replace(one, package=one.package.model_copy(update={"by": tuple(by)}))
+
+
 def together(resolved: Sequence[Resolved], alone: Sequence[Resolved]) -> tuple[Resolved, ...]:
     """Return both, by name; ResolveError when the resolution came to another version of one that is alone."""
     found = {one.package.name: one for one in resolved}
     for one in alone:
-        other = found.setdefault(one.package.name, one).package
+        other = found.get(one.package.name, one).package
         if other.version != one.package.version:
             raise ResolveError(
                 f"{other.name} is pinned alone to {one.package.version}, and others need {other.version}",
                 hint="ask for it with what it needs, or constrain it to the same version",
             )
+        by = tuple(sorted({*other.by, *one.package.by}))
+        found[other.name] = replace(found.get(other.name, one), package=other.model_copy(update={"by": by}))
     return tuple(found[name] for name in sorted(found))
 
 
@@ -63,6 +73,7 @@ class Resolver:
         extras: Sequence[str] = (),
         *,
         alone: Sequence[str] = (),
+        origins: Origins = UNKNOWN,
         preferences: Sequence[Package] = (),
         upgrade: frozenset[str] = frozenset(),
         constraints: Sequence[str] = (),
@@ -70,10 +81,11 @@ class Resolver:
     ) -> tuple[Resolved, ...]:
         """Resolve the frameworks' `requirements` and the recipe's own `extras` together, once.
 
+        `origins` gives who asks for each of `requirements` and `alone`: a package is `by` all that need it.
         Versions of `preferences` (an older lock) are kept unless `upgrade` names their project or holds `*`.
         `constraints` limit versions without asking for a package. The exact pins `alone` are added without
         what they need, and have no part in the rest.
-        Packages that only the extras need have `extra` set. Results are sorted by name.
+        Packages that only the extras need are by nobody. Results are sorted by name.
 
         Raises:
             ResolveError: the requirements contradict each other, or name what no index has.
@@ -87,25 +99,25 @@ class Resolver:
             rest = self.resolve(
                 requirements,
                 extras,
+                origins=origins,
                 preferences=preferences,
                 upgrade=upgrade,
                 constraints=constraints,
                 build=build,
             )
-            return together(rest, self.pinned(alone))
+            who = {str(canonicalize_name(Requirement(pin).name)): asking(origins, pin) for pin in alone}
+            return together(rest, [_by(one, who[one.package.name]) for one in self.pinned(alone)])
         kept = () if "*" in upgrade else tuple(p for p in preferences if p.name not in upgrade)
         everything = self._compile(
             "all", lines.values(), kept=kept, pins=constraints, build=build, refresh=tuple(sorted(upgrade))
         )
-        if not extras:
+        if not requirements:
             return everything
-        of_frameworks = [lines[text] for text in requirements]
-        packages = [one.package for one in everything]
-        needed = self._needed(of_frameworks, packages, build=build) if of_frameworks else frozenset()
-        return tuple(
-            Resolved(one.package.model_copy(update={"extra": one.package.name not in needed}), one.url)
-            for one in everything
-        )
+        asked = by_origin(requirements, origins, lines)
+        if not extras and len(asked) == 1:
+            return tuple(_by(one, tuple(asked)) for one in everything)
+        needed = self._needed(asked, [one.package for one in everything], build=build)
+        return tuple(_by(one, needed.get(one.package.name, ())) for one in everything)
 
     def locate(self, packages: Sequence[Package]) -> dict[str, str]:
         """Return the URL of every file among `packages`, by sha256: what the lock does not keep.
@@ -118,7 +130,7 @@ class Resolver:
         found: Mapping[str, str] = {}
         if indexed:
             pins = [pin_line(package, self.recipe_dir) for package in indexed]
-            found = file_urls(self._run_uv("pins", pins, (), dependencies=False))
+            found = file_urls(self._lock("pins", pins, dependencies=False))
             missing = [p for p in indexed if p.sha256 not in found]
             if missing:
                 raise WheelError(
@@ -133,17 +145,35 @@ class Resolver:
 
         Raises as `resolve` does.
         """
-        output = self._run_uv("pinned", pins, (), dependencies=False)
+        output = self._lock("pinned", pins, dependencies=False)
         return read_pylock(output, self.platform, self.recipe_dir)
 
-    def _needed(self, lines: Sequence[str], packages: Sequence[Package], *, build: bool) -> frozenset[str]:
-        """Return the names that the frameworks alone need, from what uv's cache already holds if it can."""
+    def _needed(
+        self, asked: Mapping[str, Sequence[str]], packages: Sequence[Package], *, build: bool
+    ) -> dict[str, tuple[str, ...]]:
+        """Return who needs each package, from what uv's cache already holds if it can.
+
+        `asked` has the lines of each that asks.
+        """
         pins = [pin_line(package, self.recipe_dir) for package in packages]
+        constraints = self._write("needed.constraints", "\n".join(pins))
+        sources = {
+            self._write(f"needed.{number}.in", "\n".join(asked[name]) + "\n"): name
+            for number, name in enumerate(sorted(asked))
+        }
+
+        def ask(*, offline: bool) -> Path:
+            output = self.workdir.resolve() / "needed.txt"
+            output.unlink(missing_ok=True)
+            options = {"constraints": constraints, "build": build, "offline": offline}
+            return self._run_uv(tuple(sources), output, annotated=True, **options)
+
         try:
-            found = self._compile("frameworks", lines, pins=pins, build=build, offline=True)
+            output = ask(offline=True)
         except AvabuildError:
-            found = self._compile("frameworks", lines, pins=pins, build=build)
-        return frozenset(one.package.name for one in found)
+            output = ask(offline=False)
+        files = {path.name: name for path, name in sources.items()}
+        return origins_of(parse_annotated(output.read_text(encoding="utf-8")), files)
 
     def _compile(
         self,
@@ -153,25 +183,25 @@ class Resolver:
         kept: Sequence[Package] = (),
         pins: Sequence[str] = (),
         build: bool = False,
-        offline: bool = False,
         refresh: tuple[str, ...] = (),
     ) -> tuple[Resolved, ...]:
         constraints = self._write(f"{stem}.constraints", "\n".join(pins)) if pins else None
-        output = self._run_uv(
-            stem, lines, kept, constraints=constraints, build=build, offline=offline, refresh=refresh
-        )
+        output = self._lock(stem, lines, kept, constraints=constraints, build=build, refresh=refresh)
         return read_pylock(output, self.platform, self.recipe_dir)
 
-    def _run_uv(self, stem: str, lines: Iterable[str], kept: Sequence[Package], **options: Any) -> Path:
-        """Run uv on `lines` and return the file it wrote; one that is there before holds what it prefers."""
+    def _lock(self, stem: str, lines: Iterable[str], kept: Sequence[Package] = (), **options: Any) -> Path:
+        """Have uv lock `lines` and return the file it wrote; it prefers the versions of `kept`."""
         source = self._write(f"{stem}.in", "\n".join(lines) + "\n")
-        output = self._write(f"pylock.{stem}.toml", preference_text(kept))
+        return self._run_uv([source], self._write(f"pylock.{stem}.toml", preference_text(kept)), **options)
+
+    def _run_uv(self, sources: Sequence[Path], output: Path, **options: Any) -> Path:
+        """Run uv on the requirements files `sources` and return `output`, which it wrote."""
         uv = find_uv()
         argv = compile_argv(
             uv,
             self.interpreter,
             self.platform,
-            source,
+            sources,
             output,
             no_index=self.indexes.no_index,
             **options,

@@ -82,9 +82,10 @@ def compile_argv(
     uv: Path,
     interpreter: Path,
     platform: Platform,
-    source: Path,
+    sources: Sequence[Path],
     output: Path,
     *,
+    annotated: bool = False,
     constraints: Path | None = None,
     build: bool = False,
     dependencies: bool = True,
@@ -92,17 +93,21 @@ def compile_argv(
     offline: bool = False,
     refresh: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Return the command that resolves the requirements file `source` into the PEP 751 file `output`.
+    """Return the command that resolves the requirements files `sources` into the PEP 751 file `output`.
 
+    When `annotated`, `output` is a requirements file that says by whom each package is needed.
     `build` allows running the code of sdists; without `dependencies` each line stands for itself, and an
     exact pin then needs no metadata and so no build. `refresh` names projects to ask anew, `*` for all.
     """
+    written = ["--format", "pylock.toml", "--no-annotate"]
+    if annotated:
+        written = ["--format", "requirements.txt", "--annotation-style", "line"]
     # fmt: off
     argv = [
-        str(uv), "pip", "compile", str(source), "--output-file", str(output), "--format", "pylock.toml",
+        str(uv), "pip", "compile", *map(str, sources), "--output-file", str(output), *written,
         "--python", str(interpreter), "--python-version", platform.python,
         "--python-platform", platform.uv_name(),
-        "--no-header", "--no-annotate", "--no-progress", "--color", "never",
+        "--no-header", "--no-progress", "--color", "never",
     ]
     # fmt: on
     argv += ["--constraints", str(constraints)] if constraints else []

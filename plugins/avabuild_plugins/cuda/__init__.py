@@ -15,6 +15,7 @@ from avabuild.api import (
     File,
     Files,
     Framework,
+    Impossible,
     Libraries,
     Options,
     Python,
@@ -189,9 +190,7 @@ def _from_debian(request: Request) -> tuple[Apt | Python | Env, ...]:
     cuda, suite = request.release.version, request.target.distribution
     if DEBIAN.get(cuda) != suite:
         has = ", ".join(f"{one} has {version}" for version, one in DEBIAN.items())
-        raise ValueError(
-            f"{suite} has no toolkit of CUDA {cuda}; {has}\n{_hint(cuda, suite)}",
-        )
+        raise Impossible(f"{suite} has no toolkit of CUDA {cuda}; {has}", _hint(cuda, suite))
     other = Repository(name="debian-non-free", suite=suite, components=("contrib", "non-free"))
     toolkit = Apt(packages=debian_packages(cuda), repositories=(other,))
     return (toolkit, *_wheels(request, _cudnn_of(request)))
@@ -201,7 +200,7 @@ def _from_wheels(request: Request) -> tuple[Python | Env, ...]:
     cuda = request.release.version
     pins = wheels(cuda)
     if not pins:
-        raise ValueError(f"there are no wheels of CUDA {cuda}\n{_hint(cuda, request.target.distribution)}")
+        raise Impossible(f"there are no wheels of CUDA {cuda}", _hint(cuda, request.target.distribution))
     return _wheels(request, {**pins, **_cudnn_of(request)})
 
 
@@ -211,7 +210,7 @@ def _cudnn_of(request: Request) -> dict[str, str]:
         return {}
     wheel = cudnn_wheel(cuda, cudnn)
     if wheel is None:
-        raise ValueError(f"there is no wheel of cuDNN {cudnn}\n{_hint(cuda, request.target.distribution)}")
+        raise Impossible(f"there is no wheel of cuDNN {cudnn}", _hint(cuda, request.target.distribution))
     return {wheel: "cudnn"}
 
 

@@ -217,7 +217,12 @@ def package_of():
 
     def make(file, /, **changes):
         name, version = file.name.split("-")[:2]
-        fields = {"filename": file.name, "sha256": sha256(file), "size": file.stat().st_size}
+        fields = {
+            "filename": file.name,
+            "sha256": sha256(file),
+            "size": file.stat().st_size,
+            "by": ("avabuild",),
+        }
         return Package(**{"name": name, "version": version, **fields, **changes})
 
     return make

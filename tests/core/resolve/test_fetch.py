@@ -185,7 +185,7 @@ def test_two_fetchers_at_once_download_a_file_once(index, fetcher, big):
 
 
 def test_one_file_for_two_packages_is_downloaded_once(index, fetcher, big):
-    other = big.package.model_copy(update={"extra": True})
+    other = big.package.model_copy(update={"by": ("other",)})
     fetched = dict(fetcher().fetch([big.package, other], big.urls))
     assert set(fetched) == {big.package, other}
     assert len(index.requests_for(big.path.name)) == 1

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avabuild.errors import LockError
-from avabuild.lock import AptLock, Deb, Distribution, Lock, Package, TargetLock
+from avabuild.lock import FORMAT, AptLock, Deb, Distribution, Lock, Package, TargetLock
 from avabuild.resolve.lockfile import lock_text, read_lock, write_lock
 
 words = st.text(max_size=8)
@@ -32,7 +32,7 @@ targets = st.builds(
 )
 locks = st.builds(
     Lock,
-    format=st.just(1),
+    format=st.just(FORMAT),
     recipe=words,
     plugins=some(st.builds(Distribution, framework=words, name=words, version=words)),
     targets=some(targets),
@@ -48,7 +48,12 @@ SMALL = Lock(
             base="sha256:bb",
             python=(
                 Package(
-                    name="keras", version="3.1", filename="keras-3.1-py3-none-any.whl", sha256="cc", size=12
+                    name="keras",
+                    version="3.1",
+                    filename="keras-3.1-py3-none-any.whl",
+                    sha256="cc",
+                    size=12,
+                    by=("keras", "mine"),
                 ),
                 Package(
                     name="mine",
@@ -56,7 +61,6 @@ SMALL = Lock(
                     kind="git",
                     url="https://example.invalid/r",
                     commit="dd",
-                    extra=True,
                 ),
             ),
             apt=(AptLock(base="sha256:bb", packages=("git",), debs=()),),
@@ -75,7 +79,8 @@ def test_any_lock_comes_back_as_it_was(tmp_path_factory, lock):
 def test_a_package_is_one_line():
     lines = lock_text(SMALL).splitlines()
     fields = (
-        'name = "keras", version = "3.1", filename = "keras-3.1-py3-none-any.whl", sha256 = "cc", size = 12'
+        'name = "keras", version = "3.1", filename = "keras-3.1-py3-none-any.whl", sha256 = "cc", size = 12,'
+        ' by = ["keras", "mine"]'
     )
     assert f"  {{ {fields} }}," in lines
     assert lines[0].startswith("#")
@@ -112,9 +117,10 @@ def test_a_lock_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
     [
         ("<<<<<<< HEAD\n", "can't be read"),
         ('recipe = "x"\n', "has no format"),
-        ("format = 1\n", "recipe: Field required"),
-        ('format = 1\nrecipe = "x"\nmirror = "y"\n', "mirror: Extra inputs"),
-        ('format = 1\nrecipe = "x"\n[[targets]]\ntarget = 3\n', "targets.0.target"),
+        ("format = 2\n", "recipe: Field required"),
+        ('format = 2\nrecipe = "x"\nmirror = "y"\n', "mirror: Extra inputs"),
+        ('format = 2\nrecipe = "x"\n[[targets]]\ntarget = 3\n', "targets.0.target"),
+        ('format = 1\nrecipe = "x"\nolds = 1\n', "has format 1, of an older avabuild"),
         ('format = 99\nrecipe = "x"\nnews = 1\n', "has format 99"),
         ("\ufffe", "can't be read"),
     ],

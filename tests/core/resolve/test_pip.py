@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -79,14 +80,22 @@ def test_requirements_are_resolved_together_and_no_wheel_is_downloaded(index, pi
 
 
 @pytest.mark.network
-def test_what_only_the_extras_need_is_marked(index, pip):
+def test_who_needs_a_package_is_told(index, pip):
     index.wheel("alpha", "1.0", requires=("beta", 'omega; extra == "all"'))
     index.wheel("beta", "1.0")
     index.wheel("omega", "1.0")
     index.wheel("gamma", "1.0", requires=("beta", "delta"))
     index.wheel("delta", "1.0")
-    resolved = pip().resolve(["alpha[all]"], ["gamma"])
-    assert {one.package.name for one in resolved if one.package.extra} == {"gamma", "delta"}
+    index.wheel("sigma", "1.0", requires=("beta",))
+    who = {"alpha[all]": ("first",), "sigma": ("second",)}
+    resolved = pip().resolve(["alpha[all]", "sigma"], ["gamma"], origins=who)
+    assert {one.package.name: one.package.by for one in resolved} == {
+        "alpha": ("first",),
+        "beta": ("first", "second"),
+        "sigma": ("second",),
+        "gamma": (),
+        "delta": (),
+    }
 
 
 @pytest.mark.network
@@ -158,7 +167,7 @@ def test_a_wheel_of_the_recipe_is_hashed_and_named_by_its_relative_path(index, p
     wheel = index.wheel("mine", "1.0", requires=("beta",)).rename(recipe_dir / "mine-1.0-py3-none-any.whl")
     resolved = pip().resolve([], [f"./{wheel.name}"])
     assert versions(resolved) == {"beta": "1.0", "mine": "1.0"}
-    assert resolved[1].package == package_of(wheel, kind="file", path=wheel.name, extra=True)
+    assert resolved[1].package == package_of(wheel, kind="file", path=wheel.name, by=())
 
 
 def answering(answer, files=()):
@@ -177,7 +186,7 @@ def answering(answer, files=()):
 FOUND = {
     "name": "alpha", "version": "1.0", "kind": "wheel", "filename": "alpha-1.0-py2-none-any.whl",
     "url": "http://127.0.0.1:1/alpha-1.0-py2-none-any.whl", "sha256": "ab" * 32, "direct": False,
-    "commit": "", "subdirectory": "", "extra": False,
+    "commit": "", "subdirectory": "", "by": ["alpha"],
 }  # fmt: skip
 
 
@@ -261,3 +270,8 @@ def test_pip_is_told_the_indexes_of_uv():
     assert (env["PIP_INDEX_URL"], env["PIP_TRUSTED_HOST"]) == ("http://h/simple", "h")
     assert (env["PIP_EXTRA_INDEX_URL"], env["PIP_FIND_LINKS"]) == ("http://i/simple http://j/simple", "/f")
     assert "PIP_INDEX_URL" not in Indexes().pip_environment()
+
+
+def test_what_is_changed_of_pip_is_there_before_pip():
+    text = resources.files("avabuild.resolve").joinpath("pip_worker.py").read_text("utf-8")
+    assert text.index("\nfrom pip_changes import") < text.index("\nfrom pip._internal")

@@ -12,6 +12,10 @@ def versions(resolved):
     return {one.package.name: one.package.version for one in resolved}
 
 
+def needed(resolved):
+    return {one.package.name: one.package.by for one in resolved}
+
+
 def test_requirements_are_resolved_together_with_files_hashes_and_urls(index, resolver, package_of):
     index.wheel("alpha", "1.0", requires=("beta",))
     wheel = index.wheel("beta", "1.0")
@@ -23,15 +27,22 @@ def test_requirements_are_resolved_together_with_files_hashes_and_urls(index, re
     assert resolved[1].url == index.file_url(wheel.name)
 
 
-def test_what_only_the_extras_need_is_marked(index, resolver):
+def test_who_needs_a_package_is_told(index, resolver):
     index.wheel("alpha", "1.0", requires=("beta",))
     index.wheel("beta", "1.0")
     index.wheel("gamma", "1.0", requires=("beta", "delta"))
     index.wheel("delta", "1.0")
-    resolved = resolver().resolve(["alpha"], ["gamma"])
-    assert {one.package.name for one in resolved if one.package.extra} == {"gamma", "delta"}
-    alone = resolver().resolve([], ["gamma"])
-    assert all(one.package.extra for one in alone)
+    index.wheel("sigma", "1.0", requires=("beta",))
+    who = {"alpha": ("first",), "sigma": ("second", "third")}
+    resolved = resolver().resolve(["alpha", "sigma"], ["gamma"], origins=who)
+    assert needed(resolved) == {
+        "alpha": ("first",),
+        "beta": ("first", "second", "third"),
+        "sigma": ("second", "third"),
+        "gamma": (),
+        "delta": (),
+    }
+    assert set(needed(resolver().resolve([], ["gamma"])).values()) == {()}
 
 
 def test_nothing_asked_asks_nobody(resolver):
@@ -145,7 +156,7 @@ def test_a_wheel_of_the_recipe_is_hashed_and_named_by_its_relative_path(
     shutil.move(index.wheel("mine", "1.0", requires=("beta",)), wheel)
     resolved = resolver().resolve([], ["./wheels/mine-1.0-py3-none-any.whl"])
     mine = next(one for one in resolved if one.package.name == "mine")
-    assert mine.package == package_of(wheel, kind="file", path="wheels/mine-1.0-py3-none-any.whl", extra=True)
+    assert mine.package == package_of(wheel, kind="file", path="wheels/mine-1.0-py3-none-any.whl", by=())
     assert mine.url == wheel.as_uri()
     assert resolver().locate([mine.package]) == {mine.package.sha256: wheel.as_uri()}
     assert {one.package.name for one in resolved} == {"beta", "mine"}
@@ -180,7 +191,7 @@ def test_git_is_locked_to_its_commit_until_upgraded(resolver, repository):
     first = commit("1.0")
     (old,) = resolver().resolve([], [url])
     assert (old.package.kind, old.package.name, old.package.commit) == ("git", "gitty", first)
-    assert old.package.extra
+    assert old.package.by == ()
     second = commit("2.0")
     (kept,) = resolver().resolve([], [url], preferences=[old.package])
     assert kept.package.commit == first
@@ -234,9 +245,9 @@ def test_credentials_reach_the_index_by_environment_only(index, resolver):
 def test_what_is_alone_brings_nothing_and_hinders_nothing(index, resolver):
     index.wheel("alpha", "1.0", requires=("beta==7", "nowhere"))
     index.wheel("beta", "1.0")
-    resolved = resolver().resolve(["beta"], alone=["alpha==1.0"])
+    resolved = resolver().resolve(["beta"], alone=["alpha==1.0"], origins={"alpha==1.0": ("first",)})
     assert versions(resolved) == {"alpha": "1.0", "beta": "1.0"}
-    assert not any(one.package.extra for one in resolved)
+    assert needed(resolved) == {"alpha": ("first",), "beta": ("avabuild",)}
 
 
 def test_a_pin_alone_that_others_need_in_another_version_is_refused(index, resolver):

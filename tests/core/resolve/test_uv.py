@@ -12,16 +12,22 @@ PLATFORM = Platform("3.11", "x86_64", "2.36")
 
 def argv(**options):
     return compile_argv(
-        Path("/uv"), Path("/py"), PLATFORM, Path("/w/all.in"), Path("/w/pylock.all.toml"), **options
+        Path("/uv"), Path("/py"), PLATFORM, [Path("/w/all.in")], Path("/w/pylock.all.toml"), **options
     )
 
 
 def test_the_command_names_the_target_and_forbids_foreign_code():
     assert " ".join(argv()) == (
-        "/uv pip compile /w/all.in --output-file /w/pylock.all.toml --format pylock.toml"
+        "/uv pip compile /w/all.in --output-file /w/pylock.all.toml --format pylock.toml --no-annotate"
         " --python /py --python-version 3.11 --python-platform x86_64-manylinux_2_36"
-        " --no-header --no-annotate --no-progress --color never --no-build"
+        " --no-header --no-progress --color never --no-build"
     )
+
+
+def test_who_needs_a_package_is_told_in_a_requirements_file():
+    said = " ".join(argv(annotated=True))
+    assert "--format requirements.txt --annotation-style line" in said
+    assert "--no-annotate" not in said
 
 
 @pytest.mark.parametrize(

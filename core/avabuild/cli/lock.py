@@ -1,0 +1,102 @@
+"""`avabuild lock`: write the locks of recipes without building anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avabuild.cli.columns import aligned
+from avabuild.cli.sizes import human
+
+if TYPE_CHECKING:
+    from avabuild.locking import Locked
+
+_HEAD = ("image", "packages", "download", "lock", "state")
+
+
+def lock(
+    paths: Annotated[list[Path], typer.Argument(metavar="RECIPE.toml...", help="The recipes to lock.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Only images whose tag, or name:tag, fits: 'py311-*'. Repeatable."
+        ),
+    ] = None,
+    upgrade: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Resolve this package anew, '*' for all. Repeatable."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print events and the result as JSON lines.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """Resolve the Python packages of every target and write them into the locks; build nothing.
+
+    No base is needed, only the indexes; Python 2.7 and 3.5 are resolved in a container. Base and apt packages
+    are added by the first build.
+
+    Example: avabuild lock recipes/*.toml --only '*-cuda*'
+    """
+    del debug  # main() looks for it
+    from packaging.utils import canonicalize_name
+
+    from avabuild.catalogue import Catalogue
+    from avabuild.cli.host import host_for
+    from avabuild.cli.recipe import console_for
+    from avabuild.errors import AvabuildError
+    from avabuild.locking import lock_all
+    from avabuild.report import Report
+    from avabuild.together import together
+    from avabuild.workplace import Wishes, Workplace
+
+    wishes = Wishes(upgrade=frozenset(map(canonicalize_name, upgrade or ())))
+    console = console_for(as_json=as_json, quiet=False, verbose=False)
+    with console:
+        try:
+            report = Report(console.take)
+            catalogue = Catalogue(paths, Workplace.on(host_for(), wishes), report, assume=True)
+            entries = catalogue.entries(only or ())
+            console.several = len(entries) > 1
+            with closing(catalogue.workplace):
+                locked = lock_all(catalogue, entries)
+            together([lost.error for lost in catalogue.lost])
+        except AvabuildError as error:
+            console.failed(error)
+            raise
+    if as_json:
+        for one in locked:
+            typer.echo(json.dumps(_data(one), ensure_ascii=False))
+    else:
+        typer.echo("\n".join(lines_of(locked)))
+
+
+def _data(one: Locked) -> dict[str, object]:
+    return {
+        "event": "locked",
+        "reference": one.entry.plan.reference,
+        "lock": str(one.entry.session.lock_path),
+        "changed": one.changed,
+        "packages": len(one.lock.python),
+        "download": _download(one),
+    }
+
+
+def lines_of(locked: Sequence[Locked]) -> Iterator[str]:
+    """Yield the table of what was locked: a line per image."""
+    yield from aligned([_HEAD, *map(_cells, locked)], right=(1, 2))
+
+
+def _cells(one: Locked) -> tuple[str, ...]:
+    state = "written" if one.changed else "unchanged"
+    lock_path = str(one.entry.session.lock_path)
+    return (one.entry.name, str(len(one.lock.python)), human(_download(one)), lock_path, state)
+
+
+def _download(one: Locked) -> int:
+    return sum(package.size for package in one.lock.python)

@@ -1,0 +1,147 @@
+"""Locking without building: what the targets of a catalogue resolve to now goes into their locks.
+
+What uv resolves needs neither base nor container. A Python that only its own pip serves, and what comes only
+as source, is resolved in a container of the base; Python 2.7 also in one of Debian's, where the base can't be
+had: its packages are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from avabuild.base import Base
+from avabuild.build.apt import add_apt
+from avabuild.build.chain import Chain
+from avabuild.build.classic import ClassicWorkshop
+from avabuild.build.context import Context
+from avabuild.build.workshop import Workshop
+from avabuild.catalogue import Catalogue, Entry
+from avabuild.errors import AvabuildError, UnavailableError
+from avabuild.layers import Apt
+from avabuild.lock import AptLock, Package, TargetLock
+from avabuild.prepare import request_of
+from avabuild.recipe import DebianBase
+from avabuild.resolution import Resolution, resolver_for, still_locked
+from avabuild.resolve import Fetcher
+from avabuild.store import Scratch
+from avabuild.together import together
+
+_CLASSIC_SUITE = "bullseye"  # the last Debian with Python 2.7
+_CLASSIC_PACKAGES = ("ca-certificates", "python2.7")
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What one target resolved to, and whether its lock says something new now."""
+
+    entry: Entry
+    lock: TargetLock
+    changed: bool
+
+
+def lock_all(catalogue: Catalogue, entries: Sequence[Entry]) -> tuple[Locked, ...]:
+    """Lock the targets of `entries`, several at a time; those that can be locked are, whatever others do.
+
+    Raises:
+        AvabuildError: all problems together, after the others were written.
+    """
+    with ThreadPoolExecutor(4, "lock") as pool:
+        asked = [pool.submit(_lock, catalogue, entry) for entry in entries]
+    errors = [future.exception() for future in asked]
+    for error in errors:
+        if error is not None and not isinstance(error, AvabuildError):
+            raise error
+    together([error for error in errors if isinstance(error, AvabuildError)])
+    return tuple(future.result() for future in asked)
+
+
+def _lock(catalogue: Catalogue, entry: Entry) -> Locked:
+    session, plan = entry.session, entry.plan
+    before = session.lock.target(plan.target.tag) if session.lock else None
+    known = still_locked(session.lock, plan)
+    if known and not catalogue.workplace.wishes.upgrade:
+        return Locked(entry, known, changed=False)
+    report = catalogue.report.of(plan.reference)
+    with report.step("resolve Python packages", "resolve") as said, Scratch(session.store) as scratch:
+        one = _One(catalogue, entry, scratch)
+        packages = one.here()
+        if packages is None:
+            packages = one.in_a_container()
+        said.append(f"{len(packages)} packages, {sum(p.size for p in packages) / 1e6:.0f} MB")
+    lock = TargetLock(
+        target=plan.target.tag,
+        request=request_of(plan),
+        base=entry.base.digest if entry.base else before.base if before else "",
+        python=packages,
+        apt=one.apt or (before.apt if before else ()),
+    )
+    return Locked(entry, lock, session.write(entry.project, plan, lock))
+
+
+class _One:
+    """One target: its resolver, in a scratch space of its own."""
+
+    def __init__(self, catalogue: Catalogue, entry: Entry, scratch: Scratch) -> None:
+        self.catalogue = catalogue
+        self.entry = entry
+        self.scratch = scratch
+        self.apt: tuple[AptLock, ...] = ()
+        place, session = catalogue.workplace, entry.session
+        workdir = scratch.directory("resolve")
+        indexes = session.indexes(entry.plan)
+        resolver = resolver_for(entry.plan, indexes, entry.project.directory, workdir, session.files)
+        before = session.before(entry.project, entry.plan)
+        self.resolution = Resolution(entry.plan, resolver, before, place.wishes.upgrade)
+        self.fetcher = Fetcher(session.files, indexes, resolver.locate)
+
+    def here(self) -> tuple[Package, ...] | None:
+        """Resolve on this host; None where that takes a container."""
+        return self.resolution.without_building()
+
+    def in_a_container(self) -> tuple[Package, ...]:
+        """Resolve in a container of the base, or of a Debian that has the same Python."""
+        plan, place = self.entry.plan, self.catalogue.workplace
+        report = self.catalogue.report.of(plan.reference)
+        tools = place.tools(report, f"lock-{plan.name}-{plan.tag}")
+        tools.temporary = self.scratch.directory("tmp")
+        context = Context(self.entry.session.store, self.scratch, tools, report, place.host, tools.log)
+        with context.cleanup:
+            base = self._base(context)
+            chain = Chain(context, base or self._classic_base(context), plan.target, plan.compression)
+            interpreter = base.facts.interpreter(plan.target.python or "") if base else "/usr/bin/python2.7"
+            wanted = plan.apt.layer if base and plan.apt else None
+            if not base:
+                wanted = Apt(packages=_CLASSIC_PACKAGES)
+            if isinstance(wanted, Apt):
+                known = self.entry.session.before(self.entry.project, plan)
+                made, _ = add_apt(chain, "apt: frameworks", wanted, known.apt if known else (), locked=False)
+                self.apt = (made,) if base and not plan.system else ()
+            below: Future[Chain] = Future()
+            below.set_result(chain)
+            with self._workshop(below, interpreter or "") as workshop:
+                return self.resolution.with_workshop(workshop, report)[0]
+
+    def _base(self, context: Context) -> Base | None:
+        """Return the image's own base; None for one that can't be had."""
+        entry = self.entry
+        if entry.base is not None or not isinstance(entry.project.recipe.one_base, DebianBase):
+            return entry.base
+        return entry.session.obtain(entry.project, context.tools, context.report)
+
+    def _classic_base(self, context: Context) -> Base:
+        python = self.entry.plan.target.python
+        if python != "2.7":
+            raise UnavailableError(
+                f"{self.entry.name}: packages for Python {python} are resolved in a container of the base, "
+                "which can't be had here",
+                hint="lock it where the base can be pulled",
+            )
+        return self.entry.session.stage_base(_CLASSIC_SUITE, context)
+
+    def _workshop(self, below: Future[Chain], interpreter: str) -> Workshop:
+        target, indexes = self.entry.plan.target, self.entry.session.indexes(self.entry.plan)
+        if target.is_classic:
+            return ClassicWorkshop(below, interpreter, indexes, self.fetcher, target.python or "")
+        return Workshop(below, interpreter, indexes)

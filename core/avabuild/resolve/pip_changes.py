@@ -1,0 +1,212 @@
+"""What `pip_worker.py` changes of pip 20.3.4, beside which it lies: run by Python 2.7 and 3.5.
+
+Metadata of wheels is asked for alone (PEP 658, else by ranges of bytes) and kept beside pip's cache; nothing
+more is fetched after the resolution; versions of an older lock are tried first; and a conflict leads back to
+what it comes from.
+"""
+
+import functools
+import os
+
+
+def memoised(maxsize=None):
+    """Make a decorator like `functools.lru_cache`: without one, pip reads index pages again and again."""
+
+    def decorate(function):
+        results = {}
+
+        @functools.wraps(function)
+        def remembering(*args, **kwargs):
+            key = args, tuple(sorted(kwargs.items()))
+            if key not in results:
+                results[key] = function(*args, **kwargs)
+            return results[key]
+
+        return remembering
+
+    return decorate
+
+
+if not hasattr(functools, "lru_cache"):  # Python 2.7; pip looks for it there
+    functools.lru_cache = memoised
+
+try:
+    from html.parser import HTMLParser
+except ImportError:
+    from HTMLParser import HTMLParser
+
+from pip._internal.index import collector, package_finder
+from pip._internal.network.utils import HEADERS
+from pip._internal.operations.prepare import RequirementPreparer
+from pip._internal.resolution.resolvelib import resolver as resolution
+from pip._internal.utils.pkg_resources import DictMetadata
+from pip._internal.vcs import vcs
+from pip._vendor.packaging.utils import canonicalize_name
+from pip._vendor.pkg_resources import DistInfoDistribution
+from pip._vendor.resolvelib.resolvers import Resolution
+
+# What pip does itself, before any of it is changed.
+find, resolve = package_finder.PackageFinder.find_best_candidate, resolution.Resolver.resolve
+by_ranges = RequirementPreparer._fetch_metadata_using_lazy_wheel
+pin = Resolution._attempt_to_pin_criterion
+
+preferences = {}
+unreachable = []
+finders = []
+separate = set()  # addresses of the wheels whose metadata an index serves apart from them
+found = []
+
+
+def install(versions):
+    """Change pip; `versions` (name -> version) are tried first."""
+    preferences.update(versions)
+    collector._handle_get_page_fail = note_failure
+    package_finder.parse_links = links_of
+    package_finder.check_requires_python = memoised()(package_finder.check_requires_python)
+    package_finder.PackageFinder.find_best_candidate = preferred_last
+    resolution.Resolver.resolve = resolve_and_keep
+    Resolution._attempt_to_pin_criterion = pin_and_keep
+    Resolution._backtrack = backjump
+    RequirementPreparer._fetch_metadata_using_lazy_wheel = metadata_alone
+    RequirementPreparer.prepare_linked_requirements_more = lambda self, reqs, parallel_builds=False: None
+
+
+def note_failure(link, reason, meth=None):
+    """Take note of an index page that could not be had, unless the index just does not know the project."""
+    status = getattr(getattr(reason, "response", None), "status_code", None)
+    if status != 404:
+        unreachable.append("{}: {}".format(link.url_without_fragment, reason))
+
+
+def metadata_alone(self, link):
+    """Return the distribution of a remote wheel by its metadata, None where the file itself is needed."""
+    if link.is_file or not link.is_wheel or link.hash_name != "sha256":
+        return None
+    directory = os.path.join(os.environ["PIP_CACHE_DIR"], "metadata")
+    kept = os.path.join(directory, link.hash)
+    if os.path.exists(kept):
+        with open(kept, "rb") as stream:
+            return _distribution(link, stream.read())
+    if link.url_without_fragment in separate:
+        response = self._session.get(link.url_without_fragment + ".metadata", headers=HEADERS)
+        text = response.content if response.status_code == 200 else None
+    else:
+        self.use_lazy_wheel = True
+        found_by_ranges = by_ranges(self, link)
+        text = found_by_ranges and found_by_ranges._provider._metadata["METADATA"]
+    if not text:
+        return None
+    if not os.path.isdir(directory):
+        os.makedirs(directory)
+    with open(kept + ".part", "wb") as stream:
+        stream.write(text)
+    os.rename(kept + ".part", kept)
+    return _distribution(link, text)
+
+
+def _distribution(link, text):
+    name, version = link.filename.split("-")[:2]
+    return DistInfoDistribution(
+        location=link.filename,
+        metadata=DictMetadata({"METADATA": text}),
+        project_name=canonicalize_name(name),
+        version=version.replace("_", "-"),
+    )
+
+
+class Anchors(HTMLParser):
+    """Reads the anchors of an index page, several times faster than pip's own parser does on Python 2.7."""
+
+    def __init__(self):
+        HTMLParser.__init__(self)
+        self.found = []
+        self.base = None
+
+    def handle_starttag(self, tag, attrs):
+        """Keep the attributes of anchors, and what they are relative to."""
+        if tag == "a":
+            self.found.append({name: value or "" for name, value in attrs})
+        elif tag == "base" and self.base is None:
+            self.base = dict(attrs).get("href")
+
+
+def links_of(page):
+    """Return the links of an index page, taking note of those that have their metadata apart."""
+    anchors = Anchors()
+    anchors.feed(page.content.decode(page.encoding or "utf-8"))
+    links = []
+    for anchor in anchors.found:
+        link = collector._create_link_from_element(anchor, page.url, anchors.base or page.url)
+        if link is not None:
+            links.append(link)
+            if anchor.get("data-core-metadata") or anchor.get("data-dist-info-metadata"):
+                separate.add(link.url_without_fragment)
+    return links
+
+
+def preferred_last(self, project_name, specifier=None, hashes=None):
+    """Find candidates, worst first as pip has them, with the preferred version as the best one."""
+    result = find(self, project_name, specifier=specifier, hashes=hashes)
+    wanted = preferences.get(canonicalize_name(project_name))
+    result._applicable_candidates.sort(key=lambda candidate: str(candidate.version) == wanted)
+    return result
+
+
+def pin_and_keep(self, name, criterion):
+    """Try to pin a project, and keep why that failed."""
+    self.failed = pin(self, name, criterion)
+    return self.failed
+
+
+def backjump(self):
+    """Go back to the last pin that has to do with the failure, as resolvelib does since 1.0.
+
+    The version in pip 20.3.4 tries all versions of everything pinned in between: that may take for ever.
+    """
+    infos = [info for criterion in self.failed for info in criterion.information]
+    concerned = {self._p.identify(info.requirement) for info in infos}
+    concerned |= {self._p.identify(info.parent) for info in infos if info.parent is not None}
+    while len(self._states) >= 3:
+        del self._states[-1]
+        broken = self._states.pop()
+        name, candidate = broken.mapping.popitem()
+        needed = {self._p.identify(requirement) for requirement in self._p.get_dependencies(candidate)}
+        if concerned.isdisjoint(needed):
+            self._states.append(None)  # as if it had been tried: the next round drops it
+            continue
+        excluded = [(key, known.incompatibilities) for key, known in broken.criteria.items()]
+        excluded.append((name, [candidate]))
+        self._push_new_state()
+        if all(_exclude(self.state.criteria, key, bad) for key, bad in excluded if bad):
+            return True
+    return False
+
+
+def _exclude(criteria, name, candidates):
+    """Take `candidates` from what there is of a project; return whether any is left."""
+    if name in criteria:
+        left = criteria[name].excluded_of(candidates)
+        if left is None:
+            return False
+        criteria[name] = left
+    return True
+
+
+def resolve_and_keep(self, root_reqs, check_supported_wheels):
+    """Resolve, and keep the candidates while the sources are still unpacked."""
+    finders.append(self.factory._finder)
+    try:
+        chosen = resolve(self, root_reqs, check_supported_wheels)
+    finally:
+        if self._result is not None:
+            found.extend(c for c in self._result.mapping.values() if c.get_install_requirement() is not None)
+    for candidate in found:
+        candidate.commit = _commit(candidate)
+    return chosen
+
+
+def _commit(candidate):
+    ireq = candidate.get_install_requirement()
+    if not candidate.source_link.is_vcs:
+        return ""
+    return vcs.get_backend_for_scheme(candidate.source_link.scheme).get_revision(ireq.source_dir)

@@ -1,0 +1,98 @@
+"""`avabuild lock`: versions without a build, for targets whose base need not be here."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+RECIPE = """\
+name = "mine"
+base = { debian = "bookworm" }
+[matrix]
+python = ["3.11"]
+device = ["cpu"]
+[packages]
+pip = ["alpha"]
+"""
+
+
+def wheel(directory: Path, name: str, version: str, *needs: str) -> None:
+    about = f"{name}-{version}.dist-info"
+    lines = [
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}",
+        *(f"Requires-Dist: {n}" for n in needs),
+    ]
+    files = {"METADATA": "\n".join(lines), "WHEEL": "Wheel-Version: 1.0\nTag: py3-none-any\n", "RECORD": ""}
+    with zipfile.ZipFile(directory / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        for file, text in files.items():
+            archive.writestr(f"{about}/{file}", text)
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, environment: dict[str, str]) -> Path:
+    """A directory of wheels, all that there is for the command."""
+    directory = tmp_path / "wheels"
+    directory.mkdir()
+    wheel(directory, "pip", "26.0")
+    wheel(directory, "alpha", "1.0", "beta")
+    wheel(directory, "beta", "1.0")
+    environment.pop("UV_DEFAULT_INDEX")
+    environment |= {"PIP_FIND_LINKS": str(directory), "PIP_NO_INDEX": "1"}
+    return directory
+
+
+def locked(path: Path) -> dict[str, tuple[str, list[str]]]:
+    (target,) = tomllib.loads(path.read_text())["targets"]
+    return {one["name"]: (one["version"], one.get("by", [])) for one in target["python"]}
+
+
+def test_a_recipe_is_locked_without_its_base(avabuild, wheels, tmp_path):
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    said = avabuild("lock", "mine.toml")
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.splitlines()[1].startswith("mine:py311-cpu         3 ")
+    assert said.stdout.endswith("mine.lock  written\n")
+    assert locked(tmp_path / "mine.lock") == {
+        "alpha": ("1.0", []),
+        "beta": ("1.0", []),
+        "pip": ("26.0", ["avabuild"]),
+    }
+    assert not list((tmp_path / "cache" / "blobs").rglob("sha256/*"))
+
+
+def test_what_is_locked_stays_until_it_is_upgraded(avabuild, wheels, tmp_path):
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    avabuild("lock", "mine.toml")
+    wheel(wheels, "alpha", "2.0", "beta")
+    wheel(wheels, "beta", "2.0")
+    assert "unchanged" in avabuild("lock", "mine.toml").stdout
+    (event,) = [
+        json.loads(line)
+        for line in avabuild("lock", "mine.toml", "--upgrade", "Alpha", "--json").stdout.splitlines()
+        if '"locked"' in line
+    ]
+    assert (event["reference"], event["changed"], event["packages"]) == ("localhost/mine:py311-cpu", True, 3)
+    found = locked(tmp_path / "mine.lock")
+    assert (found["alpha"][0], found["beta"][0]) == ("2.0", "1.0")
+
+
+def test_what_can_be_locked_is_whatever_becomes_of_the_others(avabuild, wheels, tmp_path):
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    (tmp_path / "other.toml").write_text(RECIPE.replace("mine", "other").replace("alpha", "nowhere"))
+    said = avabuild("lock", "other.toml", "mine.toml")
+    assert said.returncode == 9
+    assert "nowhere" in said.stderr
+    assert (tmp_path / "mine.lock").exists()
+    assert not (tmp_path / "other.lock").exists()
+
+
+def test_a_base_that_can_not_be_had_hinders_only_what_needs_a_container_of_it(avabuild, wheels, tmp_path):
+    base = RECIPE.replace('debian = "bookworm"', 'image = "127.0.0.1:9/nobody/ubuntu:16.04"')
+    (tmp_path / "mine.toml").write_text(base.replace('"3.11"', '"3.5"'))
+    said = avabuild("lock", "mine.toml")
+    assert said.returncode == 75
+    assert "Python 3.5 are resolved in a container of the base, which can't be had here" in said.stderr
