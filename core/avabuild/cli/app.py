@@ -9,9 +9,16 @@ import typer
 from avabuild import __version__
 from avabuild.cli.check import check
 from avabuild.cli.doctor import doctor
+from avabuild.cli.du import du
+from avabuild.cli.export import export
+from avabuild.cli.images import images
+from avabuild.cli.inspect import inspect
 from avabuild.cli.plan import plan
 from avabuild.cli.plugins import plugins
+from avabuild.cli.prune import prune
 from avabuild.cli.recipe import recipe
+from avabuild.cli.rm import rm
+from avabuild.cli.sbom import sbom
 from avabuild.cli.schema import schema
 
 app = typer.Typer(
@@ -43,5 +50,12 @@ app.command()(recipe)
 app.command()(plan)
 app.command()(check)
 app.command()(doctor)
+app.command()(images)
+app.command()(inspect)
+app.command()(export)
+app.command()(sbom)
+app.command()(rm)
+app.command()(du)
+app.command()(prune)
 app.command()(schema)
 app.add_typer(plugins, name="plugins")

@@ -1,8 +1,8 @@
-"""The table of several images at the end of a run: a row for each, as a platform lists its images."""
+"""Tables: of the images of a run, a row for each as a platform lists its images, and of anything else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +54,17 @@ def unchanged(image: Mapping[str, Any]) -> Row:
 
 def lines_of(rows: Sequence[Row]) -> Iterator[str]:
     """Yield the table's lines, columns apart by two spaces."""
-    cells = [HEAD, *map(_cells, rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
+    yield from grid(HEAD, map(_cells, rows), _RIGHT)
+
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]], right: Container[str] = ()) -> Iterator[str]:
+    """Yield the lines of a table under `head`; columns named in `right` are numbers."""
+    cells = [head, *rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
     for line in cells:
         aligned = (
-            text.rjust(width) if name in _RIGHT else text.ljust(width)
-            for name, text, width in zip(HEAD, line, widths, strict=True)
+            text.rjust(width) if name in right else text.ljust(width)
+            for name, text, width in zip(head, line, widths, strict=True)
         )
         yield "  ".join(aligned).rstrip()
 
