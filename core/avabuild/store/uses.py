@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from avabuild.store.modes import lock_mode
+
 _GUARD = ".guard"
 _CLOSED = (OSError,)  # a cache that is read-only or full can be read all the same
 
@@ -35,7 +37,7 @@ class Uses:
         with suppress(*_CLOSED):
             root.mkdir(parents=True, exist_ok=True)
             with self._guarded(fcntl.LOCK_SH):
-                handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+                handle = _open(self._path, os.O_EXCL)
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 self.began = os.fstat(handle).st_mtime_ns
             weakref.finalize(self, _end, handle, self._path, os.getpid())
@@ -85,7 +87,7 @@ class Uses:
     @contextmanager
     def _guarded(self, how: int) -> Iterator[None]:
         try:
-            handle = os.open(self._root / _GUARD, os.O_RDWR | os.O_CREAT, 0o666)
+            handle = _open(self._root / _GUARD)
         except _CLOSED:  # nobody can remove anything here either, or there is no space for a name
             yield
             return
@@ -94,6 +96,16 @@ class Uses:
             yield
         finally:
             os.close(handle)
+
+
+def _open(path: Path, flags: int = 0) -> int:
+    """Open a file that whoever may write its directory can lock, made when absent."""
+    made = not path.exists()
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
+    if made:
+        with suppress(PermissionError):  # another user's, who was first
+            os.fchmod(handle, lock_mode(path.parent))
+    return handle
 
 
 def is_free(path: Path) -> bool:
