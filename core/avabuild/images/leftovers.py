@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from avabuild import commands
 from avabuild.buildah import Tools
 from avabuild.errors import StepError
 from avabuild.images.description import is_ours
@@ -99,5 +100,5 @@ def remove_leftovers(found: tuple[Leftover, ...], tools: Tools) -> Iterator[Left
     """Remove them; yield those that are gone: one that a container uses stays."""
     for one in found:
         with suppress(StepError):
-            tools.remove_image(one.name)
+            tools.buildah(commands.remove_images([one.name]))
             yield one

@@ -34,7 +34,8 @@ def listed_remote(place: str, tools: Tools, *, everything: bool = False) -> tupl
     names = _references(place, tools)
     with ThreadPoolExecutor(_AT_ONCE, "registry") as pool:
         found = tuple(pool.map(lambda name: registry_image(name, tools), names))
-    return tuple(one for one in found if everything or one.description.own)
+    wanted = [one for one in found if everything or one.description.own]
+    return tuple(sorted(wanted, key=lambda one: one.reference))
 
 
 def _references(place: str, tools: Tools) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from avabuild import commands
 from avabuild.buildah import Tools
 from avabuild.errors import ImageError, StepError
 from avabuild.images.finding import Image, find_local
@@ -37,7 +38,7 @@ def remove(name: str, tools: Tools, store: Store) -> Gone:
         raise ImageError(f"{found.reference} was not made by avabuild", hint=f"buildah rmi {found.reference}")
     before = _size(tools.storage)
     try:
-        tools.remove_image(found.reference)
+        tools.buildah(commands.remove_images([found.reference]))
     except StepError as error:
         raise _explained(error, found) from error
     left = next((one.names for one in tools.storage.list_images() if one.id == found.id), ())

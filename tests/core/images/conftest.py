@@ -79,6 +79,12 @@ class Storage:
     def image_ids(self) -> dict[str, str]:
         return {name: one["id"] for one in self.images for name in one["names"]}
 
+    def buildah(self, argv: list[str]) -> str:
+        assert argv[0] == "rmi"
+        for name in argv[1:]:
+            self.remove_image(name)
+        return ""
+
     def remove_image(self, name: str) -> None:
         self.removed.append(name)
         kept = [one for one in self.images if name not in one["names"] and not one["id"].startswith(name)]
