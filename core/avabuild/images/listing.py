@@ -30,7 +30,8 @@ def listed_remote(place: str, tools: Tools, *, everything: bool = False) -> tupl
         ImageError: the registry refuses, or there is nothing.
         UnavailableError: it does not answer.
     """
-    place = bare(place.removeprefix("docker://").rstrip("/"))
+    place = place.removeprefix("docker://").rstrip("/")
+    place = bare(place) if "/" in place else place  # what follows the colon is a port otherwise
     names = _references(place, tools)
     with ThreadPoolExecutor(_AT_ONCE, "registry") as pool:
         found = tuple(pool.map(lambda name: registry_image(name, tools), names))
