@@ -10,6 +10,7 @@ from avabuild.base import Base
 from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.graph import Ended, Graph, Node
+from avabuild.images.leftovers import sweep_builds
 from avabuild.needs import refusal
 from avabuild.running import Running
 from avabuild.session import Done
@@ -77,28 +78,15 @@ def _refuse(catalogue: Catalogue, entries: Sequence[Entry]) -> None:
 
 
 def _sweep(catalogue: Catalogue) -> None:
-    """Remove what killed builds left: their scratch, working containers and half-imported images."""
+    """Remove what killed builds left."""
 
     def tools() -> Tools:
         return catalogue.workplace.tools(catalogue.report, "sweep")
 
     if catalogue.workplace.confined:
         sweep(catalogue.workplace.store, lambda _: None)  # who can do more does it
-        return
-    dead = sweep(catalogue.workplace.store, lambda path: tools().remove_tree(path))
-    if dead:
-        _drop(tools(), dead)
-
-
-def _drop(tools: Tools, dead: Sequence[str]) -> None:
-    """Remove what the builds `dead` left in the image storage."""
-    marks = tuple(f"avabuild-{build}-" for build in dead)
-    for name in tools.container_names():
-        if name.startswith(marks):
-            tools.remove(name)
-    for name in tools.image_ids():
-        if name.removeprefix("localhost/").startswith(marks):
-            tools.remove_image(name)
+    else:
+        sweep_builds(catalogue.workplace.store, tools)
 
 
 class _Run:

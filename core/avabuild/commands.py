@@ -118,3 +118,23 @@ def bootstrap(
     if inside:
         flags += ["--skip=chroot/mount/dev", '--aptopt=APT::Sandbox::User "root"']
     return [*flags, suite, str(tarball), *([mirror] if mirror else [])]
+
+
+def list_tags(repository: str) -> list[str]:
+    """`skopeo list-tags`: the tags of a repository of a registry as JSON."""
+    return ["list-tags", f"docker://{repository}"]
+
+
+def inspect_manifest(source: str) -> list[str]:
+    """`skopeo inspect --raw`: an image's manifest, byte for byte."""
+    return ["inspect", "--raw", source]
+
+
+def inspect_config(source: str) -> list[str]:
+    """`skopeo inspect --config`: an image's config; of an image for several machines that for this one."""
+    return ["inspect", "--config", "--raw", source]
+
+
+def push(image: str, destination: str) -> list[str]:
+    """`buildah push`: write a local image elsewhere."""
+    return ["push", "--quiet", image, destination]

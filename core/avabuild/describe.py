@@ -6,36 +6,44 @@ Source: OCI image-spec, annotations.md (`org.opencontainers.image.*`); ours are 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from avabuild.driver import driver_minimum
-from avabuild.lock import FORMAT, Package
+from avabuild.lock import FORMAT, TargetLock
 from avabuild.plan import Plan
 
 CHECKS = "org.avabuild.checks"
+LOCK = "org.avabuild.lock"
+FORMAT_LABEL = "org.avabuild.format"
+RECIPE = "org.avabuild.recipe"
+TARGET = "org.avabuild.target"
+FRAMEWORKS = "org.avabuild.frameworks"
+PLUGINS = "org.avabuild.plugins"
+LAYERS = "org.avabuild.layers"
+TITLE = "org.opencontainers.image.title"
+VERSION = "org.opencontainers.image.version"
+BASE = "org.opencontainers.image.base.digest"
+LONG = frozenset({CHECKS, LOCK})  # what annotations leave to the labels: a manifest is read often
 
 
-def labels(
-    plan: Plan, content: Mapping[str, Any], packages: Sequence[Package], base_digest: str
-) -> tuple[tuple[str, str], ...]:
+def labels(plan: Plan, content: Mapping[str, Any], lock: TargetLock) -> tuple[tuple[str, str], ...]:
     """Return the labels of the image of `plan`, sorted by name.
 
-    `content` is what the recipe says, without anything of the host; `packages` give the exact versions of
-    the frameworks, whose distributions are found among the requirements.
+    `content` is what the recipe says, without anything of the host; `lock` is what it resolved to, and gives
+    the exact versions of the frameworks, whose distributions are found among the requirements.
     """
-    versions = {package.name: package.version for package in packages}
+    versions = {package.name: package.version for package in lock.python}
     made = {
-        "org.opencontainers.image.title": plan.name,
-        "org.opencontainers.image.version": plan.tag,
-        "org.avabuild.format": str(FORMAT),
-        "org.avabuild.recipe": _text(content),
-        "org.avabuild.target": plan.target.tag,
-        "org.avabuild.frameworks": _text(
-            {f.name: exact_version(f.name, f.series, versions) for f in plan.frameworks}
-        ),
-        "org.avabuild.plugins": _text({f.name: f"{f.distribution} {f.version}" for f in plan.frameworks}),
-        "org.avabuild.layers": _text([[step.name, *step.origins] for step in plan.steps]),
+        TITLE: plan.name,
+        VERSION: plan.tag,
+        FORMAT_LABEL: str(FORMAT),
+        RECIPE: _text(content),
+        TARGET: plan.target.tag,
+        FRAMEWORKS: _text({f.name: exact_version(f.name, f.series, versions) for f in plan.frameworks}),
+        PLUGINS: _text({f.name: f"{f.distribution} {f.version}" for f in plan.frameworks}),
+        LAYERS: _text([[step.name, *step.origins] for step in plan.steps]),
+        LOCK: _text(lock.model_dump(mode="json", exclude_defaults=True)),
     }
     if plan.policies:
         made["org.avabuild.policies"] = _text(
@@ -47,8 +55,8 @@ def labels(
         made[CHECKS] = _text({check.framework: check.program for check in plan.checks})
     if driver := driver_minimum(plan.target.device.cuda or ""):
         made["org.avabuild.cuda.driver"] = f">={driver}"
-    if base_digest:
-        made["org.opencontainers.image.base.digest"] = base_digest
+    if lock.base:
+        made[BASE] = lock.base
     return tuple(sorted(made.items()))
 
 

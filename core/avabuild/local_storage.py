@@ -6,12 +6,39 @@ a hint: whoever reads it must go on when the storage turns out to be otherwise.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from avabuild.value import Value
+
+
+class LocalImage(Value):
+    """One image of the local storage.
+
+    Attributes:
+        id: hex digits; those of the digest of its config.
+        names: its references, none for an image that lost its last one.
+        digest: of the manifest that the storage keeps, which names uncompressed layers.
+        top: the storage's id of its topmost layer.
+        came: when it came into the storage, in seconds since the epoch.
+    """
+
+    id: str
+    names: tuple[str, ...]
+    digest: str
+    top: str
+    came: float
+
+
+class LocalLayer(Value):
+    """One layer of the local storage: the id of what is below it, its diff ID, and the bytes of its tar."""
+
+    parent: str = ""
+    diff_id: str = ""
+    size: int = 0
 
 
 class LocalStorage(Value):
@@ -40,3 +67,47 @@ class LocalStorage(Value):
             return {}
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
+
+    def list_images(self) -> tuple[LocalImage, ...]:
+        """Return all images, in the storage's order; none where there is no list."""
+        try:
+            listed = json.loads(self.images.read_bytes())
+        except FileNotFoundError:
+            return ()
+        return tuple(
+            LocalImage(
+                id=one["id"],
+                names=tuple(one.get("names") or ()),
+                digest=str(one.get("digest", "")),
+                top=str(one.get("layer", "")),
+                came=self._came(one["id"]),
+            )
+            for one in listed
+        )
+
+    def _came(self, identity: str) -> float:
+        """When an image was stored: the time in the list is the config's, which no clock reaches."""
+        try:
+            return (self.images.parent / identity / "manifest").stat().st_mtime
+        except OSError:
+            return 0.0
+
+    def config(self, image: LocalImage) -> bytes:
+        """Return an image's config; OSError where the storage has none."""
+        name = "=" + base64.b64encode(f"sha256:{image.id}".encode()).decode()
+        return (self.images.parent / image.id / name).read_bytes()
+
+    def list_layers(self) -> dict[str, LocalLayer]:
+        """Return all layers by the storage's own ids."""
+        try:
+            listed = json.loads((self.root / f"{self.driver}-layers" / "layers.json").read_bytes())
+        except FileNotFoundError:
+            return {}
+        return {
+            one["id"]: LocalLayer(
+                parent=str(one.get("parent", "")),
+                diff_id=str(one.get("diff-digest", "")),
+                size=int(one.get("diff-size", 0)),
+            )
+            for one in listed
+        }

@@ -208,6 +208,7 @@ class Session:
             progress=progress,
             cancellation=halt.downloads,
             elsewhere=self._elsewhere,
+            use=self.store.uses.use,
         )
         beside = context.scratch.directory("resolve-compile")
         locate = resolver_for(plan, indexes, project.directory, beside, self.files).locate

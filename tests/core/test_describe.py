@@ -6,7 +6,7 @@ import pytest
 
 from avabuild.describe import exact_version, labels
 from avabuild.layers import Apt
-from avabuild.lock import Package
+from avabuild.lock import Package, TargetLock
 from avabuild.plan import Check, Chosen, Plan, Step
 from avabuild.recipe.bases import DebianBase
 from avabuild.target import Device, Target
@@ -21,10 +21,12 @@ PLAN = Plan(
     frameworks=(Chosen(name="pytorch", series="2.13", distribution="avabuild-torch", version="0.3"),),
 )
 TORCH = Package(name="torch", version="2.13.1+cpu")
+EMPTY = TargetLock(target="py311-cpu", request="", base="")
+LOCK = TargetLock(target="py311-cpu", request="sha256:1", base="sha256:base", python=(TORCH,))
 
 
 def test_the_labels_say_what_the_image_is_made_of():
-    made = dict(labels(PLAN, {"name": "demo"}, (TORCH,), "sha256:base"))
+    made = dict(labels(PLAN, {"name": "demo"}, LOCK))
     assert made["org.opencontainers.image.title"] == "demo"
     assert made["org.opencontainers.image.version"] == "py311-cpu"
     assert made["org.opencontainers.image.base.digest"] == "sha256:base"
@@ -32,17 +34,18 @@ def test_the_labels_say_what_the_image_is_made_of():
     assert json.loads(made["org.avabuild.recipe"]) == {"name": "demo"}
     assert json.loads(made["org.avabuild.frameworks"]) == {"pytorch": "2.13.1+cpu"}
     assert json.loads(made["org.avabuild.plugins"]) == {"pytorch": "avabuild-torch 0.3"}
+    assert TargetLock.model_validate_json(made["org.avabuild.lock"]) == LOCK
     assert json.loads(made["org.avabuild.layers"]) == [["apt: frameworks", "avabuild", "pytorch"]]
 
 
 def test_labels_are_sorted_and_scratch_has_no_base():
-    made = labels(PLAN, {}, (), "")
+    made = labels(PLAN, {}, EMPTY)
     assert list(made) == sorted(made)
     assert "org.opencontainers.image.base.digest" not in dict(made)
 
 
 def test_the_order_of_a_recipes_keys_does_not_show():
-    assert labels(PLAN, {"a": 1, "b": 2}, (), "") == labels(PLAN, {"b": 2, "a": 1}, (), "")
+    assert labels(PLAN, {"a": 1, "b": 2}, EMPTY) == labels(PLAN, {"b": 2, "a": 1}, EMPTY)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +70,8 @@ def test_checks_are_recorded_and_an_image_for_cuda_names_its_driver():
     plan = PLAN.model_copy(
         update={"target": cuda, "checks": (Check(framework="pytorch", program="import torch"),)}
     )
-    made = dict(labels(plan, {}, (), ""))
+    made = dict(labels(plan, {}, EMPTY))
     assert json.loads(made["org.avabuild.checks"]) == {"pytorch": "import torch"}
     assert made["org.avabuild.cuda.driver"] == ">=384.81"
-    assert "org.avabuild.cuda.driver" not in dict(labels(PLAN, {}, (), ""))
-    assert "org.avabuild.checks" not in dict(labels(PLAN, {}, (), ""))
+    assert "org.avabuild.cuda.driver" not in dict(labels(PLAN, {}, EMPTY))
+    assert "org.avabuild.checks" not in dict(labels(PLAN, {}, EMPTY))

@@ -29,7 +29,7 @@ from avabuild.build.tree import read_tree
 from avabuild.build.wheels import Layers, Python, Sources, cause_of
 from avabuild.build.workshop import Workshop, is_wheel
 from avabuild.chain import ExecLayer
-from avabuild.describe import CHECKS, labels
+from avabuild.describe import LONG, labels
 from avabuild.driver import driver_minimum
 from avabuild.image import Piece, Settings
 from avabuild.layers import Apt, Files
@@ -247,9 +247,9 @@ class _Build:
             context.report.warn(
                 f"the image has {len(job.base.layers) + len(chain.pieces)} layers; some tools stop at 127"
             )
-        own = dict(labels(plan, job.content, lock.python, job.base.digest))
+        own = dict(labels(plan, job.content, lock))
         settings = _labelled(plan.settings, own)
-        annotations = {name: text for name, text in own.items() if name != CHECKS}
+        annotations = {name: text for name, text in own.items() if name not in LONG}
         annotations |= dict(plan.settings.annotations)
         arch = plan.target.oci_arch
         composed = compose_image(context.store, job.base, chain.pieces, settings, arch, annotations)

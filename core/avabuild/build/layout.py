@@ -43,12 +43,16 @@ def compose_image(
     manifest = image.encode(
         image.manifest(config, [image.layer_descriptor(b) for b in blobs], annotations or {})
     )
-    return Composed(
+    composed = Composed(
         digest=store.put(manifest),
         config=store.put(config),
         blobs=tuple(blobs),
         size=sum(blob.size for blob in blobs) + len(config) + len(manifest),
     )
+    store.record(
+        "manifest", composed.config, composed.digest
+    )  # the local storage knows an image by its config
+    return composed
 
 
 def write_layout(store: Store, composed: Composed, directory: Path, name: str | None = None) -> None:

@@ -9,12 +9,19 @@ import typer
 from avabuild import __version__
 from avabuild.cli.check import check
 from avabuild.cli.doctor import doctor
+from avabuild.cli.du import du
+from avabuild.cli.export import export
+from avabuild.cli.images import images
+from avabuild.cli.inspect import inspect
 from avabuild.cli.lock import lock
 from avabuild.cli.plan import plan
 from avabuild.cli.plugins import plugins
 from avabuild.cli.plugins_check import check as check_plugin
 from avabuild.cli.plugins_new import new
+from avabuild.cli.prune import prune
 from avabuild.cli.recipe import recipe
+from avabuild.cli.rm import rm
+from avabuild.cli.sbom import sbom
 from avabuild.cli.schema import schema
 
 app = typer.Typer(
@@ -47,6 +54,13 @@ app.command()(plan)
 app.command()(lock)
 app.command()(check)
 app.command()(doctor)
+app.command()(images)
+app.command()(inspect)
+app.command()(export)
+app.command()(sbom)
+app.command()(rm)
+app.command()(du)
+app.command()(prune)
 app.command()(schema)
 plugins.command()(new)
 plugins.command("check")(check_plugin)

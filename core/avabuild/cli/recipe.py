@@ -14,6 +14,7 @@ import typer
 
 from avabuild import stamp
 from avabuild.cli.host import ModeOption, RootOption, RunnerOption, StorageDriverOption, flags_of
+from avabuild.cli.sbom import Kind
 from avabuild.places import cache_directory, config_text, has_range
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ def recipe(
         typer.Option(
             metavar="DEST", help="oci:DIR, oci-archive:FILE or docker-archive:FILE; else the local storage."
         ),
+    ] = None,
+    sbom: Annotated[
+        list[Kind] | None,
+        typer.Option(help="Write a bill of materials beside the image. Repeatable; needs --output."),
     ] = None,
     check: Annotated[
         bool | None,
@@ -86,9 +91,13 @@ def recipe(
     del debug  # main() looks for it
     began = time.monotonic()
     console = console_for(as_json=as_json, quiet=quiet, verbose=verbose)
+    bills = tuple(dict.fromkeys(kind.known for kind in sbom or ()))
+    if bills and output is None:
+        message = "needs --output; of a local image `avabuild sbom` prints it"
+        raise typer.BadParameter(message, param_hint="--sbom")
     flags = flags_of(mode, root, storage_driver, runner)
     options = circumstances(output, check=check, locked=locked, only=only or [], flags=flags)
-    marks = {path: stamp.stamp_path(cache_directory(os.environ), path, options) for path in paths}
+    marks = {path: stamp.stamp_path(cache_directory(os.environ), path, [*options, *bills]) for path in paths}
     fresh = {} if upgrade else stamp.fresh_ones(marks)
     if len(fresh) == len(marks):
         _nothing_to_do(console, fresh, began)
@@ -96,7 +105,7 @@ def recipe(
     wishes = _wishes(output, check, upgrade or [], locked=locked, keep=keep)
     from avabuild.cli.run import Run
 
-    Run(console, marks, fresh, wishes, flags).build(only or [], jobs, keep_going=keep_going)
+    Run(console, marks, fresh, wishes, flags, bills).build(only or [], jobs, keep_going=keep_going)
 
 
 def _nothing_to_do(console: QuietConsole, fresh: dict[Path, list[str]], began: float) -> None:

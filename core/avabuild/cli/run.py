@@ -15,6 +15,7 @@ from avabuild.cli.console import described, short
 from avabuild.cli.host import host_for
 from avabuild.cli.table import Row, about, unchanged
 from avabuild.errors import AvabuildError, Problem, RecipeError
+from avabuild.images.sbom import Format, write_beside
 from avabuild.report import Report
 from avabuild.together import JointError, together
 from avabuild.workplace import Workplace
@@ -42,12 +43,14 @@ class Run:
         fresh: Mapping[Path, Sequence[str]],
         wishes: Wishes,
         flags: Mapping[str, str | None],
+        bills: Sequence[Format] = (),
     ) -> None:
         self._console = console
         self._marks = marks
         self._fresh = {path: [json.loads(image) for image in shown] for path, shown in fresh.items()}
         self._wishes = wishes
         self._flags = flags
+        self._bills = bills
 
     def build(self, only: Sequence[str], jobs: int | None, *, keep_going: bool) -> None:
         """Build what is not fresh; show a table when there is more than one image."""
@@ -68,6 +71,7 @@ class Run:
                     jobs=jobs or default_jobs(catalogue.workplace.host.cores),
                     keep_going=keep_going,
                 )
+                self._write_bills(catalogue, outcome, report)
                 self._stamp(catalogue, entries, outcome)
                 if console.several:
                     console.table(list(self._rows(catalogue, entries, outcome)))
@@ -105,6 +109,14 @@ class Run:
             self._console.skipped(end.node.name, end.why)
         elif isinstance(end.error, AvabuildError):
             self._console.failed(end.error, end.node.name)
+
+    def _write_bills(self, catalogue: Catalogue, outcome: Outcome, report: Report) -> None:
+        """Write the bills that were asked for beside the images that were made."""
+        store, output = catalogue.workplace.store, self._wishes.output
+        for done in outcome.done.values():
+            for kind in self._bills:
+                with report.step(f"{kind} of {short(done.plan.reference)}", "sbom"):
+                    write_beside(store, done.plan.reference, done.built.composed.digest, output, kind)
 
     def _stamp(self, catalogue: Catalogue, entries: Sequence[Entry], outcome: Outcome) -> None:
         """Remember each recipe all of whose images are there."""

@@ -1,8 +1,8 @@
-"""The table of several images at the end of a run: a row for each, as a platform lists its images."""
+"""Tables: of the images of a run, a row for each as a platform lists its images, and of anything else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +54,13 @@ def unchanged(image: Mapping[str, Any]) -> Row:
 
 
 def lines_of(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield the table's lines."""
-    yield from aligned([HEAD, *map(_cells, rows)], right=[HEAD.index(name) for name in _RIGHT])
+    """Yield the table's lines, columns apart by two spaces."""
+    yield from grid(HEAD, map(_cells, rows), _RIGHT)
+
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]], right: Container[str] = ()) -> Iterator[str]:
+    """Yield the lines of a table under `head`; columns named in `right` are numbers."""
+    yield from aligned([head, *rows], right=[at for at, name in enumerate(head) if name in right])
 
 
 def _cells(row: Row) -> tuple[str, ...]:

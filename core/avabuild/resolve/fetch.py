@@ -75,6 +75,7 @@ class Fetcher:
         policy: how often to retry.
         cancellation: the owner's way to stop all downloads.
         elsewhere: finds the file of a package in another place, where it has that hash too.
+        use: whether a file is there, which is marked as used then.
     """
 
     directory: Path
@@ -85,6 +86,7 @@ class Fetcher:
     policy: Policy = field(default_factory=Policy)
     cancellation: Cancellation = field(default_factory=Cancellation)
     elsewhere: Callable[[Package], Path | None] = _nowhere
+    use: Callable[[Path], bool] = Path.is_file
 
     def path(self, package: Package) -> Path:
         """Return where the file of `package` is or will be; WheelError for a name that leads elsewhere."""
@@ -93,7 +95,7 @@ class Fetcher:
     def find(self, package: Package) -> Path | None:
         """Return the file of `package` when it need not be fetched, from wherever it is; else None."""
         path = self.path(package)
-        return path if path.is_file() else self.elsewhere(package)
+        return path if self.use(path) else self.elsewhere(package)
 
     def fetch(self, packages: Sequence[Package], urls: Mapping[str, str]) -> Iterator[tuple[Package, Path]]:
         """Yield each package with its file as soon as that is whole: cached ones first, then as they come.
@@ -156,7 +158,7 @@ class Fetcher:
             except Timeout:
                 continue
         try:
-            if not path.is_file():
+            if not self.use(path):
                 wanted = Wanted(url, package.sha256, package.size, package.filename)
                 part = path.with_name(".part")
                 transfer.get(wanted, part, lambda done, total: self._report(package, done, total))

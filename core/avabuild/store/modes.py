@@ -32,7 +32,12 @@ def open_up(path: Path, directory: Path) -> None:
 
 def file_lock(path: Path) -> FileLock:
     """Return the lock at `path`, which whoever may write its directory can take."""
-    return FileLock(path, mode=_mode(path.parent) & _WRITE | 0o600, thread_local=False)
+    return FileLock(path, mode=lock_mode(path.parent), thread_local=False)
+
+
+def lock_mode(directory: Path) -> int:
+    """Return the rights of what whoever may write the directory can lock."""
+    return _mode(directory) & _WRITE | 0o600
 
 
 def _mode(directory: Path) -> int:

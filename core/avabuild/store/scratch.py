@@ -13,6 +13,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from avabuild.store.store import Store, disk_errors
+from avabuild.store.uses import is_free
 
 _PATIENCE = 50  # tenths of a second
 
@@ -53,6 +54,19 @@ class Scratch:
         path = self.path / name
         path.mkdir(exist_ok=True)
         return path
+
+
+def unfinished(store: Store) -> tuple[str, ...]:
+    """Return the ids of builds that have their scratch still: those that run, and those that were killed."""
+    return tuple(path.name.removesuffix(".lock") for path in sorted((store.root / "tmp").glob("*.lock")))
+
+
+def is_alive(store: Store, build: str) -> bool:
+    """Whether the build runs."""
+    try:
+        return not is_free(store.root / "tmp" / f"{build}.lock")
+    except FileNotFoundError:
+        return False
 
 
 def sweep(store: Store, force: Callable[[Path], None]) -> tuple[str, ...]:

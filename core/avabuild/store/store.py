@@ -6,6 +6,8 @@ Layout below the root, which is `$AVABUILD_CACHE` or the user's XDG cache direct
     index/KIND/HEX.json  key -> what was made of it (a Blob, a base, an image)
     wheels/ debs/ pyc/   downloads and bytecode, by content
     tmp/BUILD/           one build's scratch space, locked while the build lives
+    leases/              one file for each process that uses the store: see `uses`
+    used/KIND/NAME       last uses of files whose own times must not change
     logs/                one log per build
 
 What is not here may be in a shared store beside it (`shared.py`): it is read, never written.
@@ -33,10 +35,12 @@ from avabuild.host.sharing import Sharing
 from avabuild.store.claims import Claims
 from avabuild.store.modes import file_lock, make_directory, open_up
 from avabuild.store.shared import Found, Shared
+from avabuild.store.uses import Uses
 
 # What an index entry of a shared store may say: all that does not depend on this user or their other files.
 _SHARED = {"layer", "base", "base-name", "base-of", "compiled", "built", "linkage", "tree"}
 _HARMLESS = {"base-of"}  # believed of anyone: it only keeps a base that the user's own lock names
+_DATED = {"debs", "built"}  # their times are part of the memo of their hashes
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
@@ -46,6 +50,7 @@ class Store:
     Attributes:
         claims: what the builds of this process are making, to be shared with them.
         shared: the store of others that is looked into for what is not here, or None.
+        uses: what this process has used, so that nobody prunes it meanwhile.
     """
 
     def __init__(self, root: Path, sharing: Sharing | None = None) -> None:
@@ -56,8 +61,9 @@ class Store:
         self.blobs = root / "blobs" / "sha256"
         with disk_errors(root):
             root.mkdir(parents=True, exist_ok=True)
-            for name in ("blobs/sha256", "index", "locks", "tmp", "logs", "pyc", "stamps"):
+            for name in ("blobs/sha256", "index", "locks", "tmp", "logs", "pyc", "stamps", "leases"):
                 make_directory(root / name)
+            self.uses = Uses(root / "leases")
 
     def blob_path(self, digest: str) -> Path:
         """Return where the blob `sha256:HEX` is, here or in the shared store, or would be here."""
@@ -65,20 +71,31 @@ class Store:
         return self.find(f"blobs/sha256/{name}", digest) or self.blobs / name
 
     def has(self, digest: str, size: int | None = None) -> bool:
-        """Whether the blob is here, and whole when its `size` is known."""
-        try:
-            found = (self.blobs / digest.removeprefix("sha256:")).stat().st_size
-        except FileNotFoundError:
-            return self._borrow(f"blobs/sha256/{digest.removeprefix('sha256:')}", digest, size) is not None
-        return size is None or found == size
+        """Whether the blob is here, and whole when its `size` is known; it counts as used then."""
+        name = f"blobs/sha256/{digest.removeprefix('sha256:')}"
+        if not self._uses(name):
+            return self._borrow(name, digest, size) is not None
+        return size is None or (self.root / name).stat().st_size == size
+
+    def _uses(self, name: str) -> bool:
+        """Whether the file `name` is here; it counts as used then."""
+        own, (kind, _, rest) = self.root / name, name.partition("/")
+        if kind not in _DATED:
+            return self.uses.use(own)
+        if own.exists():
+            self.uses.mark(self.use_mark(kind, rest.partition("/")[0]))
+        return own.exists()
+
+    def use_mark(self, kind: str, name: str) -> Path:
+        """Return the file whose time tells when `name` of `kind` was last used: its own must not change."""
+        return self.root / "used" / kind / name
 
     def find(self, name: str, digest: str, size: int | None = None) -> Path | None:
         """Return the file `name`, of a blob, wheel or package with this digest and maybe `size`; else None.
 
         The one here is as whole as it was put here; one of the shared store is read and compared, once.
         """
-        own = self.root / name
-        return own if own.exists() else self._borrow(name, digest, size)
+        return self.root / name if self._uses(name) else self._borrow(name, digest, size)
 
     def take(self, name: str, digest: str, size: int | None = None) -> Path | None:
         """Return the same as `find`, as a file of this store: linked or copied when it was in the other."""
@@ -103,7 +120,7 @@ class Store:
         One of the shared store counts where only trusted people can have written it.
         """
         own = self.root / name
-        if own.exists() or self.shared is None:
+        if self._uses(name) or self.shared is None:
             return own if own.exists() else None
         with self.shared.opened(name) as found:
             return found.path if found and found.trusted else None
@@ -144,7 +161,7 @@ class Store:
         """Keep `data` (a config or manifest: small) and return its digest."""
         name = hashlib.sha256(data).hexdigest()
         path = self.blobs / name
-        if not path.exists() or path.stat().st_size != len(data):
+        if not self.uses.use(path) or path.stat().st_size != len(data):
             self._write(path, data)
         return f"sha256:{name}"
 
@@ -211,12 +228,15 @@ class Store:
             return blob, True
 
     @contextmanager
-    def lock(self, kind: str, key: str) -> Iterator[None]:
-        """Hold the lock under which `key` of `kind` is made, against other processes and threads."""
+    def lock(self, kind: str, key: str, timeout: float = -1) -> Iterator[None]:
+        """Hold the lock under which `key` of `kind` is made, against other processes and threads.
+
+        Raises filelock's Timeout when it can't be had within `timeout` seconds; negative ones wait.
+        """
         name = hashlib.sha256(os.fsencode(f"{kind}:{key}")).hexdigest()[:32]
         lock = file_lock(self.root / "locks" / name)
         with disk_errors(self.root):
-            lock.acquire()
+            lock.acquire(timeout)
         try:
             yield
         finally:

@@ -30,11 +30,11 @@ def layer_of(text: str) -> Callable[[Path], Blob]:
 
 
 def everything(store: Store) -> list[str]:
-    """Every file of the store but locks."""
+    """Every file of the store but locks and leases."""
     return sorted(
         str(path.relative_to(store.root))
         for path in store.root.rglob("*")
-        if path.is_file() and path.parent.name != "locks"
+        if path.is_file() and path.parent.name not in {"locks", "leases"}
     )
 
 

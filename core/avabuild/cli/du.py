@@ -1,0 +1,53 @@
+"""`avabuild du`: what the cache and the local storage hold."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+HEAD = ("kind", "count", "size", "needed")
+
+
+def du(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """Show what the cache and the local storage hold by kind, and what of it present images need.
+
+    Example: avabuild du
+    """
+    del debug  # main() looks for it
+    import dataclasses
+
+    from avabuild.cli.host import host_for
+    from avabuild.cli.sizes import human
+    from avabuild.cli.table import grid
+    from avabuild.images.finding import storage_of
+    from avabuild.images.pruning import present
+    from avabuild.images.storage_usage import storage_usage
+    from avabuild.images.usage import items, needs_of, usage
+    from avabuild.report import Report
+    from avabuild.workplace import Workplace
+
+    with closing(Workplace.on(host_for())) as workplace:
+        store, tools = workplace.store, workplace.tools(Report(lambda _: None), "du")
+        cache = list(usage(store, list(items(store, needs_of(store, present(tools, store))))))
+        storage = storage_of(tools)
+        held = list(storage_usage(storage, store)) if storage else []
+    if as_json:
+        places = {"cache": str(store.root), "storage": str(storage.root) if storage else None}
+        sums = {"cache": cache, "storage": held}
+        listed = {name: [dataclasses.asdict(one) for one in found] for name, found in sums.items()}
+        typer.echo(json.dumps({"places": places, **listed}, indent=2))
+        return
+    for title, found in ((f"cache {store.root}", cache), (f"storage {storage and storage.root}", held)):
+        if not found:
+            continue
+        rows = [(one.kind, str(one.count), human(one.size), human(one.needed)) for one in found]
+        sums_up = (sum(one.size for one in found), sum(one.needed for one in found))
+        rows.append(("total", "", human(sums_up[0]), human(sums_up[1])))
+        typer.echo(title)
+        typer.echo("\n".join(f"  {line}" for line in grid(HEAD, rows, set(HEAD[1:]))))

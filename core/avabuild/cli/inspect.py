@@ -1,0 +1,141 @@
+"""`avabuild inspect`: what one image holds and where it comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from avabuild.images.description import Description
+    from avabuild.images.finding import Image
+
+IMAGE = Annotated[
+    str,
+    typer.Argument(
+        metavar="IMAGE",
+        help="Name or id in the local storage, a registry's reference, oci:DIR[:TAG], oci-archive:FILE or "
+        "docker-archive:FILE.",
+    ),
+]
+
+
+def inspect(
+    image: IMAGE,
+    lock: Annotated[
+        bool,
+        typer.Option("--lock", help="Print the image's lock file: beside its recipe, it makes it again."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """Show an image's recipe, frameworks, plugins, layers and lock; one of a registry is not pulled.
+
+    Example: avabuild inspect ava-keras:py311-cpu
+    """
+    del debug  # main() looks for it
+    from avabuild.cli.host import host_for
+    from avabuild.images.finding import find
+    from avabuild.report import Report
+    from avabuild.workplace import Workplace
+
+    with closing(Workplace.on(host_for())) as workplace:
+        found = find(image, workplace.tools(Report(lambda _: None), "inspect"), workplace.store)
+    if lock:
+        from avabuild.images.lockfile import lock_of
+
+        typer.echo(lock_of(found), nl=False)
+    elif as_json:
+        typer.echo(json.dumps(details(found), indent=2, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(_lines(found)))
+
+
+def details(image: Image) -> dict[str, Any]:
+    """Return all that JSON says of one image."""
+    import dataclasses
+
+    from avabuild.cli.images import summary
+    from avabuild.images.description import labels_of
+
+    about = image.description
+    inner = image.config.get("config") or {}
+    return {
+        **summary(image),
+        "architecture": image.config.get("architecture"),
+        "plugins": dict(about.plugins),
+        "recipe": about.recipe or None,
+        "layers": [dataclasses.asdict(layer) for layer in about.layers],
+        "lock": about.lock.model_dump(mode="json", exclude_defaults=True) if about.lock else None,
+        "config": {key: value for key, value in inner.items() if key != "Labels"},
+        "labels": {key: text for key, text in labels_of(image.config).items() if _is_plain(key)},
+    }
+
+
+def _is_plain(label: str) -> bool:
+    return not label.startswith("org.avabuild.")
+
+
+def _lines(image: Image) -> Iterator[str]:
+    from avabuild.cli.sizes import human
+
+    about = image.description
+    yield image.reference
+    yield f"  digest      {image.digest or '-'}"
+    yield f"  id          {image.id}"
+    yield f"  platform    {image.config.get('os')}/{image.config.get('architecture')}"
+    if not about.own:
+        yield "  made by     another tool: it says nothing of recipe, frameworks and lock"
+    else:
+        yield from _about(about)
+    sizes = (image.size, image.unpacked_size)
+    said = [f"{human(size)}{word}" for size, word in zip(sizes, ("", " unpacked"), strict=True) if size]
+    yield f"  size        {', '.join(said) or '-'}"
+    yield ""
+    yield from _layers(about)
+
+
+def _about(about: Description) -> Iterator[str]:
+    words = (f"Python {about.python}" if about.python else "", about.device)
+    yield f"  target      {', '.join(filter(None, words))}"
+    if about.frameworks:
+        yield "  frameworks  " + ", ".join(f"{name} {text}" for name, text in about.frameworks.items())
+        yield "  plugins     " + ", ".join(dict.fromkeys(map(str, about.plugins.values())))
+    base = about.recipe.get("base") or {}
+    stands = " ".join(f"{key} {value}" for key, value in base.items() if value not in (None, False))
+    yield f"  base        {stands or '-'}" + (
+        f", {about.lock.base[:19]}" if about.lock and about.lock.base else ""
+    )
+    packages = about.recipe.get("packages") or {}
+    for kind in ("apt", "pip"):
+        if packages.get(kind):
+            yield f"  {kind:10}  {' '.join(packages[kind])}"
+    if about.lock:
+        debs = sum(len(apt.debs) for apt in about.lock.apt)
+        yield f"  lock        {len(about.lock.python)} Python packages, {debs} Debian packages"
+    else:
+        yield "  lock        -  (an older avabuild made the image)"
+
+
+def _layers(about: Description) -> Iterator[str]:
+    from avabuild.cli.sizes import human
+    from avabuild.cli.table import grid
+
+    def size(number: int | None) -> str:
+        return "-" if number is None else human(number)
+
+    rows = [
+        (
+            layer.name,
+            ", ".join(layer.origins) or "-",
+            size(layer.size),
+            size(layer.unpacked),
+            layer.diff_id[7:19],
+        )
+        for layer in about.layers
+    ]
+    head = ("layer", "asked by", "size", "unpacked", "diff id")
+    yield from (f"  {line}" for line in grid(head, rows, {"size", "unpacked"}))

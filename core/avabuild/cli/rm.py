@@ -1,0 +1,45 @@
+"""`avabuild rm`: throw local images away."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+
+def rm(
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE...", help="Names or ids in the local storage.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """Remove images of avabuild from the local storage; the cache makes them again quickly.
+
+    Example: avabuild rm ava-keras:py311-cpu
+    """
+    del debug  # main() looks for it
+    import dataclasses
+
+    from avabuild.cli.host import host_for
+    from avabuild.cli.sizes import human
+    from avabuild.images.removing import remove
+    from avabuild.report import Report
+    from avabuild.workplace import Workplace
+
+    with closing(Workplace.on(host_for())) as workplace:
+        tools = workplace.tools(Report(lambda _: None), "rm")
+        for name in images:
+            gone = remove(name, tools, workplace.store)
+            if as_json:
+                typer.echo(json.dumps(dataclasses.asdict(gone)))
+            elif gone.kept:
+                typer.echo(f"{gone.reference}: name removed; the image is still {', '.join(gone.kept)}")
+            else:
+                typer.echo(f"{gone.reference}: removed, {human(gone.freed)} freed")
+    if not as_json:
+        typer.echo(
+            "its layers are still in the cache: avabuild prune frees those that no image needs", err=True
+        )

@@ -1,0 +1,60 @@
+"""`avabuild sbom`: what is installed in an image, as a software bill of materials."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avabuild.cli.inspect import IMAGE
+
+if TYPE_CHECKING:
+    from avabuild.images.sbom import Format
+
+
+class Kind(StrEnum):
+    """The formats of a bill."""
+
+    SPDX = "spdx"
+    CYCLONEDX = "cyclonedx"
+
+    @property
+    def known(self) -> Format:
+        """The same for those who make it."""
+        return "spdx" if self is Kind.SPDX else "cyclonedx"
+
+
+def sbom(
+    image: IMAGE,
+    kind: Annotated[
+        Kind, typer.Option("--format", "-f", help="SPDX 2.3 or CycloneDX 1.6, in JSON.")
+    ] = Kind.SPDX,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write it there instead of printing it."),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """Print a bill of an image's Debian and Python packages, read from its layers without a container.
+
+    Example: avabuild sbom ava-keras:py311-cpu --format cyclonedx -o keras.cdx.json
+    """
+    del debug  # main() looks for it
+    from avabuild.cli.host import host_for
+    from avabuild.images.finding import find
+    from avabuild.images.sbom import sbom_of
+    from avabuild.images.writing import write_file
+    from avabuild.report import Report
+    from avabuild.workplace import Workplace
+
+    with closing(Workplace.on(host_for())) as workplace:
+        tools = workplace.tools(Report(lambda _: None), "sbom")
+        data = sbom_of(find(image, tools, workplace.store), tools, workplace.store, kind.known)
+    if output is None:
+        typer.echo(data.decode(), nl=False)
+    else:
+        write_file(output, data)
+        typer.echo(output)

@@ -1,0 +1,1 @@
+"""Finished images: found, described, exported, accounted for and removed."""

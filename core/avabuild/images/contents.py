@@ -1,0 +1,75 @@
+"""The layers of an image as files: the cache's own blobs, else fetched for as long as they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avabuild import commands, image
+from avabuild.buildah import Tools
+from avabuild.errors import StepError
+from avabuild.images import remote
+from avabuild.images.finding import Image
+from avabuild.store import Scratch, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer: the digest of its tar, and the file that has it, compressed or not."""
+
+    diff_id: str
+    path: Path
+
+
+def is_kept(one: Image, store: Store) -> bool:
+    """Whether the cache has the whole image."""
+    if one.manifest is None:
+        return False
+    blobs = [one.manifest["config"], *one.manifest["layers"]]
+    return all(store.has(str(blob["digest"]), int(blob["size"])) for blob in blobs)
+
+
+def kept_layers(one: Image, store: Store) -> tuple[Layer, ...]:
+    """Return the layers of an image that the cache has whole."""
+    return _read(one.manifest, one.config, store.blobs)
+
+
+@contextmanager
+def layers_of(one: Image, tools: Tools, store: Store) -> Iterator[tuple[Layer, ...]]:
+    """Yield the layers, lowest first; they may be gone after the block.
+
+    Raises:
+        ImageError, UnavailableError: a registry refuses, or does not answer.
+    """
+    if one.manifest is not None and is_kept(one, store):
+        yield kept_layers(one, store)
+        return
+    with Scratch(store) as scratch:
+        tools.temporary = scratch.directory("tmp")
+        layout = scratch.path / "image"
+        fetch(one, f"oci:{layout}:image", tools)
+        listed = image.decode((layout / "index.json").read_bytes())["manifests"][0]
+        blobs = layout / "blobs" / "sha256"
+        manifest = image.decode((blobs / listed["digest"].removeprefix("sha256:")).read_bytes())
+        yield _read(manifest, one.config, blobs)
+
+
+def fetch(one: Image, destination: str, tools: Tools) -> None:
+    """Write the image to a destination of skopeo's, from wherever it is."""
+    if one.where == "storage":
+        tools.buildah(commands.push(one.source, destination), place=one.reference)
+        return
+    try:
+        tools.skopeo(commands.copy(one.source, destination), place=one.reference)
+    except StepError as error:
+        raise remote.explained(error, one.reference) from error
+
+
+def _read(manifest: Any, config: Any, blobs: Path) -> tuple[Layer, ...]:
+    found = zip(config["rootfs"]["diff_ids"], manifest["layers"], strict=True)
+    return tuple(
+        Layer(diff_id, blobs / str(layer["digest"]).removeprefix("sha256:")) for diff_id, layer in found
+    )

@@ -1,0 +1,182 @@
+"""Description: what an image says of itself, read back from its config and manifest. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from avabuild.describe import FORMAT_LABEL, FRAMEWORKS, LAYERS, LOCK, PLUGINS, RECIPE, TARGET
+from avabuild.lock import TargetLock
+
+_TAG = re.compile(r"(?:py(?P<major>\d)(?P<minor>\d+)-)?(?P<device>cpu|cuda\w+(?:-cudnn\w+)?)")
+_MADE = "avabuild: "
+_PART = re.compile(r"(.+) \d+/\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerAbout:
+    """One layer.
+
+    Attributes:
+        name: what it is; `base` for what the image stands on.
+        origins: who asked for it: frameworks, `recipe`, `avabuild`.
+        diff_id: digest of its tar.
+        digest: of the layer as it is stored or pushed; empty where that is not known.
+        size: bytes of that, `unpacked` of the tar; None where not known.
+    """
+
+    name: str
+    origins: tuple[str, ...]
+    diff_id: str
+    digest: str = ""
+    size: int | None = None
+    unpacked: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an image says of itself.
+
+    Attributes:
+        own: whether avabuild made it; what follows is empty when not.
+        python: `3.11`, or empty.
+        device: `cpu`, `cuda9.0-cudnn7`.
+        target: the tag of the target.
+        frameworks: name and exact version.
+        plugins: framework and the distribution that declared it.
+        recipe: all that the recipe says.
+        lock: what it resolved to; None in images of an older avabuild.
+        layers: lowest first.
+    """
+
+    own: bool
+    python: str = ""
+    device: str = ""
+    target: str = ""
+    frameworks: Mapping[str, str] = field(default_factory=dict)
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    lock: TargetLock | None = None
+    layers: tuple[LayerAbout, ...] = ()
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns that say in the table of images what an image holds."""
+        others = [f"{name} {text}" for name, text in self.frameworks.items() if name not in _COLUMNS.values()]
+        return {
+            "python": self.python or "-",
+            **{column: self.frameworks.get(name, "-") for column, name in _COLUMNS.items()},
+            "device": self.device or "-",
+            "framework": ", ".join(others) or "-",
+        }
+
+
+_COLUMNS = {"sdk": "ava-sdk", "jupyterlab": "jupyterlab"}
+
+
+def is_ours(config: Mapping[str, Any]) -> bool:
+    """Whether avabuild made the image with this config."""
+    return FORMAT_LABEL in labels_of(config)
+
+
+def labels_of(config: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the labels that an image's config has."""
+    return (config.get("config") or {}).get("Labels") or {}
+
+
+def describe(
+    config: Mapping[str, Any],
+    manifest: Mapping[str, Any] | None = None,
+    unpacked: Mapping[str, int] | None = None,
+) -> Description:
+    """Return what the image says; `unpacked` has the sizes of tars by diff ID, as far as they are known."""
+    labels = labels_of(config)
+    layers = tuple(_layers(config, (manifest or {}).get("layers") or (), unpacked or {}))
+    if not is_ours(config):
+        return Description(own=False, layers=layers)
+    target, recipe = labels.get(TARGET, ""), _table(labels.get(RECIPE))
+    found = _TAG.fullmatch(target)
+    return Description(
+        own=True,
+        python=f"{found['major']}.{found['minor']}" if found and found["major"] else "",
+        device=_device(found["device"], recipe) if found else "",
+        target=target,
+        frameworks=_table(labels.get(FRAMEWORKS)),
+        plugins=_table(labels.get(PLUGINS)),
+        recipe=recipe,
+        lock=_lock(labels.get(LOCK)),
+        layers=layers,
+    )
+
+
+def _device(tag: str, recipe: Mapping[str, Any]) -> str:
+    """Return the device that a tag names without its dots, as the recipe's matrix writes it."""
+    devices = (recipe.get("matrix") or {}).get("device") or ()
+    return next((str(text) for text in devices if str(text).replace(".", "") == tag), tag)
+
+
+def _table(text: str | None) -> dict[str, Any]:
+    try:
+        read = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _lock(text: str | None) -> TargetLock | None:
+    try:
+        return TargetLock.model_validate_json(text) if text else None
+    except ValidationError:  # of an avabuild that knew other fields
+        return None
+
+
+def _layers(
+    config: Mapping[str, Any], descriptors: Sequence[Mapping[str, Any]], unpacked: Mapping[str, int]
+) -> list[LayerAbout]:
+    diff_ids = (config.get("rootfs") or {}).get("diff_ids") or []
+    made = [str(entry.get("created_by", "")) for entry in config.get("history") or [] if _makes(entry)]
+    made += [""] * (len(diff_ids) - len(made))
+    labels = labels_of(config)
+    asked, lock = _asked(labels.get(LAYERS)), _lock(labels.get(LOCK))
+    extra = {package.name for package in lock.python if package.extra} if lock else set[str]()
+    found = []
+    for index, diff_id in enumerate(diff_ids):
+        name = made[index].removeprefix(_MADE) if made[index].startswith(_MADE) else "base"
+        known = descriptors[index] if len(descriptors) == len(diff_ids) else {}
+        found.append(
+            LayerAbout(
+                name=name,
+                origins=_origins(name, asked, extra),
+                diff_id=diff_id,
+                digest=str(known.get("digest", "")),
+                size=int(known["size"]) if "size" in known else None,
+                unpacked=unpacked.get(diff_id),
+            )
+        )
+    return found
+
+
+def _makes(entry: Mapping[str, Any]) -> bool:
+    return not entry.get("empty_layer")
+
+
+def _asked(text: str | None) -> dict[str, tuple[str, ...]]:
+    try:
+        return {str(name): tuple(map(str, origins)) for name, *origins in json.loads(text or "[]")}
+    except (ValueError, TypeError):
+        return {}
+
+
+def _origins(name: str, asked: Mapping[str, tuple[str, ...]], extra: Container[str]) -> tuple[str, ...]:
+    """Return who asked for a layer. Those of wheels are no steps of the plan: its Python steps are."""
+    if name == "base" or name in asked:
+        return asked.get(name, ())
+    part = _PART.fullmatch(name)
+    if name.endswith(" of packages") or (part[1] if part else name) in extra:
+        return ("recipe",)
+    return next((who for step, who in asked.items() if step.startswith("python")), ())

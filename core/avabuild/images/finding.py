@@ -1,0 +1,241 @@
+"""Finding an image by what a person calls it: a local name or id, a layout or archive, or a registry's."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from avabuild import commands, image
+from avabuild.buildah import Tools
+from avabuild.errors import HostError, ImageError, StepError
+from avabuild.images import remote
+from avabuild.images.description import Description, describe
+from avabuild.local_storage import LocalImage, LocalStorage
+from avabuild.store import Store
+from avabuild.target import Target
+
+FILES = ("oci:", "oci-archive:", "docker-archive:")
+REGISTRY = "docker://"
+_ID = re.compile(r"(sha256:)?(?P<hex>[0-9a-f]{7,64})")
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that was found.
+
+    Attributes:
+        reference: its name; an id for one without.
+        where: `storage`, `file` or `registry`.
+        source: how skopeo names it; of a local one its id.
+        config: its config.
+        manifest: the one that names compressed layers; None of a local image whose layers the cache lacks.
+        digest: of that manifest, empty without one.
+        id: hex digits of the config's digest.
+        came: when it came into the local storage, in seconds since the epoch; None elsewhere.
+        unpacked: sizes of tars by diff ID, as far as they are known.
+    """
+
+    reference: str
+    where: Literal["storage", "file", "registry"]
+    source: str
+    config: Mapping[str, Any]
+    manifest: Mapping[str, Any] | None = None
+    digest: str = ""
+    id: str = ""
+    came: float | None = None
+    unpacked: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def description(self) -> Description:
+        """What it says of itself."""
+        return describe(self.config, self.manifest, self.unpacked)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of it as it is pushed; None where that is not known."""
+        if self.manifest is None:
+            return None
+        own = int(self.manifest["config"]["size"]) + len(image.encode(self.manifest))
+        return own + sum(int(layer["size"]) for layer in self.manifest["layers"])
+
+    @property
+    def unpacked_size(self) -> int | None:
+        """Bytes of its layers' tars; None where one of them is not known."""
+        sizes = [self.unpacked.get(diff_id) for diff_id in self.config["rootfs"]["diff_ids"]]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+
+def storage_of(tools: Tools) -> LocalStorage | None:
+    """Return the local storage; None where this user can have none."""
+    try:
+        return tools.storage
+    except HostError:
+        return None
+
+
+def local_images(storage: LocalStorage, store: Store) -> Iterator[Image]:
+    """Yield every image of the local storage, once for each of its names; ours and others."""
+    layers = storage.list_layers()
+    sizes = {layer.diff_id: layer.size for layer in layers.values() if layer.diff_id}
+    for one in storage.list_images():
+        try:
+            config = image.decode(storage.config(one))
+        except (OSError, ValueError):  # no image of one machine, or one that is just being removed
+            continue
+        if not (config.get("rootfs") or {}).get("diff_ids") and one.top:
+            continue
+        yield from _named(one, config, sizes, store)
+
+
+def _named(
+    one: LocalImage, config: Mapping[str, Any], sizes: Mapping[str, int], store: Store
+) -> Iterator[Image]:
+    manifest, digest = kept_manifest(store, f"sha256:{one.id}")
+    for name in one.names or (one.id[:12],):
+        yield Image(
+            reference=name,
+            where="storage",
+            source=one.id,
+            config=config,
+            manifest=manifest,
+            digest=digest,
+            id=one.id,
+            came=one.came,
+            unpacked=sizes,
+        )
+
+
+def kept_manifest(store: Store, config: str) -> tuple[dict[str, Any] | None, str]:
+    """Return the manifest that the cache has for an image by the digest of its config, and its digest."""
+    digest = store.recall("manifest", config)
+    if not isinstance(digest, str):
+        return None, ""
+    try:
+        return image.decode(store.blob_path(digest).read_bytes()), digest
+    except (OSError, ValueError):
+        return None, ""
+
+
+def kept_image(store: Store, reference: str, digest: str) -> Image:
+    """Return the image whose manifest, config and layers the cache has, as a build left them."""
+    manifest = image.decode(store.blob_path(digest).read_bytes())
+    config = str(manifest["config"]["digest"])
+    return Image(
+        reference=reference,
+        where="storage",
+        source=config,
+        config=image.decode(store.blob_path(config).read_bytes()),
+        manifest=manifest,
+        digest=digest,
+        id=config.removeprefix("sha256:"),
+    )
+
+
+def find(name: str, tools: Tools, store: Store) -> Image:
+    """Return the image that `name` means.
+
+    Raises:
+        ImageError: there is none, or the registry does not let this user see it.
+        UnavailableError: the registry does not answer.
+    """
+    if name.startswith(FILES):
+        return _file(name, tools)
+    if name.startswith(REGISTRY):
+        return registry_image(name.removeprefix(REGISTRY), tools)
+    storage = storage_of(tools)
+    local = list(local_images(storage, store)) if storage else []
+    if found := _matching(name, local):
+        return found
+    if remote.is_remote(name):
+        return registry_image(name, tools)
+    raise unknown(name, [one.reference for one in local])
+
+
+def find_local(name: str, tools: Tools, store: Store) -> Image:
+    """Return the local image that `name` means; ImageError when there is none."""
+    storage = storage_of(tools)
+    local = list(local_images(storage, store)) if storage else []
+    found = _matching(name, local)
+    if found is None:
+        raise unknown(name, [one.reference for one in local])
+    return found
+
+
+def unknown(name: str, others: list[str]) -> ImageError:
+    """Return the error for a name that no local image has."""
+    short = {other.removeprefix("localhost/"): other for other in others}
+    near = difflib.get_close_matches(name.removeprefix("localhost/"), list(short), 1)
+    hint = f"did you mean {short[near[0]]}?" if near else "avabuild images lists those there are"
+    return ImageError(f"there is no image {name} in the local storage", hint=hint)
+
+
+def _matching(name: str, images: list[Image]) -> Image | None:
+    """Return the one that has the name, with or without `localhost/` and `:latest`, else the id."""
+    tagged = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+    for wanted in (name, f"localhost/{name}", tagged, f"localhost/{tagged}"):
+        for one in images:
+            if one.reference == wanted:
+                return one
+    found = _ID.fullmatch(name)
+    by_id = {one.id: one for one in images if found and one.id.startswith(found["hex"])}
+    if len(by_id) > 1:
+        raise ImageError(f"{name} begins the ids of {len(by_id)} images", hint="give more of its digits")
+    return next(iter(by_id.values()), None)
+
+
+def _file(name: str, tools: Tools) -> Image:
+    try:
+        return _read(name, name, "file", tools)
+    except StepError as error:
+        lines = error.tail.strip().splitlines()[-1:] or [error.message]
+        why = re.sub(r'^.*msg="?|"$', "", lines[0])
+        raise ImageError(
+            f"{name} is no image: {why}", hint="a layout of several needs a tag: oci:DIR:TAG"
+        ) from error
+
+
+def registry_image(name: str, tools: Tools) -> Image:
+    """Return an image of a registry, of which nothing but manifest and config is read."""
+    try:
+        return _read(name, f"{REGISTRY}{name}", "registry", tools)
+    except StepError as error:
+        raise remote.explained(error, name) from error
+
+
+def _read(name: str, source: str, where: Literal["file", "registry"], tools: Tools) -> Image:
+    text = tools.skopeo(commands.inspect_manifest(source), place=name)
+    data = text.encode()
+    manifest = image.decode(data)
+    if "manifests" in manifest:
+        text = tools.skopeo(commands.inspect_manifest(_for_this_machine(source, manifest, tools)), place=name)
+        data, manifest = text.encode(), image.decode(text.encode())
+    config = image.decode(tools.skopeo(commands.inspect_config(source), place=name).encode())
+    return Image(
+        reference=name,
+        where=where,
+        source=source,
+        config=config,
+        manifest=manifest,
+        digest="sha256:" + hashlib.sha256(data).hexdigest(),
+        id=str(manifest["config"]["digest"]).removeprefix("sha256:"),
+    )
+
+
+def _for_this_machine(source: str, index: Mapping[str, Any], tools: Tools) -> str:
+    """Return what names the image of this machine's kind in an image for several."""
+    arch = Target.for_base(tools.host.arch).oci_arch
+    for entry in index["manifests"]:
+        if (entry.get("platform") or {}).get("architecture") == arch and source.startswith(REGISTRY):
+            return f"{bare(source)}@{entry['digest']}"
+    raise ImageError(f"{source.removeprefix(REGISTRY)} is no image for {arch}")
+
+
+def bare(name: str) -> str:
+    """Return a name without its tag and digest."""
+    name = name.partition("@")[0]
+    head, colon, tail = name.rpartition(":")
+    return head if colon and "/" not in tail else name

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import tarfile
+
+import pytest
+
+from avabuild.errors import ImageError
+from avabuild.images.exporting import export
+from avabuild.images.finding import find
+from avabuild.images.rebuild import Shell, Unpack, rebuild
+from avabuild.lock import Package
+
+from .conftest import LOCK, RECIPE
+
+NAME = "localhost/ava-demo:py311-cuda90-cudnn7"
+
+
+@pytest.fixture
+def exported(store, storage, make_image, tmp_path):
+    """Return a function that exports the image of `make_image` and returns the directory."""
+
+    def make(kind="containerfile", **changes):
+        storage.add(make_image(**changes), store, NAME)
+        out = tmp_path / "out"
+        export(find(NAME, storage, store), kind, out, storage, store)
+        return out
+
+    return make
+
+
+def test_the_containerfile_pins_every_version_and_hash(exported):
+    out = exported()
+    text = (out / "Containerfile").read_text()
+    assert "FROM scratch AS below\n# base\nADD layers/01-base.tar.gz /\n" in text
+    steps = {path.name: path.read_text() for path in (out / "steps").iterdir()}
+    assert "tree=2.1.0-1" in steps["03-apt-packages.sh"]
+    assert steps["04-run-1-last-echo-made-made.sh"] == "export A='b c'\necho made > /made\n"
+    requirements = (out / "requirements" / "requirements.txt").read_text()
+    assert f"six==1.17.0 \\\n    --hash=sha256:{'5' * 64}\n" in requirements
+    assert "--require-hashes" in steps["01-wheels-by-hash.sh"]
+
+
+def test_every_step_of_it_is_a_shell_text(exported):
+    for step in (exported() / "steps").iterdir():
+        subprocess.run(["sh", "-n", step], check=True)
+
+
+def test_secrets_are_asked_of_whoever_builds_and_settings_are_quoted(exported):
+    text = (exported() / "Containerfile").read_text()
+    assert '--mount=type=secret,id=TOKEN TOKEN="$(cat /run/secrets/TOKEN)" sh -e' in text
+    assert 'ENV A="\\"\\$x\\\\"\n' in text
+    assert "org.avabuild" not in text
+
+
+def test_the_definition_takes_the_same_steps_from_an_archive_of_the_base(exported):
+    out = exported("def")
+    text = (out / "image.def").read_text()
+    assert text.count("Bootstrap: oci-archive\nFrom: base.tar\n") == 2
+    assert text.index("03-apt-packages.sh") < text.index("04-run-1") < text.index("%environment")
+    assert "%files from wheels" in text
+    with tarfile.open(out / "base.tar") as tar:
+        index = json.load(io.TextIOWrapper(tar.extractfile("index.json")))
+        names = tar.getnames()
+    assert f"blobs/sha256/{index['manifests'][0]['digest'].removeprefix('sha256:')}" in names
+
+
+def test_an_image_base_is_named(store, storage, make_image, monkeypatch, tmp_path):
+    monkeypatch.setitem(RECIPE, "base", {"image": "registry.example.com/base:1"})
+    storage.add(make_image(), store, NAME)
+    export(find(NAME, storage, store), "containerfile", tmp_path / "a", storage, store)
+    export(find(NAME, storage, store), "def", tmp_path / "b", storage, store)
+    assert "FROM registry.example.com/base:1 AS below\nARG" in (tmp_path / "a" / "Containerfile").read_text()
+    assert not (tmp_path / "a" / "layers").exists()
+    assert (
+        "Bootstrap: docker\nFrom: registry.example.com/base:1\n" in (tmp_path / "b" / "image.def").read_text()
+    )
+    assert not (tmp_path / "b" / "base.tar").exists()
+
+
+def described(store, storage, make_image, lock):
+    storage.add(make_image(lock=lock), store, NAME)
+    return find(NAME, storage, store).description
+
+
+def test_what_has_no_pins_is_taken_from_the_image(store, storage, make_image):
+    apt = LOCK.apt[0].model_copy(update={"repositories": ("nvidia (ABC)",)})
+    own = Package(name="mine", version="1", kind="file", path="mine-1-py3-none-any.whl", extra=True)
+    lock = LOCK.model_copy(update={"apt": (apt,), "python": (*LOCK.python, own)})
+    made = rebuild(described(store, storage, make_image, lock), NAME)
+    assert made.wheels is None
+    assert [type(step) for step in made.below] == [Unpack, Unpack, Shell]
+    assert "the recipe's own mine is in no index" in made.below[0].words
+    assert "nvidia (ABC)" in made.below[1].words
+
+
+def test_repositories_and_sources_are_built_with_a_compiler(store, storage, make_image):
+    git = Package(name="tool", version="1", kind="git", url="https://example.invalid/t.git", commit="c" * 40)
+    lock = LOCK.model_copy(update={"python": (*LOCK.python, git)})
+    wheels = rebuild(described(store, storage, make_image, lock), NAME).wheels
+    assert (
+        "repositories.txt",
+        f"tool @ git+https://example.invalid/t.git@{'c' * 40}\n",
+    ) in wheels.requirements
+    assert "build-essential" in wheels.make
+    assert "tool" not in wheels.requirements[0][1]
+
+
+def test_removals_of_a_layer_become_a_step(store, storage, make_image, keep_layer, tmp_path, monkeypatch):
+    from avabuild.images import exporting
+    from avabuild.images.contents import Layer
+
+    layer = keep_layer({"etc/motd": None, "etc/a": b"a", "opt/.wh..wh..opq": b""})
+    name, removed = exporting._place(
+        Layer(layer.diff_id, store.blob_path(layer.digest)), tmp_path, "layers/1.tar"
+    )
+    assert removed == ["/etc/motd", "/opt"]
+    with tarfile.open(tmp_path / name) as tar:
+        assert tar.getnames() == ["etc/a"]
+
+
+def test_a_directory_that_holds_something_is_left_alone(store, storage, make_image, tmp_path):
+    storage.add(make_image(), store, NAME)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("precious")
+    with pytest.raises(ImageError, match="is there already"):
+        export(find(NAME, storage, store), "containerfile", tmp_path / "out", storage, store)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
+
+
+def test_an_image_of_another_tool_is_not_exported_as_a_recipe(exported):
+    with pytest.raises(ImageError, match="another tool made it"):
+        exported(own=False)
