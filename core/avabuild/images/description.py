@@ -143,7 +143,7 @@ def _layers(
     made += [""] * (len(diff_ids) - len(made))
     labels = labels_of(config)
     asked, lock = _asked(labels.get(LAYERS)), _lock(labels.get(LOCK))
-    extra = {package.name for package in lock.python if package.extra} if lock else set[str]()
+    extra = {package.name for package in lock.python if not package.by} if lock else set[str]()
     found = []
     for index, diff_id in enumerate(diff_ids):
         name = made[index].removeprefix(_MADE) if made[index].startswith(_MADE) else "base"
