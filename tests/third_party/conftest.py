@@ -58,11 +58,16 @@ def uv(*arguments: str | Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def session(factory: pytest.TempPathFactory, worker: str) -> Path:
+    """Return the temporary directory that all workers of a run share."""
+    base = factory.getbasetemp()
+    return base if worker == "master" else base.parent
+
+
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Stranger:
     """The environment, with the samples and what their tests need; made once, whoever comes first."""
-    base = tmp_path_factory.getbasetemp()
-    place = (base if worker_id == "master" else base.parent) / "stranger"
+    place = session(tmp_path_factory, worker_id) / "stranger"
     made = Stranger(place)
     with FileLock(f"{place}.lock"):
         if not (place / "ready").exists():
@@ -74,10 +79,10 @@ def stranger(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Strang
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> dict[str, str]:
+def kept(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, str]:
     """Where real builds of a stranger keep things: the cache of the other real builds, an own storage."""
     storage = tmp_path / "storage.conf"
     graph, run = tmp_path / "graph", tmp_path / "run"
     storage.write_text(f'[storage]\ndriver = "overlay"\ngraphroot = "{graph}"\nrunroot = "{run}"\n')
-    cache = os.environ.get("AVABUILD_TEST_CACHE") or str(tmp_path / "cache")
-    return {"AVABUILD_CACHE": cache, "CONTAINERS_STORAGE_CONF": str(storage)}
+    cache = os.environ.get("AVABUILD_TEST_CACHE") or session(tmp_path_factory, worker_id) / "store"
+    return {"AVABUILD_CACHE": str(cache), "CONTAINERS_STORAGE_CONF": str(storage)}
