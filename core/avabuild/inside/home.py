@@ -43,8 +43,10 @@ def settle(means: Means, environ: Mapping[str, str]) -> dict[str, str]:
     env |= {"HOME": str(home), "XDG_RUNTIME_DIR": str(runtime)}
     if auth := auth_file(environ):
         env["REGISTRY_AUTH_FILE"] = str(auth)
+    if os.geteuid() == 0:  # root's tools look in /etc but for this, in any mode
+        env["CONTAINERS_STORAGE_CONF"] = str(config / "storage.conf")
     if means.mode == "root":
-        return {**env, "CONTAINERS_STORAGE_CONF": str(config / "storage.conf")}
+        return env
     return {**env, "_CONTAINERS_USERNS_CONFIGURED": "done", "_CONTAINERS_ROOTLESS_UID": str(os.geteuid()),
             "_CONTAINERS_ROOTLESS_GID": str(os.getegid())}  # fmt: skip
 

@@ -38,10 +38,14 @@ def test_a_user_with_one_id_keeps_what_they_cant_give_away(means):
     assert "ignore_chown_errors" not in storage_conf(means.storage, single=False)
 
 
-def test_root_keeps_their_own_storage(means):
+def test_root_keeps_their_own_storage_with_the_driver_that_was_chosen(means):
     storage = means.storage.model_copy(update={"own": True})
     environ = {"HOME": "/root", "CONTAINERS_STORAGE_CONF": "/storage.conf"}
-    assert settle(means.model_copy(update={"mode": "root", "storage": storage}), environ) == environ
+    settled = settle(means.model_copy(update={"mode": "root", "storage": storage}), environ)
+    assert settled == environ | {"STORAGE_DRIVER": storage.driver}
+    by_fuse = storage.model_copy(update={"mount_program": Path("/usr/bin/fuse-overlayfs")})
+    settled = settle(means.model_copy(update={"mode": "root", "storage": by_fuse}), environ)
+    assert settled["STORAGE_OPTS"] == "overlay.mount_program=/usr/bin/fuse-overlayfs"
 
 
 @pytest.mark.parametrize(
