@@ -22,7 +22,7 @@ from avabuild.provider import Trust, installed
 from avabuild.registry import Registry
 
 HERE = Path(__file__).parent
-SUMS = {1: "9d4e78db605a0e149a4b3f9e02520132f81f8aad8e4d59d378893ccd72777f46"}
+SUMS = {1: "ffc8a2b04ff0fb2f0bb193e5146b75da0437feb691d1183b23e3642f635998df"}
 RECIPE = """
 name = "demo"
 base = { frozen = "bookworm" }

@@ -20,6 +20,7 @@ from avabuild.api import (
     File,
     Files,
     Framework,
+    Impossible,
     Index,
     Label,
     Libraries,
@@ -58,6 +59,8 @@ class FrozenOptions(Options):
 
 def layers(request: Request) -> Iterator[object]:
     target: Target = request.target
+    if request.options.level > 99:
+        raise Impossible(f"level {request.options.level} can't be had", "take a lower one")
     updates = Repository(name="frozen", suite=f"{target.distribution}-updates", components=("main",))
     yield Apt(packages=("frozen-tool",), repositories=(updates,))
     yield Python(
