@@ -73,12 +73,14 @@ class Image:
         checks: what each framework's check printed, by name.
         layers: the names of its layers, as a build shows them.
         labels: of its config.
+        files: the path of everything in it, without a leading slash, the base's too.
     """
 
     digest: str
     checks: dict[str, str]
     layers: tuple[str, ...]
     labels: dict[str, str]
+    files: frozenset[str]
 
 
 class BuildFailed(AssertionError):  # noqa: N818 - what a test says of it

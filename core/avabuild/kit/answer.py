@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from avabuild.base.facts import opened
 from avabuild.consult import check_of, layers_of, requires_of
 from avabuild.framework import Options, Request
 from avabuild.kit.image import run
@@ -82,14 +85,25 @@ def built(place: Path, recipe: str) -> Image:
         for event in events
         if event["event"] == "finish" and str(event["step"]).startswith("check ")
     }
-    labels = _labels(output, str(image["digest"]))
-    layers = (*image["made"], *image["reused"])
-    return Image(str(image["digest"]), checks, layers, labels)
+    manifest = json.loads(_blob(output, str(image["digest"])).read_bytes())
+    config = json.loads(_blob(output, manifest["config"]["digest"]).read_bytes())
+    return Image(
+        digest=str(image["digest"]),
+        checks=checks,
+        layers=(*image["made"], *image["reused"]),
+        labels=dict((config.get("config") or {}).get("Labels") or {}),
+        files=frozenset(_files([_blob(output, layer["digest"]) for layer in manifest["layers"]])),
+    )
 
 
-def _labels(layout: Path, digest: str) -> dict[str, str]:
-    def read(name: str) -> Any:
-        return json.loads((layout / "blobs" / name.replace(":", "/")).read_text())
+def _blob(layout: Path, digest: str) -> Path:
+    return layout / "blobs" / digest.replace(":", "/")
 
-    config = read(read(digest)["config"]["digest"])
-    return dict((config.get("config") or {}).get("Labels") or {})
+
+def _files(layers: Sequence[Path]) -> set[str]:
+    """Return the paths in an image; avabuild's own layers take nothing of the base away."""
+    found: set[str] = set()
+    for layer in layers:
+        with opened(layer) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+            found.update(member.name.removeprefix("./") for member in tar)
+    return found

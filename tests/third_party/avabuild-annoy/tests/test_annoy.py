@@ -25,3 +25,6 @@ def test_its_image_finds_neighbours(build_image: BuildImage) -> None:
     image = build_image(RECIPE)
     assert image.checks["annoy"].startswith("annoy finds [50, ")
     assert "compile: annoy" in image.layers
+    assert any(name.endswith("site-packages/annoy/__init__.py") for name in image.files)
+    assert {"usr/bin/g++", "usr/include/python3.11/Python.h"} & image.files == set()
+    assert not any("/setuptools/" in name for name in image.files)
