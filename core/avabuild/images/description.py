@@ -101,15 +101,15 @@ def describe(
     layers = tuple(_layers(config, (manifest or {}).get("layers") or (), unpacked or {}))
     if not is_ours(config):
         return Description(own=False, layers=layers)
-    target, recipe = labels.get(TARGET, ""), _table(labels.get(RECIPE))
+    target, recipe = labels.get(TARGET, ""), table_of(labels.get(RECIPE))
     found = _TAG.fullmatch(target)
     return Description(
         own=True,
         python=f"{found['major']}.{found['minor']}" if found and found["major"] else "",
         device=_device(found["device"], recipe) if found else "",
         target=target,
-        frameworks=_table(labels.get(FRAMEWORKS)),
-        plugins=_table(labels.get(PLUGINS)),
+        frameworks=table_of(labels.get(FRAMEWORKS)),
+        plugins=table_of(labels.get(PLUGINS)),
         recipe=recipe,
         lock=_lock(labels.get(LOCK)),
         layers=layers,
@@ -122,7 +122,8 @@ def _device(tag: str, recipe: Mapping[str, Any]) -> str:
     return next((str(text) for text in devices if str(text).replace(".", "") == tag), tag)
 
 
-def _table(text: str | None) -> dict[str, Any]:
+def table_of(text: str | None) -> dict[str, Any]:
+    """Return the table that a label holds as JSON; empty without one, or where it is damaged."""
     try:
         read = json.loads(text or "{}")
     except ValueError:
