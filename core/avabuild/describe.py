@@ -20,6 +20,8 @@ RECIPE = "org.avabuild.recipe"
 TARGET = "org.avabuild.target"
 FRAMEWORKS = "org.avabuild.frameworks"
 PLUGINS = "org.avabuild.plugins"
+POLICIES = "org.avabuild.policies"
+OFFER = "org.avabuild.base"
 LAYERS = "org.avabuild.layers"
 TITLE = "org.opencontainers.image.title"
 VERSION = "org.opencontainers.image.version"
@@ -46,11 +48,11 @@ def labels(plan: Plan, content: Mapping[str, Any], lock: TargetLock) -> tuple[tu
         LOCK: _text(lock.model_dump(mode="json", exclude_defaults=True)),
     }
     if plan.policies:
-        made["org.avabuild.policies"] = _text(
+        made[POLICIES] = _text(
             {p.name: f"{p.distribution} {p.version}" for p in plan.policies}
         )
     if offer := plan.base.offer:
-        made["org.avabuild.base"] = _text({str(offer): f"{offer.distribution} {offer.version}"})
+        made[OFFER] = _text({str(offer): f"{offer.distribution} {offer.version}"})
     if plan.checks:
         made[CHECKS] = _text({check.framework: check.program for check in plan.checks})
     if driver := driver_minimum(plan.target.device.cuda or ""):

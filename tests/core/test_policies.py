@@ -311,11 +311,14 @@ def locked(plan: Plan) -> Lock:
     return Lock(recipe=plan.name).with_target(entry).with_plugins(plugins_of(plan))
 
 
+UNLOCKED = TargetLock(target="py311-cpu", request="", base="")
+
+
 def test_the_image_records_the_policies_with_their_distributions(plan_of, policy):
     rule = policy("house", Label(name="a", value="1"))
-    made = dict(labels(plan_of(rule), {}, (), ""))
+    made = dict(labels(plan_of(rule), {}, UNLOCKED))
     assert made["org.avabuild.policies"] == '{"house":"example-house 1.0"}'
-    assert "org.avabuild.policies" not in dict(labels(plan_of(), {}, (), ""))
+    assert "org.avabuild.policies" not in dict(labels(plan_of(), {}, UNLOCKED))
 
 
 def test_locked_refuses_another_version_and_a_policy_that_came_or_went(plan_of, policy):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ from avabuild.lock import TargetLock
 
 _TAG = re.compile(r"(?:py(?P<major>\d)(?P<minor>\d+)-)?(?P<device>cpu|cuda\w+(?:-cudnn\w+)?)")
 _MADE = "avabuild: "
+_GROUP = re.compile(r"(?:wheels|bytecode) of (.+)")
+_OWN = {"packages": "recipe", "pip": "avabuild"}  # groups that are called otherwise than who asks for them
 _PART = re.compile(r"(.+) \d+/\d+")
 
 
@@ -99,15 +101,15 @@ def describe(
     layers = tuple(_layers(config, (manifest or {}).get("layers") or (), unpacked or {}))
     if not is_ours(config):
         return Description(own=False, layers=layers)
-    target, recipe = labels.get(TARGET, ""), _table(labels.get(RECIPE))
+    target, recipe = labels.get(TARGET, ""), table_of(labels.get(RECIPE))
     found = _TAG.fullmatch(target)
     return Description(
         own=True,
         python=f"{found['major']}.{found['minor']}" if found and found["major"] else "",
         device=_device(found["device"], recipe) if found else "",
         target=target,
-        frameworks=_table(labels.get(FRAMEWORKS)),
-        plugins=_table(labels.get(PLUGINS)),
+        frameworks=table_of(labels.get(FRAMEWORKS)),
+        plugins=table_of(labels.get(PLUGINS)),
         recipe=recipe,
         lock=_lock(labels.get(LOCK)),
         layers=layers,
@@ -120,7 +122,8 @@ def _device(tag: str, recipe: Mapping[str, Any]) -> str:
     return next((str(text) for text in devices if str(text).replace(".", "") == tag), tag)
 
 
-def _table(text: str | None) -> dict[str, Any]:
+def table_of(text: str | None) -> dict[str, Any]:
+    """Return the table that a label holds as JSON; empty without one, or where it is damaged."""
     try:
         read = json.loads(text or "{}")
     except ValueError:
@@ -143,7 +146,7 @@ def _layers(
     made += [""] * (len(diff_ids) - len(made))
     labels = labels_of(config)
     asked, lock = _asked(labels.get(LAYERS)), _lock(labels.get(LOCK))
-    extra = {package.name for package in lock.python if not package.by} if lock else set[str]()
+    needed = {package.name: package.by for package in lock.python} if lock else {}
     found = []
     for index, diff_id in enumerate(diff_ids):
         name = made[index].removeprefix(_MADE) if made[index].startswith(_MADE) else "base"
@@ -151,7 +154,7 @@ def _layers(
         found.append(
             LayerAbout(
                 name=name,
-                origins=_origins(name, asked, extra),
+                origins=_origins(name, asked, needed),
                 diff_id=diff_id,
                 digest=str(known.get("digest", "")),
                 size=int(known["size"]) if "size" in known else None,
@@ -172,11 +175,19 @@ def _asked(text: str | None) -> dict[str, tuple[str, ...]]:
         return {}
 
 
-def _origins(name: str, asked: Mapping[str, tuple[str, ...]], extra: Container[str]) -> tuple[str, ...]:
-    """Return who asked for a layer. Those of wheels are no steps of the plan: its Python steps are."""
+def _origins(
+    name: str, asked: Mapping[str, tuple[str, ...]], needed: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """Return who asked for a layer. Those of wheels are no steps of the plan: groups and wheels name them."""
     if name == "base" or name in asked:
         return asked.get(name, ())
     part = _PART.fullmatch(name)
-    if name.endswith(" of packages") or (part[1] if part else name) in extra:
-        return ("recipe",)
+    wheel = part[1] if part else name
+    if wheel in needed:
+        return needed[wheel] or ("recipe",)
+    group = _GROUP.fullmatch(name)
+    if group and group[1] in _OWN:
+        return (_OWN[group[1]],)
+    if group and not group[1].endswith("frameworks"):
+        return (group[1],)
     return next((who for step, who in asked.items() if step.startswith("python")), ())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from avabuild.describe import OFFER, POLICIES
 from avabuild.errors import ImageError
+from avabuild.images.description import labels_of, table_of
 from avabuild.images.finding import Image
 from avabuild.lock import Distribution, Lock
 from avabuild.resolve.lockfile import lock_text
@@ -14,8 +16,19 @@ def lock_of(image: Image) -> str:
     if about.lock is None:
         hint = "an older avabuild made it; build it again" if about.own else "another tool made it"
         raise ImageError(f"{image.reference} has no lock", hint=hint)
-    plugins = tuple(
-        Distribution(framework=name, name=text.rpartition(" ")[0], version=text.rpartition(" ")[2])
-        for name, text in about.plugins.items()
-    )
-    return lock_text(Lock(recipe=str(about.recipe.get("name", "")), plugins=plugins, targets=(about.lock,)))
+    labels = labels_of(image.config)
+    used = [
+        *(_distribution(text, framework=name) for name, text in about.plugins.items()),
+        *(
+            _distribution(text, base=name.partition(" ")[0])
+            for name, text in table_of(labels.get(OFFER)).items()
+        ),
+        *(_distribution(text, policy=name) for name, text in table_of(labels.get(POLICIES)).items()),
+    ]
+    lock = Lock(recipe=str(about.recipe.get("name", "")), targets=(about.lock,))
+    return lock_text(lock.with_plugins(tuple(used)))
+
+
+def _distribution(text: str, **provided: str) -> Distribution:
+    name, _, version = text.rpartition(" ")
+    return Distribution(name=name, version=version, **provided)

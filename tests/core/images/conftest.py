@@ -27,15 +27,13 @@ from avabuild.store import Store
 from avabuild.target import Device, Target
 from avabuild.value import digest_of
 
-SIX = Package(
-    name="six", version="1.17.0", filename="six-1.17.0-py3-none-any.whl", sha256="5" * 64, extra=True
-)
+SIX = Package(name="six", version="1.17.0", filename="six-1.17.0-py3-none-any.whl", sha256="5" * 64)
 TREE = Deb(name="tree", version="2.1.0-1", arch="amd64", sha256="7" * 64, size=7)
 LOCK = TargetLock(
     target="py311-cuda90-cudnn7",
     request="sha256:1",
     base="sha256:base",
-    python=(Package(name="pip", version="26.3", sha256="3" * 64), SIX),
+    python=(Package(name="pip", version="26.3", sha256="3" * 64, by=("avabuild",)), SIX),
     apt=(AptLock(base="b", packages=("tree",), debs=(TREE,)),),
 )
 RECIPE: dict[str, Any] = {

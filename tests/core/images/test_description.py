@@ -74,3 +74,17 @@ def test_layers_without_a_history_are_the_bases(store, make_image):
     config = config_of(store, make_image())
     del config["history"]
     assert [layer.name for layer in describe(config).layers] == ["base"] * 4
+
+
+def test_layers_of_wheels_are_of_whom_their_group_is(store, make_image):
+    config = config_of(store, make_image())
+    made = [entry for entry in config["history"] if "wheels of packages" in entry["created_by"]]
+    for name, who in (
+        ("wheels of keras", ("keras",)),
+        ("bytecode of pip", ("avabuild",)),
+        ("wheels of other frameworks", ("avabuild",)),
+        ("six 1/2", ("recipe",)),
+        ("pip", ("avabuild",)),
+    ):
+        made[0]["created_by"] = f"avabuild: {name}"
+        assert describe(config).layers[1].origins == who

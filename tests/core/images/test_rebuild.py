@@ -87,7 +87,7 @@ def described(store, storage, make_image, lock):
 
 def test_what_has_no_pins_is_taken_from_the_image(store, storage, make_image):
     apt = LOCK.apt[0].model_copy(update={"repositories": ("nvidia (ABC)",)})
-    own = Package(name="mine", version="1", kind="file", path="mine-1-py3-none-any.whl", extra=True)
+    own = Package(name="mine", version="1", kind="file", path="mine-1-py3-none-any.whl")
     lock = LOCK.model_copy(update={"apt": (apt,), "python": (*LOCK.python, own)})
     made = rebuild(described(store, storage, make_image, lock), NAME)
     assert made.wheels is None
