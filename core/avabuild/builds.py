@@ -14,10 +14,9 @@ from avabuild.catalogue import Catalogue, Entry
 from avabuild.graph import Ended, Graph, Node
 from avabuild.images.leftovers import sweep_builds
 from avabuild.needs import refusal
-from avabuild.publish import There
+from avabuild.publish import Done, There
 from avabuild.resolution import still_locked
 from avabuild.running import Running
-from avabuild.session import Done
 from avabuild.store.scratch import sweep
 
 

@@ -111,7 +111,7 @@ class Outgoing:
         with Scratch(self._store) as scratch, self._report.step(f"push {name} by skopeo", "push"):
             self._tools.temporary = scratch.directory("tmp")
             digest = scratch.path / "digest"
-            argv = commands.push(source, target, str(digest), verify=not registries.lets_off(name.host))
+            argv = commands.publish(source, target, str(digest), verify=not registries.lets_off(name.host))
             try:
                 self._tools.skopeo(argv, place="push", storage=True)
             except StepError as error:

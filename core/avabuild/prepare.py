@@ -282,3 +282,8 @@ def base_title(project: Project) -> str:
     """The base in a word, for a step: no digest, and no mirror, which may hold a password."""
     spec = project.recipe.one_base
     return str(getattr(spec, "debian", "") or getattr(spec, "image", "") or getattr(spec, "archive", ""))
+
+
+def tag_end(python: str | None, device: str) -> str:
+    """Return how the lock's entry of a point ends; a base's own Python is not known yet."""
+    return f"py{python.replace('.', '')}-{device}" if python else device

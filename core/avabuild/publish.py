@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from avabuild.base import Base
 from avabuild.blob import Blob
+from avabuild.build.job import Built
 from avabuild.build.layout import Composed
 from avabuild.describe import KEY
 from avabuild.plan import Plan
@@ -15,6 +17,17 @@ from avabuild.report import Report
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.store import Store
 from avabuild.value import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One image that a run made, with the seconds it took, and what came of its push if there was one."""
+
+    plan: Plan
+    built: Built
+    seconds: float
+    pushed: Pushed | None = None
+
 
 # What takes a layer as it is made, with words for it; and what takes the image in the end.
 Way = tuple[Callable[[Blob, str], None], Callable[[Composed], Pushed | None]]

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from avabuild import remember
-from avabuild.base import (
-    Base,
-    Facts,
-    assumed,
-    bring_base,
-    forget,
-    obtain,
-    obtained,
-    offer_base,
-    reference,
-)
+from avabuild.base import Base, Facts, assumed, bring_base, forget, obtain, obtained, offer_base, reference
 from avabuild.build.apt_step import forget_lists
 from avabuild.build.build import build
 from avabuild.build.compiler import is_here
@@ -30,10 +20,18 @@ from avabuild.forecast import Forecast, Row
 from avabuild.lock import AptLock, Lock, Package, TargetLock
 from avabuild.needs import Need, needs
 from avabuild.plan import Plan
-from avabuild.prepare import Project, assumed_base, base_title, make_plan, open_projects, request_of, targets
-from avabuild.publish import none
+from avabuild.prepare import (
+    Project,
+    assumed_base,
+    base_title,
+    make_plan,
+    open_projects,
+    request_of,
+    tag_end,
+    targets,
+)
+from avabuild.publish import Done, none
 from avabuild.recipe import DebianBase
-from avabuild.registries import Pushed
 from avabuild.report import Event, Report
 from avabuild.resolution import Resolution, require_lock, resolver_for, still_locked
 from avabuild.resolve import Fetcher, Indexes, Progress, Resolver, file_name, read_lock, write_lock
@@ -41,16 +39,6 @@ from avabuild.running import Halt, Running
 from avabuild.store import Scratch, Store
 from avabuild.target import Target
 from avabuild.workplace import Workplace
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """One image that a run made, with the seconds it took, and what came of its push if there was one."""
-
-    plan: Plan
-    built: Built
-    seconds: float
-    pushed: Pushed | None = None
 
 
 class Session:
@@ -91,7 +79,7 @@ class Session:
         """Return the digest that the lock has for the base; empty where a new one is wanted."""
         if self.lock is None or self.workplace.wishes.upgrade & {"*", "base"}:
             return ""
-        tags = tuple(_tag_end(point.python, point.device.tag) for point in project.points)
+        tags = tuple(tag_end(point.python, point.device.tag) for point in project.points)
         return next((entry.base for entry in self.lock.targets if entry.target.endswith(tags)), "")
 
     def facts(self, project: Project, base: Base | None) -> Facts:
@@ -306,8 +294,3 @@ class Session:
         made = [(one.plan.reference, one.built.identity, one.built.composed.digest) for one in done]
         plans, output = [one.plan for one in done], self.workplace.wishes.output
         remember.write(path, self.store, self.projects, plans, output, made, images, shown)
-
-
-def _tag_end(python: str | None, device: str) -> str:
-    """Return how the lock's entry of a point ends; a base's own Python is not known yet."""
-    return f"py{python.replace('.', '')}-{device}" if python else device

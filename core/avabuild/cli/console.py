@@ -12,9 +12,9 @@ from avabuild.cli.table import Row, about, lines_of
 
 if TYPE_CHECKING:
     from avabuild.errors import AvabuildError
+    from avabuild.publish import Done
     from avabuild.registries import Pushed
     from avabuild.report import Event
-    from avabuild.session import Done
 
 BIG = 5_000_000  # bytes of a download that is worth showing on its own
 

@@ -13,9 +13,9 @@ from avabuild.cli.console import QuietConsole, described
 
 if TYPE_CHECKING:
     from avabuild.errors import AvabuildError
+    from avabuild.publish import Done
     from avabuild.registries import Pushed
     from avabuild.report import Event
-    from avabuild.session import Done
 
 
 class JsonConsole(QuietConsole):

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from avabuild.cli.table import Row
     from avabuild.errors import AvabuildError
+    from avabuild.publish import Done
     from avabuild.report import Event
-    from avabuild.session import Done
 
 _STYLES = {"warn": "yellow", "fail": "red"}
 _LONGEST = 40

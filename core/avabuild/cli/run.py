@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from avabuild.cli.outside import Outside, Outsiders
     from avabuild.graph import Ended
     from avabuild.host import Host
-    from avabuild.publish import There
-    from avabuild.session import Done
+    from avabuild.publish import Done, There
     from avabuild.workplace import Wishes
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from avabuild.blob import Blob
 from avabuild.value import Value
 
 if TYPE_CHECKING:
@@ -16,6 +19,11 @@ class Kept(Value):
 
     digest: str
     size: int
+
+    @classmethod
+    def of(cls, blob: Blob) -> Kept:
+        """Return the blob of a layer."""
+        return cls(digest=blob.digest, size=blob.size)
 
 
 class Elsewhere(Protocol):
@@ -29,3 +37,11 @@ class Elsewhere(Protocol):
 
     def stop(self) -> None:
         """End what is under way soon."""
+
+
+def entry_name(kind: str, key: str) -> str:
+    """Return where below a store's root `key` of `kind` is recorded."""
+    name = key.removeprefix("sha256:")
+    if not name.isalnum():
+        name = hashlib.sha256(os.fsencode(key)).hexdigest()
+    return f"index/{kind}/{name}.json"

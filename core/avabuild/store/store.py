@@ -33,7 +33,7 @@ from avabuild.blob import Blob
 from avabuild.errors import DiskFullError, StoreError
 from avabuild.host.sharing import Sharing
 from avabuild.store.claims import Claims
-from avabuild.store.elsewhere import Elsewhere, Kept
+from avabuild.store.elsewhere import Elsewhere, Kept, entry_name
 from avabuild.store.modes import file_lock, make_directory, open_up
 from avabuild.store.shared import Found, Shared
 from avabuild.store.uses import Uses
@@ -178,14 +178,14 @@ class Store:
 
     def record(self, kind: str, key: str, data: Any) -> None:
         """Remember that `key` of `kind` is `data`."""
-        path = self.root / _entry(kind, key)
+        path = self.root / entry_name(kind, key)
         with disk_errors(self.root):
             make_directory(path.parent)
         self._write(path, json.dumps(data, sort_keys=True).encode())
 
     def recall(self, kind: str, key: str) -> Any | None:
         """Return what was recorded for `key`, here or in the shared store; None for no JSON."""
-        name = _entry(kind, key)
+        name = entry_name(kind, key)
         data: bytes | None = None
         with suppress(FileNotFoundError):
             data = (self.root / name).read_bytes()
@@ -217,21 +217,15 @@ class Store:
         if blob is None and not private and self.elsewhere and self.elsewhere.bring(self, "layer", key):
             blob = self._layer(key)
         if blob and not private:
-            self._offer_layer(key, blob)
+            self.offer("layer", key, blob.model_dump(), (Kept.of(blob),))
         return blob
 
     def _layer(self, key: str) -> Blob | None:
-        data = self.recall("layer", key)
-        if data is None:
-            return None
         try:
-            blob = Blob.model_validate(data)
-        except ValueError:
+            blob = Blob.model_validate(self.recall("layer", key))
+        except ValueError:  # nothing, or of an older format
             return None
         return blob if self.has(blob.digest, blob.size) else None
-
-    def _offer_layer(self, key: str, blob: Blob) -> None:
-        self.offer("layer", key, blob.model_dump(), (Kept(digest=blob.digest, size=blob.size),))
 
     def make_layer(
         self, key: str, directory: Path, make: Callable[[Path], Blob], *, private: bool = False
@@ -257,7 +251,7 @@ class Store:
                 path.unlink(missing_ok=True)
             self.record("layer", key, blob.model_dump())
             if not private:
-                self._offer_layer(key, blob)
+                self.offer("layer", key, blob.model_dump(), (Kept.of(blob),))
             return blob, True
 
     @contextmanager
@@ -287,14 +281,6 @@ class Store:
                 with suppress(FileNotFoundError):
                     Path(name).unlink()
                 raise
-
-
-def _entry(kind: str, key: str) -> str:
-    """Return where below a store's root `key` of `kind` is recorded."""
-    name = key.removeprefix("sha256:")
-    if not name.isalnum():
-        name = hashlib.sha256(os.fsencode(key)).hexdigest()
-    return f"index/{kind}/{name}.json"
 
 
 @contextmanager
