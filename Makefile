@@ -1,6 +1,6 @@
 # Two commands for a fresh machine: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow rootless lint bench bench-rootless bench-matrix clean
+.PHONY: help setup demo test test-slow rootless lint bench bench-rootless bench-matrix bench-push clean
 
 BIN := .venv/bin
 
@@ -37,6 +37,9 @@ bench-rootless: setup ## measure builds of users without root, as root; BENCH="-
 
 bench-matrix: setup ## measure a catalogue of seven recipes; BENCH="--help" for its options
 	@PYTHONPATH=scripts $(BIN)/python -m bench.matrix $(BENCH)
+
+bench-push: setup ## measure building and pushing; BENCH="--help" for its options
+	@PYTHONPATH=scripts $(BIN)/python -m bench.push $(BENCH)
 
 clean: ## remove .venv and the tools' caches; images and the build cache stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

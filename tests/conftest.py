@@ -1,12 +1,20 @@
-"""What tests everywhere share: golden files, a store, blobs and a host that is always the same."""
+"""What tests everywhere share: golden files, a store, blobs, a host that is always the same, a real registry."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
+import json
+import secrets
+import socket
 import struct
+import subprocess
 import tarfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -141,3 +149,150 @@ def keep_layer(store: Store) -> Callable[..., Blob]:
         )
 
     return keep
+
+
+# -- a real registry ------------------------------------------------------------------------------------------
+
+USER, PASSWORD = "ava", "correct horse"
+_HTPASSWD = "ava:$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e"
+
+
+def authority(directory: Path) -> None:
+    """Make `ca.crt` with its key, and `good` and `expired` certificates of 127.0.0.1."""
+    (directory / "san").write_text("subjectAltName=IP:127.0.0.1\n")
+    _openssl(directory, "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=ava-test-ca "
+             "-keyout ca.key -out ca.crt")  # fmt: skip
+    _openssl(directory, "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=127.0.0.1 -keyout key.pem "
+             "-out request.pem")  # fmt: skip
+    signed = "x509 -req -in request.pem -CA ca.crt -CAkey ca.key -CAcreateserial -extfile san"
+    _openssl(directory, f"{signed} -days 2 -out good.pem")
+    _openssl(directory, f"{signed} -days -1 -out expired.pem")
+
+
+def _openssl(directory: Path, words: str) -> None:
+    subprocess.run(["openssl", *words.split()], cwd=directory, check=True, capture_output=True)
+
+
+@dataclass
+class Distribution:
+    """One docker-registry; `keys` is a directory that `authority` filled."""
+
+    directory: Path
+    keys: Path
+    certificate: str = "good"
+    settings: dict[str, object] = field(default_factory=dict)
+    auth: dict[str, object] | None = None
+    port: int = 0
+    _process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "htpasswd").write_text(_HTPASSWD + "\n")
+        while not self.port:
+            # Below what the kernel gives out by itself: while it is stopped nobody else gets it.
+            port = 20_000 + secrets.randbelow(12_000)
+            with socket.socket() as trial, suppress(OSError):
+                trial.bind(("127.0.0.1", port))
+                self.port = port
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def storage(self) -> Path:
+        return self.directory / "storage"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client needs: whom to trust, and whose password to give."""
+        return {"SSL_CERT_FILE": str(self.keys / "ca.crt"), "REGISTRY_AUTH_FILE": str(self.auth_file())}
+
+    def auth_file(self, password: str = PASSWORD) -> Path:
+        """Return a file with the user's password, which may be a wrong one."""
+        text = base64.b64encode(f"{USER}:{password}".encode()).decode()
+        path = self.directory / f"auth-{len(password)}.json"
+        path.write_text(json.dumps({"auths": {self.host: {"auth": text}}}))
+        return path
+
+    def start(self, **storage: object) -> None:
+        """Start it and wait until it answers; `storage` goes into its settings."""
+        users = {"htpasswd": {"realm": "ava-test", "path": str(self.directory / "htpasswd")}}
+        tls = {"certificate": str(self.keys / f"{self.certificate}.pem"), "key": str(self.keys / "key.pem")}
+        settings = {
+            "version": "0.1",
+            "log": {"level": "error"},
+            "storage": {
+                "filesystem": {"rootdirectory": str(self.storage)},
+                "delete": {"enabled": True},
+                **storage,
+            },
+            "http": {"addr": self.host, **({"tls": tls} if self.certificate else {})},
+            "auth": users if self.auth is None else self.auth,
+            **self.settings,
+        }
+        file = self.directory / "config.yml"
+        file.write_text(json.dumps(settings))  # JSON is YAML
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(["docker-registry", "serve", str(file)], stdout=log, stderr=log)
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            assert self._process.poll() is None, (self.directory / "log").read_text()
+            time.sleep(0.02)
+        raise AssertionError("the registry does not answer")
+
+    def stop(self) -> None:
+        """Stop it, as a crash would."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def blobs(self) -> set[str]:
+        """The digests of all blobs that it holds."""
+        found = self.storage.glob("docker/registry/v2/blobs/sha256/*/*/data")
+        return {f"sha256:{path.parent.name}" for path in found}
+
+    def manifest(self, name: str) -> dict[str, object]:
+        """Read a manifest by its name and tag from the registry's own files."""
+        repository, _, tag = name.partition(":")
+        below = self.storage / "docker/registry/v2"
+        link = below / "repositories" / repository / "_manifests/tags" / tag / "current/link"
+        digest = link.read_text().removeprefix("sha256:")
+        found: dict[str, object] = json.loads(
+            (below / "blobs/sha256" / digest[:2] / digest / "data").read_bytes()
+        )
+        return found
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority of the tests' own, with certificates of 127.0.0.1."""
+    directory = tmp_path_factory.mktemp("keys")
+    authority(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def distribution(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distribution]:
+    """A registry that all tests of a session share: each takes names of its own."""
+    made = Distribution(tmp_path_factory.mktemp("registry"), keys)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def make_distribution(keys: Path, tmp_path: Path) -> Iterator[Callable[..., Distribution]]:
+    """Return a function that makes a registry for one test, to be started and broken."""
+    made: list[Distribution] = []
+
+    def make(**fields: object) -> Distribution:
+        made.append(Distribution(tmp_path / f"registry-{len(made)}", keys, **fields))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()

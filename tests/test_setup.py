@@ -21,6 +21,7 @@ TOOLS = {
     "fakechroot": "fakechroot",
     "fakeroot": "fakeroot",
     "bindfs": "bindfs",
+    "docker-registry": "docker-registry",
 }
 COREUTILS = ("sh", "env", "cat", "cksum", "dirname", "head", "mkdir", "mktemp", "pwd", "rm", "sed", "tail")
 # A fake interpreter: it makes a venv of itself, and is what the files of the environment's names say.
@@ -127,7 +128,7 @@ def test_a_second_run_says_nothing_and_starts_no_installer(machine: Machine) -> 
 
 
 def test_only_what_is_missing_is_installed(machine: Machine) -> None:
-    machine.install("buildah", "crun", "newuidmap", "mmdebstrap", "fakechroot", "fakeroot", "bindfs")
+    machine.install("buildah", "crun", "newuidmap", "mmdebstrap", "fakechroot", "fakeroot", "bindfs", "docker-registry")
     machine.setup()
     packages = {word for word in machine.called("install -y")[0].split() if word in TOOLS.values()}
     assert packages == {"skopeo"}
@@ -232,7 +233,7 @@ def test_ci_runs_make_test_and_nothing_more() -> None:
 def test_make_alone_lists_every_target() -> None:
     said = subprocess.run(["make", "-s", "-C", ROOT], check=True, capture_output=True, text=True).stdout
     assert {line.split()[0] for line in said.splitlines()} == {
-        "help", "setup", "demo", "test", "test-slow", "lint", "bench", "bench-matrix", "clean"
+        "help", "setup", "demo", "test", "test-slow", "lint", "bench", "bench-matrix", "bench-push", "clean"
     }  # fmt: skip
 
 

@@ -100,9 +100,10 @@ class Tools(Calls):
             self._report.warn(f"{slow} (see: avabuild doctor)")
         return settle(means, self.host.environment)
 
-    def skopeo(self, argv: Sequence[str], *, place: str | None = None) -> str:
-        """Run skopeo and return what it printed."""
-        return self.call("skopeo", argv, place=place)
+    def skopeo(self, argv: Sequence[str], *, place: str | None = None, storage: bool = False) -> str:
+        """Run skopeo and return what it printed; inside the namespace when it reads the local `storage`."""
+        env = self._private if storage else None
+        return self.call("skopeo", argv, env=env, place=place, inside=storage)
 
     def call(
         self,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from avabuild.base import Base
+from avabuild.build.described import image_key
 from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.graph import Ended, Graph, Node
 from avabuild.images.leftovers import sweep_builds
 from avabuild.needs import refusal
+from avabuild.publish import Done, There
+from avabuild.resolution import still_locked
 from avabuild.running import Running
-from avabuild.session import Done
 from avabuild.store.scratch import sweep
 
 
@@ -58,11 +61,36 @@ def build(
     if problem := shared.problem() if shared else None:
         catalogue.report.warn(problem)
     run = _Run(catalogue, entries, listener, alone=confined and keep_going)
-    graph = Graph(
-        run.nodes, run.work, jobs=jobs, keep_going=keep_going, stop=run.running.stop, ended=run.ended
-    )
+    graph = Graph(run.nodes, run.work, jobs=jobs, keep_going=keep_going, stop=run.stop, ended=run.ended)
     run.outcome.ended = graph.run()
     return run.outcome
+
+
+def pushed_before(entries: Sequence[Entry]) -> dict[str, There]:
+    """Return, by reference, the images that their registry has just as a build would push them.
+
+    Raises UnavailableError, RegistryError: the registry can't be asked.
+    """
+    for publisher in {entry.session.workplace.publisher for entry in entries}:
+        if publisher:
+            publisher.greet()
+    with ThreadPoolExecutor(8, "look") as pool:
+        found = pool.map(lambda entry: (entry.plan.reference, _there(entry)), entries)
+        return {reference: there for reference, there in found if there}
+
+
+def _there(entry: Entry) -> There | None:
+    session, plan, project = entry.session, entry.plan, entry.project
+    publisher, wishes = session.workplace.publisher, session.workplace.wishes
+    lock = still_locked(session.lock, plan)
+    alone = wishes.output.kind == "nowhere" and not wishes.force and not wishes.upgrade
+    if publisher is None or lock is None or not alone:
+        return None
+    if lock.base != (entry.base.digest if entry.base else session.pinned(project)):
+        return None
+    environ = session.workplace.host.environment
+    key = image_key(session.store, plan, lock, project.recipe.content(), project.directory, environ)
+    return publisher.there(plan, key) if key else None
 
 
 def image_list(catalogue: Catalogue) -> Path:
@@ -72,7 +100,10 @@ def image_list(catalogue: Catalogue) -> Path:
 
 def _refuse(catalogue: Catalogue, entries: Sequence[Entry]) -> None:
     """Raise HostError for all images that need a container, where none can be started."""
-    found = {entry.name: entry.session.needs(entry.project, entry.plan, entry.base) for entry in entries}
+    found = {}
+    for entry in entries:
+        base = entry.base or entry.session.look_elsewhere(entry.project)
+        found[entry.name] = entry.session.needs(entry.project, entry.plan, base)
     if any(found.values()):
         raise refusal(catalogue.workplace.confined, found)
 
@@ -134,6 +165,12 @@ class _Run:
             self._obtain(owner, node.name)
         else:
             self._build(self._entries[node.name])
+
+    def stop(self) -> None:
+        """End all that runs soon."""
+        self.running.stop()
+        if elsewhere := self.catalogue.workplace.elsewhere:
+            elsewhere.stop()
 
     def _obtain(self, entry: Entry, name: str) -> None:
         workplace, report = self.catalogue.workplace, self.catalogue.report

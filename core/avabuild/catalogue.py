@@ -13,11 +13,11 @@ from avabuild.base import Base
 from avabuild.errors import AvabuildError, Problem, RecipeError
 from avabuild.forecast import Row
 from avabuild.plan import Plan
-from avabuild.prepare import Project
+from avabuild.prepare import Project, assumed_base, base_title
 from avabuild.recipe import DebianBase
 from avabuild.recipe.tags import DEFAULT
 from avabuild.report import Report
-from avabuild.session import Session, assumed_base, base_title
+from avabuild.session import Session
 from avabuild.together import together
 from avabuild.workplace import Workplace
 

@@ -104,6 +104,13 @@ def copy(source: str, destination: str) -> list[str]:
     return ["copy", "--quiet", "--insecure-policy", source, destination]
 
 
+def publish(source: str, destination: str, digest: str, *, verify: bool) -> list[str]:
+    """`skopeo copy` to a registry; the manifest's digest goes to the file `digest`."""
+    trust = [] if verify else ["--dest-tls-verify=false"]
+    fixed = ["--insecure-policy", "--retry-times", "3", "--digestfile", digest]
+    return ["copy", *fixed, *trust, source, destination]
+
+
 def bootstrap(
     suite: str, tarball: Path, mirror: str | None, arch: str, mode: str, *, inside: bool = False
 ) -> list[str]:

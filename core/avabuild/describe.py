@@ -14,6 +14,7 @@ from avabuild.lock import FORMAT, TargetLock
 from avabuild.plan import Plan
 
 CHECKS = "org.avabuild.checks"
+KEY = "org.avabuild.key"
 LOCK = "org.avabuild.lock"
 FORMAT_LABEL = "org.avabuild.format"
 RECIPE = "org.avabuild.recipe"

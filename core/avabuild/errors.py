@@ -166,3 +166,9 @@ class UnavailableError(AvabuildError):
     """An index, mirror or registry did not answer; trying again later may succeed."""
 
     exit_code = 75
+
+
+class RegistryError(AvabuildError):
+    """A registry refuses: the password, the permission, what is sent; or it can't be trusted."""
+
+    exit_code = 77

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avabuild.amend import Amended, draft_of, refusals
-from avabuild.base import Facts, releases_with
+from avabuild.base import Facts, assumed_image, releases_with
 from avabuild.compose import Pick, compose
 from avabuild.consult import amendments_of
 from avabuild.declared import TAKEN
@@ -24,7 +24,7 @@ from avabuild.offered import OfferedBase
 from avabuild.pinned import pin_keys
 from avabuild.plan import Plan
 from avabuild.provider import is_path
-from avabuild.recipe import Known, Point, Recipe, load, parse_options, pip_kind, variants
+from avabuild.recipe import ImageBase, Known, Point, Recipe, load, parse_options, pip_kind, variants
 from avabuild.registry import Registry, check_of, choose, installed, layers_of, ordered, requires_of
 from avabuild.resolve.platforms import is_served
 from avabuild.target import Target
@@ -270,3 +270,20 @@ def request_of(plan: Plan) -> str:
     return request_digest(
         (*mine, *constrained), (*extra, *local), target.python or "", target.arch, target.glibc
     )
+
+
+def assumed_base(project: Project) -> Facts | None:
+    """Return what the project's image base will be by its name, when that says it."""
+    spec = project.recipe.one_base
+    return assumed_image(spec.image) if isinstance(spec, ImageBase) else None
+
+
+def base_title(project: Project) -> str:
+    """The base in a word, for a step: no digest, and no mirror, which may hold a password."""
+    spec = project.recipe.one_base
+    return str(getattr(spec, "debian", "") or getattr(spec, "image", "") or getattr(spec, "archive", ""))
+
+
+def tag_end(python: str | None, device: str) -> str:
+    """Return how the lock's entry of a point ends; a base's own Python is not known yet."""
+    return f"py{python.replace('.', '')}-{device}" if python else device

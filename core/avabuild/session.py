@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from avabuild import remember
-from avabuild.base import Base, Facts, assumed, assumed_image, forget, obtain, obtained, reference
+from avabuild.base import Base, Facts, assumed, bring_base, forget, obtain, obtained, offer_base, reference
 from avabuild.build.apt_step import forget_lists
 from avabuild.build.build import build
 from avabuild.build.compiler import is_here
@@ -20,8 +20,18 @@ from avabuild.forecast import Forecast, Row
 from avabuild.lock import AptLock, Lock, Package, TargetLock
 from avabuild.needs import Need, needs
 from avabuild.plan import Plan
-from avabuild.prepare import Project, make_plan, open_projects, request_of, targets
-from avabuild.recipe import DebianBase, ImageBase
+from avabuild.prepare import (
+    Project,
+    assumed_base,
+    base_title,
+    make_plan,
+    open_projects,
+    request_of,
+    tag_end,
+    targets,
+)
+from avabuild.publish import Done, none
+from avabuild.recipe import DebianBase
 from avabuild.report import Event, Report
 from avabuild.resolution import Resolution, require_lock, resolver_for, still_locked
 from avabuild.resolve import Fetcher, Indexes, Progress, Resolver, file_name, read_lock, write_lock
@@ -29,15 +39,6 @@ from avabuild.running import Halt, Running
 from avabuild.store import Scratch, Store
 from avabuild.target import Target
 from avabuild.workplace import Workplace
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """One image that a run made, with the seconds it took."""
-
-    plan: Plan
-    built: Built
-    seconds: float
 
 
 class Session:
@@ -67,13 +68,18 @@ class Session:
 
     def known_base(self, project: Project) -> Base | None:
         """Return the base when the store has it, the lock's own if there is one."""
-        return obtained(project.recipe.one_base, self.store, self.base_name(project), self._pinned(project))
+        return obtained(project.recipe.one_base, self.store, self.base_name(project), self.pinned(project))
 
-    def _pinned(self, project: Project) -> str:
+    def look_elsewhere(self, project: Project) -> Base | None:
+        """Return the base when it could be brought from elsewhere."""
+        name, pinned = self.base_name(project), self.pinned(project)
+        return self.known_base(project) if bring_base(self.store, name, pinned) else None
+
+    def pinned(self, project: Project) -> str:
         """Return the digest that the lock has for the base; empty where a new one is wanted."""
         if self.lock is None or self.workplace.wishes.upgrade & {"*", "base"}:
             return ""
-        tags = tuple(_tag_end(point.python, point.device.tag) for point in project.points)
+        tags = tuple(tag_end(point.python, point.device.tag) for point in project.points)
         return next((entry.base for entry in self.lock.targets if entry.target.endswith(tags)), "")
 
     def facts(self, project: Project, base: Base | None) -> Facts:
@@ -135,8 +141,10 @@ class Session:
             target = Target.for_base(workplace.host.arch)
             with report.step(f"base {base_title(project)}", "base"), Scratch(self.store) as scratch:
                 tools.temporary = scratch.directory("tmp")
-                base = obtain(spec, project.directory, target, self.store, scratch, tools, name)
-        pinned = self._pinned(project)
+                pinned = self.pinned(project)
+                base = obtain(spec, project.directory, target, self.store, scratch, tools, name, pinned)
+        offer_base(self.store, name, base)
+        pinned = self.pinned(project)
         if pinned and pinned != base.digest:
             if workplace.wishes.locked:
                 raise LockError(
@@ -162,7 +170,9 @@ class Session:
         spec, name = DebianBase(debian=suite), self._stage_name(suite)
         target = Target.for_base(self.workplace.host.arch)
         with context.report.step(f"base {suite}, to compile on", "base"):
-            return obtain(spec, self.path.parent, target, self.store, context.scratch, context.tools, name)
+            base = obtain(spec, self.path.parent, target, self.store, context.scratch, context.tools, name)
+        offer_base(self.store, name, base)
+        return base
 
     def build(self, project: Project, plan: Plan, base: Base, report: Report, running: Running) -> Done:
         """Build one target and write the lock; `running` can stop it."""
@@ -175,9 +185,13 @@ class Session:
             host = host.with_index(index) if plan.index and index else host
             context = Context(self.store, own, tools, report, host, tools.log, keep=keep)
             with running.build(tools, context.failed) as halt:
-                built = build(context, self._job(project, plan, base, context, halt))
-        self._remember(project, plan, built)
-        return Done(plan, built, time.monotonic() - began)
+                job, publisher = self._job(project, plan, base, context, halt), self.workplace.publisher
+                way = publisher.push(plan, base, self.store, report, halt.downloads) if publisher else none()
+                with way as (ready, finish):
+                    built = build(context, replace(job, ready=ready))
+                    self._remember(project, plan, built)
+                    pushed = finish(built.composed)
+        return Done(plan, built, time.monotonic() - began, pushed)
 
     def _job(
         self,
@@ -280,20 +294,3 @@ class Session:
         made = [(one.plan.reference, one.built.identity, one.built.composed.digest) for one in done]
         plans, output = [one.plan for one in done], self.workplace.wishes.output
         remember.write(path, self.store, self.projects, plans, output, made, images, shown)
-
-
-def _tag_end(python: str | None, device: str) -> str:
-    """Return how the lock's entry of a point ends; a base's own Python is not known yet."""
-    return f"py{python.replace('.', '')}-{device}" if python else device
-
-
-def assumed_base(project: Project) -> Facts | None:
-    """Return what the project's image base will be by its name, when that says it."""
-    spec = project.recipe.one_base
-    return assumed_image(spec.image) if isinstance(spec, ImageBase) else None
-
-
-def base_title(project: Project) -> str:
-    """The base in a word, for a step: no digest, and no mirror, which may hold a password."""
-    spec = project.recipe.one_base
-    return str(getattr(spec, "debian", "") or getattr(spec, "image", "") or getattr(spec, "archive", ""))

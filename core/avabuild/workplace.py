@@ -16,10 +16,11 @@ from avabuild.buildah import Tools
 from avabuild.host import Host
 from avabuild.host.survey import means_of, survey
 from avabuild.inside.namespace import Namespace
+from avabuild.publish import Publisher
 from avabuild.registry import Registry, installed
 from avabuild.report import Report
 from avabuild.resolve import Indexes, from_host, pip_conf_paths
-from avabuild.store import Store
+from avabuild.store import Elsewhere, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Wishes:
         locked: fail rather than resolve anything.
         upgrade: names of packages to resolve anew, `*` for everything.
         keep: leave the container of a failed step.
+        force: build what the registry has too.
     """
 
     output: Output = LOCAL
@@ -39,11 +41,12 @@ class Wishes:
     locked: bool = False
     upgrade: frozenset[str] = frozenset()
     keep: bool = False
+    force: bool = False
 
     @property
     def checks(self) -> bool:
         """Whether checks run."""
-        return self.output.kind == "storage" if self.check is None else self.check
+        return self.output.path is None if self.check is None else self.check
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Workplace:
 
     Attributes:
         renewed: names of bases, and digests of those whose package lists, this run has fetched anew.
+        publisher: where images are pushed, or None.
+        elsewhere: who else may have layers by key, or None.
     """
 
     host: Host
@@ -59,17 +64,28 @@ class Workplace:
     indexes: Indexes
     wishes: Wishes = Wishes()
     renewed: set[str] = field(default_factory=set)
+    publisher: Publisher | None = None
+    elsewhere: Elsewhere | None = None
 
     @classmethod
-    def on(cls, host: Host, wishes: Wishes | None = None) -> Workplace:
+    def on(
+        cls,
+        host: Host,
+        wishes: Wishes | None = None,
+        publisher: Publisher | None = None,
+        elsewhere: Elsewhere | None = None,
+    ) -> Workplace:
         """Return the workplace of `host`."""
         indexes = from_host(host.environment, pip_conf_paths(host.environment, Path(sys.prefix)))
-        return cls(host, Registry(installed(), host.trust), indexes, wishes or Wishes())
+        found = Registry(installed(), host.trust)
+        return cls(host, found, indexes, wishes or Wishes(), publisher=publisher, elsewhere=elsewhere)
 
     @cached_property
     def store(self) -> Store:
         """The store; its directories are made when it is first asked for, after the recipes were read."""
-        return Store(self.host.cache, self.host.sharing)
+        store = Store(self.host.cache, self.host.sharing)
+        store.elsewhere = self.elsewhere
+        return store
 
     @cached_property
     def confined(self) -> str:

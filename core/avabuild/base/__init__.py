@@ -2,18 +2,20 @@
 
 from avabuild.base.base import Base
 from avabuild.base.facts import Facts, assumed, assumed_image, homes, is_debian, releases_with
-from avabuild.base.obtain import forget, obtain, obtained, reference
+from avabuild.base.obtain import bring_base, forget, obtain, obtained, offer_base, reference
 
 __all__ = [
     "Base",
     "Facts",
     "assumed",
     "assumed_image",
+    "bring_base",
     "forget",
     "homes",
     "is_debian",
     "obtain",
     "obtained",
+    "offer_base",
     "reference",
     "releases_with",
 ]

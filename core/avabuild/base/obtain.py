@@ -23,7 +23,7 @@ from avabuild.errors import (
 )
 from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, ScratchBase
 from avabuild.recipe import Base as BaseSpec
-from avabuild.store import Scratch, Store
+from avabuild.store import Kept, Scratch, Store
 from avabuild.store.hashing import file_digest
 from avabuild.target import Target
 
@@ -95,9 +95,16 @@ def _described(store: Store, digest: str) -> Base:
 
 
 def obtain(
-    spec: BaseSpec, directory: Path, target: Target, store: Store, scratch: Scratch, tools: Tools, name: str
+    spec: BaseSpec,
+    directory: Path,
+    target: Target,
+    store: Store,
+    scratch: Scratch,
+    tools: Tools,
+    name: str,
+    pinned: str = "",
 ) -> Base:
-    """Bring the base into the store under `name` and return it.
+    """Bring the base into the store under `name` and return it; one that is elsewhere is not made again.
 
     Raises:
         UnavailableError: the mirror or registry did not answer.
@@ -108,6 +115,8 @@ def obtain(
     with store.lock("base", name):
         if (base := obtained(spec, store, name)) is not None:
             return base
+        if bring_base(store, name, pinned) and (base := obtained(spec, store, name, pinned)) is not None:
+            return base
         if isinstance(spec, DebianBase):
             base = _bootstrap(spec, target, store, scratch, tools)
         elif isinstance(spec, ImageBase):
@@ -115,16 +124,53 @@ def obtain(
         else:
             assert isinstance(spec, ArchiveBase)  # noqa: S101 - recipes are flattened, scratch is always there
             base = _unpack(directory / spec.archive, target, store, scratch, tools)
-        store.record("base", base.digest, base.model_dump(mode="json"))
-        store.record("base-of", _given(name, base.digest), {"name": name})
-        store.record("base-name", name, base.digest)
+        _keep(store, name, base)
         return base
+
+
+def _keep(store: Store, name: str, base: Base) -> None:
+    store.record("base", base.digest, base.model_dump(mode="json"))
+    store.record("base-of", _given(name, base.digest), {"name": name})
+    store.record("base-name", name, base.digest)
+
+
+def offer_base(store: Store, name: str, base: Base) -> None:
+    """Tell whoever is elsewhere what the base is; an image comes from a registry as it is."""
+    if base.digest and not name.startswith("image:"):
+        config = Kept(digest=base.config, size=store.blob_path(base.config).stat().st_size)
+        blobs = (config, *(Kept(digest=blob.digest, size=blob.size) for blob in base.layers))
+        record = {"given": _plain(name), "base": base.model_dump(mode="json")}
+        store.offer("whole-base", base.digest, record, blobs)
+        store.offer("base-name", _plain(name), base.digest)  # what is asked for without a lock
+
+
+def bring_base(store: Store, name: str, pinned: str) -> bool:
+    """Bring the pinned base from elsewhere, else what `name` is there; nothing where a new one is wanted."""
+    if store.elsewhere is None or store.recall("base-name", name) == "":
+        return False
+    digest = pinned or store.known("base-name", _plain(name))
+    data = store.known("whole-base", digest) if digest else None
+    if data is None or data["given"] != _plain(name):
+        return False
+    try:
+        base = Base.model_validate(data["base"])
+    except ValueError:  # of an avabuild that knew other facts
+        return False
+    if base.digest != digest or not base.is_whole(store):
+        return False
+    _keep(store, name, base)
+    return True
+
+
+def _plain(name: str) -> str:
+    """Return a base's name without its mirror, which is the host's affair."""
+    parts = name.split(":")
+    return ":".join(parts[:3]) if parts[0] == "debian" else name
 
 
 def _given(name: str, digest: str) -> str:
     """Return under what it is remembered that `name` gave `digest`; its mirror is no matter."""
-    parts = name.split(":")
-    return f"{':'.join(parts[:3]) if parts[0] == 'debian' else name} {digest}"
+    return f"{_plain(name)} {digest}"
 
 
 def forget(store: Store, name: str) -> None:

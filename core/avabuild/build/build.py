@@ -17,6 +17,7 @@ from avabuild.build.classic import ClassicWorkshop
 from avabuild.build.compiled import add_compiled, open_yard
 from avabuild.build.compiler import Compiler, choose_compiler
 from avabuild.build.context import Context
+from avabuild.build.described import described
 from avabuild.build.files import files_key, write_files
 from avabuild.build.importer import Importer
 from avabuild.build.job import Built, Job
@@ -29,9 +30,8 @@ from avabuild.build.tree import read_tree
 from avabuild.build.wheels import Layers, Python, Sources, cause_of
 from avabuild.build.workshop import Workshop, is_wheel
 from avabuild.chain import ExecLayer
-from avabuild.describe import LONG, labels
 from avabuild.driver import driver_minimum
-from avabuild.image import Piece, Settings
+from avabuild.image import Piece
 from avabuild.layers import Apt, Files
 from avabuild.lock import AptLock, Package, TargetLock
 from avabuild.plan import Plan, Step
@@ -65,7 +65,7 @@ class _Build:
             base_ahead(self.context, plan, job.base),
         ):
             try:
-                if job.output.kind == "storage" and job.base.layers and not (plan.system or plan.apt):
+                if job.imported and job.base.layers and not (plan.system or plan.apt):
                     importer.begin()
                 system: Future[Chain] = pool.submit(self._system, lower)
                 below = pool.submit(self._below, system)
@@ -73,7 +73,7 @@ class _Build:
                 compiled = yard.submit(self._compiled, system)
                 for part in (system, below, above, compiled):
                     part.add_done_callback(self._note_failure)
-                packages, pieces = self._python(below, importer if job.output.kind == "storage" else None)
+                packages, pieces = self._python(below, importer if job.imported else None)
                 chain = above.result()
                 made = compiled.result()
                 importer.settle()
@@ -175,6 +175,7 @@ class _Build:
             def ready(layer: FileLayer, blob: Blob, made: bool) -> None:
                 index = layers.index(layer)
                 pieces[index] = Piece(blob=blob, created_by=f"avabuild: {layer.name}")
+                job.ready(blob, layer.name)
                 self._say(layer.name, made=made)
                 if importer:
                     importer.fill(index + 1, pieces[index])
@@ -234,6 +235,7 @@ class _Build:
             key,
             self.context.scratch.path,
             lambda out: write_files(out, files, self.job.directory, self.plan.compression, tree),
+            private=True,  # made from files of this host in no time
         )
         chain.add(ExecLayer(name=step.name, parts=parts, key=key), blob)
         self.visible.append(blob)
@@ -247,12 +249,10 @@ class _Build:
             context.report.warn(
                 f"the image has {len(job.base.layers) + len(chain.pieces)} layers; some tools stop at 127"
             )
-        own = dict(labels(plan, job.content, lock))
-        settings = _labelled(plan.settings, own)
-        annotations = {name: text for name, text in own.items() if name not in LONG}
-        annotations |= dict(plan.settings.annotations)
+        settings, annotations = described(context.store, job, lock, context.host.environment)
         arch = plan.target.oci_arch
         composed = compose_image(context.store, job.base, chain.pieces, settings, arch, annotations)
+        context.store.record("image", composed.config, composed.model_dump(mode="json"))
         identity = prove_image(context, job, chain.pieces, composed)
         if job.output.kind == "storage":
             context.tools.tag(identity, plan.reference)
@@ -282,10 +282,6 @@ def arrange_plan(
         compression=plan.compression,
         room=MOST_LAYERS - others,
     )
-
-
-def _labelled(settings: Settings, own: dict[str, str]) -> Settings:
-    return settings.model_copy(update={"labels": tuple({**own, **dict(settings.labels)}.items())})
 
 
 def build(context: Context, job: Job) -> Built:

@@ -72,14 +72,20 @@ class Chain:
         with self.context.container(image, name) as container:
             yield container
 
-    def found(self, layer: ExecLayer) -> Blob | None:
+    def found(self, layer: ExecLayer, *, private: bool = False) -> Blob | None:
         """Return the blob of `layer` when the store has it."""
         store = self.context.store
-        blob = store.layer(layer.key)
-        return store.layer(flat(layer.key)) if blob is None and self.context.flat else blob
+        blob = store.layer(layer.key, private=private)
+        return store.layer(flat(layer.key), private=private) if blob is None and self.context.flat else blob
 
     def make(
-        self, layer: ExecLayer, container: Container, run: Callable[[], None], drop: Sequence[str]
+        self,
+        layer: ExecLayer,
+        container: Container,
+        run: Callable[[], None],
+        drop: Sequence[str],
+        *,
+        private: bool = False,
     ) -> tuple[Blob, bool]:
         """Return the blob of `layer`, made by `run` in `container` unless the store has it."""
         context = self.context
@@ -89,14 +95,14 @@ class Chain:
             return changes(container, out, self._began, drop, self.compression)
 
         if not context.flat:
-            return context.store.make_layer(layer.key, context.scratch.path, capture)
-        if blob := context.store.layer(layer.key):
+            return context.store.make_layer(layer.key, context.scratch.path, capture, private=private)
+        if blob := context.store.layer(layer.key, private=private):
             return blob, False
         if context.tools.namespace.first("owners"):
             context.report.warn(
                 "new files are owned by root in the image: this user has one id here (see: avabuild doctor)"
             )
-        return context.store.make_layer(flat(layer.key), context.scratch.path, capture)
+        return context.store.make_layer(flat(layer.key), context.scratch.path, capture, private=private)
 
 
 def changes(container: Container, out: Path, began: float, drop: Sequence[str], compression: str) -> Blob:

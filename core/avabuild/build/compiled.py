@@ -117,7 +117,7 @@ def known_layer(
 ) -> tuple[ExecLayer | None, Blob | None]:
     """Return the layer that was made before from the same inputs, and its blob; None for what is unknown."""
     inputs = asked(compiled, ground, compression)
-    tools = store.recall("compiled", digest_of(inputs))
+    tools = store.known("compiled", digest_of(inputs))
     layer = compiled_layer(step.name, inputs, tools) if isinstance(tools, str) else None
     return layer, store.layer(layer.key) if layer else None
 
@@ -140,6 +140,8 @@ def add_compiled(yard: Yard, step: Step) -> tuple[ExecLayer, Blob, bool]:
         layer, blob = known_layer(context.store, step, compiled, ground, compression)
         anew = yard.anew(compiled)
         if layer and blob and not anew:
+            tools = context.store.recall("compiled", digest_of(inputs))
+            context.store.offer("compiled", digest_of(inputs), tools)
             return layer, blob, False
         if anew:
             forget_lists(context.store, chain.base.digest)
@@ -149,6 +151,7 @@ def add_compiled(yard: Yard, step: Step) -> tuple[ExecLayer, Blob, bool]:
             layer = compiled_layer(step.name, inputs, tools)
             blob, made = context.store.make_layer(layer.key, context.scratch.path, work.make)
             context.store.record("compiled", digest_of(inputs), tools)
+            context.store.offer("compiled", digest_of(inputs), tools)
             said.append(f"{blob.size / 1e6:.1f} MB" if made else "its build packages are as they were")
             return layer, blob, made
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avabuild.base import Base
+from avabuild.blob import Blob
 from avabuild.build.layout import Composed
 from avabuild.build.output import LOCAL, Output
 from avabuild.build.workshop import Workshop
@@ -37,6 +38,7 @@ class Job:
         stage_base: code name of a Debian release -> its base, for compiles on another than the image's.
         upgrade: what the user wants newer versions of: names, `apt`, `*`.
         output: where the image goes.
+        ready: told of each Python layer as soon as it is there: its blob and its name.
         check: whether the frameworks' checks run.
         locked: whether nothing may be resolved.
     """
@@ -55,8 +57,15 @@ class Job:
     stage_base: Callable[[str], Base]
     upgrade: frozenset[str] = frozenset()
     output: Output = LOCAL
+    ready: Callable[[Blob, str], None] = lambda blob, name: None  # noqa: ARG005
     check: bool = True
     locked: bool = False
+
+    @property
+    def imported(self) -> bool:
+        """Whether the image gets into the local storage: to stay there, or to be checked before a push."""
+        checked = self.check and bool(self.plan.checks)
+        return self.output.kind == "storage" or (self.output.kind == "nowhere" and checked)
 
 
 @dataclass

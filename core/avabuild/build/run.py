@@ -33,7 +33,7 @@ def add_run(chain: Chain, step: Step, directory: Path) -> bool:
     inputs = run_inputs(context.store, run, context.host.environment, directory, step.name)
     layer = run_layer(step.name, chain.digest, run, inputs, chain.compression)
     with context.store.claims.hold(layer.key):
-        if blob := chain.found(layer):
+        if blob := chain.found(layer, private=bool(run.secrets)):
             chain.add(layer, blob)
             return False
         return _make(chain, step, layer, directory, secrets)
@@ -62,7 +62,8 @@ def _make(chain: Chain, step: Step, layer: ExecLayer, directory: Path, secrets: 
                 except StepError as error:
                     raise _explained(error, step, container.name, chain.image(), keep=context.keep) from error
 
-        blob, made = chain.make(layer, container, execute, (*changes.ENGINE, *litter))
+        drop = (*changes.ENGINE, *litter)
+        blob, made = chain.make(layer, container, execute, drop, private=bool(run.secrets))
     chain.add(layer, blob)
     return made
 

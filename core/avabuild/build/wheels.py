@@ -25,6 +25,7 @@ from avabuild.venv import write_venv
 from avabuild.wheel import clashes, write_wheels
 
 _BATCH = 8_000_000  # bytes of wheels whose modules one interpreter compiles
+_LOOKS = 8  # layers that are looked for elsewhere at once
 
 
 class StoppedError(Exception):
@@ -109,13 +110,7 @@ class Layers:
 
     def make(self, layers: Sequence[FileLayer], ready: Callable[[FileLayer, Blob, bool], None]) -> None:
         """Make every layer and hand each to `ready` (from any thread) with whether it was made now."""
-        store = self._context.store
-        missing: list[FileLayer] = []
-        for layer in layers:
-            if blob := store.layer(layer.key):
-                ready(layer, blob, False)  # noqa: FBT003 - `made`, of a callback
-            else:
-                missing.append(layer)
+        missing = self._missing(layers, ready)
         if not missing:
             return
         with ThreadPoolExecutor(max(2, self._context.host.cores), "layers") as pool:
@@ -128,6 +123,26 @@ class Layers:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         self._report_clashes(layers)
+
+    def _missing(
+        self, layers: Sequence[FileLayer], ready: Callable[[FileLayer, Blob, bool], None]
+    ) -> list[FileLayer]:
+        """Return the layers that have to be made, after all others were handed to `ready`."""
+        store, missing = self._context.store, []
+
+        def look(layer: FileLayer) -> None:
+            if blob := store.layer(layer.key):
+                ready(layer, blob, False)  # noqa: FBT003 - `made`, of a callback
+            else:
+                missing.append(layer)
+
+        if store.elsewhere is None:
+            for layer in layers:
+                look(layer)
+            return missing
+        with ThreadPoolExecutor(_LOOKS, "look") as pool:  # a registry's answers take their time
+            list(pool.map(look, layers))
+        return [layer for layer in layers if layer in missing]
 
     def _begin(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from avabuild.commands import Bind
 from avabuild.errors import HostError, StepError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve import ClassicResolver, Command, Indexes, Outcome, Resolver
-from avabuild.store import Store
+from avabuild.store import Kept, Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.modes import make_directory, open_up
 from avabuild.value import digest_of
@@ -65,7 +66,22 @@ class Workshop:
 
     def built(self, package: Package) -> Path | None:
         """Return the wheel that was built from `package` before, when it is still there and whole."""
-        return built_wheel(self._chain.context.store, self.key(package))
+        store, key = self._chain.context.store, self.key(package)
+        path = built_wheel(store, key)
+        if path:
+            self._offer(key, path)
+        return path
+
+    def _offer(self, key: str, path: Path) -> None:
+        """Let other machines have the wheel, as a blob of the store."""
+        store = self._chain.context.store
+        if store.elsewhere is None:
+            return
+        digest = file_digest(store, path)
+        if not store.has(digest):
+            store.put(path.read_bytes())
+        record = {"filename": path.name, "sha256": digest.removeprefix("sha256:")}
+        store.offer("built", key, record, (Kept(digest=digest, size=path.stat().st_size),))
 
     def all_built(self, packages: Sequence[Package]) -> bool:
         """Whether every source among `packages` has its wheel."""
@@ -191,6 +207,7 @@ class Workshop:
         open_up(wheels[0], target)
         path = wheels[0].replace(target / wheels[0].name)
         store.record("built", self.key(package), {"filename": path.name, "sha256": sha256})
+        self._offer(self.key(package), path)
         return path
 
 
@@ -207,11 +224,17 @@ def built_key(package: Package, interpreter: str, below: str) -> str:
 
 def built_wheel(store: Store, key: str) -> Path | None:
     """Return the wheel that was built for `key` before, when it is still there and whole."""
-    known = store.recall("built", key)
+    known = store.known("built", key)
     if not isinstance(known, dict) or not {"sha256", "filename"} <= known.keys():
         return None
-    digest = f"sha256:{known['sha256']}"
-    path = store.find(f"built/{known['sha256']}/{known['filename']}", digest)
+    sha256, filename = str(known["sha256"]), str(known["filename"])
+    if not sha256.isalnum() or not filename.endswith(".whl") or "/" in filename:
+        return None  # no name of a wheel, whoever says it
+    digest, own = f"sha256:{sha256}", store.root / "built" / sha256 / filename
+    path = store.find(f"built/{sha256}/{filename}", digest)
+    if path is None and store.has(digest):  # it came from elsewhere, as a blob
+        make_directory(own.parent)
+        path = Path(shutil.copyfile(store.blob_path(digest), own))
     return path if path and file_digest(store, path) == digest else None
 
 

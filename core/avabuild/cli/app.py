@@ -14,11 +14,13 @@ from avabuild.cli.export import export
 from avabuild.cli.images import images
 from avabuild.cli.inspect import inspect
 from avabuild.cli.lock import lock
+from avabuild.cli.login import login, logout
 from avabuild.cli.plan import plan
 from avabuild.cli.plugins import plugins
 from avabuild.cli.plugins_check import check as check_plugin
 from avabuild.cli.plugins_new import new
 from avabuild.cli.prune import prune
+from avabuild.cli.push import push, tag
 from avabuild.cli.recipe import recipe
 from avabuild.cli.rm import rm
 from avabuild.cli.sbom import sbom
@@ -61,6 +63,10 @@ app.command()(sbom)
 app.command()(rm)
 app.command()(du)
 app.command()(prune)
+app.command()(push)
+app.command()(tag)
+app.command()(login)
+app.command()(logout)
 app.command()(schema)
 plugins.command()(new)
 plugins.command("check")(check_plugin)

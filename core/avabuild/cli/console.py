@@ -12,10 +12,16 @@ from avabuild.cli.table import Row, about, lines_of
 
 if TYPE_CHECKING:
     from avabuild.errors import AvabuildError
+    from avabuild.publish import Done
+    from avabuild.registries import Pushed
     from avabuild.report import Event
-    from avabuild.session import Done
 
 BIG = 5_000_000  # bytes of a download that is worth showing on its own
+
+
+def _named(done: Done) -> str:
+    """Return how to get the image: its name in the local storage, or the pinned one in a registry."""
+    return done.pushed.pinned if done.pushed else done.plan.reference
 
 
 class QuietConsole:
@@ -44,14 +50,18 @@ class QuietConsole:
 
     def image(self, done: Done, seconds: Mapping[str, float]) -> None:  # noqa: ARG002 - of all consoles
         """Say that an image is finished; `seconds` are those of its phases."""
-        typer.echo(done.plan.reference)
+        typer.echo(_named(done))
 
     def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:  # noqa: ARG002
         """Say that there was nothing to do for an image, as `described` remembered it."""
-        typer.echo(image["reference"])
+        typer.echo(image.get("pushed", image["reference"]))
 
     def checked(self, image: str, frameworks: Sequence[str]) -> None:
         """Say that the checks of a finished image passed: each was shown as it ran."""
+
+    def pushed(self, image: str, pushed: Pushed) -> None:  # noqa: ARG002 - of all consoles
+        """Say that a local image is in a registry."""
+        typer.echo(pushed.pinned)
 
     def failed(self, error: AvabuildError, image: str = "") -> None:
         """Take the error that ends the build of `image`; the one who catches it shows it to people."""
@@ -74,20 +84,23 @@ class PlainConsole(QuietConsole):
         if event.kind == "output" and self._verbose:
             self._write(f"  {self._of(event.image)}{event.step}| {event.text}")
         elif event.kind == "progress" and event.done == event.total >= BIG:
-            self._write(f"{self._of(event.image)}download {event.step}: {human(event.total)}")
+            verb = event.text or "download"
+            self._write(f"{self._of(event.image)}{verb} {event.step}: {human(event.total)}")
         elif line := line_of(event):
             self._write(f"{self._of(event.image)}{line}", event.kind)
 
     def image(self, done: Done, seconds: Mapping[str, float]) -> None:
         """Say what was built, of what size, from how much that was there, and where the time went."""
         built = done.built
-        typer.echo(done.plan.reference)
+        typer.echo(_named(done))
         if self.several:
             size, counted = human(built.composed.size), f"{len(built.made)} built, {len(built.reused)} reused"
             line = f"built in {done.seconds:.1f} s: {size}, layers {counted}"
             self._write(f"{self._of(done.plan.reference)}{line}")
             return
         self._write(f"  digest   {built.composed.digest}")
+        if done.pushed:
+            self._write(f"  pushed   {done.pushed.name}: {done.pushed}")
         self._write(f"  size     {human(built.composed.size)} in {len(built.composed.layers)} layers")
         self._write(f"  layers   {len(built.made)} built, {len(built.reused)} reused")
         if built.driver:
@@ -99,10 +112,11 @@ class PlainConsole(QuietConsole):
 
     def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:  # noqa: ARG002
         """Say that there was nothing to do for an image."""
-        typer.echo(image["reference"])
+        typer.echo(image.get("pushed", image["reference"]))
         if not self.several:
             self._write(f"  digest   {image['digest']}")
-            self._write("  up to date: nothing to do")
+            where = "the registry has it: " if "pushed" in image else ""
+            self._write(f"  up to date: {where}nothing to do")
 
     def failed(self, error: AvabuildError, image: str = "") -> None:
         """Say that an image failed while others go on; its error is shown at the end."""
@@ -143,6 +157,7 @@ def described(done: Done) -> dict[str, object]:
     composed = done.built.composed
     return {
         "reference": done.plan.reference,
+        **({"pushed": done.pushed.pinned, "uploaded": done.pushed.uploaded} if done.pushed else {}),
         "digest": composed.digest,
         "size": composed.size,
         "layers": len(composed.layers),

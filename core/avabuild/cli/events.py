@@ -13,8 +13,9 @@ from avabuild.cli.console import QuietConsole, described
 
 if TYPE_CHECKING:
     from avabuild.errors import AvabuildError
+    from avabuild.publish import Done
+    from avabuild.registries import Pushed
     from avabuild.report import Event
-    from avabuild.session import Done
 
 
 class JsonConsole(QuietConsole):
@@ -51,6 +52,11 @@ class JsonConsole(QuietConsole):
     def checked(self, image: str, frameworks: Sequence[str]) -> None:
         """Print the image whose checks passed."""
         _print({"event": "checked", "reference": image, "frameworks": list(frameworks)})
+
+    def pushed(self, image: str, pushed: Pushed) -> None:
+        """Print what came of a push."""
+        data = {"reference": image, "name": str(pushed.name), **pushed.model_dump(exclude={"name", "anew"})}
+        _print({"event": "pushed", "pushed": pushed.pinned, **data})
 
     def failed(self, error: AvabuildError, image: str = "") -> None:
         """Print the error that ends the build of `image`; it is told on the standard error too."""

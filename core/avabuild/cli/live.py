@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from avabuild.cli.table import Row
     from avabuild.errors import AvabuildError
+    from avabuild.publish import Done
     from avabuild.report import Event
-    from avabuild.session import Done
 
 _STYLES = {"warn": "yellow", "fail": "red"}
 _LONGEST = 40
@@ -49,8 +49,8 @@ class LiveConsole(PlainConsole):
         )
         self._running: dict[str, TaskID] = {}
         self._files: dict[str, TaskID] = {}
-        self._bytes: dict[str, tuple[int, int]] = {}
-        self._all: TaskID | None = None
+        self._bytes: dict[str, dict[str, tuple[int, int]]] = {}
+        self._all: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -77,11 +77,13 @@ class LiveConsole(PlainConsole):
             self._bars.update(self._files[event.step], completed=event.done)
             if event.done >= event.total:
                 self._bars.remove_task(self._files.pop(event.step))
-        self._bytes[event.step] = (event.done, max(event.done, event.total))
-        done, total = (sum(pair) for pair in zip(*self._bytes.values(), strict=True))
-        if self._all is None:
-            self._all = self._bars.add_task("downloads", total=total)
-        self._bars.update(self._all, completed=done, total=total, visible=done < total)
+        verb = event.text or "download"
+        counted = self._bytes.setdefault(verb, {})
+        counted[event.step] = (event.done, max(event.done, event.total))
+        done, total = (sum(pair) for pair in zip(*counted.values(), strict=True))
+        if verb not in self._all:
+            self._all[verb] = self._bars.add_task(f"{verb}s", total=total)
+        self._bars.update(self._all[verb], completed=done, total=total, visible=done < total)
 
     def image(self, done: Done, seconds: Mapping[str, float]) -> None:
         """Say what was built. Live drawing stops meanwhile: the reference goes to the standard output."""

@@ -53,6 +53,24 @@ def recipe(
         list[Kind] | None,
         typer.Option(help="Write a bill of materials beside the image. Repeatable; needs --output."),
     ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGISTRY/NS", help="Push each image below this name, and keep it nowhere else."
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Build and push what the registry has just like that, too.")
+    ] = False,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REPOSITORY", help="Take layers from this repository by key, and keep new ones."
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let registries do without verified TLS.")
+    ] = False,
     check: Annotated[
         bool | None,
         typer.Option(
@@ -98,14 +116,16 @@ def recipe(
     flags = flags_of(mode, root, storage_driver, runner)
     options = circumstances(output, check=check, locked=locked, only=only or [], flags=flags)
     marks = {path: stamp.stamp_path(cache_directory(os.environ), path, [*options, *bills]) for path in paths}
-    fresh = {} if upgrade else stamp.fresh_ones(marks)
+    fresh = {} if upgrade or push else stamp.fresh_ones(marks)
     if len(fresh) == len(marks):
         _nothing_to_do(console, fresh, began)
         return
-    wishes = _wishes(output, check, upgrade or [], locked=locked, keep=keep)
+    wishes = _wishes(output, check, upgrade or [], locked=locked, keep=keep, push=push, force=force)
+    from avabuild.cli.outside import Outside
     from avabuild.cli.run import Run
 
-    Run(console, marks, fresh, wishes, flags, bills).build(only or [], jobs, keep_going=keep_going)
+    outside = Outside.of(push, cache, insecure=insecure)
+    Run(console, marks, fresh, wishes, flags, outside, bills).build(only or [], jobs, keep_going=keep_going)
 
 
 def _nothing_to_do(console: QuietConsole, fresh: dict[Path, list[str]], began: float) -> None:
@@ -153,18 +173,27 @@ def console_for(*, as_json: bool, quiet: bool, verbose: bool) -> QuietConsole:
 
 
 def _wishes(
-    output: str | None, check: bool | None, upgrade: list[str], *, locked: bool, keep: bool
+    output: str | None,
+    check: bool | None,
+    upgrade: list[str],
+    *,
+    locked: bool,
+    keep: bool,
+    push: str | None,
+    force: bool,
 ) -> Wishes:
     from packaging.utils import canonicalize_name
 
-    from avabuild.build.output import Output
+    from avabuild.build.output import LOCAL, NOWHERE, Output
     from avabuild.workplace import Wishes
 
+    if force and push is None:
+        raise typer.BadParameter("is about what a registry has; give --push too", param_hint="--force")
     if locked and upgrade:
         raise typer.BadParameter("excludes --locked; give one of them", param_hint="--upgrade")
     try:
-        where = Output.parse(output) if output is not None else Output()
+        where = Output.parse(output) if output is not None else NOWHERE if push else LOCAL
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--output") from None
     names = frozenset(map(canonicalize_name, upgrade))
-    return Wishes(output=where, check=check, locked=locked, upgrade=names, keep=keep)
+    return Wishes(output=where, check=check, locked=locked, upgrade=names, keep=keep, force=force)

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avabuild.builds import Listener, Outcome, build, image_list
+from avabuild.builds import Listener, Outcome, build, image_list, pushed_before
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.cli.console import described, short
 from avabuild.cli.host import host_for
@@ -22,8 +22,10 @@ from avabuild.workplace import Workplace
 
 if TYPE_CHECKING:
     from avabuild.cli.console import QuietConsole
+    from avabuild.cli.outside import Outside, Outsiders
     from avabuild.graph import Ended
-    from avabuild.session import Done
+    from avabuild.host import Host
+    from avabuild.publish import Done, There
     from avabuild.workplace import Wishes
 
 
@@ -43,6 +45,7 @@ class Run:
         fresh: Mapping[Path, Sequence[str]],
         wishes: Wishes,
         flags: Mapping[str, str | None],
+        outside: Outside,
         bills: Sequence[Format] = (),
     ) -> None:
         self._console = console
@@ -51,40 +54,44 @@ class Run:
         self._wishes = wishes
         self._flags = flags
         self._bills = bills
+        self._outside = outside
+        self._there: dict[str, There] = {}
 
     def build(self, only: Sequence[str], jobs: int | None, *, keep_going: bool) -> None:
         """Build what is not fresh; show a table when there is more than one image."""
-        console = self._console
+        console, host = self._console, host_for(self._flags)
         with console:
             report = Report(console.take)
-            try:
-                catalogue, entries = self._open(only, report, keep_going=keep_going)
-            except AvabuildError as error:
-                for one in error.errors if isinstance(error, JointError) else (error,):
-                    console.failed(one)
-                raise
-            with closing(catalogue.workplace):
-                outcome = build(
-                    catalogue,
-                    entries,
-                    Listener(self._done, self._ended),
-                    jobs=jobs or default_jobs(catalogue.workplace.host.cores),
-                    keep_going=keep_going,
-                )
-                self._write_bills(catalogue, outcome, report)
-                self._stamp(catalogue, entries, outcome)
-                if console.several:
-                    console.table(list(self._rows(catalogue, entries, outcome)))
+            with self._outside.open(host, report) as outside:
+                try:
+                    catalogue, entries = self._open(only, report, host, outside, keep_going=keep_going)
+                except AvabuildError as error:
+                    for one in error.errors if isinstance(error, JointError) else (error,):
+                        console.failed(one)
+                    raise
+                with closing(catalogue.workplace):
+                    outcome = build(
+                        catalogue,
+                        [entry for entry in entries if entry.plan.reference not in self._there],
+                        Listener(self._done, self._ended),
+                        jobs=jobs or default_jobs(host.cores),
+                        keep_going=keep_going,
+                    )
+                    self._write_bills(catalogue, outcome, report)
+                    if self._outside.push is None:  # what a registry has is asked every time
+                        self._stamp(catalogue, entries, outcome)
+            if console.several:
+                console.table(list(self._rows(catalogue, entries, outcome)))
         raise_first([*(lost.error for lost in catalogue.lost), *outcome.errors])
 
     def _open(
-        self, only: Sequence[str], report: Report, *, keep_going: bool
+        self, only: Sequence[str], report: Report, host: Host, outside: Outsiders, *, keep_going: bool
     ) -> tuple[Catalogue, tuple[Entry, ...]]:
         wishes, stale = self._wishes, [path for path in self._marks if path not in self._fresh]
         if len(self._marks) > 1:
             shared = wishes.output.model_copy(update={"shared": True})
             wishes = dataclasses.replace(wishes, output=shared)
-        catalogue = Catalogue(stale, Workplace.on(host_for(self._flags), wishes), report)
+        catalogue = Catalogue(stale, Workplace.on(host, wishes, *outside), report)
         entries = catalogue.entries(only)
         if not keep_going:
             together([lost.error for lost in catalogue.lost])
@@ -98,7 +105,24 @@ class Run:
             self._console.up_to_date(image, 0.0)
         for lost in catalogue.lost:
             self._console.failed(lost.error, lost.name)
+        self._there = pushed_before(entries)
+        for entry in entries:
+            if entry.plan.reference in self._there:
+                self._console.up_to_date(self._found(entry), 0.0)
         return catalogue, entries
+
+    def _found(self, entry: Entry) -> dict[str, object]:
+        """Return what is told of an image that its registry has."""
+        there, lock = self._there[entry.plan.reference], entry.session.lock
+        locked = lock.target(entry.plan.target.tag) if lock else None
+        return {
+            "reference": entry.plan.reference,
+            "pushed": f"{there.name.bare}@{there.digest}",
+            "digest": there.digest,
+            "size": there.size,
+            "layers": there.layers,
+            **about(entry.plan, locked.python if locked else ()),
+        }
 
     def _done(self, entry: Entry, done: Done, seconds: Mapping[str, float]) -> None:
         del entry
@@ -137,7 +161,9 @@ class Run:
             yield from (unchanged(image) for image in self._fresh.get(path, ()))
             yield from (Row(lost.name, {}, "failed") for lost in catalogue.lost if lost.session.path == path)
             for entry in entries:
-                if entry.session.path == path:
+                if entry.session.path == path and entry.plan.reference in self._there:
+                    yield unchanged(self._found(entry))
+                elif entry.session.path == path:
                     yield _row(entry, outcome.done.get(entry.plan.reference), ended)
 
 

@@ -24,7 +24,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from avabuild.blob import Blob
 from avabuild.errors import DiskFullError, StoreError
 from avabuild.host.sharing import Sharing
 from avabuild.store.claims import Claims
+from avabuild.store.elsewhere import Elsewhere, Kept, entry_name
 from avabuild.store.modes import file_lock, make_directory, open_up
 from avabuild.store.shared import Found, Shared
 from avabuild.store.uses import Uses
@@ -51,6 +52,7 @@ class Store:
         claims: what the builds of this process are making, to be shared with them.
         shared: the store of others that is looked into for what is not here, or None.
         uses: what this process has used, so that nobody prunes it meanwhile.
+        elsewhere: who else may know what keys were made into, or None.
     """
 
     def __init__(self, root: Path, sharing: Sharing | None = None) -> None:
@@ -58,6 +60,7 @@ class Store:
         other = sharing and sharing.directory.resolve() != root.resolve()
         self.shared = Shared(sharing) if sharing and other else None
         self.claims = Claims()
+        self.elsewhere: Elsewhere | None = None
         self.blobs = root / "blobs" / "sha256"
         with disk_errors(root):
             root.mkdir(parents=True, exist_ok=True)
@@ -175,14 +178,14 @@ class Store:
 
     def record(self, kind: str, key: str, data: Any) -> None:
         """Remember that `key` of `kind` is `data`."""
-        path = self.root / _entry(kind, key)
+        path = self.root / entry_name(kind, key)
         with disk_errors(self.root):
             make_directory(path.parent)
         self._write(path, json.dumps(data, sort_keys=True).encode())
 
     def recall(self, kind: str, key: str) -> Any | None:
         """Return what was recorded for `key`, here or in the shared store; None for no JSON."""
-        name = _entry(kind, key)
+        name = entry_name(kind, key)
         data: bytes | None = None
         with suppress(FileNotFoundError):
             data = (self.root / name).read_bytes()
@@ -193,27 +196,49 @@ class Store:
         except (ValueError, RecursionError):
             return None
 
-    def layer(self, key: str) -> Blob | None:
-        """Return the layer made for `key` when its blob is here whole, else None."""
-        data = self.recall("layer", key)
-        if data is None:
-            return None
+    def known(self, kind: str, key: str) -> Any | None:
+        """Return what was recorded for `key` here or elsewhere, or None."""
+        found = self.recall(kind, key)
+        if found is None and self.elsewhere and self.elsewhere.bring(self, kind, key):
+            found = self.recall(kind, key)
+        return found
+
+    def offer(self, kind: str, key: str, record: Any, blobs: Sequence[Kept] = ()) -> None:
+        """Tell whoever is elsewhere what `key` is."""
+        if self.elsewhere:
+            self.elsewhere.keep(self, kind, key, record, blobs)
+
+    def layer(self, key: str, *, private: bool = False) -> Blob | None:
+        """Return the layer made for `key` when its blob is here whole, else None.
+
+        One that is not `private` may come from elsewhere, and go there.
+        """
+        blob = self._layer(key)
+        if blob is None and not private and self.elsewhere and self.elsewhere.bring(self, "layer", key):
+            blob = self._layer(key)
+        if blob and not private:
+            self.offer("layer", key, blob.model_dump(), (Kept.of(blob),))
+        return blob
+
+    def _layer(self, key: str) -> Blob | None:
         try:
-            blob = Blob.model_validate(data)
-        except ValueError:
+            blob = Blob.model_validate(self.recall("layer", key))
+        except ValueError:  # nothing, or of an older format
             return None
         return blob if self.has(blob.digest, blob.size) else None
 
-    def make_layer(self, key: str, directory: Path, make: Callable[[Path], Blob]) -> tuple[Blob, bool]:
+    def make_layer(
+        self, key: str, directory: Path, make: Callable[[Path], Blob], *, private: bool = False
+    ) -> tuple[Blob, bool]:
         """Return the layer of `key` and whether it was made now.
 
         `make` writes the blob to the path it is given (in `directory`, on the store's file system); it is
         called only when no other build has made or is making the same key. Nothing is kept when it raises.
         """
-        if blob := self.layer(key):
+        if blob := self.layer(key, private=private):
             return blob, False
         with self.lock("layer", key):
-            if blob := self.layer(key):
+            if blob := self._layer(key):
                 return blob, False
             with disk_errors(self.root):
                 handle, name = tempfile.mkstemp(dir=directory, prefix="layer-")
@@ -225,6 +250,8 @@ class Store:
             finally:
                 path.unlink(missing_ok=True)
             self.record("layer", key, blob.model_dump())
+            if not private:
+                self.offer("layer", key, blob.model_dump(), (Kept.of(blob),))
             return blob, True
 
     @contextmanager
@@ -254,14 +281,6 @@ class Store:
                 with suppress(FileNotFoundError):
                     Path(name).unlink()
                 raise
-
-
-def _entry(kind: str, key: str) -> str:
-    """Return where below a store's root `key` of `kind` is recorded."""
-    name = key.removeprefix("sha256:")
-    if not name.isalnum():
-        name = hashlib.sha256(os.fsencode(key)).hexdigest()
-    return f"index/{kind}/{name}.json"
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def test_without_one_the_image_goes_to_the_local_storage():
 )
 def test_what_is_no_output_is_refused_with_the_ones_there_are(text):
     with pytest.raises(
-        ValueError, match="is no output; write oci:DIR, oci-archive:FILE or docker-archive:FILE"
+        ValueError, match="is no output; write storage, oci:DIR, oci-archive:FILE or docker-archive:FILE"
     ):
         Output.parse(text)
 

@@ -1,0 +1,80 @@
+"""What an image says of itself, and its key: equal keys mean that nothing would be built differently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from avabuild import bytecode, chain, wheel
+from avabuild.build import files
+from avabuild.build.files import files_key
+from avabuild.build.job import Job
+from avabuild.build.run import run_inputs
+from avabuild.describe import KEY, LONG, labels
+from avabuild.image import Settings
+from avabuild.layers import Files, Run
+from avabuild.lock import TargetLock
+from avabuild.plan import Plan, Step
+from avabuild.store import Store
+from avabuild.value import digest_of
+
+FORMAT = 1
+_FORMATS = (FORMAT, wheel.FORMAT, bytecode.FORMAT, chain.FORMAT, files.FORMAT)
+
+
+def described(
+    store: Store, job: Job, lock: TargetLock, environ: Mapping[str, str]
+) -> tuple[Settings, dict[str, str]]:
+    """Return the settings of the job's image with its labels, and its annotations."""
+    plan = job.plan
+    own = dict(labels(plan, job.content, lock))
+    labelled = {**own, **dict(plan.settings.labels)}
+    annotations = {name: text for name, text in own.items() if name not in LONG}
+    if key := image_key(store, plan, lock, job.content, job.directory, environ):
+        annotations[KEY] = key
+    annotations |= dict(plan.settings.annotations)
+    return plan.settings.model_copy(update={"labels": tuple(labelled.items())}), annotations
+
+
+def image_key(
+    store: Store,
+    plan: Plan,
+    lock: TargetLock,
+    content: Mapping[str, Any],
+    directory: Path,
+    environ: Mapping[str, str],
+) -> str | None:
+    """Return the key of the image that `plan` makes with what it resolved to, known before it is built.
+
+    Beside both it holds the content of every file that is put into the image or that a step sees, and the
+    formats of layers: nothing of this host. None when a secret decides what is built: it must not show.
+    Raises OSError when a file is not there.
+    """
+    if any(isinstance(step.layer, Run) and step.layer.secrets for step in plan.steps):
+        return None
+    steps = [
+        [step.name, step.origins, _contents(store, step, plan.compression, directory, environ)]
+        for step in plan.steps
+    ]
+    named = plan.model_dump(mode="json", exclude={"system", "files", "last", "read"})  # paths of this host
+    return digest_of([_FORMATS, named, steps, lock.model_dump(mode="json"), content])
+
+
+def _contents(
+    store: Store, step: Step, compression: str, directory: Path, environ: Mapping[str, str]
+) -> list[Any]:
+    """Return what a step of files or commands is given, by content."""
+    if isinstance(step.layer, Files):
+        return list(files_key(store, step.layer.files, directory, compression))
+    if isinstance(step.layer, Run):
+        run = step.layer
+        seen = run_inputs(store, run, dict(environ), directory, step.name)
+        return [
+            run.shell,
+            run.env,
+            run.network,
+            [(mount.target, mount.writable) for mount in run.mounts],
+            seen,
+        ]
+    return []

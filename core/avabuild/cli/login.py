@@ -1,0 +1,85 @@
+"""`avabuild login` and `avabuild logout`: the credentials that buildah, podman and skopeo share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+
+def login(
+    registry: Annotated[str, typer.Argument(metavar="REGISTRY", help="As in names of images: HOST[:PORT].")],
+    username: Annotated[
+        str | None,
+        typer.Option("--username", "-u", metavar="NAME", help="Who you are there; else asked for."),
+    ] = None,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from the standard input.")
+    ] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let the registry do without verified TLS.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """Log in to a registry; the password is tried before it is kept.
+
+    It is kept where buildah, podman and skopeo look: $REGISTRY_AUTH_FILE, or the user's auth.json.
+
+    Example: avabuild login registry.example.com --username ava
+    """
+    del debug  # main() looks for it
+    from avabuild.host import probe
+    from avabuild.registries import BRIEF, Credentials, Registries
+
+    host = _host(registry)
+    user = username or (_asked("User name") if not password_stdin else "")
+    if not user:
+        raise typer.BadParameter("is needed with --password-stdin", param_hint="--username")
+    password = sys.stdin.read().rstrip("\r\n") if password_stdin else _asked("Password", hidden=True)
+    given = Credentials(user=user, password=password)
+    with Registries(probe(os.environ), insecure=insecure, policy=BRIEF) as registries:
+        registries.registry_for(host, given).greet()
+        path = registries.files.login(host, given)
+    typer.echo(f"logged in to {host} as {user}, kept in {path}", err=True)
+
+
+def logout(
+    registry: Annotated[str, typer.Argument(metavar="REGISTRY", help="As in names of images: HOST[:PORT].")],
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """Forget the password for a registry.
+
+    Example: avabuild logout registry.example.com
+    """
+    del debug  # main() looks for it
+    from avabuild.registries import AuthFiles
+
+    host = _host(registry)
+    files = AuthFiles(os.environ)
+    changed = files.logout(host)
+    if left := files.find(host):
+        typer.echo(
+            f"avabuild: warning: docker's own configuration knows {left.user} at {host} still", err=True
+        )
+    words = f"logged out of {host}" if changed else f"there was no login for {host}"
+    typer.echo(words, err=True)
+
+
+def _host(text: str) -> str:
+    """Return the registry without what people copy along with it."""
+    from avabuild.registries.name import is_host
+
+    host = text.removeprefix("https://").removeprefix("http://").rstrip("/")
+    if not is_host(host):
+        raise typer.BadParameter(f'"{text}" is no registry; write HOST[:PORT]', param_hint="REGISTRY")
+    return host
+
+
+def _asked(words: str, *, hidden: bool = False) -> str:
+    """Ask on the terminal; without one say how to do it."""
+    if not sys.stdin.isatty():
+        hint = "--password-stdin" if hidden else "--username"
+        raise typer.BadParameter(f"{words.lower()}: there is no terminal to ask on", param_hint=hint)
+    return str(typer.prompt(words, hide_input=hidden, err=True))

@@ -1,0 +1,83 @@
+"""`avabuild push` and `avabuild tag`: local images under other names, and in registries."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+
+def push(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="Name or id in the local storage.")],
+    destination: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DEST]", help="REGISTRY/NAME[:TAG]; else what the image is called, with its own tag."
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let the registry do without verified TLS.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Print only the pushed digest's name.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print what the tools print.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """Push a local image to a registry, and print its name there with the digest.
+
+    Only layers that the registry lacks are sent, as they were compressed when they were made. May be
+    repeated: what has arrived is not sent again.
+
+    Example: avabuild push ava-keras:py311-cpu registry.example.com/ava-public/ava-keras
+    """
+    del debug  # main() looks for it
+    from avabuild.cli.recipe import console_for
+    from avabuild.errors import AvabuildError
+    from avabuild.host import probe
+    from avabuild.outgoing import Outgoing
+    from avabuild.registries import Registries
+    from avabuild.report import Report
+    from avabuild.workplace import Workplace
+
+    console, host = console_for(as_json=as_json, quiet=quiet, verbose=verbose), probe(os.environ)
+    with (
+        console,
+        closing(Workplace.on(host)) as workplace,
+        Registries(host, insecure=insecure) as registries,
+    ):
+        try:
+            pushed = Outgoing(workplace, Report(console.take)).push(image, destination, registries)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="DEST") from None
+        except AvabuildError as error:
+            console.failed(error)
+            raise
+        console.pushed(image, pushed)
+
+
+def tag(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="Name or id in the local storage.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="[REGISTRY/]NAME[:TAG]; its tag stays when none is given.")
+    ],
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """Give a local image one more name, and print it.
+
+    Example: avabuild tag ava-keras:py311-cpu registry.example.com/ava-public/ava-keras
+    """
+    del debug  # main() looks for it
+    from avabuild.host import probe
+    from avabuild.outgoing import Outgoing
+    from avabuild.report import Report, silent
+    from avabuild.workplace import Workplace
+
+    try:
+        with closing(Workplace.on(probe(os.environ))) as workplace:
+            typer.echo(Outgoing(workplace, Report(silent)).tag(image, name))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="NAME") from None

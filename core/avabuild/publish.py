@@ -1,0 +1,98 @@
+"""Publishing what is built: what an image is called in a registry, and whether it is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from avabuild.base import Base
+from avabuild.blob import Blob
+from avabuild.build.job import Built
+from avabuild.build.layout import Composed
+from avabuild.describe import KEY
+from avabuild.plan import Plan
+from avabuild.registries import Push, Pushed, Registries, Remote
+from avabuild.report import Report
+from avabuild.resolve.cancellation import Cancellation
+from avabuild.store import Store
+from avabuild.value import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One image that a run made, with the seconds it took, and what came of its push if there was one."""
+
+    plan: Plan
+    built: Built
+    seconds: float
+    pushed: Pushed | None = None
+
+
+# What takes a layer as it is made, with words for it; and what takes the image in the end.
+Way = tuple[Callable[[Blob, str], None], Callable[[Composed], Pushed | None]]
+
+
+class There(Value):
+    """An image that a registry has."""
+
+    name: Remote
+    digest: str
+    size: int
+    layers: int
+
+
+class Publisher:
+    """Where the images of a run go, beside or instead of the local storage.
+
+    Args:
+        namespace: the repository below which each image has one by its name.
+    """
+
+    def __init__(self, registries: Registries, namespace: Remote) -> None:
+        self._registries = registries
+        self._namespace = namespace
+
+    def name(self, plan: Plan) -> Remote:
+        """Return what the image of `plan` is called there."""
+        return self._namespace.below(plan.name, plan.tag)
+
+    def greet(self) -> None:
+        """Be let in by the registry, or raise why not: before anything is built for it."""
+        self._registries.registry(self._namespace.host, self._namespace.repository).greet()
+
+    def there(self, plan: Plan, key: str) -> There | None:
+        """Return the image when the registry has the one of this key by its name: one question, no blob."""
+        name = self.name(plan)
+        found = self._registries.repository(name).manifest(name.tag)
+        try:
+            manifest = found.read() if found else {}
+            if found is None or (manifest.get("annotations") or {}).get(KEY) != key:
+                return None
+            sizes = [int(one["size"]) for one in (manifest["config"], *manifest["layers"])]
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return None  # an index, or nothing that is known here
+        return There(name=name, digest=found.digest, size=sum(sizes) + len(found.data), layers=len(sizes) - 1)
+
+    @contextmanager
+    def push(self, plan: Plan, base: Base, store: Store, report: Report, stop: Cancellation) -> Iterator[Way]:
+        """Begin with the base; yield what takes a layer as it is made, and what finishes with the image."""
+        name = self.name(plan)
+        with Push(self._registries, name, store, report, stop) as push:
+
+            def ready(blob: Blob, words: str) -> None:
+                push.offer(blob.digest, blob.size, words)
+
+            for blob in base.layers:
+                ready(blob, "base")
+
+            def finish(made: Composed) -> Pushed:
+                return push.finish(made.digest, made.config, {blob.digest: blob.size for blob in made.blobs})
+
+            yield ready, finish
+
+
+@contextmanager
+def none() -> Iterator[Way]:
+    """Yield the way to no registry."""
+    yield lambda blob, words: None, lambda made: None  # noqa: ARG005

@@ -1,0 +1,228 @@
+"""One registry over HTTP: who asks, what is temporary, and what an answer means.
+
+Source: OCI distribution-spec 1.1.
+"""
+
+from __future__ import annotations
+
+import random
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+
+from avabuild.errors import AvabuildError, RegistryError, UnavailableError
+from avabuild.registries.answer import RETRIED, failure, is_full
+from avabuild.registries.credentials import DOCKER_HUB, Credentials
+from avabuild.registries.identity import Identity
+from avabuild.registries.trust import Trust
+from avabuild.resolve.cancellation import Cancellation
+from avabuild.resolve.wanted import Policy
+
+CONNECTIONS = 8
+_TIMES = httpx.Timeout(connect=10, read=60, write=60, pool=None)
+_PATIENT = httpx.Timeout(connect=10, read=600, write=60, pool=None)  # it hashes and stores what arrived
+_LONGEST_WAIT = 30.0
+_LOOPBACK = ("localhost", "127.", "[::1]")
+
+Body = Callable[[], Iterator[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request.
+
+    Attributes:
+        what: for people, after "can't": `push ava-keras:py311-cpu`.
+        method: of HTTP.
+        url: a path of the registry's API, or a whole address that the registry gave.
+        scopes: the rights that it takes.
+        accepted: statuses that are answers; others are failures.
+        headers: beside those of the login.
+        body: makes the content, anew for each attempt.
+    """
+
+    what: str
+    method: str
+    url: str
+    scopes: tuple[str, ...] = ()
+    accepted: tuple[int, ...] = (200,)
+    headers: tuple[tuple[str, str], ...] = ()
+    body: Body | None = None
+
+
+class Registry:
+    """One registry; safe to use from several threads. `close` it in the end.
+
+    Args:
+        host: as in names of images.
+        trust: which certificates are good.
+        credentials: who asks, or None.
+        policy: how often what is temporary is tried.
+    """
+
+    def __init__(
+        self, host: str, trust: Trust, credentials: Credentials | None, policy: Policy | None = None
+    ) -> None:
+        self.host = host
+        self._trust = trust
+        self._policy = policy or Policy()
+        self._identity = Identity(host, credentials)
+        self._lock = threading.Lock()
+        self._client: httpx.Client | None = None
+        self._address = f"https://{'registry-1.docker.io' if host == DOCKER_HUB else host}"
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._client:
+            self._client.close()
+
+    def greet(self) -> None:
+        """Be let in, or raise what `send` raises: nothing else is asked (distribution-spec, end-1)."""
+        self.send(Request("log in", "GET", "/v2/"), Cancellation())
+
+    def send(self, request: Request, stop: Cancellation) -> httpx.Response:
+        """Return the answer, its body read, after as many attempts as it takes.
+
+        Raises:
+            UnavailableError: no answer, or again and again one that says "not now".
+            RegistryError: it refuses, or isn't trusted.
+            DiskFullError: the registry's disk is full.
+            CancelledError: the owner stopped it.
+        """
+        return self.patiently(request, stop, lambda: self.once(request, stop))
+
+    @contextmanager
+    def stream(self, request: Request, stop: Cancellation) -> Iterator[httpx.Response]:
+        """Yield the answer with its body still to be read; the first attempt that is answered counts."""
+        response = self.patiently(request, stop, lambda: self.once(request, stop, stream=True))
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def location(self, response: httpx.Response) -> str:
+        """Return where an answer says to go on; never from TLS to plain http on one host."""
+        url = response.url.join(response.headers["Location"])
+        if url.host == response.url.host and url.scheme != response.url.scheme:
+            url = url.copy_with(scheme=response.url.scheme, port=response.url.port)
+        return str(url)
+
+    # -- attempts ------------------------------------------------------------------------------------------
+
+    def patiently(
+        self, request: Request, stop: Cancellation, attempt: Callable[[], httpx.Response]
+    ) -> httpx.Response:
+        """Return the answer of `attempt`, made until it is one to `request`; raises what `send` raises."""
+        for number in range(1, self._policy.attempts + 1):
+            stop.check()
+            pause = self._policy.pause * 2 ** (number - 1) * random.uniform(0.5, 1.5)  # noqa: S311
+            last = number == self._policy.attempts
+            try:
+                response = attempt()
+            except httpx.TransportError as error:
+                stop.check()
+                if (found := self._untrusted(error)) or last:
+                    raise found or self._silent(request, error) from error
+            else:
+                if response.status_code in request.accepted:
+                    return response
+                body = response.read()
+                response.close()
+                if last or response.status_code not in RETRIED or is_full(body):
+                    raise failure(self.host, request.what, response.status_code, body)
+                asked = response.headers.get("Retry-After", "")
+                pause = max(pause, float(asked) if asked.isdigit() else 0)
+            stop.sleep(min(pause, _LONGEST_WAIT))
+        raise AssertionError("the last attempt returns or raises")
+
+    def once(self, request: Request, stop: Cancellation, *, stream: bool = False) -> httpx.Response:
+        """Return whatever is answered to one attempt, after a login where that is asked for."""
+        client = self._opened(stop)
+        address = request.url if "://" in request.url else f"{self._address}{request.url}"
+        mine = urlsplit(address).netloc == urlsplit(self._address).netloc
+        for _ in range(3):  # unknown; told; told anew because the token had expired
+            headers = dict(request.headers)
+            if mine:
+                headers |= self._identity.header(request.scopes)
+            asked = client.build_request(
+                request.method,
+                address,
+                headers=headers,
+                content=request.body() if request.body else None,
+                timeout=_PATIENT if request.body else _TIMES,
+                extensions={"trace": stop.trace},
+            )
+            response = client.send(asked, stream=stream)
+            if response.status_code != 401 or not mine:
+                break
+            response.read()
+            response.close()
+            self._identity.answer(response, request.scopes, client)
+        return response
+
+    def _opened(self, stop: Cancellation) -> httpx.Client:
+        """Return the client; the first one to ask finds out how the registry is spoken to."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._made(verify=True)
+                if self._trust.lets_off(self.host):
+                    self._client.close()
+                    self._client = self._made(verify=False)
+                    self._choose_scheme(self._client, stop)
+            return self._client
+
+    def _made(self, *, verify: bool) -> httpx.Client:
+        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        context: ssl.SSLContext = self._trust.context(self.host, verify=verify)
+        beside = self.host.startswith(_LOOPBACK)  # a proxy can't reach what is on this machine
+        return httpx.Client(
+            verify=context, follow_redirects=True, limits=limits, timeout=_TIMES, trust_env=not beside
+        )
+
+    def _choose_scheme(self, client: httpx.Client, stop: Cancellation) -> None:
+        """Take plain http where there is no TLS; only for a registry that is let off."""
+        try:
+            client.get(f"{self._address}/v2/", extensions={"trace": stop.trace})
+        except httpx.TransportError:
+            stop.check()
+            self._address = f"http://{self.host}"
+
+    # -- failures ------------------------------------------------------------------------------------------
+
+    def _untrusted(self, error: httpx.TransportError) -> AvabuildError | None:
+        """Return what is wrong with the registry's TLS, None for any other failure."""
+        text = str(error)
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            reason = text.partition("verify failed: ")[2].partition(" (_ssl")[0] or text
+            return RegistryError(
+                f"{self.host} can't be trusted: {reason}", hint=_trust_hint(reason, self.host)
+            )
+        if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text or "UNEXPECTED_EOF" in text:
+            hint = "if it is meant to have none, say so: --insecure, or insecure = true in registries.conf"
+            return RegistryError(f"{self.host} speaks no TLS", hint=hint)
+        return None
+
+    def _silent(self, request: Request, error: httpx.TransportError) -> UnavailableError:
+        reason = str(error) or type(error).__name__
+        return UnavailableError(
+            f"{self.host} doesn't answer: can't {request.what}: {reason}",
+            hint="try again later: what has arrived is not sent again",
+        )
+
+
+def _trust_hint(reason: str, host: str) -> str:
+    if "expired" in reason:
+        return "its administrator has to renew the certificate; is this machine's clock right?"
+    if "issuer" in reason or "self-signed" in reason or "self signed" in reason:
+        return f"give its authority's certificate: /etc/containers/certs.d/{host}/ca.crt, or SSL_CERT_FILE"
+    return "use the name that its certificate has"
+
+
+def scopes(actions: str, *repositories: str) -> tuple[str, ...]:
+    """Return the scopes for `actions` (`pull`, `pull,push`) on repositories."""
+    return tuple(f"repository:{repository}:{actions}" for repository in repositories)

@@ -1,0 +1,129 @@
+"""Push: an image's blobs go to a registry as soon as they are made, its manifest when it is proven.
+
+Only what the registry lacks is sent: a blob that another of its repositories has is mounted from there. What
+is compressed already is sent as it is, from the store. Without its manifest nothing of this can be seen.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Self
+
+from avabuild.registries.name import Remote
+from avabuild.registries.registries import Registries
+from avabuild.registries.repository import Came
+from avabuild.registries.sending import send_blob
+from avabuild.report import Event, Report
+from avabuild.resolve.cancellation import Cancellation
+from avabuild.store import Store
+from avabuild.value import Value
+
+
+class Pushed(Value):
+    """What a push came to.
+
+    Attributes:
+        name: the image, by tag.
+        digest: of its manifest.
+        layers: how many it has; `sent` and `mounted` are how many of them.
+        uploaded: bytes of those that were sent.
+        anew: whether layers were compressed for this push, which then knows no numbers.
+    """
+
+    name: Remote
+    digest: str
+    layers: int = 0
+    sent: int = 0
+    mounted: int = 0
+    uploaded: int = 0
+    anew: bool = False
+
+    @property
+    def pinned(self) -> str:
+        """The name that always means this image."""
+        return f"{self.name.bare}@{self.digest}"
+
+    def __str__(self) -> str:
+        if self.anew:
+            return "its layers were compressed anew"
+        sent = f"{self.sent} of {self.layers} layers sent, {self.uploaded / 1e6:.1f} MB" if self.sent else ""
+        mounted = f"{self.mounted} mounted from another repository" if self.mounted else ""
+        return ", ".join(text for text in (sent, mounted) if text) or "all layers were there"
+
+
+class Push:
+    """One image on its way; a context manager that stops what is under way unless `finish` was reached.
+
+    Args:
+        name: what the image is called there.
+        store: has the blobs.
+        stop: ends it.
+    """
+
+    def __init__(
+        self, registries: Registries, name: Remote, store: Store, report: Report, stop: Cancellation
+    ) -> None:
+        self._stop = stop.part()
+        self._repository = registries.repository(name, self._stop)
+        self._pool = registries.pool
+        self._name = name
+        self._store = store
+        self._report = report
+        self._lock = threading.Lock()
+        self._moving: dict[str, Future[Came]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._stop.stop()
+            for future in self._moving.values():
+                future.cancel()
+
+    def offer(self, digest: str, size: int, words: str) -> Future[Came]:
+        """Begin to bring a blob of the store there; `words` say what it is."""
+        with self._lock:
+            if digest not in self._moving:
+                self._moving[digest] = self._pool.submit(self._bring, digest, size, words)
+            return self._moving[digest]
+
+    def finish(self, manifest: str, config: str, layers: Mapping[str, int]) -> Pushed:
+        """Bring what is not there yet, then the manifest; return what came of it.
+
+        Raises:
+            UnavailableError: the registry doesn't answer, or can't do it now.
+            RegistryError: it refuses, or can't be trusted.
+            DiskFullError: its disk is full.
+            StoreError: neither it nor the store has a blob.
+        """
+        data = self._store.blob_path(manifest).read_bytes()
+        with self._report.step(f"push {self._name}", "push") as said:
+            for number, (digest, size) in enumerate(layers.items(), 1):
+                self.offer(digest, size, f"layer {number} of {self._name.repository}")
+            self.offer(config, self._store.blob_path(config).stat().st_size, "config").result()
+            came = {digest: self._moving[digest].result() for digest in layers}
+            self._repository.put_manifest(self._name.reference, data)
+            counted = Counter(came.values())
+            pushed = Pushed(
+                name=self._name,
+                digest=manifest,
+                layers=len(layers),
+                sent=counted["sent"],
+                mounted=counted["mounted"],
+                uploaded=sum(layers[digest] for digest, how in came.items() if how == "sent"),
+            )
+            said.append(str(pushed))
+        return pushed
+
+    def _bring(self, digest: str, size: int, words: str) -> Came:
+        def progress(done: int, total: int) -> None:
+            self._report.emit(Event("progress", words, "upload", done=done, total=total))
+
+        return send_blob(self._repository, self._store, digest, size, progress)

@@ -1,0 +1,231 @@
+"""One repository of a registry: blobs and manifests, there and back.
+
+Source: OCI distribution-spec 1.1, "Pull" and "Push".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+
+from avabuild import image
+from avabuild.errors import RegistryError, UnavailableError
+from avabuild.registries.client import Registry, Request, scopes
+from avabuild.resolve.cancellation import Cancellation
+
+ACCEPT = (
+    f"{image.MANIFEST}, {image.INDEX}, application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json"
+)
+CHUNK = 1 << 18
+_STEP = 1 << 20  # bytes between two words of progress
+_NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
+
+Came = Literal["there", "mounted", "sent"]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest or index as a registry has it."""
+
+    digest: str
+    media_type: str
+    data: bytes
+
+    def read(self) -> dict[str, Any]:
+        """Return its JSON object; ValueError when it is none."""
+        return image.decode(self.data)
+
+
+class Repository:
+    """A repository, seen by one owner who may `stop` what is under way; safe to use from several threads."""
+
+    def __init__(self, registry: Registry, name: str, stop: Cancellation | None = None) -> None:
+        self.registry = registry
+        self.name = name
+        self.stop = stop or Cancellation()
+        self._path = f"/v2/{name}"
+
+    # -- manifests -----------------------------------------------------------------------------------------
+
+    def manifest(self, reference: str) -> Manifest | None:
+        """Return the manifest or index that a tag or digest names, None when there is none."""
+        response = self._ask(
+            f"read {self.name}:{reference}",
+            "GET",
+            f"manifests/{reference}",
+            accepted=(200, 404),
+            accept=ACCEPT,
+        )
+        if response.status_code == 404:
+            return None
+        digest = "sha256:" + hashlib.sha256(response.content).hexdigest()
+        if reference.startswith("sha256:") and digest != reference:
+            raise RegistryError(f"{self.registry.host} gave something else for {self.name}@{reference}")
+        kind = response.headers.get("Content-Type", "").partition(";")[0]
+        return Manifest(digest, kind, response.content)
+
+    def digest(self, reference: str) -> str | None:
+        """Return the digest that a tag names, None when there is no such tag or the registry doesn't say."""
+        response = self._ask(
+            f"look for {self.name}:{reference}",
+            "HEAD",
+            f"manifests/{reference}",
+            accepted=(200, 404),
+            accept=ACCEPT,
+        )
+        return response.headers.get("Docker-Content-Digest") if response.status_code == 200 else None
+
+    def put_manifest(self, reference: str, data: bytes, media_type: str = image.MANIFEST) -> str:
+        """Give what is uploaded a name, and return the manifest's digest."""
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        response = self.registry.send(
+            Request(
+                f"push {self.name}:{reference}",
+                "PUT",
+                f"{self._path}/manifests/{reference}",
+                scopes("pull,push", self.name),
+                (200, 201, 202),
+                (("Content-Type", media_type), ("Content-Length", str(len(data)))),
+                lambda: iter((data,)),
+            ),
+            self.stop,
+        )
+        if (named := response.headers.get("Docker-Content-Digest", digest)) != digest:
+            raise RegistryError(f"{self.registry.host} keeps {self.name} as {named}, not as {digest}")
+        return digest
+
+    def tags(self) -> tuple[str, ...]:
+        """Return all tags of the repository, none when there is no such repository."""
+        found: list[str] = []
+        url: str | None = f"{self._path}/tags/list?n=1000"
+        while url:
+            response = self.registry.send(
+                Request(f"list {self.name}", "GET", url, scopes("pull", self.name), (200, 404)), self.stop
+            )
+            if response.status_code == 404:
+                break
+            found += response.json().get("tags") or []
+            following = _NEXT.search(response.headers.get("Link", ""))
+            url = str(response.url.join(following[1])) if following else None
+        return tuple(found)
+
+    # -- blobs ---------------------------------------------------------------------------------------------
+
+    def has(self, digest: str) -> bool:
+        """Whether the repository has the blob."""
+        return self._ask("look for a blob", "HEAD", f"blobs/{digest}", accepted=(200, 404)).status_code == 200
+
+    def read(self, digest: str) -> bytes:
+        """Return a small blob (a config), held against its digest."""
+        data = self._ask(f"read {self.name}@{digest}", "GET", f"blobs/{digest}").content
+        if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
+            raise RegistryError(f"{self.registry.host} gave a damaged blob for {self.name}@{digest}")
+        return data
+
+    def fetch(self, digest: str, size: int, path: Path, progress: Progress) -> None:
+        """Download a blob to `path`, held against its digest.
+
+        Raises:
+            RegistryError: what came is something else. UnavailableError: it didn't come whole.
+        """
+        request = Request(
+            f"read {self.name}@{digest}", "GET", f"{self._path}/blobs/{digest}", scopes("pull", self.name)
+        )
+        hashed, done, told = hashlib.sha256(), 0, 0
+        with self.registry.stream(request, self.stop) as response, path.open("wb") as file:
+            try:
+                for chunk in response.iter_raw(1 << 20):
+                    self.stop.check()
+                    file.write(chunk)
+                    hashed.update(chunk)
+                    done += len(chunk)
+                    if done - told >= _STEP:
+                        progress(done, size)
+                        told = done
+            except httpx.TransportError as error:
+                self.stop.check()
+                raise UnavailableError(f"{self.registry.host} broke off a download: {error}") from error
+        if f"sha256:{hashed.hexdigest()}" != digest:
+            raise RegistryError(f"{self.registry.host} gave a damaged blob for {self.name}@{digest}")
+        progress(done, done)
+
+    def upload(
+        self, digest: str, size: int, path: Path, progress: Progress, source: str | None = None
+    ) -> Came:
+        """Have the blob `path` in the repository: it is there, mounted from `source`, or sent."""
+        if self.has(digest):
+            return "there"
+        came: list[Came] = ["sent"]
+
+        def attempt() -> httpx.Response:
+            """A new place each time: what a broken attempt left in its place can't be gone on from."""
+            began = self._begin(digest, source)
+            if began.status_code == 201:
+                came[0] = "mounted"
+                return began
+            where = httpx.URL(self.registry.location(began)).copy_merge_params({"digest": digest})
+            answered = self.registry.once(replace(request, url=str(where)), self.stop)
+            if answered.status_code == 404:  # the registry was started anew meanwhile
+                raise httpx.RemoteProtocolError("it forgot an upload that was under way")
+            return answered
+
+        fields = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        request = Request(
+            f"push to {self.name}",
+            "PUT",
+            "",
+            scopes("pull,push", self.name),
+            (201, 202, 204),
+            tuple(fields.items()),
+            lambda: _chunks(path, size, progress, self.stop),
+        )
+        self.registry.patiently(request, self.stop, attempt)
+        return came[0]
+
+    def _begin(self, digest: str, source: str | None) -> httpx.Response:
+        """Ask for a place to send a blob to, or for the blob of another repository."""
+        url, what, none = f"{self._path}/blobs/uploads/", f"push to {self.name}", (("Content-Length", "0"),)
+        if source:
+            asked = Request(
+                what,
+                "POST",
+                f"{url}?mount={digest}&from={source}",
+                (*scopes("pull,push", self.name), *scopes("pull", source)),
+                (201, 202, 401, 403, 404),
+                none,
+            )
+            answered = self.registry.send(asked, self.stop)
+            if answered.status_code in {201, 202}:
+                return answered  # else we may not read there, or it is gone
+        return self.registry.send(
+            Request(what, "POST", url, scopes("pull,push", self.name), (202,), none), self.stop
+        )
+
+    def _ask(
+        self, what: str, method: str, path: str, accepted: tuple[int, ...] = (200,), accept: str = "*/*"
+    ) -> httpx.Response:
+        given = (("Accept", accept),)
+        rights = scopes("pull", self.name)
+        return self.registry.send(
+            Request(what, method, f"{self._path}/{path}", rights, accepted, given), self.stop
+        )
+
+
+def _chunks(path: Path, size: int, progress: Progress, stop: Cancellation) -> Iterator[bytes]:
+    done = told = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            stop.check()
+            yield chunk
+            done += len(chunk)
+            if done - told >= _STEP or done == size:
+                progress(done, size)
+                told = done
