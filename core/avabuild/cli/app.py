@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from avabuild import __version__
+from avabuild.cli.catalog import catalog
 from avabuild.cli.check import check
 from avabuild.cli.doctor import doctor
 from avabuild.cli.du import du
@@ -61,6 +62,7 @@ app.command()(sbom)
 app.command()(rm)
 app.command()(du)
 app.command()(prune)
+app.command()(catalog)
 app.command()(schema)
 plugins.command()(new)
 plugins.command("check")(check_plugin)
