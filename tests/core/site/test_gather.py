@@ -33,10 +33,10 @@ pip = ["six"]
 ports = [8888]
 """
 PACKAGES = (
-    Package(name="jaxlib", version="0.7", filename="jaxlib-0.7.whl", sha256="b" * 64, size=400_000_000),
-    Package(name="jupyterlab", version="4.6.6", filename="j.whl", sha256="c" * 64, size=17_000_000),
-    Package(name="keras", version="3.15.1", filename="k.whl", sha256="d" * 64, size=2_000_000),
-    Package(name="six", version="1.17", filename="s.whl", sha256="e" * 64, size=11_000, extra=True),
+    Package(name="jaxlib", version="0.7", filename="jaxlib-0.7.whl", sha256="b" * 64, size=400_000_000, by=("jax",)),
+    Package(name="jupyterlab", version="4.6.6", filename="j.whl", sha256="c" * 64, size=17_000_000, by=("jupyterlab",)),
+    Package(name="keras", version="3.15.1", filename="k.whl", sha256="d" * 64, size=2_000_000, by=("keras",)),
+    Package(name="six", version="1.17", filename="s.whl", sha256="e" * 64, size=11_000),
 )
 DEB = Deb(name="libexpat1", version="2.5", arch="amd64", sha256="f" * 64, size=108_000)
 
