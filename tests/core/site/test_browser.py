@@ -123,8 +123,9 @@ def test_search_and_filters_narrow_the_table_and_say_how_far(opened):
 
 def test_an_image_is_found_by_a_package_that_is_in_it(opened):
     page = opened()
-    page.get_by_label("Search").fill("opt-einsum")
-    assert shown(page) == ["ava-keras:py311-cpu"]
+    page.get_by_label("Search").fill("google-pasta py311-cpu")
+    assert shown(page)
+    assert {name.split(":")[0] for name in shown(page)} <= {"ava-keras", "ava-tensorflow"}
 
 
 def test_when_nothing_fits_there_is_a_way_back(opened):

@@ -33,8 +33,22 @@ pip = ["six"]
 ports = [8888]
 """
 PACKAGES = (
-    Package(name="jaxlib", version="0.7", filename="jaxlib-0.7.whl", sha256="b" * 64, size=400_000_000, by=("jax",)),
-    Package(name="jupyterlab", version="4.6.6", filename="j.whl", sha256="c" * 64, size=17_000_000, by=("jupyterlab",)),
+    Package(
+        name="jaxlib",
+        version="0.7",
+        filename="jaxlib-0.7.whl",
+        sha256="b" * 64,
+        size=400_000_000,
+        by=("jax",),
+    ),
+    Package(
+        name="jupyterlab",
+        version="4.6.6",
+        filename="j.whl",
+        sha256="c" * 64,
+        size=17_000_000,
+        by=("jupyterlab",),
+    ),
     Package(name="keras", version="3.15.1", filename="k.whl", sha256="d" * 64, size=2_000_000, by=("keras",)),
     Package(name="six", version="1.17", filename="s.whl", sha256="e" * 64, size=11_000),
 )
@@ -166,7 +180,7 @@ def held_of(entry: Entry, **changes: object) -> Held:
         "reference": f"reg.example.com/ava/{entry.title}",
         "digest": "sha256:" + "9" * 64,
         "arch": "x86_64",
-        "slices": (Slice(name="base", size=50), Slice(name="wheels of frameworks", size=7)),
+        "slices": (Slice(name="base", size=50), Slice(name="wheels of packages", size=7)),
         "labels": (
             ("org.avabuild.frameworks", json.dumps(versions)),
             ("org.avabuild.recipe", json.dumps({"matrix": {"device": ["cpu", "cuda9.0-cudnn7"]}})),
