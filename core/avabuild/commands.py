@@ -104,21 +104,6 @@ def copy(source: str, destination: str) -> list[str]:
     return ["copy", "--quiet", "--insecure-policy", source, destination]
 
 
-def list_tags(repository: str) -> list[str]:
-    """`skopeo list-tags`: the tags of a repository in a registry, as JSON."""
-    return ["list-tags", f"docker://{repository}"]
-
-
-def remote_manifest(image: str) -> list[str]:
-    """`skopeo inspect`: the manifest or index of an image in a registry, byte for byte."""
-    return ["inspect", "--raw", f"docker://{image}"]
-
-
-def remote_config(image: str) -> list[str]:
-    """`skopeo inspect`: the config of an image in a registry, of an index that of this machine, as JSON."""
-    return ["inspect", "--config", f"docker://{image}"]
-
-
 def bootstrap(
     suite: str, tarball: Path, mirror: str | None, arch: str, mode: str, *, inside: bool = False
 ) -> list[str]:

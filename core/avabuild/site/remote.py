@@ -61,12 +61,12 @@ def _image(ask: Ask, namespace: str, name: str, tag: str) -> Held | None:
     """Return the image, or None when it is none of avabuild's or went away meanwhile."""
     reference = f"{namespace}/{name}:{tag}"
     try:
-        config = json.loads(ask(commands.remote_config(reference)))
+        config = json.loads(ask(commands.inspect_config(f"docker://{reference}")))
         inner = config.get("config") or {}
         labels = {str(key): str(text) for key, text in (inner.get("Labels") or {}).items()}
         if _OURS not in labels:
             return None
-        raw = ask(commands.remote_manifest(reference))
+        raw = ask(commands.inspect_manifest(f"docker://{reference}"))
         manifest = json.loads(raw)
     except StepError as error:
         if any(words in error.tail.lower() for words in _ABSENT):
