@@ -21,6 +21,7 @@ lint: setup ## ruff, mypy --strict and import-linter
 	@$(BIN)/lint-imports
 
 test: lint ## lint, then the suite, real builds included, a file at a time on each of two processors
+	@scripts/setup --tests
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-slow: setup ## the tests that take many minutes: Caffe compiled for every Debian

@@ -80,8 +80,9 @@ class Machine:
         for name in names:
             self.fake(name, "echo buildah version 1.28.2")
 
-    def setup(self, *, ok: bool = True) -> str:
-        """Run scripts/setup and return all that it printed."""
+    def setup(self, *arguments: str, ok: bool = True, system: str = "debian") -> str:
+        """Run scripts/setup on a `system` and return all that it printed."""
+        (self.path / "os-release").write_text(f"NAME=x\nID={system}\n")
         env = {
             "PATH": str(self.bin),
             "BIN": str(self.bin),
@@ -89,9 +90,10 @@ class Machine:
             "NO_ENSUREPIP": str(self.path / "no-ensurepip"),
             "OLD_PYTHON": str(self.path / "old-python"),
             "TMPDIR": str(self.path),
+            "OS_RELEASE": str(self.path / "os-release"),
         }
         done = subprocess.run(
-            [self.repository / "scripts" / "setup"],
+            [self.repository / "scripts" / "setup", *arguments],
             env=env,
             check=False,
             stdout=subprocess.PIPE,
@@ -185,6 +187,22 @@ def test_a_package_that_is_too_old_is_not_installed(machine: Machine) -> None:
     machine.fake("apt-cache", "printf 'buildah:\\n  Candidate: 1.23.1+ds1-2\\n'")
     assert "1.23.1" in machine.setup(ok=False)
     assert machine.called("install -y") == []
+
+
+def test_tools_of_tests_are_installed_for_tests_alone_and_once(machine: Machine) -> None:
+    machine.setup()
+    assert "chromium" not in " ".join(machine.called("install -y"))
+    machine.setup("--tests")
+    assert machine.called("install -y")[-1].endswith("chromium")
+    machine.install("chromium")
+    machine.calls.unlink()
+    assert machine.setup("--tests") == ""
+    assert machine.called("apt-get") == []
+
+
+def test_where_chromium_is_no_package_it_is_not_asked_for(machine: Machine) -> None:
+    machine.setup("--tests", system="ubuntu")
+    assert "chromium" not in " ".join(machine.called("install -y"))
 
 
 def test_a_failed_installer_shows_what_it_printed_and_leaves_no_stamp(machine: Machine) -> None:

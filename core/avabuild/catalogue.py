@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from avabuild.base import Base
-from avabuild.errors import AvabuildError, Problem, RecipeError
+from avabuild.errors import AvabuildError, ImageError, Problem, RecipeError
 from avabuild.forecast import Row
 from avabuild.plan import Plan
 from avabuild.prepare import Project, assumed_base, base_title
-from avabuild.recipe import DebianBase
+from avabuild.recipe import DebianBase, ImageBase
 from avabuild.recipe.tags import DEFAULT
 from avabuild.report import Report
 from avabuild.session import Session
@@ -67,14 +67,21 @@ class Catalogue:
 
     Raises, when it is made, all problems of all recipes.
 
-    With `assume`, an image base that can't be had is what its name says it is: enough for a plan.
+    With `assume`, an image base that can't be had is what its name says it is: enough for a plan. Without
+    `fetch` none is pulled: what is not here can't be had.
 
     Attributes:
         lost: what `entries` left out because its base can't be had.
     """
 
     def __init__(
-        self, paths: Sequence[Path], workplace: Workplace, report: Report, *, assume: bool = False
+        self,
+        paths: Sequence[Path],
+        workplace: Workplace,
+        report: Report,
+        *,
+        assume: bool = False,
+        fetch: bool = True,
     ) -> None:
         self.workplace = workplace
         self.report = report
@@ -83,6 +90,7 @@ class Catalogue:
         self.sessions = _each(ordered, lambda path: Session(path, workplace))
         self.lost: list[Lost] = []
         self._assume = assume
+        self._fetch = fetch
         self._refused: dict[str, AvabuildError] = {}  # by the base's name: nobody is asked twice
 
     def entries(self, only: Sequence[str] = ()) -> tuple[Entry, ...]:
@@ -124,6 +132,9 @@ class Catalogue:
             return base
         if name in self._refused:
             raise self._refused[name]
+        if not self._fetch and isinstance(project.recipe.one_base, ImageBase):
+            self._by_name(project)
+            return None
         tools = self.workplace.tools(self.report, "plan")
         try:
             return session.obtain(project, tools, self.report)
@@ -134,11 +145,23 @@ class Catalogue:
             self._refused[name] = error
             raise
 
-    def forecasts(self, entries: Sequence[Entry]) -> tuple[tuple[Entry, tuple[Row, ...]], ...]:
-        """Return what a build of each image would make and find; indexes are asked for several at once."""
+    def _by_name(self, project: Project) -> None:
+        """Raise unless the base's name alone says what it holds."""
+        if not (self._assume and assumed_base(project)):
+            raise ImageError(
+                f"its base {base_title(project)} is not here, and its name does not tell what it has"
+            )
+
+    def forecasts(
+        self, entries: Sequence[Entry], *, ask: bool = True
+    ) -> tuple[tuple[Entry, tuple[Row, ...]], ...]:
+        """Return what a build of each image would make and find.
+
+        Indexes are asked for several at once; unless `ask`, what no lock says stays unknown.
+        """
 
         def forecast(entry: Entry) -> tuple[Row, ...]:
-            return entry.session.forecast(entry.project, entry.plan, entry.base)
+            return entry.session.forecast(entry.project, entry.plan, entry.base, ask=ask)
 
         with ThreadPoolExecutor(4, "forecast") as pool:
             asked = [pool.submit(forecast, entry) for entry in entries]

@@ -41,6 +41,7 @@ class Row(Value):
         holds: packages with versions, where known.
         download: bytes to fetch.
         container: what a container is needed for, to make it; empty where none is.
+        size: compressed bytes of the layer where it is cached.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Row(Value):
     holds: tuple[str, ...] = ()
     download: int = 0
     container: str = ""
+    size: int = 0
 
 
 class Forecast:
@@ -222,8 +224,8 @@ class Forecast:
         return row.model_copy(update={"container": RUN})
 
     def _row(self, name: str, origins: tuple[str, ...], key: str, parts: Parts) -> Row:
-        if self._store.layer(key) or self._store.layer(flat(key)):
-            return Row(name=name, origins=origins, state="cached")
+        if blob := self._store.layer(key) or self._store.layer(flat(key)):
+            return Row(name=name, origins=origins, state="cached", size=blob.size)
         before = self._before.get(name)
         return Row(
             name=name, origins=origins, state="build", why=changed_parts(before, parts) if before else ()

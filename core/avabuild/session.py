@@ -96,12 +96,14 @@ class Session:
         found = targets(project.recipe, facts, self.workplace.host, project.points)
         return tuple(make_plan(project, target, facts) for target in found)
 
-    def forecast(self, project: Project, plan: Plan, base: Base | None) -> tuple[Row, ...]:
-        """Return what a build of `plan` would make and find."""
+    def forecast(
+        self, project: Project, plan: Plan, base: Base | None, *, ask: bool = True
+    ) -> tuple[Row, ...]:
+        """Return what a build of `plan` would make and find; unless `ask`, no index is asked for packages."""
         entry = self.lock.target(plan.target.tag) if self.lock else None
         locked = still_locked(self.lock, plan)
         packages: tuple[Package, ...] | None = locked.python if locked else None
-        if packages is None and plan.target.python:
+        if packages is None and plan.target.python and ask:
             with Scratch(self.store) as scratch:
                 resolver = resolver_for(plan, self.indexes(plan), project.directory, scratch.path, self.files)
                 packages = Resolution(plan, resolver, entry, frozenset()).without_building()

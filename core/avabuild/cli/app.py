@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from avabuild import __version__
+from avabuild.cli.catalog import catalog
 from avabuild.cli.check import check
 from avabuild.cli.doctor import doctor
 from avabuild.cli.du import du
@@ -67,6 +68,7 @@ app.command()(push)
 app.command()(tag)
 app.command()(login)
 app.command()(logout)
+app.command()(catalog)
 app.command()(schema)
 plugins.command()(new)
 plugins.command("check")(check_plugin)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 
+from avabuild.sizes import human
+
+__all__ = ["age", "human", "read_age", "read_size"]
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])", re.IGNORECASE)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-def human(size: int) -> str:
-    """Return `size` bytes in decimal units: `27 kB`, `82.4 MB`, `1.57 GB`."""
-    if size < 1_000_000:
-        return f"{-(-size // 1000)} kB"
-    return f"{size / 1e6:.1f} MB" if size < 1_000_000_000 else f"{size / 1e9:.2f} GB"
 
 
 def read_size(text: str) -> int:

@@ -1,0 +1,91 @@
+"""`avabuild catalog`: the catalogue as a static web page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from avabuild.catalogue import Catalogue
+    from avabuild.report import Event
+    from avabuild.site.remote import Held
+
+
+def catalog(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="RECIPES...", help="Directories of recipes, or recipes.")
+    ],
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where the pages go; made when it is missing.")
+    ] = Path("site"),
+    registry: Annotated[
+        str, typer.Option(metavar="REF", help="Show what this namespace holds: reg.example.com/ava-public.")
+    ] = "",
+    title: Annotated[str, typer.Option(help="The front page's title.")] = "Container images",
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """Write web pages of the images: a table to search, and a page each. Builds and fetches nothing.
+
+    Versions and packages come from the locks, sizes from the cache or the registry. The pages work from a
+    file and without a network.
+
+    Example: avabuild catalog recipes/ --output site/
+    """
+    del debug  # main() looks for it
+    from avabuild.catalogue import Catalogue
+    from avabuild.host import probe
+    from avabuild.report import Report
+    from avabuild.site.build import pages, site_of
+    from avabuild.site.gather import entry_of
+    from avabuild.site.values import Missing
+    from avabuild.site.write import write
+    from avabuild.workplace import Workplace
+
+    recipes = dict(_recipes(paths))
+    report = Report(_say_warnings)
+    catalogue = Catalogue(list(recipes), Workplace.on(probe(os.environ)), report, assume=True, fetch=False)
+    shown = catalogue.forecasts(catalogue.entries(), ask=False)
+    entries = [entry_of(entry, rows, recipes[entry.session.path]) for entry, rows in shown]
+    missing = [Missing(name=lost.name, reason=lost.error.message) for lost in catalogue.lost]
+    namespace = registry.removeprefix("docker://").rstrip("/")
+    found = _held(catalogue, namespace, sorted({entry.name for entry in entries})) if namespace else ()
+    site = site_of(title, entries, missing, namespace, found)
+    done = write(pages(site), output)
+    for path in done.kept:
+        typer.echo(f"warning: {output / path} is out of date, but was edited: it stays", err=True)
+    for one in missing:
+        typer.echo(f"warning: {one.name} is not shown: {one.reason}", err=True)
+    changes = f"{len(done.changed)} files written, {len(done.removed)} removed"
+    typer.echo(f"{len(site.entries)} images; {changes}", err=True)
+    typer.echo(str(output / "index.html"))
+
+
+def _say_warnings(event: Event) -> None:
+    if event.kind == "warn":
+        typer.echo(f"warning: {event.text}", err=True)
+
+
+def _recipes(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Yield each recipe with its name for readers: below the directory that was given, no host's path."""
+    from avabuild.errors import Problem, RecipeError
+
+    for path in paths:
+        if not path.is_dir():
+            yield path, path.name if path.is_absolute() else path.as_posix()
+            continue
+        found = sorted(path.rglob("*.toml"))
+        if not found:
+            raise RecipeError((Problem(str(path), "", "no recipe is in this directory or below"),))
+        top = path.resolve().name
+        yield from ((recipe, f"{top}/{recipe.relative_to(path).as_posix()}") for recipe in found)
+
+
+def _held(catalogue: Catalogue, namespace: str, names: Sequence[str]) -> tuple[Held, ...]:
+    from avabuild.site.remote import held
+
+    tools = catalogue.workplace.tools(catalogue.report, "catalog")
+    return held(tools.skopeo, namespace, names)

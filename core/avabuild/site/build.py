@@ -1,0 +1,49 @@
+"""All files of a site as bytes, by their path below its root: the same values, the same bytes. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+
+from avabuild.site.detail import detail
+from avabuild.site.frame import DATA, SCRIPT, STYLE
+from avabuild.site.front import front
+from avabuild.site.gather import published, unplanned
+from avabuild.site.remote import Held
+from avabuild.site.values import Entry, Missing, Site, order
+
+
+def site_of(
+    title: str,
+    entries: Sequence[Entry],
+    missing: Sequence[Missing],
+    registry: str = "",
+    held: Sequence[Held] = (),
+) -> Site:
+    """Return the site of the recipes' images and of those that the registry holds."""
+    there = {(image.name, image.tag): image for image in held}
+    planned = {(entry.name, entry.tag) for entry in entries}
+    merged = [
+        published(entry, there[entry.name, entry.tag]) if (entry.name, entry.tag) in there else entry
+        for entry in entries
+    ]
+    merged += [unplanned(image) for key, image in there.items() if key not in planned]
+    return Site(
+        title=title,
+        registry=registry,
+        entries=tuple(sorted(merged, key=order)),
+        missing=tuple(sorted(missing, key=lambda one: one.name)),
+    )
+
+
+def pages(site: Site) -> dict[str, bytes]:
+    """Return every file of the site."""
+    assets = files("avabuild.site") / "assets"
+    made = {
+        "index.html": front(site).encode(),
+        STYLE: (assets / STYLE).read_bytes(),
+        SCRIPT: (assets / SCRIPT).read_bytes(),
+        DATA: json.dumps(site.model_dump(mode="json"), indent=1, ensure_ascii=False).encode() + b"\n",
+    }
+    return made | {entry.path: detail(entry, site).encode() for entry in site.entries}

@@ -1,0 +1,211 @@
+"""From plans, locks and what a registry holds to the entries of a site. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from avabuild.catalogue import Entry as Planned
+from avabuild.describe import exact_version
+from avabuild.driver import driver_minimum
+from avabuild.forecast import Row
+from avabuild.layers import Apt
+from avabuild.lock import TargetLock
+from avabuild.plan import Plan
+from avabuild.prepare import requirements
+from avabuild.resolution import still_locked
+from avabuild.site.remote import Held
+from avabuild.site.values import Entry, Part, Slice, State, natural
+from avabuild.target import Device
+
+_SDK, _JUPYTERLAB = "ava-sdk", "jupyterlab"
+_TOLD_ELSEWHERE = frozenset({_SDK, _JUPYTERLAB, "python", "cuda"})  # they have columns of their own
+_DEBIAN = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13"}
+
+
+def entry_of(planned: Planned, rows: Sequence[Row], recipe: str) -> Entry:
+    """Return the entry of an image that a recipe makes; `rows` is its forecast, `recipe` the file's name."""
+    plan = planned.plan
+    locked = still_locked(planned.session.lock, plan)
+    below = sum(blob.size for blob in planned.base.layers) if planned.base else 0
+    base = base_words(plan)
+    lowest = (Slice(name=f"base: {base}", size=below),) if base else ()
+    slices = (*lowest, *_slices(plan, rows, locked))
+    whole = planned.base is not None and all(row.state == "cached" for row in rows)
+    state: State = "built" if whole else "planned"
+    return Entry(
+        name=plan.name,
+        tag=plan.tag,
+        reference=plan.reference,
+        state=state,
+        recipe=recipe,
+        base=base,
+        arch=plan.target.arch,
+        ports=_ports(plan.settings.ports),
+        slices=slices,
+        python_packages=_packages(locked),
+        apt_packages=_debs(locked),
+        requirements=() if locked else _asked(plan),
+        size=sum(one.size for one in slices) if whole else 0,
+        **_device(plan.target.python or "", plan.target.device),
+        **_frameworks(_versions(plan, locked)),
+    )
+
+
+def base_words(plan: Plan) -> str:
+    """Say what the image stands on, never by the mirror or the path it comes from; empty for scratch."""
+    written = plan.base.model_dump(mode="json")
+    if not isinstance(written, dict):
+        return ""
+    kind, named = next(iter(written.items()))
+    if kind == "debian":
+        return f"{_DEBIAN.get(str(named), 'Debian')} ({named})"
+    return str(named).rpartition("/")[2] if kind == "archive" else str(named)
+
+
+def published(entry: Entry, held: Held) -> Entry:
+    """Return the entry of a recipe's image that is in the registry: what that one holds is what counts."""
+    found = _labelled(held)
+    alike = (found.frameworks, found.sdk, found.jupyterlab) == (entry.frameworks, entry.sdk, entry.jupyterlab)
+    told: dict[str, Any] = {"recipe": entry.recipe, "base": entry.base}
+    if alike:  # else the recipe went on since, and its lock speaks of other packages
+        told |= {
+            "python_packages": entry.python_packages,
+            "apt_packages": entry.apt_packages,
+            "requirements": entry.requirements,
+        }
+    return found.model_copy(update={**told, "slices": _joined(entry.slices, held.slices)})
+
+
+def unplanned(held: Held) -> Entry:
+    """Return the entry of an image in the registry that none of the recipes makes."""
+    return _labelled(held)
+
+
+def _joined(planned: Sequence[Slice], there: Sequence[Slice]) -> tuple[Slice, ...]:
+    """Return the layers that are there, with what the plan knows of those of the same name."""
+    known = {one.name: one for one in planned}
+    return tuple(
+        one.model_copy(update={"holds": known[one.name].holds, "origins": known[one.name].origins})
+        if one.name in known
+        else one
+        for one in there
+    )
+
+
+def _labelled(held: Held) -> Entry:
+    labels = dict(held.labels)
+    python, _, device = _point(labels)
+    return Entry(
+        name=held.name,
+        tag=held.tag,
+        reference=held.reference,
+        state="published",
+        arch=held.arch,
+        ports=_ports(held.ports),
+        slices=held.slices,
+        digest=held.digest,
+        size=sum(one.size for one in held.slices),
+        **_device(python, device),
+        **_frameworks(_read(labels.get("org.avabuild.frameworks"))),
+    )
+
+
+def _point(labels: Mapping[str, str]) -> tuple[str, str, Device]:
+    """Return Python and device of an image: as its recipe's matrix writes what its target's tag shortens."""
+    tag = labels.get("org.avabuild.target", "")
+    matrix = _read(labels.get("org.avabuild.recipe")).get("matrix")
+    matrix = matrix if isinstance(matrix, dict) else {}
+    first, _, rest = tag.partition("-")
+    python = f"{first[2]}.{first[3:]}" if first.startswith("py") and first[2:].isdigit() else ""
+    wanted = rest if python else tag
+    for text in matrix.get("device") or ():
+        try:
+            device = Device.parse(str(text))
+        except ValueError:
+            continue
+        if device.tag == wanted:
+            return python, wanted, device
+    return python, wanted, Device()
+
+
+def _read(text: str | None) -> dict[str, Any]:
+    """Read a label of ours; whatever is none is empty."""
+    try:
+        data = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _ports(written: Sequence[str]) -> tuple[str, ...]:
+    """Return ports as `podman run -p` takes them; tcp goes without saying."""
+    return tuple(port.removesuffix("/tcp") for port in written)
+
+
+def _slices(plan: Plan, rows: Sequence[Row], locked: TargetLock | None) -> Iterator[Slice]:
+    """Yield the plan's layers; what each one fetches goes by the lock, whatever is here already."""
+    sizes = {str(part): part.size for part in (*_packages(locked), *_debs(locked))}
+    sharing = Counter(row.holds for row in rows if row.holds)  # a very big wheel is dealt to several layers
+    for row in rows:
+        fetched = sum(sizes.get(words, 0) for words in row.holds) // (sharing[row.holds] or 1)
+        yield Slice(
+            name=row.name, size=row.size, download=fetched, origins=_askers(plan, row), holds=row.holds
+        )
+
+
+def _askers(plan: Plan, row: Row) -> tuple[str, ...]:
+    """Return who asked for a layer, without listing all frameworks for what they need together."""
+    origins = tuple(origin for origin in row.origins if origin != "avabuild")
+    if len(origins) > 1 and {one.name for one in plan.frameworks} <= set(origins):
+        return ("frameworks", *(["recipe"] if "recipe" in origins else []))
+    return origins or row.origins
+
+
+def _versions(plan: Plan, locked: TargetLock | None) -> dict[str, str]:
+    packages = {package.name: package.version for package in locked.python} if locked else {}
+    return {one.name: exact_version(one.name, one.series, packages) for one in plan.frameworks}
+
+
+def _frameworks(versions: Mapping[str, Any]) -> dict[str, Any]:
+    parts = (Part(name=str(name), version=str(version)) for name, version in versions.items())
+    return {
+        "sdk": str(versions.get(_SDK, "")),
+        "jupyterlab": str(versions.get(_JUPYTERLAB, "")),
+        "frameworks": tuple(
+            sorted((p for p in parts if p.name not in _TOLD_ELSEWHERE), key=lambda p: natural(p.name))
+        ),
+    }
+
+
+def _device(python: str, device: Device) -> dict[str, str]:
+    cuda = device.cuda or ""
+    return {
+        "python": python,
+        "cuda": cuda,
+        "cudnn": device.cudnn or "",
+        "driver": driver_minimum(cuda) or "",
+    }
+
+
+def _packages(locked: TargetLock | None) -> tuple[Part, ...]:
+    found = locked.python if locked else ()
+    return tuple(
+        sorted((Part(name=p.name, version=p.version, size=p.size) for p in found), key=lambda p: p.name)
+    )
+
+
+def _debs(locked: TargetLock | None) -> tuple[Part, ...]:
+    found = [deb for layer in locked.apt for deb in layer.debs] if locked else []
+    parts = {deb.name: Part(name=deb.name, version=deb.version, size=deb.size) for deb in found}
+    return tuple(parts[name] for name in sorted(parts))
+
+
+def _asked(plan: Plan) -> tuple[str, ...]:
+    """Return what the image asks of indexes and of APT."""
+    mine, extra = requirements(plan)
+    steps = (plan.apt, plan.apt_extra)
+    debs = [name for step in steps if step and isinstance(step.layer, Apt) for name in step.layer.packages]
+    return tuple(dict.fromkeys([*mine, *extra, *debs]))
