@@ -75,7 +75,7 @@ def _composed(watched: Watched, provider: Provider, framework: Framework) -> tup
             except TargetError as error:
                 refused = refused or error.message
             except AvabuildError as error:
-                if options and _is_refusal(error):
+                if options and isinstance(error, RecipeError):  # one option needs another
                     continue
                 for text in reasons(error):
                     broken.setdefault(text, _failed(claim, options, text, error))
@@ -84,11 +84,6 @@ def _composed(watched: Watched, provider: Provider, framework: Framework) -> tup
             fix = "take the Python or device out of the row, or require a framework that has it"
             unmet.append(Finding("targets", f"it claims {claim}: {refused}", fix, provider.name))
     return [*list(broken.values())[:_SHOWN], *unmet[:_SHOWN]], plans
-
-
-def _is_refusal(error: AvabuildError) -> bool:
-    """Whether options that are no defaults are refused in the plugin's own words."""
-    return isinstance(error, RecipeError) or type(error.__cause__) is ValueError
 
 
 def _failed(claim: Claim, options: dict[str, Any], text: str, error: AvabuildError) -> Finding:

@@ -10,7 +10,7 @@ from avabuild.kit.subject import opened
 
 SOUND = """
 from pydantic import Field
-from avabuild.api import Env, Framework, Options, Python, Release, Request, hookimpl
+from avabuild.api import Env, Framework, Impossible, Options, Python, Release, Request, hookimpl
 
 COUNT = []
 class Own(Options):
@@ -138,7 +138,9 @@ def test_what_is_impure_is_found_at_the_plugins_own_line(findings, tmp_path):
 
 def test_an_option_that_can_t_be_had_may_say_so(findings):
     assert (
-        findings((BODY, f'    if request.options.lab: raise ValueError("no lab; leave it out")\n{BODY}'))
+        findings(
+            (BODY, f'    if request.options.lab: raise Impossible("there is no lab", "leave it out")\n{BODY}')
+        )
         == []
     )
 
