@@ -22,10 +22,12 @@ class Container:
 
     Attributes:
         name: as buildah knows it.
+        shared: whether several steps may run in it at once; nobody will look at what they leave then.
     """
 
     def __init__(self, tools: Tools, name: str) -> None:
         self.name = name
+        self.shared = False
         self._tools = tools
 
     def run(
@@ -44,7 +46,14 @@ class Container:
             HostError: `buildah run` is to run it, without a network.
         """
         if self._tools.namespace.means.runner == "own":
-            step = Step(self.root, tuple(command), self._env, binds=_plain(binds), network=network)
+            step = Step(
+                self.root,
+                tuple(command),
+                self._env,
+                binds=_plain(binds),
+                network=network,
+                clear=not self.shared,
+            )
             return self._run(step, place, timeout)
         if network == "none":
             raise HostError(

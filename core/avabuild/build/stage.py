@@ -56,6 +56,7 @@ class Stage:
         with self._lock:
             if self._container is None:
                 self._container = self._stack.enter_context(self.chain.container(self._name))
+                self._container.shared = True
             return self._container
 
     def install(self, packages: Sequence[str]) -> None:

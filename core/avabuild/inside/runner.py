@@ -64,7 +64,8 @@ def _first(step: Step, writer: int) -> None:
             room.furnish()
             code = _watch(step)
         finally:
-            room.clear()
+            if step.clear:
+                room.clear()
     except (OSError, ValueError) as error:
         os.write(2, f"avabuild: the step can't be begun: {error}\n".encode())
     finally:

@@ -24,6 +24,8 @@ class Step:
         user: who runs it, as an image's config says it (OCI image-spec, config.md): empty for root.
         binds: host path, path in the container, whether it may be written.
         network: the host's, or none but a loopback device.
+        clear: whether what had to be made to mount upon is removed at the end; not while other steps run in
+            the same container, whose mounts would go with it.
     """
 
     root: str
@@ -33,6 +35,7 @@ class Step:
     user: str = ""
     binds: Sequence[tuple[str, str, bool]] = ()
     network: Network = "host"
+    clear: bool = True
 
     def to_json(self) -> str:
         """Return the step as JSON."""
