@@ -130,7 +130,9 @@ def test_a_second_run_says_nothing_and_starts_no_installer(machine: Machine) -> 
 
 
 def test_only_what_is_missing_is_installed(machine: Machine) -> None:
-    machine.install("buildah", "crun", "newuidmap", "mmdebstrap", "fakechroot", "fakeroot", "bindfs", "docker-registry")
+    machine.install(
+        "buildah", "crun", "newuidmap", "mmdebstrap", "fakechroot", "fakeroot", "bindfs", "docker-registry"
+    )
     machine.setup()
     packages = {word for word in machine.called("install -y")[0].split() if word in TOOLS.values()}
     assert packages == {"skopeo"}
@@ -251,7 +253,8 @@ def test_ci_runs_make_test_and_nothing_more() -> None:
 def test_make_alone_lists_every_target() -> None:
     said = subprocess.run(["make", "-s", "-C", ROOT], check=True, capture_output=True, text=True).stdout
     assert {line.split()[0] for line in said.splitlines()} == {
-        "help", "setup", "demo", "test", "test-slow", "lint", "bench", "bench-matrix", "bench-push", "clean"
+        "help", "setup", "demo", "test", "test-slow", "lint", "bench", "bench-matrix", "bench-push",
+        "bench-rootless", "rootless", "clean",
     }  # fmt: skip
 
 

@@ -49,9 +49,7 @@ def labels(plan: Plan, content: Mapping[str, Any], lock: TargetLock) -> tuple[tu
         LOCK: _text(lock.model_dump(mode="json", exclude_defaults=True)),
     }
     if plan.policies:
-        made[POLICIES] = _text(
-            {p.name: f"{p.distribution} {p.version}" for p in plan.policies}
-        )
+        made[POLICIES] = _text({p.name: f"{p.distribution} {p.version}" for p in plan.policies})
     if offer := plan.base.offer:
         made[OFFER] = _text({str(offer): f"{offer.distribution} {offer.version}"})
     if plan.checks:

@@ -14,8 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 _OTHERS_WRITE = 0o022
 _SUBUID = Path("/etc/subuid")
 
@@ -30,12 +28,18 @@ class Candidate:
 
 def config_path() -> Path:
     """Return where the user's settings are read from: `avabuild/config.toml` in the XDG config directory."""
-    return Path(platformdirs.user_config_dir("avabuild")) / "config.toml"
+    return _xdg("XDG_CONFIG_HOME", ".config") / "config.toml"
+
+
+def _xdg(variable: str, otherwise: str) -> Path:
+    """Return our directory below the one that a variable names, which counts only when it is absolute."""
+    named = os.environ.get(variable, "")
+    return (Path(named) if named.startswith("/") else Path.home() / otherwise) / "avabuild"
 
 
 def candidates(environ: Mapping[str, str], uid: int) -> tuple[Candidate, ...]:
     """Return the directories to keep builds in when the user names none, best first."""
-    found = [Candidate(Path(platformdirs.user_data_dir("avabuild")), "XDG_DATA_HOME")]
+    found = [Candidate(_xdg("XDG_DATA_HOME", ".local/share"), "XDG_DATA_HOME")]
     mine = f"avabuild-{uid}"
     for variable in ("SLURM_TMPDIR", "LOCAL_SCRATCH"):
         found += [Candidate(Path(environ[variable]) / mine, variable)] if environ.get(variable) else []
@@ -106,7 +110,7 @@ def cache_directory(environ: Mapping[str, str], named: str | None = None) -> Pat
     chosen = named or environ.get("AVABUILD_CACHE") or _setting("cache")
     if chosen:
         return Path(chosen).expanduser().absolute()
-    own, uid = Path(platformdirs.user_cache_dir("avabuild")), os.geteuid()
+    own, uid = _xdg("XDG_CACHE_HOME", ".cache"), os.geteuid()
     if own.is_absolute() and _writable(existing(own)):
         return own
     root = environ.get("AVABUILD_ROOT") or _setting("root")

@@ -12,7 +12,7 @@ import pytest
 from avabuild import stamp
 from avabuild.cli.recipe import circumstances
 
-HEAVY = ("pluggy", "sh", "httpx", "rich", "platformdirs", "avabuild.catalogue", "avabuild.session")
+HEAVY = ("pluggy", "sh", "httpx", "rich", "avabuild.catalogue", "avabuild.session")
 IMAGE = {"reference": "localhost/mine:cpu", "digest": "sha256:" + "a" * 64, "size": 1, "layers": 1}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import sys
@@ -134,7 +135,8 @@ def guarded(watch: Watch) -> Iterator[None]:
     if not _hooked:
         sys.addaudithook(_audited)  # for the life of the process, and idle without a watch
         _hooked.append(True)
-    before = sys.getprofile()
+    before, collecting = sys.getprofile(), gc.isenabled()
+    gc.disable()  # what others left may close files when it is collected
     token = _watch.set(watch)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # to show one reads the source it is about
@@ -144,6 +146,8 @@ def guarded(watch: Watch) -> Iterator[None]:
         finally:
             sys.setprofile(before)
             _watch.reset(token)
+            if collecting:
+                gc.enable()
 
 
 def asked_twice(watch: Watch, ask: Callable[[], _Answer]) -> tuple[_Answer, _Answer]:

@@ -111,7 +111,7 @@ def _places(environ: Mapping[str, str]) -> Iterator[Path]:
     runtime = environ.get("XDG_RUNTIME_DIR")
     if runtime and Path(runtime).is_dir():
         yield Path(runtime) / "containers" / "auth.json"
-    elif (own := Path(f"/run/containers/{os.getuid()}/auth.json")).exists():
+    elif os.access(own := Path(f"/run/containers/{os.getuid()}/auth.json"), os.R_OK):
         yield own
     yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "auth.json"
     yield Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"

@@ -16,6 +16,7 @@ from avabuild.api import BaseOptions, OfferedBase, hookimpl
 from avabuild.base import assumed_image
 from avabuild.describe import labels
 from avabuild.errors import PluginError, RecipeError
+from avabuild.lock import TargetLock
 from avabuild.plan import Plan
 from avabuild.prepare import make_plan, open_projects, plugins_of, targets
 from avabuild.provider import Provider, installed
@@ -84,9 +85,9 @@ def test_the_plan_the_lock_and_the_image_say_who_offered_it(plan):
     assert isinstance(plan.base, ImageBase)
     (entry,) = plugins_of(plan)
     assert (entry.base, entry.name, entry.version) == ("ubuntu", "avabuild-ubuntu", "1.0")
-    assert dict(labels(plan, {}, (), ""))["org.avabuild.base"] == (
-        '{"ubuntu 22.04, minimal True":"avabuild-ubuntu 1.0"}'
-    )
+    assert dict(labels(plan, {}, TargetLock(target="py311-cpu", request="", base="")))[
+        "org.avabuild.base"
+    ] == ('{"ubuntu 22.04, minimal True":"avabuild-ubuntu 1.0"}')
 
 
 def test_one_of_several_bases_may_be_offered(opened):
