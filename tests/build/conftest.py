@@ -26,6 +26,7 @@ from uv import find_uv_bin
 
 TOOLS = ("buildah", "skopeo", "mmdebstrap")
 INSIDE = (Path(__file__).parent / "inside.py").read_text()
+SETPRIV = shutil.which("setpriv") or "setpriv"
 USERS = Path(tempfile.gettempdir()) / "avabuild-test-users.lock"
 
 
@@ -79,7 +80,7 @@ class User:
         if self.name == "root":
             return list(argv), env
         # Unlike runuser it becomes the program: a signal reaches that.
-        become = ["setpriv", "--reuid", self.name, "--regid", self.name, "--init-groups", "--"]
+        become = [SETPRIV, "--reuid", self.name, "--regid", self.name, "--init-groups", "--"]
         return [*self.before, *become, *argv], env
 
     def avabuild(self, *argv: str, timeout: int = 600) -> Outcome:
@@ -268,10 +269,7 @@ def everyones(testrun_uid: str) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def bases(everyones: Path) -> Callable[..., str]:
-    """Return a function that puts Debian releases into a cache that all users share, and returns its path.
-
-    Only bases are in it: what else a test needs it makes itself.
-    """
+    """Return a function that puts Debian releases into a cache that builders begin with, and returns its path."""
     place = everyones.parent / "bases"
 
     def bases(*suites: str) -> str:
@@ -306,8 +304,13 @@ def builder(
 ) -> Iterator[User]:
     """Somebody who is not root, as on the hosts that this program is for; `tmp_path` is their home."""
     user = make_user(request.param, request.param == "ranged")
-    user.env |= {"HOME": str(user.home), "AVABUILD_SHARED_CACHE": bases("bookworm")}
-    user.home = tmp_path
+    user.env["HOME"], user.home = str(user.home), tmp_path
+    if not user.cache.exists():
+        place = Path(bases("bookworm"))
+        for part in ("blobs", "index/base", "index/base-name", "index/base-of"):
+            if (place / part).exists():
+                shutil.copytree(place / part, user.cache / part)
+        subprocess.run(["chown", "-R", f"{user.name}:", str(user.cache)], check=True)
     user.own(tmp_path)
     yield user
     user.clear_images(tmp_path)

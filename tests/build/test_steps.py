@@ -128,6 +128,19 @@ def test_nothing_of_the_host_can_be_seen(someone: User) -> None:
     assert "disk" not in made
 
 
+@every_user
+def test_what_a_step_removes_is_gone_for_the_next(someone: User) -> None:
+    path = recipe(someone, "rm /etc/group; rm -r /home; mkdir /home; touch /home/new")
+    path.write_text(path.read_text() + '[[run]]\nshell = "ls -d /etc/group /home/* >/left 2>&1 || true"\n')
+    outcome = someone.avabuild("recipe", path, "--output", "oci:out")
+    assert outcome.code == 0, outcome.err
+    with layer(someone) as tar:
+        left = tar.extractfile("left").read().decode()  # type: ignore[union-attr]
+    assert "cannot access '/etc/group'" in left
+    assert left.endswith("/home/new\n")
+    assert "/home/ada" not in left
+
+
 @users_without_root
 def test_a_file_can_be_given_to_others_where_there_are_others(someone: User) -> None:
     made_by(someone, "own", "touch /f; chown ada:ada /f; mkfifo /p; ln -s /f /l; touch /s; chmod 4755 /s")

@@ -212,7 +212,8 @@ def _pull(ref: str, store: Store, scratch: Scratch, tools: Tools) -> Base:
         source = ref
     layout = scratch.directory("base-image")
     try:
-        tools.skopeo(commands.copy(source, f"oci:{layout}:base"), place=f"base {ref}")
+        here = source.startswith("containers-storage:")
+        tools.skopeo(commands.copy(source, f"oci:{layout}:base"), place=f"base {ref}", storage=here)
     except StepError as error:
         raise _unreachable(error, f"image {ref} can't be had") from error
     return _adopt(layout, store)

@@ -20,6 +20,7 @@ from avabuild.store import Store
 from avabuild.value import digest_of
 
 FORMAT = 1
+_PLACES = ("mirror", "uri", "key")
 _FORMATS = (FORMAT, wheel.FORMAT, bytecode.FORMAT, chain.FORMAT, files.FORMAT)
 
 
@@ -58,7 +59,14 @@ def image_key(
         for step in plan.steps
     ]
     named = plan.model_dump(mode="json", exclude={"system", "files", "last", "read"})  # paths of this host
-    return digest_of([_FORMATS, named, steps, lock.model_dump(mode="json"), content])
+    return digest_of([_FORMATS, anywhere(named), steps, lock.model_dump(mode="json"), content])
+
+
+def anywhere(dumped: Any) -> Any:
+    """Return a plan's dump without where mirrors and repositories are: the lock has what they are."""
+    if isinstance(dumped, Mapping):
+        return {name: anywhere(value) for name, value in dumped.items() if name not in _PLACES}
+    return [anywhere(value) for value in dumped] if isinstance(dumped, list) else dumped
 
 
 def _contents(

@@ -2,6 +2,7 @@
 
 With a single id mapped there is nobody to give a file to, and packages' scripts fail when they try. So chown
 and its kin, set*id, capset and the making of device nodes do nothing and succeed; new files are root's.
+The storage's own marks of deleted files (character device 0:0) are made.
 Everything else is let through: file capabilities, FIFOs and sockets are real.
 
 Source: seccomp(2), Linux's Documentation/userspace-api/seccomp_filter.rst; system call numbers from the
@@ -53,7 +54,8 @@ _SUCCEED = 0x0005_0000  # SECCOMP_RET_ERRNO with the error 0
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
 _KIND, _CHARACTER, _BLOCK = 0o170000, 0o020000, 0o060000  # of a mode, inode(7)
 _MODE_ARGUMENT = {"mknod": 1, "mknodat": 2}
-_NODE_SIZE = 7  # instructions for one call that makes nodes
+_WHITEOUT = 0  # the device that marks a deletion in an overlay: anybody may make it, and must
+_NODE_SIZE = 9  # instructions for one call that makes nodes
 
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 
@@ -86,8 +88,10 @@ def _block(numbers: Mapping[str, int]) -> Iterator[bytes]:
         yield _instruction(_IF, number, 0, _NODE_SIZE - 1)
         yield _instruction(_LOAD, _ARGUMENTS + 8 * argument)
         yield _instruction(_AND, _KIND)
-        yield _instruction(_IF, _CHARACTER, 2, 0)
-        yield _instruction(_IF, _BLOCK, 1, 0)
+        yield _instruction(_IF, _BLOCK, 4, 0)
+        yield _instruction(_IF, _CHARACTER, 0, 2)
+        yield _instruction(_LOAD, _ARGUMENTS + 8 * (argument + 1))
+        yield _instruction(_IF, _WHITEOUT, 0, 1)
         yield _instruction(_RETURN, _ALLOW)
         yield _instruction(_RETURN, _SUCCEED)
     yield _instruction(_RETURN, _ALLOW)

@@ -62,8 +62,17 @@ def test_devices_are_not_made_and_all_other_nodes_are(machine, architecture, num
     code = program(machine)
     for name, place in MODE.items():
         if name in numbers:
-            arguments = [0] * place + [mode]
+            arguments = [0] * place + [mode, 259]
             assert answer(code, architecture, numbers[name], *arguments) == action, name
+
+
+@pytest.mark.parametrize(("machine", "architecture", "numbers"), MACHINES)
+def test_the_marks_of_deleted_files_are_made(machine, architecture, numbers):
+    for name, place in MODE.items():
+        if name in numbers:
+            arguments = [0] * place
+            assert answer(program(machine), architecture, numbers[name], *arguments, CHARACTER, 0) == ALLOW
+            assert answer(program(machine), architecture, numbers[name], *arguments, BLOCK, 0) == SUCCEED
 
 
 @pytest.mark.parametrize(("machine", "architecture", "numbers"), MACHINES)
