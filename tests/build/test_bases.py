@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .conftest import User
 
-pytestmark = pytest.mark.build
+pytestmark = [pytest.mark.build, pytest.mark.one_builder]
 
 INNER = """
     name = "ava-test-inner"

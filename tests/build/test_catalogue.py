@@ -20,7 +20,7 @@ from avabuild.resolve import read_lock
 if TYPE_CHECKING:
     from .conftest import User
 
-pytestmark = pytest.mark.build
+pytestmark = [pytest.mark.build, pytest.mark.one_builder]
 
 COMMON = 'base = { debian = "bookworm" }\n[matrix]\npython = ["3.11"]\n'
 RECIPES = {

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import Index, Repo, User
 
-pytestmark = pytest.mark.build
+pytestmark = [pytest.mark.build, pytest.mark.one_builder]
 
 RECIPE = """
     name = "ava-test-repository"

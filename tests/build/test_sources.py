@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .conftest import Index, User
 
-pytestmark = pytest.mark.build
+pytestmark = [pytest.mark.build, pytest.mark.one_builder]
 
 SETUP = """
 from setuptools import Extension, setup
