@@ -250,7 +250,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Have `builder` be a user with a range of ids and one without; only one of them for what takes long."""
     if "builder" in metafunc.fixturenames:
         kinds = ["ranged", "bare"]
-        if metafunc.definition.get_closest_marker("one_builder"):
+        if metafunc.definition.get_closest_marker("root_builder"):
+            kinds = ["root"]
+        elif metafunc.definition.get_closest_marker("one_builder"):
             kinds = [kinds[zlib.crc32(metafunc.definition.name.encode()) % 2]]
         metafunc.parametrize("builder", kinds, indirect=True)
 
@@ -303,6 +305,9 @@ def builder(
     bases: Callable[..., str],
 ) -> Iterator[User]:
     """Somebody who is not root, as on the hosts that this program is for; `tmp_path` is their home."""
+    if request.param == "root":
+        yield request.getfixturevalue("root")
+        return
     user = make_user(request.param, request.param == "ranged")
     user.env["HOME"], user.home = str(user.home), tmp_path
     if not user.cache.exists():

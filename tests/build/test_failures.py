@@ -200,6 +200,7 @@ def full(own: User, tmp_path: Path) -> Iterator[User]:
             target = disk / "store" / path.relative_to(own.cache)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
+        subprocess.run(["chown", "-R", f"{own.name}:", str(disk)], check=True)
         own.cache = disk / "store"
         yield own
     finally:

@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import User
 
-pytestmark = [pytest.mark.build, pytest.mark.one_builder]
+pytestmark = [pytest.mark.build, pytest.mark.root_builder]
 
 ROOT = Path(__file__).parents[2]
 

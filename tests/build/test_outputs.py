@@ -69,4 +69,4 @@ def test_an_oci_layout_of_file_layers_on_a_known_base_starts_no_container(
     builder.env["PATH"] = str(bare)
     outcome = builder.avabuild("recipe", more, "--output", "oci:images", "--json")
     assert outcome.code == 0, outcome.err
-    assert outcome.image["made"] == ["wheels of packages", "bytecode of packages"]
+    assert set(outcome.image["made"]) == {"wheels of packages", "bytecode of packages"}  # type: ignore[call-overload]

@@ -240,7 +240,7 @@ class _Work:
             f"  leave: buildah rm {container} && buildah rmi {self.stage.chain.image()}"
         )
         return StepError(
-            error.message.replace("buildah", "the compile", 1),
+            error.message.replace("buildah", "the command").replace("the command", "the compile", 1),
             place=self.step.name,
             tail=error.tail,
             log=error.log,

@@ -6,6 +6,7 @@ wheel is built once per source, Python and base, kept by content, and then layer
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import shutil
@@ -106,7 +107,7 @@ class Workshop:
         Returns its exit code, and what it complained of.
         """
         context = self._chain.context
-        path = context.scratch.path / "compile-request"
+        path = context.scratch.path / f"compile-{hashlib.sha256(request).hexdigest()[:16]}"
         path.write_bytes(request)
         wheels = [one["wheel"] for one in json.loads(request)["wheels"]]
         packs = str(context.scratch.directory(PACKS))
