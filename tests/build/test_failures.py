@@ -184,7 +184,7 @@ def test_two_builds_of_one_recipe_at_once_both_succeed(own: User) -> None:
 @pytest.fixture
 def full(own: User, tmp_path: Path) -> Iterator[User]:
     """The same store on a disk that the base all but fills."""
-    disk = tmp_path / "disk"
+    disk, cache = tmp_path / "disk", own.cache
     disk.mkdir()
     known = [json.loads(path.read_text()) for path in (own.cache / "index" / "base").iterdir()]
     base = next(
@@ -204,6 +204,7 @@ def full(own: User, tmp_path: Path) -> Iterator[User]:
         own.cache = disk / "store"
         yield own
     finally:
+        own.cache = cache
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
