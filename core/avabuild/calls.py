@@ -9,12 +9,11 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from avabuild.errors import DiskFullError, HostError, StepError
+from avabuild.errors import DiskFullError, StepError
 from avabuild.report import Event, Report
 from avabuild.streams import Pipe, Sink, read_lines
 
 TAIL = 40
-_NO_IDS = ("insufficient uids or gids", "unable to pick chroot mode automatically", "finding newuidmap")
 # buildah's copy of itself in memory was still being written by a fork of ours: it did nothing, and says so.
 _NOT_STARTED = "sealing memfd copy"
 _STARTS = 3
@@ -55,7 +54,7 @@ class Calls:
 
         Raises:
             StepError: it failed, or took longer than `timeout` seconds; with `shown`, and what it said last.
-            DiskFullError, HostError: it said so.
+            DiskFullError: it said so.
         """
         out: list[str] = []
         tail: deque[str] = deque(maxlen=TAIL)
@@ -154,14 +153,6 @@ def _failure(tool: str, shown: str, code: int, tail: str, log: str, place: str |
             f"no space left while running: {shown}",
             place=place,
             hint="free some space in the image storage and in TMPDIR",
-        )
-    if any(words in lowered for words in _NO_IDS):
-        return HostError(
-            f"{tool} needs a range of subordinate user ids, and this user has none",
-            place=place,
-            hint="ask an administrator for one: usermod --add-subuids 100000-165535 "
-            "--add-subgids 100000-165535 USER, and the package uidmap; wheels and files on an archive "
-            "or image base need none with --output oci:DIR",
         )
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
     return StepError(f"{tool} {how}", command=shown, tail=tail, log=log, place=place)

@@ -79,6 +79,12 @@ class Container:
         variables = {**self._env, **dict(env)}
         return self._run(Step(self.root, tuple(command), variables, where, who, _plain(binds)), place)
 
+    def begin(self, command: Sequence[str], source: int, out: int, err: int) -> Started:
+        """Start `command` as root with the descriptors as its standard streams."""
+        variables = {**self._env, "TERM": self._tools.host.environment.get("TERM", "dumb")}
+        step = Step(self.root, tuple(command), variables)
+        return self._tools.namespace.step(step, out, err, source)
+
     def module(self, name: str, inner: str, arguments: Sequence[str]) -> str:
         """Call a module of ours in the namespace, and return the last line that it prints.
 
@@ -103,16 +109,30 @@ class Container:
 
         return self._tools.step(shlex.join(step.argv), start, place, timeout)
 
+    @property
+    def image(self) -> str:
+        """The id of the image that it stands on."""
+        return str(self._about.get("FromImageID", ""))
+
     @cached_property
+    def _about(self) -> Mapping[str, Any]:
+        known: dict[str, Any] = json.loads(self._tools.buildah(commands.inspect_container(self.name)))
+        return known
+
+    @property
     def _config(self) -> Mapping[str, Any]:
         """The config of its image (OCI image-spec, config.md: `config`)."""
-        read = json.loads(self._tools.buildah(commands.inspect_container(self.name)))
-        return (read.get("OCIv1") or {}).get("config") or {}
+        return (self._about.get("OCIv1") or {}).get("config") or {}
 
     @property
     def _env(self) -> dict[str, str]:
         own = dict(entry.split("=", 1) for entry in self._config.get("Env") or [] if "=" in entry)
         return {"PATH": PATH, **own}
+
+
+def kept_words(name: str) -> str:
+    """Return how to look into a container that was kept, and how to let it go."""
+    return f"it was kept; look inside: avabuild enter {name}\n  let it go: avabuild leave {name}"
 
 
 @contextmanager

@@ -62,14 +62,17 @@ def test_a_kept_container_can_be_entered(own: User) -> None:
     recipe = own.recipe(GOOD.replace("RUN", "echo trace > /trace; false"))
     outcome = own.avabuild("recipe", recipe, "--keep")
     assert outcome.code == 5
-    entered = re.search(r"enter: buildah (run \S+ \S+ (\S+) -- )sh", outcome.err)
+    entered = re.search(r"avabuild enter (\S+)$", outcome.err, re.MULTILINE)
     assert entered, outcome.err
-    assert own.buildah(*entered[1].split(), "cat", "/trace") == "trace\n"
-    own.buildah("rm", entered[2])
-    left = re.search(r"buildah rmi (\S+)", outcome.err)
+    inside = own.avabuild("enter", entered[1], "--", "sh", "-c", "cat /trace; exit 3")
+    assert (inside.code, inside.out) == (3, "trace\n"), inside.err
+    left = re.search(r"avabuild leave (\S+)$", outcome.err, re.MULTILINE)
     assert left
-    own.buildah("rmi", left[1])
+    assert own.avabuild("leave", left[1]).code == 0
     assert own.leftovers() == []
+    gone = own.avabuild("enter", entered[1])
+    assert gone.code == 14
+    assert "there is no working container" in gone.err
 
 
 def test_a_wheel_that_differs_from_its_hash_is_refused_and_not_kept(

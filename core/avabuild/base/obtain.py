@@ -8,8 +8,8 @@ from pathlib import Path
 
 from avabuild import commands, image
 from avabuild.base.base import Base
-from avabuild.base.bootstrap import PROGRAMS, way_of
-from avabuild.base.facts import opened, read_facts
+from avabuild.base.bootstrap import PROGRAMS, is_older, way_of
+from avabuild.base.facts import assumed, opened, read_facts
 from avabuild.blob import BLOCK, MTIME, Blob, BlobWriter
 from avabuild.buildah import Tools
 from avabuild.errors import (
@@ -182,17 +182,15 @@ def _bootstrap(spec: DebianBase, target: Target, store: Store, scratch: Scratch,
     tarball = scratch.path / "base.tar"
     mirror = spec.mirror or tools.host.mirror
     own = tools.host.environment
-    way = way_of(tools.mode, [name for name in PROGRAMS if shutil.which(name, path=own.get("PATH"))])
+    there = [name for name in PROGRAMS if shutil.which(name, path=own.get("PATH"))]
+    way = way_of(tools.mode, there, older=is_older(assumed(spec.debian).glibc))
     argv = commands.bootstrap(spec.debian, tarball, mirror, target.oci_arch, way.mode, inside=way.inside)
     if mirror and not spec.mirror:
         # The mirror is the host's affair, not the image's: apt layers are given it by mount.
         argv[4:4] = ['--customize-hook=: > "$1/etc/apt/sources.list"']
     env = {"SOURCE_DATE_EPOCH": EPOCH}
     if way.inside:
-        tools.warn(
-            "all files of the Debian base are owned by root: this user has one id here; with the packages "
-            f"{' and '.join(PROGRAMS)} it would be the one that others have"
-        )
+        tools.warn(way.warning)
         env = {**own, **env}
     elif way.mode != "fakechroot":
         # In its user namespace the user's own directories are nobody's: it needs a public place to work in.

@@ -22,6 +22,7 @@ from avabuild.build.tree import read_tree
 from avabuild.chain import ExecLayer
 from avabuild.commands import Bind
 from avabuild.compiled import Ground, asked, compiled_layer, tools_of
+from avabuild.container import kept_words
 from avabuild.errors import StepError
 from avabuild.layers import Apt, Compile
 from avabuild.plan import Step
@@ -234,17 +235,14 @@ class _Work:
         return Blob.model_validate(answer)
 
     def _explained(self, error: StepError) -> StepError:
-        context, container = self.yard.image.context, self.stage.start().name
-        kept = (
-            f"it was kept; enter: buildah run --isolation chroot {container} -- sh\n"
-            f"  leave: buildah rm {container} && buildah rmi {self.stage.chain.image()}"
-        )
         return StepError(
             error.message.replace("buildah", "the command").replace("the command", "the compile", 1),
             place=self.step.name,
             tail=error.tail,
             log=error.log,
-            hint=kept if context.keep else "look inside with --keep",
+            hint=kept_words(self.stage.start().name)
+            if self.yard.image.context.keep
+            else "look inside with --keep",
         )
 
 

@@ -10,6 +10,7 @@ from avabuild import changes
 from avabuild.build.chain import Chain, given
 from avabuild.chain import ExecLayer, run_layer
 from avabuild.commands import Bind
+from avabuild.container import kept_words
 from avabuild.errors import HostError, StepError
 from avabuild.layers import Run
 from avabuild.plan import Step
@@ -60,7 +61,7 @@ def _make(chain: Chain, step: Step, layer: ExecLayer, directory: Path, secrets: 
                         timeout=run.timeout,
                     )
                 except StepError as error:
-                    raise _explained(error, step, container.name, chain.image(), keep=context.keep) from error
+                    raise _explained(error, step, container.name, keep=context.keep) from error
 
         drop = (*changes.ENGINE, *litter)
         blob, made = chain.make(layer, container, execute, drop, private=bool(run.secrets))
@@ -121,17 +122,13 @@ def _seen(store: Store, path: Path) -> tuple[str, str]:
     return mode, file_digest(store, path) if path.is_file() else ""
 
 
-def _explained(error: StepError, step: Step, container: str, image: str, *, keep: bool) -> StepError:
+def _explained(error: StepError, step: Step, container: str, *, keep: bool) -> StepError:
     assert isinstance(step.layer, Run)  # noqa: S101
-    kept = (
-        f"it was kept; enter: buildah run --isolation chroot {container} -- sh\n"
-        f"  leave: buildah rm {container} && buildah rmi {image}"
-    )
     return StepError(
         error.message.replace("buildah", "the command", 1),
         place=step.name,
         command=step.layer.shell.strip(),
         tail=error.tail,
         log=error.log,
-        hint=kept if keep else "look inside with --keep",
+        hint=kept_words(container) if keep else "look inside with --keep",
     )

@@ -80,7 +80,8 @@ class Workshop:
             return
         digest = file_digest(store, path)
         if not store.has(digest):
-            store.put(path.read_bytes())
+            copy = self._chain.context.scratch.path / f"offered-{path.name}"
+            store.adopt(Path(shutil.copyfile(path, copy)), digest)
         record = {"filename": path.name, "sha256": digest.removeprefix("sha256:")}
         store.offer("built", key, record, (Kept(digest=digest, size=path.stat().st_size),))
 

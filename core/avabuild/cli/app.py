@@ -11,6 +11,7 @@ from avabuild.cli.catalog import catalog
 from avabuild.cli.check import check
 from avabuild.cli.doctor import doctor
 from avabuild.cli.du import du
+from avabuild.cli.enter import enter, leave
 from avabuild.cli.export import export
 from avabuild.cli.images import images
 from avabuild.cli.inspect import inspect
@@ -57,6 +58,8 @@ app.command()(plan)
 app.command()(lock)
 app.command()(check)
 app.command()(doctor)
+app.command()(enter)
+app.command()(leave)
 app.command()(images)
 app.command()(inspect)
 app.command()(export)

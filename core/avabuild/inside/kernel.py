@@ -7,6 +7,7 @@ function raises OSError with the call's name. Nothing here allocates after a for
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 
@@ -32,7 +33,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
-_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 _MOUNT_SETATTR = 442  # on every architecture
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _MOUNT_ATTR_RDONLY = 1
@@ -99,7 +100,10 @@ def unmount(target: str) -> None:
 
 def pivot_root() -> None:
     """Make the current directory, a mount, the root of this mount namespace, the old root stacked upon it."""
-    _checked(_libc.syscall(_PIVOT_ROOT[platform.machine()], b".", b"."), "pivot_root")
+    number = _PIVOT_ROOT.get(platform.machine())
+    if number is None:
+        raise OSError(errno.ENOSYS, f"pivot_root: its number on {platform.machine()} is not known")
+    _checked(_libc.syscall(number, b".", b"."), "pivot_root")
 
 
 def set_hostname(name: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from pathlib import Path
 from avabuild.errors import HostError
 from avabuild.host.means import Means
 from avabuild.inside import kernel
-from avabuild.inside.fake_root import FakeRoot
+from avabuild.inside.fake_root import TABLES, FakeRoot
 from avabuild.inside.ids import map_ids
 from avabuild.inside.step import Step
 
@@ -102,9 +103,9 @@ class Namespace:
 
         return go_inside
 
-    def step(self, step: Step, out: int, err: int) -> Started:
-        """Start a step that writes to the descriptors."""
-        return self._ask({"step": step.to_json()}, out, err)
+    def step(self, step: Step, out: int, err: int, source: int | None = None) -> Started:
+        """Start a step that writes to the descriptors, and reads from `source` when there is one."""
+        return self._ask({"step": step.to_json()}, out, err, source)
 
     def module(self, name: str, arguments: Sequence[str], out: int, err: int) -> Started:
         """Start a module of ours: its `main(arguments)` is called, and returns an exit code."""
@@ -130,14 +131,14 @@ class Namespace:
             assert self._server  # noqa: S101 - it is what the control leads to
             self._server.wait()
 
-    def _ask(self, request: dict[str, object], out: int, err: int) -> Started:
+    def _ask(self, request: dict[str, object], out: int, err: int, source: int | None = None) -> Started:
         self.open()
         ours, theirs = socket.socketpair()
         nothing = os.open(os.devnull, os.O_RDONLY)
         try:
             with self._lock, theirs:
                 assert self._control  # noqa: S101 - it was opened
-                streams = [theirs.fileno(), nothing, out, err]
+                streams = [theirs.fileno(), nothing if source is None else source, out, err]
                 socket.send_fds(self._control, [json.dumps(request).encode()], streams)
         finally:
             os.close(nothing)
@@ -149,6 +150,12 @@ class Namespace:
         means = self.means
         if means.mode == "none":
             raise HostError("no user namespace can be had here", hint="avabuild doctor says why")
+        machine = platform.machine()
+        if means.mode == "single" and machine not in TABLES:
+            raise HostError(
+                f"with one id, builds need a filter of system calls, and there is none for {machine}",
+                hint="a range of subordinate ids needs no filter: avabuild doctor says how to have one",
+            )
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
         ours.settimeout(PATIENCE)

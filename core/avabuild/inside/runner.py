@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import socket
 import struct
+import termios
 from collections.abc import Sequence
+from contextlib import suppress
 
 from avabuild.inside import kernel
 from avabuild.inside.account import account
@@ -42,6 +45,7 @@ def run(step: Step) -> int:
     reader, writer = os.pipe()
     first = os.fork()
     if first == 0:
+        os.close(reader)
         _first(step, writer)
     os.close(writer)
     with os.fdopen(reader) as told:
@@ -55,6 +59,8 @@ def _first(step: Step, writer: int) -> None:
     code = FAILED
     try:
         kernel.die_with_parent()
+        if _nobody_reads(writer):
+            os._exit(0)  # who waits was killed before that
         kernel.set_hostname(_HOSTNAME)
         if step.network == "none":
             _loopback()
@@ -97,6 +103,8 @@ def _command(step: Step) -> None:
     code = FAILED
     try:
         os.setsid()
+        with suppress(OSError):  # its input is no terminal, or somebody else's
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         who = account(step.user)
         _become(who.uid, who.gid, who.groups)
         env = {"HOME": who.home, **step.env}
@@ -110,6 +118,13 @@ def _command(step: Step) -> None:
         os.write(2, f"avabuild: {step.argv[0]} can't be started: {error}\n".encode())
     finally:
         os._exit(code)
+
+
+def _nobody_reads(writer: int) -> bool:
+    """Whether the other end of a pipe is closed (poll(2): POLLERR on the end for writing)."""
+    poll = select.poll()
+    poll.register(writer, 0)
+    return bool(poll.poll(0))
 
 
 def _loopback() -> None:

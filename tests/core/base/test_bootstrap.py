@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.base.bootstrap import PROGRAMS, Way, way_of
+from avabuild.base.bootstrap import PROGRAMS, Way, is_older, way_of
 from avabuild.errors import HostError
 
 
@@ -17,12 +17,36 @@ from avabuild.errors import HostError
         ("subuid", PROGRAMS, Way(mode="unshare")),
         ("single", PROGRAMS, Way(mode="fakechroot")),
         ("none", PROGRAMS, Way(mode="fakechroot")),
-        ("single", (), Way(mode="root", inside=True)),
-        ("single", ("fakeroot",), Way(mode="root", inside=True)),
     ],
 )
 def test_owners_are_kept_wherever_that_is_possible(mode, programs, expected):
     assert way_of(mode, programs) == expected
+
+
+@pytest.mark.parametrize("programs", [(), ("fakeroot",)])
+def test_a_user_with_one_id_is_told_what_would_keep_owners(programs):
+    way = way_of("single", programs)
+    assert (way.mode, way.inside) == ("root", True)
+    assert "fakechroot and fakeroot would keep owners" in way.warning
+
+
+def test_a_release_with_an_older_c_library_is_beyond_fakechroot():
+    inside = way_of("single", PROGRAMS, older=True)
+    assert (inside.mode, inside.inside) == ("root", True)
+    assert "a host that is no newer would keep owners" in inside.warning
+    assert way_of("subuid", PROGRAMS, older=True) == Way(mode="unshare")
+    with pytest.raises(HostError, match="older than this host") as caught:
+        way_of("none", PROGRAMS, older=True)
+    assert "AVABUILD_SHARED_CACHE" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("glibc", "host", "expected"),
+    [("2.31", "glibc 2.36", True), ("2.36", "glibc 2.36", False), ("2.41", "glibc 2.5", False),
+     ("2.9", "glibc 2.36", True)],
+)  # fmt: skip
+def test_c_libraries_are_compared_by_version(glibc, host, expected):
+    assert is_older(glibc, host) is expected
 
 
 @pytest.mark.parametrize(

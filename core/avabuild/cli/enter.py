@@ -1,0 +1,53 @@
+"""`avabuild enter` and `avabuild leave`: look into the container that a failed build kept, and let it go."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+ContainerArgument = Annotated[
+    str, typer.Argument(metavar="CONTAINER", help="As the failed build named it: avabuild-...")
+]
+
+
+def enter(
+    container: ContainerArgument,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND]...", help="What to run there; else a shell.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """Run a shell, or a command, in the container that a build with --keep left; exits as that does.
+
+    Example: avabuild enter avabuild-1f0c9c7b4a2e-3-run -- cat /etc/os-release
+    """
+    del debug  # main() looks for it
+    from avabuild.cli.host import host_for
+    from avabuild.entering import enter as enter_container
+    from avabuild.report import Report
+    from avabuild.workplace import Workplace
+
+    with closing(Workplace.on(host_for())) as workplace:
+        tools = workplace.tools(Report(lambda _: None), "enter")
+        code = enter_container(container, command or ["/bin/sh"], tools)
+    raise typer.Exit(code if code >= 0 else 128 - code)
+
+
+def leave(
+    container: ContainerArgument,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """Remove the container that a build with --keep left, and what only that needs.
+
+    Example: avabuild leave avabuild-1f0c9c7b4a2e-3-run
+    """
+    del debug
+    from avabuild.cli.host import host_for
+    from avabuild.entering import leave as leave_container
+    from avabuild.report import Report
+    from avabuild.workplace import Workplace
+
+    with closing(Workplace.on(host_for())) as workplace:
+        leave_container(container, workplace.tools(Report(lambda _: None), "leave"))
