@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from avabuild.errors import DiskFullError, StepError
 from avabuild.report import Event, Report
@@ -58,7 +58,7 @@ class Calls:
         """
         out: list[str] = []
         tail: deque[str] = deque(maxlen=TAIL)
-        with self.log.open("a", encoding="utf-8") as log:
+        with closing(_Log(self.log)) as log:
             log.write(f"$ {shown}\n")
 
             def line(text: str) -> None:
@@ -144,6 +144,24 @@ class Calls:
         finally:
             with self._lock:
                 self._stopped = stopped or self._stopped
+
+
+class _Log:
+    """A log that is added to; on a full disk nothing is, and what is done goes on: cleaning up too."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: BinaryIO | None = None
+        with suppress(OSError):
+            self._file = path.open("ab", buffering=0)
+
+    def write(self, text: str) -> None:
+        if self._file:
+            with suppress(OSError):
+                self._file.write(text.encode("utf-8", "replace"))
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
 
 
 def _failure(tool: str, shown: str, code: int, tail: str, log: str, place: str | None) -> Exception:

@@ -220,5 +220,6 @@ def test_a_full_disk_is_named_and_nothing_partial_stays(full: User) -> None:
     assert list((full.cache / "tmp").iterdir()) == []
     full.recipe('name = "ava-test-full"\nbase = { debian = "bookworm" }\n[packages]\npip = ["six"]\n')
     subprocess.run(["mount", "-o", "remount,size=400m", str(full.cache.parent)], check=True)
+    assert full.leftovers() == [], "nor in the image storage, which has room"
     again = full.avabuild("recipe", recipe, "--output", "oci:out")
     assert again.code == 0, again.err

@@ -1,0 +1,75 @@
+"""Programs that are run: what is said of them, and what a full disk does to it."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from avabuild.calls import Calls
+from avabuild.errors import DiskFullError, StepError
+from avabuild.report import Report
+from avabuild.streams import Pipe, ending
+
+
+class Child:
+    """A program of this host."""
+
+    def __init__(self, shell: str, out: Pipe, err: Pipe) -> None:
+        self.process = subprocess.Popen(["sh", "-c", shell], stdout=out.writer, stderr=err.writer)
+
+    def ending(self) -> AbstractContextManager[int]:
+        return ending(self.process.pid)
+
+    def wait(self) -> int:
+        return self.process.wait()
+
+    def stop(self) -> None:
+        self.process.terminate()
+
+    kill = stop
+
+
+def follow(calls: Calls, shell: str, timeout: float | None = None) -> str:
+    return calls.follow("tool", f"tool {shell}", "a place", timeout, lambda out, err: Child(shell, out, err))
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Calls:
+    return Calls(Report(lambda _: None), tmp_path / "log")
+
+
+def test_what_a_program_prints_is_returned_and_all_that_it_says_is_logged(calls: Calls) -> None:
+    assert follow(calls, "echo one; echo two >&2") == "one\n"
+    assert sorted(calls.log.read_text().splitlines()) == ["$ tool echo one; echo two >&2", "one", "two"]
+
+
+def test_a_failure_carries_what_was_said_last(calls: Calls) -> None:
+    with pytest.raises(StepError, match="tool failed with exit code 3") as caught:
+        follow(calls, "echo the-cause >&2; exit 3")
+    assert (caught.value.tail, caught.value.log) == ("the-cause", str(calls.log))
+
+
+def test_a_signal_is_told_as_one(calls: Calls) -> None:
+    with pytest.raises(StepError, match="was killed by signal 9"):
+        follow(calls, "kill -9 $$")
+
+
+def test_what_takes_too_long_is_stopped(calls: Calls) -> None:
+    began = time.monotonic()
+    with pytest.raises(StepError, match=r"was stopped after 0\.2 s"):
+        follow(calls, "exec sleep 30", 0.2)
+    assert time.monotonic() - began < 10
+
+
+def test_a_full_disk_is_told_as_one(calls: Calls) -> None:
+    with pytest.raises(DiskFullError):
+        follow(calls, "echo write x: no space left on device >&2; exit 1")
+
+
+@pytest.mark.parametrize("log", ["/dev/full", "/nowhere/log"])
+def test_what_can_be_logged_nowhere_is_done_all_the_same(log: str) -> None:
+    assert follow(Calls(Report(lambda _: None), Path(log)), "echo done") == "done\n"
