@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -165,13 +166,14 @@ def program() -> list[str]:
     return [interpreter(), "-c", "from avabuild.cli import main; main()"]
 
 
+@functools.cache
 def interpreter() -> str:
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     candidates = [sys.executable, f"/usr/bin/python{version}", f"/usr/local/bin/python{version}"]
     for candidate in candidates:
         probe = ["runuser", "-u", "nobody", "--", candidate, "-c", "pass"]
         if Path(candidate).exists() and (
-            os.geteuid() != 0 or subprocess.run(probe, check=False).returncode == 0
+            os.geteuid() != 0 or subprocess.run(probe, capture_output=True, check=False).returncode == 0
         ):
             return candidate
     return sys.executable
@@ -319,6 +321,17 @@ def builder(
     user.own(tmp_path)
     yield user
     user.clear_images(tmp_path)
+
+
+@pytest.fixture
+def own(builder: User) -> User:
+    """A user with a store of their own that holds the base alone: what is half-made must show."""
+    if not (builder.cache / "index" / "base").exists():
+        base = 'name = "ava-test-base"\nbase = { debian = "bookworm" }\n'
+        assert builder.avabuild("recipe", builder.recipe(base)).code == 0
+    parts = ("blobs", "index/base", "index/base-name", "wheels", "debs", "apt-lists")
+    builder.empty_cache(builder.home / "store", parts)
+    return builder
 
 
 @pytest.fixture(scope="session")

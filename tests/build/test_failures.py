@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,16 +27,6 @@ GOOD = """
     [[run]]
     shell = "RUN"
 """
-
-
-@pytest.fixture
-def own(builder: User) -> User:
-    """A user with a store of their own that holds the base alone: what is half-made must show."""
-    if not (builder.cache / "index" / "base").exists():
-        builder.avabuild("recipe", builder.recipe(GOOD.replace("RUN", "true").replace("failing", "base")))
-    parts = ("blobs", "index/base", "index/base-name", "wheels", "debs", "apt-lists")
-    builder.empty_cache(builder.home / "store", parts)
-    return builder
 
 
 def test_a_failing_step_shows_its_output_and_is_never_cached(own: User) -> None:
@@ -137,39 +125,6 @@ def test_an_unknown_debian_package_is_named(own: User) -> None:
     assert outcome.code == 9
     assert "no-such-package-at-all" in outcome.err
     assert own.leftovers() == []
-
-
-@pytest.mark.parametrize("delay", [0.5, 1.5, 3.0, 4.5, 6.0, 8.0])
-def test_a_killed_build_is_followed_by_a_good_one(own: User, delay: float) -> None:
-    shutil.rmtree(own.cache / "index" / "layer", ignore_errors=True)
-    recipe = own.recipe(
-        GOOD.replace("RUN", "sleep 2; echo done > /done").replace("[[run]]", 'apt = ["tree"]\n    [[run]]')
-    )
-    process = own.start("recipe", str(recipe))
-    time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    outcome = own.avabuild("recipe", recipe, "--json")
-    assert outcome.code == 0, outcome.err
-    assert own.inside(
-        str(outcome.image["reference"]), "cat /done; python -c 'import six'; tree --version"
-    ).startswith("done\n")
-    assert own.leftovers() == []
-
-
-@pytest.mark.parametrize("delay", [1.0, 4.0])
-def test_an_interrupt_stops_cleanly(own: User, delay: float) -> None:
-    recipe = own.recipe(GOOD.replace("RUN", "sleep 60"))
-    process = own.start("recipe", str(recipe))
-    time.sleep(delay)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
-    assert own.leftovers() == []
-    assert not subprocess.run(
-        ["pgrep", "-f", "^sleep 60$"], capture_output=True, text=True, check=False
-    ).stdout
 
 
 def test_two_builds_of_one_recipe_at_once_both_succeed(own: User) -> None:
