@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -208,10 +209,16 @@ def test_two_local_plugins_of_one_name_are_an_error_naming_both(project):
 
 
 def test_a_link_is_followed_and_two_ways_to_one_file_are_one_plugin(project, tmp_path, plan_of):
-    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "x").mkdir(parents=True)
     (tmp_path / "recipes" / "link.py").symlink_to("mine.py")
     opened = project({"recipes/mine.py": MINE}, plugins='plugins = ["./link.py"]')
     assert plan_of(opened).frameworks[0].distribution == "./link.py"
+    ways = ("./mine.py", "./link.py", "./x/../mine.py")
+    for first, *others in (ways, ways[::-1]):
+        opened = project({}, plugins=f"plugins = {json.dumps([first, *others])}")
+        assert plan_of(opened).frameworks[0].distribution == first
+    registry = Registry(()).with_local([read_local(way, tmp_path / "recipes" / way) for way in ways])
+    assert registry.provider("mine").distribution == "./mine.py"
 
 
 def test_what_stands_on_a_recipe_has_its_local_plugins_spelt_from_itself(project, tmp_path, plan_of):
@@ -234,14 +241,34 @@ def test_two_recipes_of_one_run_may_have_different_plugins_of_one_name(project, 
     assert "mine" not in registry.names
 
 
-def test_a_site_that_lists_its_plugins_allows_no_others(project):
+def test_a_site_that_lists_its_plugins_allows_no_others(project, tmp_path):
     with pytest.raises(PluginError) as caught:
         project({"recipes/mine.py": "1 / 0"}, trust=Trust(("avabuild-jax",), "AVABUILD_PLUGINS"))
     assert str(caught.value) == (
         "recipes/demo.toml:2: AVABUILD_PLUGINS allows no local plugin ./mine.py\n"
-        "  add its path, or *.py, to AVABUILD_PLUGINS"
+        f"  whoever runs this host may add {tmp_path}/recipes/mine.py, or *.py, to AVABUILD_PLUGINS"
     )
     project({"recipes/mine.py": MINE}, trust=Trust(("*.py",), "AVABUILD_PLUGINS"))
+
+
+def test_a_site_allows_a_file_and_not_whatever_a_recipe_spells_alike(project, tmp_path, plan_of):
+    with pytest.raises(PluginError, match="allows no local plugin ./mine.py"):
+        project({"recipes/mine.py": "1 / 0"}, trust=Trust(("./mine.py",), "AVABUILD_PLUGINS"))
+    trust = Trust((f"{tmp_path}/recipes/mine.py",), "AVABUILD_PLUGINS")
+    project({"recipes/mine.py": MINE}, trust=trust)
+    (tmp_path / "recipes" / "link.py").symlink_to("mine.py")
+    project({}, plugins='plugins = ["./link.py"]', trust=trust)
+    outer = 'name = "demo"\nbase = { recipe = "../recipes/demo.toml" }\n'
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "outer" / "o.toml").write_text(outer)
+    (opened,) = open_projects(Path("outer/o.toml"), Registry(installed(), trust))
+    assert plan_of(opened).frameworks[0].distribution == "../recipes/link.py"
+
+
+def test_a_text_with_a_byte_order_mark_and_none_of_our_futures(project, tmp_path):
+    lazy = "assert avabuild_frameworks.__annotations__ == {'return': int}\n"
+    text = MINE.replace("def avabuild_frameworks():", "def avabuild_frameworks() -> int:") + lazy
+    project({"recipes/mine.py": "\ufeff" + text})
 
 
 def test_no_order_of_local_plugins_reaches_a_plan(project, plan_of):

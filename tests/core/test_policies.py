@@ -224,6 +224,13 @@ def test_a_policy_is_in_force_where_the_site_the_project_or_the_recipe_names_it(
     assert plan_of(rule, trust=None).policies
 
 
+def test_a_policy_of_a_distribution_whose_name_ends_in_py_is_in_force_only_where_it_is_named(plan_of, policy):
+    rule = policy("house", Label(name="a", value="1"), distribution="discord.py")
+    assert plan_of(rule, trust=None).policies == ()
+    assert plan_of(rule, trust=Trust(("*.py",), "AVABUILD_PLUGINS")).policies == ()
+    assert plan_of(rule, trust=Trust(("discord.py",), "AVABUILD_PLUGINS")).policies
+
+
 def test_a_recipe_can_not_name_a_policy_that_the_site_does_not_allow(plan_of, policy):
     with pytest.raises(
         PluginError, match=r'"house" is provided by example-house 1.0, which AVABUILD_PLUGINS does'

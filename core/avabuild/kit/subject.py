@@ -16,7 +16,7 @@ from typing import Any
 from avabuild.contract import source_of
 from avabuild.errors import PluginError
 from avabuild.local import read_local
-from avabuild.provider import GROUPS, Provider, installed, matches
+from avabuild.provider import GROUPS, Provider, as_local, installed, matches
 from avabuild.recipe.wording import did_you_mean
 from avabuild.registry import Registry
 
@@ -72,7 +72,7 @@ def opened(text: str) -> Iterator[Subject]:
 
 
 def _local(text: str, path: Path) -> Subject:
-    shown = text if text.startswith(("./", "../", "/")) else f"./{text}"
+    shown = as_local(text)
     registry = Registry(installed()).with_local([read_local(shown, path)])
     providers = tuple(one for one in registry.providers if one.distribution == shown)
     return Subject(text, providers, registry, (str(path.absolute()),))
