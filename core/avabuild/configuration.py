@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from avabuild.errors import Problem, RecipeError, SettingsError
 from avabuild.host.settings import DriverChoice, ModeChoice, RunnerChoice, Settings, settings_of
 from avabuild.places import config_path
+from avabuild.recipe.document import parse
 from avabuild.recipe.explain import explain
-from avabuild.recipe.read import parse
 from avabuild.recipe.source import Source
 from avabuild.recipe.wording import did_you_mean, listed
 

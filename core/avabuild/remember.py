@@ -23,7 +23,7 @@ def inputs(project: Project, plans: Sequence[Plan]) -> tuple[Path, ...]:
     found = [Path(place.rpartition(":")[0]) for place in recipe.source.places.values()]
     found += [recipe.path, project.lock_path, *project.below]
     found += [directory / entry for entry in recipe.plugins if is_path(entry)]
-    found += candidates(directory)
+    found += [place for path in (recipe.path, *project.below) for place in candidates(path.parent)]
     found += [directory / entry.source for entry in recipe.files]
     found += [directory / mount.source for step in recipe.run for mount in step.mounts]
     found += [directory / text for text in recipe.packages.pip if pip_kind(text) == "file"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from avabuild.local import read_local
 from avabuild.plan import Plan
 from avabuild.prepare import Project, make_plan, open_projects, plugins_of, targets
 from avabuild.provider import Provider, Trust
+from avabuild.recipe import candidates
 from avabuild.registry import Registry, installed
 from avabuild.remember import inputs
 
@@ -119,10 +121,64 @@ def test_a_projects_file_above_the_repository_is_somebody_elses(project, tmp_pat
         project({"avabuild.toml": 'plugins = ["./mine.py"]', "mine.py": MINE}, plugins="")
 
 
+def test_the_projects_file_is_found_from_a_path_with_dots(project, tmp_path):
+    """Nothing above `other/..` is looked at: that is not above the recipe."""
+    files = {"avabuild.toml": 'plugins = ["./mine.py"]', "mine.py": MINE, "other/.git/x": "", "other/y/z": ""}
+    opened = project(files, plugins="")
+    (again,) = open_projects(Path("other/y/../../recipes/demo.toml"), Registry(installed()))
+    assert opened.recipe.plugins == ("../mine.py",)
+    assert len(again.recipe.plugins) == 1
+    assert candidates(Path("other/y/../../recipes")) == candidates(Path("recipes"))
+
+
+def test_the_projects_file_may_begin_with_a_byte_order_mark(project):
+    opened = project({"avabuild.toml": '\ufeffplugins = ["./mine.py"]', "mine.py": MINE}, plugins="")
+    assert opened.recipe.plugins == ("../mine.py",)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize(
+    ("theirs", "problem"),
+    [
+        ("avabuild.toml", "avabuild.toml: belongs neither to you, to root nor to the recipe's owner"),
+        ("mine.py", "avabuild.toml:2: plugins[0]: belongs neither to you, to root nor to"),
+        ("link.py", "avabuild.toml:2: plugins[0]: belongs neither to you, to root nor to"),
+    ],
+)
+def test_what_somebody_else_left_for_the_project_is_not_run(project, tmp_path, theirs, problem):
+    (tmp_path / "link.py").symlink_to("mine.py")
+    named = "link" if theirs == "link.py" else "mine"
+    files = {"avabuild.toml": f'\nplugins = ["./{named}.py"]', "mine.py": MINE}
+    project(files, plugins="")
+    os.chown(tmp_path / theirs, 4321, -1, follow_symlinks=False)
+    with pytest.raises(RecipeError) as caught:
+        project(files, plugins="")
+    assert str(caught.value).startswith(problem)
+    assert "others can't write to" in str(caught.value.hint)
+    for name in ("recipes/demo.toml", "avabuild.toml", "mine.py"):
+        os.chown(tmp_path / name, 4321, -1)
+    assert project(files, plugins="").recipe.plugins  # all of the recipe's owner
+
+
+def test_what_the_projects_of_recipes_below_say_is_an_input(project, tmp_path, plan_of):
+    """A base recipe elsewhere has a project of its own."""
+    (tmp_path / "base" / ".git").mkdir(parents=True)
+    inner = 'name = "inner"\n[frameworks]\nmine = "*"\n'
+    outer = 'name = "demo"\nbase = { recipe = "../base/i.toml" }\n'
+    own = {"base/avabuild.toml": 'plugins = ["./own.py"]', "base/own.py": MINE, "base/i.toml": inner}
+    opened = project({**own, "recipes/demo.toml": outer})
+    found = {path.resolve() for path in inputs(opened, [plan_of(opened)])}
+    assert {(tmp_path / "base" / name).resolve() for name in ("avabuild.toml", "own.py", "i.toml")} < found
+    (tmp_path / "base" / "avabuild.toml").unlink()
+    with_own = inner.replace("\n", '\nplugins = ["./own.py"]\n', 1)
+    opened = project({"base/i.toml": with_own, "recipes/demo.toml": outer})
+    assert tmp_path / "base" / "avabuild.toml" in inputs(opened, [plan_of(opened)])
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("plugins = [", "avabuild.toml: can't be read: "),
+        ("\nplugins = [", "avabuild.toml:2: not valid TOML: "),
         ('plugin = ["./mine.py"]', 'avabuild.toml:1: plugin: unknown key; did you mean "plugins"?'),
         ('plugins = "./mine.py"', 'avabuild.toml:1: plugins: must be a list: ["./mine.py"]'),
         ('\nplugins = ["./no.py"]', 'avabuild.toml:2: plugins[0]: there is no "./no.py" in'),
