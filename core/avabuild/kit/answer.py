@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from avabuild.base.facts import opened
+from avabuild.configuration import trust_of
 from avabuild.consult import check_of, layers_of, requires_of
 from avabuild.framework import Options, Request
 from avabuild.kit.image import run
@@ -34,13 +36,13 @@ def asked(
 
     Raises:
         TargetError: no release fits.
-        PluginError: it is not installed, or breaks the contract.
+        PluginError: it is not installed or not allowed here, or breaks the contract.
         pydantic.ValidationError: it has no such options.
     """
     target = Target(
         distribution=distribution, arch=arch, python=python, device=Device.parse(device), glibc=glibc
     )
-    registry = Registry(_preferred(name))
+    registry = Registry(_preferred(name), trust_of(os.environ))
     chosen: dict[str, Options] = {name: registry.framework(name).options(**options)}
     queue = [name]
     while queue:
