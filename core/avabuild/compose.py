@@ -103,7 +103,7 @@ def compose(
             )
             for pick in picks
         ),
-        policies=tuple(one.ruled for one in amended),
+        policies=tuple(one.ruled(target.python) for one in amended),
         index=next((one.index for one in amended if one.index), None),
         checks=tuple(Check(framework=pick.framework.name, program=pick.program) for pick in picks),
         python_origins=_origins([*pip, *alone]),
