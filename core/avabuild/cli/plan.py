@@ -61,16 +61,10 @@ def _say_warnings(event: Event) -> None:
 
 
 def _print(shown: Sequence[tuple[Entry, Sequence[Row]]]) -> None:
-    from avabuild.prepare import request_of
-
     texts = []
     for entry, rows in shown:
-        session, made = entry.session, entry.plan
-        locked = session.lock.target(made.target.tag) if session.lock else None
-        fits = locked.request == request_of(made) if locked else None
-        lock = _lock_words(session.lock_path.name, fits)
         digest, idle = entry.base.digest if entry.base else None, _idle(entry)
-        texts.append("\n".join(lines_of(made, rows, digest, lock, idle)))
+        texts.append("\n".join(lines_of(entry.plan, rows, digest, _lock_words(entry), idle)))
     if texts:
         typer.echo("\n\n".join(texts))
 
@@ -111,10 +105,17 @@ def lines_of(
     yield _sum(rows, digest)
 
 
-def _lock_words(name: str, fits: bool | None) -> str:
-    if fits is None:
+def _lock_words(entry: Entry) -> str:
+    """Say whether the lock answers the plan, and was made with the plugins of now."""
+    from avabuild.resolution import other_plugins, still_locked
+
+    name, lock, plan = entry.session.lock_path.name, entry.session.lock, entry.plan
+    if lock is None or lock.target(plan.target.tag) is None:
         return f"{name} has no versions yet: these are the indexes' of now"
-    return f"{name} fits" if fits else f"{name} is older than the recipe: versions are the indexes' of now"
+    if still_locked(lock, plan) is None:
+        return f"{name} is older than the recipe: versions are the indexes' of now"
+    others = [message for message, _ in other_plugins(lock, plan)]
+    return f"{name} fits, but for its plugins: {_some(others)}" if others else f"{name} fits"
 
 
 def _head(plan: Plan, digest: str | None, lock: str, idle: Sequence[str]) -> Iterator[str]:
