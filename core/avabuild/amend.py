@@ -80,7 +80,7 @@ def _words(one: Amendment | Layer) -> tuple[str, ...]:
 def draft_of(plan: Plan, releases: dict[str, Release]) -> Draft:
     """Return what a policy is shown of `plan`, whose frameworks are of `releases`."""
     written: Any = plan.base.model_dump(mode="json")
-    offer = plan.base.offer
+    offer = plan.base_offer
     return Draft(
         name=plan.name,
         tag=plan.tag,

@@ -79,6 +79,7 @@ def compose(
         name=recipe.name,
         tag=recipe.tag_for(target, versions),
         base=recipe.one_base,
+        base_offer=recipe.one_base.offer,
         target=target,
         system=_run_steps(runs, "system", names),
         apt=_merged(

@@ -240,7 +240,7 @@ def picks_of(project: Project, target: Target) -> tuple[Pick, ...]:
 
 def plugins_of(plan: Plan) -> tuple[Distribution, ...]:
     """Return the plugin distributions behind the frameworks, the base and the policies of `plan`."""
-    offer = plan.base.offer
+    offer = plan.base_offer
     bases = [Distribution(base=offer.name, name=offer.distribution, version=offer.version)] if offer else []
     return (
         *(

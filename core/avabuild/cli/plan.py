@@ -79,13 +79,12 @@ def _idle(entry: Entry) -> list[str]:
 def _data(plan: Plan, rows: Sequence[Row], digest: str | None) -> dict[str, object]:
     """Return the plan as data, with what a build would find.
 
-    `base_digest` is null until the base is here, `base_offer` where no plugin offered it.
+    `base_digest` is null until the base is here.
     """
     return {
         "reference": plan.reference,
         **plan.model_dump(mode="json"),
         "base_digest": digest,
-        "base_offer": plan.base.offer.model_dump(mode="json") if plan.base.offer else None,
         "forecast": [row.model_dump(mode="json") for row in rows],
         "download": sum(row.download for row in rows),
     }
@@ -157,7 +156,7 @@ def _plugin_words(plan: Plan, idle: Sequence[str]) -> Iterator[str]:
 
 def _base_words(plan: Plan, digest: str | None) -> str:
     """Name the base as the recipe does, never by the mirror it came from."""
-    offer = plan.base.offer
+    offer = plan.base_offer
     if offer:
         words = _known_base_words(plan, digest)
         return f"{offer} ({offer.distribution} {offer.version}): {words}"

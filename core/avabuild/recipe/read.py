@@ -14,7 +14,7 @@ from avabuild.errors import PluginError, Problem, RecipeError
 from avabuild.recipe.bases import Offer
 from avabuild.recipe.document import parse, refused, text_of
 from avabuild.recipe.explain import explain, recipe_keys
-from avabuild.recipe.model import Recipe, bases_of
+from avabuild.recipe.model import Recipe, with_offered
 from avabuild.recipe.plugins import Known, check_frameworks, check_plugins
 from avabuild.recipe.project import NAME, project_plugins
 from avabuild.recipe.source import Source
@@ -50,10 +50,7 @@ def load(path: Path, known: Known | None = None) -> Recipe:
         problems += _asked(data, source, known, broken_matters=not problems)
     if problems or recipe is None:
         raise RecipeError(tuple(sorted(problems, key=_line)))
-    for index, base in enumerate(bases_of(recipe.base)):
-        if index in offers:
-            base.offered(offers[index])
-    return recipe
+    return recipe.replaced(recipe.source, base=with_offered(recipe.base, offers)) if offers else recipe
 
 
 def _asked(

@@ -83,6 +83,7 @@ def test_a_base_table_may_have_a_key_that_a_plugin_offers(opened):
 
 def test_the_plan_the_lock_and_the_image_say_who_offered_it(plan):
     assert isinstance(plan.base, ImageBase)
+    assert plan.model_dump(mode="json")["base_offer"]["distribution"] == "avabuild-ubuntu"
     (entry,) = plugins_of(plan)
     assert (entry.base, entry.name, entry.version) == ("ubuntu", "avabuild-ubuntu", "1.0")
     assert dict(labels(plan, {}, TargetLock(target="py311-cpu", request="", base="")))[
