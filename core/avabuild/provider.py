@@ -64,7 +64,7 @@ class Trust:
     origin: str = ""
 
     def allows(self, distribution: str) -> bool:
-        """Whether the plugins of `distribution`, or the local plugin of that absolute path, may be imported."""
+        """Whether the plugins of `distribution`, or the local plugin of that path, may be imported."""
         return distribution == OWN or self.patterns is None or self.names(distribution)
 
     def names(self, distribution: str) -> bool:
@@ -87,7 +87,7 @@ def is_path(text: str) -> bool:
 
 
 def is_local(distribution: str) -> bool:
-    """Whether a provider's distribution is a local plugin's path: installed ones have names, `discord.py` too."""
+    """Whether a provider's distribution is a local plugin's path; `discord.py` is an installed one's name."""
     return distribution.startswith(("./", "../", "/"))
 
 

@@ -17,7 +17,6 @@ from avabuild.prepare import alone, plugins_of, request_of, requirements
 from avabuild.report import Report
 from avabuild.resolve import ClassicResolver, Indexes, NeedsBuild, Platform, Resolved, Resolver
 
-
 _RENEW = "run without --locked to renew the lock, or go back to the plugin that it was made with"
 
 

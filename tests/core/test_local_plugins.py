@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from avabuild import stamp
 from avabuild.base import assumed
 from avabuild.errors import PluginError, RecipeError
 from avabuild.local import read_local
@@ -18,7 +21,7 @@ from avabuild.prepare import Project, make_plan, open_projects, plugins_of, targ
 from avabuild.provider import Provider, Trust
 from avabuild.recipe import candidates
 from avabuild.registry import Registry, installed
-from avabuild.remember import inputs
+from avabuild.remember import inputs, modules_elsewhere
 
 MINE = """\
 from avabuild.api import Framework, Python, Release, hookimpl
@@ -175,6 +178,26 @@ def test_what_the_projects_of_recipes_below_say_is_an_input(project, tmp_path, p
     assert tmp_path / "base" / "avabuild.toml" in inputs(opened, [plan_of(opened)])
 
 
+def test_a_changed_module_of_an_editable_plugin_voids_a_stamp(tmp_path, monkeypatch):
+    """Its distribution is installed as before: only the sources are others."""
+    (tmp_path / "sources" / "edited").mkdir(parents=True)
+    (tmp_path / "sources" / "edited" / "__init__.py").write_text("from edited import table\n")
+    table = tmp_path / "sources" / "edited" / "table.py"
+    table.write_text("SERIES = 1\n")
+    monkeypatch.syspath_prepend(tmp_path / "sources")
+    monkeypatch.delitem(sys.modules, "edited", raising=False)
+    importlib.import_module("edited")
+    found = modules_elsewhere()
+    assert table in found
+    assert not {Path(json.__file__), Path(pytest.__file__)} & set(found), (
+        "an installer's are told by its own marks"
+    )
+    stamp.write_stamp(tmp_path / "stamp.json", found, [], [])
+    assert stamp.fresh(tmp_path / "stamp.json") == []
+    table.write_text("SERIES = 2\n")
+    assert stamp.fresh(tmp_path / "stamp.json") is None
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -308,7 +331,7 @@ def test_a_site_that_lists_its_plugins_allows_no_others(project, tmp_path):
 
 
 def test_a_site_allows_a_file_and_not_whatever_a_recipe_spells_alike(project, tmp_path, plan_of):
-    with pytest.raises(PluginError, match="allows no local plugin ./mine.py"):
+    with pytest.raises(PluginError, match=r"allows no local plugin \./mine\.py"):
         project({"recipes/mine.py": "1 / 0"}, trust=Trust(("./mine.py",), "AVABUILD_PLUGINS"))
     trust = Trust((f"{tmp_path}/recipes/mine.py",), "AVABUILD_PLUGINS")
     project({"recipes/mine.py": MINE}, trust=trust)

@@ -34,14 +34,14 @@ def candidates(directory: Path) -> tuple[Path, ...]:
     That is beside the recipe, or above it as far as the root of its repository: no further, and nowhere
     above where there is no repository, since what is in a shared directory is somebody else's.
     """
-    here = Path(os.path.abspath(directory))  # without `..`, whose parents would be others
+    here = Path(os.path.normpath(directory.absolute()))  # with `..` its parents would be others
     above = [here, *here.parents]
     root = next((i for i, place in enumerate(above) if any((place / name).exists() for name in _ROOTS)), 0)
     return tuple(place / NAME for place in above[: root + 1])
 
 
 def project_plugins(recipe: Path) -> tuple[tuple[str, str], ...]:
-    """Return the plugins of the project that the file `recipe` is in, spelt from there, with their `FILE:LINE`.
+    """Return the plugins of the project that the file `recipe` is in, spelt from there, with `FILE:LINE`.
 
     Raises:
         RecipeError: its `avabuild.toml` can't be read or isn't valid, with every problem by line; or it, or a
