@@ -52,14 +52,14 @@ class Amended:
         """The index that it names, None for none."""
         return next((one.url for one in self.amendments if isinstance(one, Index)), None)
 
-    @property
-    def ruled(self) -> Ruled:
-        """What it did, for the plan."""
-        did = tuple(sorted(word for one in self.amendments for word in _words(one)))
+    def ruled(self, python: str | None) -> Ruled:
+        """Return what it did to an image with `python`, for the plan."""
+        kept = [one for one in self.amendments if isinstance(one, Label | Index | Refuse)]
+        did = tuple(sorted(word for one in (*kept, *self.layers(python)) for word in _words(one)))
         return Ruled(name=self.policy, distribution=self.distribution, version=self.version, did=did)
 
 
-def _words(one: Amendment) -> tuple[str, ...]:
+def _words(one: Amendment | Layer) -> tuple[str, ...]:
     match one:
         case Label():
             words = [f"label {one.name}"]
@@ -72,7 +72,7 @@ def _words(one: Amendment) -> tuple[str, ...]:
         case Env():
             words = [f"variable {name}" for name, _ in one.variables]
             words += [f"library path {path}" for path in one.library_path]
-        case Index() | Refuse():
+        case _:
             words = [one.kind]
     return tuple(words)
 
@@ -80,7 +80,7 @@ def _words(one: Amendment) -> tuple[str, ...]:
 def draft_of(plan: Plan, releases: dict[str, Release]) -> Draft:
     """Return what a policy is shown of `plan`, whose frameworks are of `releases`."""
     written: Any = plan.base.model_dump(mode="json")
-    offer = plan.base.offer
+    offer = plan.base_offer
     return Draft(
         name=plan.name,
         tag=plan.tag,
@@ -110,7 +110,8 @@ def _sorted(*steps: Step | None) -> tuple[str, ...]:
 def refusals(recipe: Recipe, amended: Sequence[Amended]) -> tuple[Problem, ...]:
     """Return why the image is not to be built, all reasons at once, each with the policy's name.
 
-    Nothing is overridden: a label, a variable or an index that two ask for differently is a reason.
+    Nothing is overridden: a label, a variable or an index that two ask for differently is a reason. Of a
+    variable whose name ends with PATH policies each add their part, but not to what the recipe says.
     """
     problems: list[Problem] = []
     said: dict[tuple[str, str], tuple[str, str]] = {}
@@ -118,12 +119,15 @@ def refusals(recipe: Recipe, amended: Sequence[Amended]) -> tuple[Problem, ...]:
         said["labels", name] = (value, "the recipe")
     for name, value in recipe.image.env:
         said["env", name] = (value, "the recipe")
+    recipes = frozenset(said)
     for one in amended:
         who = f"{one.origin} ({one.distribution} {one.version})"
         for refusal in (item for item in one.amendments if isinstance(item, Refuse)):
             path: KeyPath = tuple(refusal.where.split(".")) if refusal.where else ()
             problems.append(recipe.source.problem(path, f"{who} refuses it: {refusal.reason}"))
         for key, wanted in _wanted(one):
+            if key[0] == "env" and key[1].endswith("PATH") and key not in recipes:
+                continue
             value, other = said.setdefault(key, (wanted, who))
             if value != wanted:
                 words = f'{who} asks for "{wanted}", {other} for "{value}"'
@@ -136,5 +140,5 @@ def _wanted(one: Amended) -> list[tuple[tuple[str, str], str]]:
     wanted = [(("labels", name), value) for name, value in one.labels.items()]
     for layer in one.layers("3"):
         pairs = layer.variables if isinstance(layer, Env) else ()
-        wanted += [(("env", name), value) for name, value in pairs if not name.endswith("PATH")]
+        wanted += [(("env", name), value) for name, value in pairs]
     return wanted + ([(("", "index"), one.index)] if one.index else [])

@@ -79,6 +79,7 @@ def compose(
         name=recipe.name,
         tag=recipe.tag_for(target, versions),
         base=recipe.one_base,
+        base_offer=recipe.one_base.offer,
         target=target,
         system=_run_steps(runs, "system", names),
         apt=_merged(
@@ -103,7 +104,7 @@ def compose(
             )
             for pick in picks
         ),
-        policies=tuple(one.ruled for one in amended),
+        policies=tuple(one.ruled(target.python) for one in amended),
         index=next((one.index for one in amended if one.index), None),
         checks=tuple(Check(framework=pick.framework.name, program=pick.program) for pick in picks),
         python_origins=_origins([*pip, *alone]),

@@ -11,8 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from avabuild.errors import Problem, RecipeError, SettingsError
 from avabuild.host.settings import DriverChoice, ModeChoice, RunnerChoice, Settings, settings_of
 from avabuild.places import config_path
+from avabuild.provider import Trust
+from avabuild.recipe.document import parse
 from avabuild.recipe.explain import explain
-from avabuild.recipe.read import parse
 from avabuild.recipe.source import Source
 from avabuild.recipe.wording import did_you_mean, listed
 
@@ -54,6 +55,12 @@ def load_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] | 
         SettingsError: one of them has a value that can't be, or the file a key that there is not.
     """
     return settings_of(environ, flags, read(config_path()))
+
+
+def trust_of(environ: Mapping[str, str]) -> Trust:
+    """Return whose plugins may be imported here; raises as `load_settings` does."""
+    settings = load_settings(environ)
+    return Trust(settings.plugins, settings.origin("plugins"))
 
 
 def read(path: Path) -> Settings:

@@ -56,4 +56,4 @@ def source_of(module: str) -> Path | None:
 def contract_of(module: str) -> int:
     """Return the contract that an installed module states, without importing it."""
     path = source_of(module)
-    return stated(path.read_text(encoding="utf-8", errors="replace")) if path else 1
+    return stated(path.read_text(encoding="utf-8-sig", errors="replace")) if path else 1

@@ -50,7 +50,7 @@ def labels(plan: Plan, content: Mapping[str, Any], lock: TargetLock) -> tuple[tu
     }
     if plan.policies:
         made[POLICIES] = _text({p.name: f"{p.distribution} {p.version}" for p in plan.policies})
-    if offer := plan.base.offer:
+    if offer := plan.base_offer:
         made[OFFER] = _text({str(offer): f"{offer.distribution} {offer.version}"})
     if plan.checks:
         made[CHECKS] = _text({check.framework: check.program for check in plan.checks})

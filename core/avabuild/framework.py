@@ -182,8 +182,9 @@ class Request:
     @property
     def requirement(self) -> str:
         """The specifier to hand to the resolver: within the chosen series and the recipe's own words."""
-        asked = str(self.options.specifier)
-        return f"=={self.release.version}.*" + (f",{asked}" if asked else "")
+        asked, series = str(self.options.specifier), Version(self.release.version)
+        end = "" if series.is_prerelease or series.is_postrelease else ".*"  # one of those is no series
+        return f"=={self.release.version}{end}" + (f",{asked}" if asked else "")
 
     @property
     def site_packages(self) -> str:

@@ -24,7 +24,7 @@ class LocalPlugin:
 
     Attributes:
         shown: its path as the recipe spells it.
-        path: where it is.
+        path: where it is; its `file` is that without links and detours, the same by every way to it.
         text: what it says; its `digest` is `sha256:HEX` of the bytes.
     """
 
@@ -34,10 +34,15 @@ class LocalPlugin:
     digest: str
 
     @property
+    def file(self) -> Path:
+        """The file that it is."""
+        return self.path.resolve()
+
+    @property
     def module(self) -> str:
-        """The name of its module, which no other text and no other place has."""
-        place = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()
-        return f"{self.path.stem}_{self.digest[7:15]}{place[:4]}"
+        """The name of its module, which no other text and no other file has."""
+        place = hashlib.sha256(str(self.file).encode()).hexdigest()
+        return f"{self.file.stem}_{self.digest[7:15]}{place[:4]}"
 
     def provider(self, name: str, kind: Kind) -> Provider:
         """Return it as the provider of something that it declares."""
@@ -48,7 +53,8 @@ def read_local(shown: str, path: Path) -> LocalPlugin:
     """Read the local plugin at `path`; raise PluginError when that can't be done."""
     try:
         data = path.read_bytes()
-        return LocalPlugin(shown, path, data.decode(), f"sha256:{hashlib.sha256(data).hexdigest()}")
+        text = data.decode("utf-8-sig")  # some editors write a byte order mark
+        return LocalPlugin(shown, path, text, f"sha256:{hashlib.sha256(data).hexdigest()}")
     except OSError as error:
         raise PluginError(f"can't be read: {(error.strerror or str(error)).lower()}", place=shown) from error
     except UnicodeDecodeError as error:
@@ -68,7 +74,8 @@ def run_local(plugin: LocalPlugin) -> types.ModuleType:
     sys.modules[plugin.module] = module  # where pydantic and dataclasses look for the names of annotations
     try:
         with blamed_on_line(plugin):
-            exec(compile(plugin.text, str(plugin.path), "exec"), vars(module))  # noqa: S102 - what it is for
+            code = compile(plugin.text, str(plugin.path), "exec", dont_inherit=True)  # no __future__ of ours
+            exec(code, vars(module))  # noqa: S102 - what it is for
     except BaseException:
         del sys.modules[plugin.module]
         raise

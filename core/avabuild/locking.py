@@ -62,7 +62,7 @@ def _lock(catalogue: Catalogue, entry: Entry) -> Locked:
     before = session.lock.target(plan.target.tag) if session.lock else None
     known = still_locked(session.lock, plan)
     if known and not catalogue.workplace.wishes.upgrade:
-        return Locked(entry, known, changed=False)
+        return Locked(entry, known, session.write(entry.project, plan, known))  # maybe of other plugins
     report = catalogue.report.of(plan.reference)
     with report.step("resolve Python packages", "resolve") as said, Scratch(session.store) as scratch:
         one = _One(catalogue, entry, scratch)

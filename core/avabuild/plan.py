@@ -6,7 +6,7 @@ from typing import Literal
 
 from avabuild.image import Settings
 from avabuild.layers import Layer, Libraries
-from avabuild.recipe import Base
+from avabuild.recipe import Base, Offer
 from avabuild.target import Target
 from avabuild.value import Value
 
@@ -58,6 +58,7 @@ class Plan(Value):
         name: the recipe's name, the image's repository.
         tag: the image's tag.
         base: what it stands on.
+        base_offer: by which plugin the recipe came to that, None where it is the recipe's own words.
         target: the point of the matrix.
         system: run steps on the bare base.
         apt: packages of the frameworks, then in `apt_extra` those of the recipe.
@@ -85,6 +86,7 @@ class Plan(Value):
     name: str
     tag: str
     base: Base
+    base_offer: Offer | None = None
     target: Target
     system: tuple[Step, ...] = ()
     apt: Step | None = None

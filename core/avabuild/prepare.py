@@ -175,7 +175,7 @@ def make_plan(project: Project, target: Target, facts: Facts) -> Plan:
         RecipeError: a policy refuses the image, or asks for what the recipe has otherwise.
     """
     missing = target.python is not None and target.python not in dict(facts.pythons)
-    picks = _picks(project, target)
+    picks = picks_of(project, target)
     plan = compose(project.recipe, target, picks, install_python=missing)
     releases = {pick.framework.name: pick.request.release for pick in picks}
     amended: list[Amended] = []
@@ -195,8 +195,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _picks(project: Project, target: Target) -> tuple[Pick, ...]:
-    """Choose a release for every framework that the recipe names or that one of them requires."""
+def picks_of(project: Project, target: Target) -> tuple[Pick, ...]:
+    """Choose a release for every framework that the recipe names or that one of them requires.
+
+    Raises:
+        TargetError: no release of a framework fits; says what would.
+        PluginError: a plugin raised or answered junk.
+    """
     registry, recipe = project.registry, project.recipe
     options: dict[str, Options] = {}
     wanted_by: dict[str, list[str]] = {}
@@ -235,7 +240,7 @@ def _picks(project: Project, target: Target) -> tuple[Pick, ...]:
 
 def plugins_of(plan: Plan) -> tuple[Distribution, ...]:
     """Return the plugin distributions behind the frameworks, the base and the policies of `plan`."""
-    offer = plan.base.offer
+    offer = plan.base_offer
     bases = [Distribution(base=offer.name, name=offer.distribution, version=offer.version)] if offer else []
     return (
         *(

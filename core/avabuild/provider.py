@@ -44,7 +44,7 @@ class Provider:
     @property
     def is_local(self) -> bool:
         """Whether it is a file that a recipe or a project names."""
-        return is_path(self.distribution)
+        return is_local(self.distribution)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.who})"
@@ -55,8 +55,8 @@ class Trust:
     """Whose plugins may be imported here; avabuild's own always may.
 
     Attributes:
-        patterns: names of distributions, or shell patterns of them, and of local plugins' paths (`*.py`);
-            None allows everything that a recipe names.
+        patterns: names of distributions, or shell patterns of them, and local plugins by their absolute paths
+            or patterns of those (`/srv/plugins/*.py`, `*.py`); None allows everything that a recipe names.
         origin: what says so, for messages.
     """
 
@@ -74,23 +74,36 @@ class Trust:
 
 def matches(distribution: str, pattern: str) -> bool:
     """Whether a distribution's name, in any spelling (PEP 503), or a local path fits a shell pattern."""
-    if is_path(distribution):
+    if is_local(distribution):
         return fnmatchcase(distribution, pattern)
+    if is_local(pattern) or re.fullmatch(r".*[*?\[].*\.py", pattern):  # one of files, as discord.py is none
+        return False
     return fnmatchcase(_normal(distribution), _normal(pattern))
 
 
 def is_path(text: str) -> bool:
-    """Whether an entry of `plugins` is a file rather than an installed distribution."""
-    return text.startswith(("./", "../", "/")) or text.endswith(".py")
+    """Whether an entry of `plugins` is, or was meant as, a file rather than an installed distribution."""
+    return is_local(text) or text.endswith(".py")
+
+
+def is_local(distribution: str) -> bool:
+    """Whether a provider's distribution is a local plugin's path; `discord.py` is an installed one's name."""
+    return distribution.startswith(("./", "../", "/"))
+
+
+def as_local(text: str) -> str:
+    """Return the path of a local plugin, `mine.py`, as a recipe spells it."""
+    return text if is_local(text) else f"./{text}"
 
 
 def installed() -> tuple[Provider, ...]:
     """Return every provider that is installed, by name; reads metadata and imports no plugin."""
+    points = entry_points()
     return tuple(
         sorted(
             Provider(point.name, point.value, point.dist.name, point.dist.version, kind)
             for kind, group in GROUPS.items()
-            for point in entry_points(group=group)
+            for point in points.select(group=group)
             if point.dist
         )
     )

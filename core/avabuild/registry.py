@@ -81,10 +81,10 @@ class Registry:
             PluginError: one of them is not allowed here, can't be imported, breaks the contract, declares
                 nothing, or declares what somebody else provides, too.
         """
-        unique = {plugin.module: plugin for plugin in plugins}
         found: list[Provider] = []
-        for plugin in unique.values():
-            found += self._provided(plugin)
+        for plugin in plugins:  # the first way to a file counts: the others lead to the same plugin
+            if not any(one.module == plugin.module for one in (*self.providers, *found) if one.is_local):
+                found += self._provided(plugin)
         other = Registry([*self.providers, *found], self.trust)
         other._plugins, other._declared = self._plugins, self._declared
         for provider in found:
@@ -93,10 +93,10 @@ class Registry:
 
     def _provided(self, plugin: LocalPlugin) -> list[Provider]:
         """Run a local plugin and return the providers of all that it declares."""
-        if not self.trust.allows(plugin.shown):
+        if not self.trust.allows(str(plugin.file)):  # not as a recipe spells it: each may have a ./mine.py
             raise PluginError(
                 f"{self.trust.origin} allows no local plugin {plugin.shown}",
-                hint=f"add its path, or *.py, to {self.trust.origin}",
+                hint=f"whoever runs this host may add {plugin.file}, or *.py, to {self.trust.origin}",
             )
         self._refuse_newer(plugin.shown, stated(plugin.text), plugin.shown)
         whole = plugin.provider("", "framework")
@@ -125,7 +125,8 @@ class Registry:
             raise PluginError(
                 f'no plugin provides "{name}"; installed: {", ".join(self.named(kind)) or "none"}'
             )
-        if len(allowed := [one for one in found if self.trust.allows(one.distribution)]) == 1:
+        # those that are local were run, and asked whether they may be, by with_local
+        if len(allowed := [one for one in found if one.is_local or self.trust.allows(one.distribution)]) == 1:
             return allowed[0]
         if len(found) > 1:
             who = " and ".join(one.who for one in found)

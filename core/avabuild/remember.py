@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +26,7 @@ def inputs(project: Project, plans: Sequence[Plan]) -> tuple[Path, ...]:
     found = [Path(place.rpartition(":")[0]) for place in recipe.source.places.values()]
     found += [recipe.path, project.lock_path, *project.below]
     found += [directory / entry for entry in recipe.plugins if is_path(entry)]
-    found += candidates(directory)
+    found += [place for path in (recipe.path, *project.below) for place in candidates(path.parent)]
     found += [directory / entry.source for entry in recipe.files]
     found += [directory / mount.source for step in recipe.run for mount in step.mounts]
     found += [directory / text for text in recipe.packages.pip if pip_kind(text) == "file"]
@@ -48,6 +51,18 @@ def _of_plugins(plans: Sequence[Plan]) -> list[Path]:
     return found
 
 
+def modules_elsewhere() -> tuple[Path, ...]:
+    """Return the files of all imported modules that no installer put there: of editable plugins and such.
+
+    A distribution that is installed is told by when it was; these change while that stays.
+    """
+    installed = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    places = (*(f"{place}{os.sep}" for place in installed), f"{Path(__file__).parent}{os.sep}")
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    found = {Path(file) for file in files if isinstance(file, str) and not file.startswith(places)}
+    return tuple(sorted(path.absolute() for path in found if path.is_file()))
+
+
 def write(
     path: Path,
     store: Store,
@@ -66,6 +81,7 @@ def write(
         return
     found = [_state(output, listed, *image) for image in images]
     read = dict.fromkeys(file for project in projects for file in inputs(project, plans))
+    read |= dict.fromkeys(modules_elsewhere())
 
     def digest(file: Path) -> str:
         return file_digest(store, file).removeprefix("sha256:")

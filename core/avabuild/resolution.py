@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from avabuild.plan import Plan
 from avabuild.prepare import alone, plugins_of, request_of, requirements
 from avabuild.report import Report
 from avabuild.resolve import ClassicResolver, Indexes, NeedsBuild, Platform, Resolved, Resolver
+
+_RENEW = "run without --locked to renew the lock, or go back to the plugin that it was made with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,21 +116,23 @@ def require_lock(lock: Lock | None, plan: Plan, names: Sequence[Path]) -> None:
             f"{names[0]} does not fit {names[1].name}: {plan.target.tag}",
             hint="the recipe or a plugin changed since; run without --locked to renew the lock",
         )
+    for message, hint in other_plugins(lock, plan):
+        raise LockError(message, place=str(names[0]), hint=hint)
+
+
+def other_plugins(lock: Lock, plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield which plugins of the plan are others than the lock's, each with what to do about it."""
     locked = {one.provided: one.who for one in lock.plugins}
     used = {one.provided: one.who for one in plugins_of(plan)}
     for what, have in used.items():
-        if (known := locked.get(what)) != have:
-            raise LockError(
-                f"{what}: the lock was made with {known}, this is {have}"
-                if known
-                else f"{what}: the lock was made without it, and {have} provides it now",
-                place=str(names[0]),
-                hint="run without --locked to renew the lock, or go back to the plugin that it was made with",
-            )
+        known = locked.get(what)
+        if known and known != have:
+            yield f"{what}: the lock was made with {known}, this is {have}", _RENEW
+        elif not known:
+            yield f"{what}: the lock was made without it, and {have} provides it now", _RENEW
     for one in lock.plugins:
         if one.policy and one.provided not in used:
-            raise LockError(
+            yield (
                 f"{one.provided}: the lock was made with it ({one.who}), and it is not in force now",
-                place=str(names[0]),
-                hint=f"install {one.name} and name it in AVABUILD_PLUGINS, or run without --locked",
+                f"install {one.name} and name it in AVABUILD_PLUGINS, or run without --locked",
             )

@@ -150,14 +150,22 @@ def installed_digest() -> str:
     """Return a digest of what is installed: distributions, when they came, and this package's own files."""
     own = Path(__file__).parent
     found = [
-        f"{entry.name} {entry.stat().st_mtime_ns}"
+        f"{entry.name} {_changed(entry.path)}"
         for directory in sys.path
         for entry in _entries(directory)
         if entry.name.endswith((".dist-info", ".egg-info"))
     ]
     for directory in (own, own.parent.parent / "plugins", own.parent / "avabuild_plugins"):
-        found += [f"{path} {path.stat().st_mtime_ns}" for path in directory.rglob("*.py")]
+        found += [f"{path} {_changed(str(path))}" for path in directory.rglob("*.py")]
     return _hash("\n".join([sys.version, *sorted(found)]).encode())
+
+
+def _changed(path: str) -> int:
+    """Return when a file changed; of a link to nothing, as editors leave for locks, the link itself."""
+    try:
+        return os.stat(path).st_mtime_ns  # noqa: PTH116 - a Path for each costs more than the call
+    except FileNotFoundError:
+        return os.lstat(path).st_mtime_ns
 
 
 def _entries(directory: str) -> list[os.DirEntry[str]]:

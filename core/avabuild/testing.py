@@ -10,6 +10,7 @@ It imports pytest alone; the rest comes with the first test that uses it.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,23 +134,25 @@ def conformance(subject: str, *, image: bool = True) -> Callable[..., None]:
 
 @functools.cache
 def _verdicts(subject: str) -> tuple[Verdict, ...]:
+    from avabuild.configuration import trust_of
     from avabuild.errors import PluginError
     from avabuild.kit.hold import held
     from avabuild.kit.subject import opened
 
     try:
-        with opened(subject) as found:
+        with opened(subject, trust_of(os.environ)) as found:
             return held(found)
     except PluginError as error:
         pytest.fail(str(error), pytrace=False)
 
 
 def _built(subject: str) -> list[str]:
+    from avabuild.configuration import trust_of
     from avabuild.kit.image import checked
     from avabuild.kit.subject import opened
 
     problems: list[str] = []
-    with opened(subject) as found:
+    with opened(subject, trust_of(os.environ)) as found:
         names = [one.name for one in found.providers if one.kind == "framework"]
         if not names:
             pytest.skip(f"{subject} provides no framework")

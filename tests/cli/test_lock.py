@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
 import zipfile
@@ -17,6 +18,13 @@ python = ["3.11"]
 device = ["cpu"]
 [packages]
 pip = ["alpha"]
+"""
+
+RULES = """\
+from avabuild.api import Label, Policy, hookimpl
+@hookimpl
+def avabuild_policies():
+    return [Policy(name="house", summary="x", amend=lambda draft: [Label(name="team", value="TEAM")])]
 """
 
 
@@ -78,6 +86,19 @@ def test_what_is_locked_stays_until_it_is_upgraded(avabuild, wheels, tmp_path):
     assert (event["reference"], event["changed"], event["packages"]) == ("localhost/mine:py311-cpu", True, 3)
     found = locked(tmp_path / "mine.lock")
     assert (found["alpha"][0], found["beta"][0]) == ("2.0", "1.0")
+
+
+def test_a_changed_plugin_is_pinned_anew_where_it_asks_for_the_same(avabuild, wheels, tmp_path):
+    recipe = RECIPE.replace("\n", '\nplugins = ["./rules.py"]\n', 1)
+    (tmp_path / "mine.toml").write_text(recipe)
+    for team in ("one", "two"):
+        (tmp_path / "rules.py").write_text(RULES.replace("TEAM", team))
+        said = avabuild("lock", "mine.toml")
+        assert said.stdout.endswith("mine.lock  written\n"), said.stderr
+        (pinned,) = tomllib.loads((tmp_path / "mine.lock").read_text())["plugins"]
+        digest = hashlib.sha256((tmp_path / "rules.py").read_bytes()).hexdigest()
+        assert digest.startswith(pinned["version"].removeprefix("sha256:"))
+    assert avabuild("lock", "mine.toml").stdout.endswith("mine.lock  unchanged\n")
 
 
 def test_what_can_be_locked_is_whatever_becomes_of_the_others(avabuild, wheels, tmp_path):

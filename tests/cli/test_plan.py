@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from avabuild import __version__
 from avabuild.base import assumed
 from avabuild.cli.plan import lines_of
 from avabuild.forecast import Row
@@ -51,9 +52,11 @@ def locked(tmp_path: Path) -> Path:
     path.write_text(RECIPE)
     project, facts = open_project(path), assumed("bookworm")
     (target,) = targets(project.recipe, facts, probe(os.environ))
-    request = request_of(make_plan(project, target, facts))
+    plan = make_plan(project, target, facts)
+    request = request_of(plan)
     entry = TargetLock(target=target.tag, request=request, base="sha256:" + "d" * 64, python=PACKAGES)
-    write_lock(project.lock_path, Lock(recipe="mine", targets=(entry,)))
+    lock = Lock(recipe="mine", plugins=project.distributions([plan]), targets=(entry,))
+    write_lock(project.lock_path, lock)
     return path
 
 
@@ -90,6 +93,15 @@ def test_a_changed_recipe_no_longer_fits_its_lock(avabuild, locked):
     said = avabuild("plan", locked.name)
     assert said.returncode == 75  # the index is asked, and nobody answers
     assert said.stdout == ""
+
+
+def test_a_lock_of_other_plugins_is_said_to_be_so(avabuild, locked):
+    lock = locked.with_suffix(".lock")
+    lock.write_text(lock.read_text().replace(f'version = "{__version__}"', 'version = "0.0.1"', 1))
+    said = avabuild("plan", locked.name)
+    assert said.returncode == 0, said.stderr
+    words = f"  lock        mine.lock fits, but for its plugins: jax: the lock was made with avabuild 0.0.1, this is avabuild {__version__}"
+    assert words in said.stdout.splitlines()
 
 
 def plan_of(*frameworks: str, base: DebianBase | ScratchBase) -> Plan:

@@ -50,6 +50,28 @@ def test_what_is_installed_is_checked_by_its_name_or_its_distributions(avabuild)
     assert avabuild("plugins", "check", "python").stdout.startswith("framework python (avabuild ")
 
 
+def test_what_the_site_does_not_allow_is_neither_checked_nor_imported_beside(avabuild, tmp_path):
+    """Not by the children either, which load everything else first."""
+    avabuild("plugins", "new", "demo", "--no-ask", "--output", tmp_path / "demo")
+    info = tmp_path / "site" / "stranger-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[avabuild]\nstranger = stranger_plugin\n")
+    mark = tmp_path / "imported"
+    (tmp_path / "site" / "stranger_plugin.py").write_text(f"open({str(mark)!r}, 'w')")
+    beside = {"PYTHONPATH": str(tmp_path / "site")}
+    said = avabuild("plugins", "check", "demo", AVABUILD_PLUGINS="avabuild-demo", **beside)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert not mark.exists()
+    for name in ("demo", "stranger"):
+        said = avabuild("plugins", "check", name, AVABUILD_PLUGINS="other", **beside)
+        assert said.returncode == 3
+        assert "which AVABUILD_PLUGINS does not allow" in said.stderr
+    assert not mark.exists()
+    assert avabuild("plugins", "check", "demo", **beside).returncode == 0
+    assert mark.exists()
+
+
 def test_nobody_of_that_name_is_told(avabuild):
     said = avabuild("plugins", "check", "kerras")
     assert said.returncode == 3

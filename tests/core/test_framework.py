@@ -81,6 +81,9 @@ def test_a_request_asks_for_the_series_and_what_the_recipe_says():
     release = Release(version="2.19", pythons=("3.11",))
     assert Request(TARGET, Options(), release).requirement == "==2.19.*"
     assert Request(TARGET, Options(version="~=2.19.1"), release).requirement == "==2.19.*,~=2.19.1"
+    for alone in ("0.48b0", "1.0.post1"):  # with .* behind it, it would be no specifier
+        release = Release(version=alone, pythons=("3.11",))
+        assert Request(TARGET, Options(), release).requirement == f"=={alone}"
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from avabuild import stamp
 from avabuild.base import assumed
 from avabuild.errors import PluginError, RecipeError
 from avabuild.local import read_local
 from avabuild.plan import Plan
 from avabuild.prepare import Project, make_plan, open_projects, plugins_of, targets
 from avabuild.provider import Provider, Trust
+from avabuild.recipe import candidates
 from avabuild.registry import Registry, installed
-from avabuild.remember import inputs
+from avabuild.remember import inputs, modules_elsewhere
 
 MINE = """\
 from avabuild.api import Framework, Python, Release, hookimpl
@@ -118,10 +124,84 @@ def test_a_projects_file_above_the_repository_is_somebody_elses(project, tmp_pat
         project({"avabuild.toml": 'plugins = ["./mine.py"]', "mine.py": MINE}, plugins="")
 
 
+def test_the_projects_file_is_found_from_a_path_with_dots(project, tmp_path):
+    """Nothing above `other/..` is looked at: that is not above the recipe."""
+    files = {"avabuild.toml": 'plugins = ["./mine.py"]', "mine.py": MINE, "other/.git/x": "", "other/y/z": ""}
+    opened = project(files, plugins="")
+    (again,) = open_projects(Path("other/y/../../recipes/demo.toml"), Registry(installed()))
+    assert opened.recipe.plugins == ("../mine.py",)
+    assert len(again.recipe.plugins) == 1
+    assert candidates(Path("other/y/../../recipes")) == candidates(Path("recipes"))
+
+
+def test_the_projects_file_may_begin_with_a_byte_order_mark(project):
+    opened = project({"avabuild.toml": '\ufeffplugins = ["./mine.py"]', "mine.py": MINE}, plugins="")
+    assert opened.recipe.plugins == ("../mine.py",)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize(
+    ("theirs", "problem"),
+    [
+        ("avabuild.toml", "avabuild.toml: belongs neither to you, to root nor to the recipe's owner"),
+        ("mine.py", "avabuild.toml:2: plugins[0]: belongs neither to you, to root nor to"),
+        ("link.py", "avabuild.toml:2: plugins[0]: belongs neither to you, to root nor to"),
+    ],
+)
+def test_what_somebody_else_left_for_the_project_is_not_run(project, tmp_path, theirs, problem):
+    (tmp_path / "link.py").symlink_to("mine.py")
+    named = "link" if theirs == "link.py" else "mine"
+    files = {"avabuild.toml": f'\nplugins = ["./{named}.py"]', "mine.py": MINE}
+    project(files, plugins="")
+    os.chown(tmp_path / theirs, 4321, -1, follow_symlinks=False)
+    with pytest.raises(RecipeError) as caught:
+        project(files, plugins="")
+    assert str(caught.value).startswith(problem)
+    assert "others can't write to" in str(caught.value.hint)
+    for name in ("recipes/demo.toml", "avabuild.toml", "mine.py"):
+        os.chown(tmp_path / name, 4321, -1)
+    assert project(files, plugins="").recipe.plugins  # all of the recipe's owner
+
+
+def test_what_the_projects_of_recipes_below_say_is_an_input(project, tmp_path, plan_of):
+    """A base recipe elsewhere has a project of its own."""
+    (tmp_path / "base" / ".git").mkdir(parents=True)
+    inner = 'name = "inner"\n[frameworks]\nmine = "*"\n'
+    outer = 'name = "demo"\nbase = { recipe = "../base/i.toml" }\n'
+    own = {"base/avabuild.toml": 'plugins = ["./own.py"]', "base/own.py": MINE, "base/i.toml": inner}
+    opened = project({**own, "recipes/demo.toml": outer})
+    found = {path.resolve() for path in inputs(opened, [plan_of(opened)])}
+    assert {(tmp_path / "base" / name).resolve() for name in ("avabuild.toml", "own.py", "i.toml")} < found
+    (tmp_path / "base" / "avabuild.toml").unlink()
+    with_own = inner.replace("\n", '\nplugins = ["./own.py"]\n', 1)
+    opened = project({"base/i.toml": with_own, "recipes/demo.toml": outer})
+    assert tmp_path / "base" / "avabuild.toml" in inputs(opened, [plan_of(opened)])
+
+
+def test_a_changed_module_of_an_editable_plugin_voids_a_stamp(tmp_path, monkeypatch):
+    """Its distribution is installed as before: only the sources are others."""
+    (tmp_path / "sources" / "edited").mkdir(parents=True)
+    (tmp_path / "sources" / "edited" / "__init__.py").write_text("from edited import table\n")
+    table = tmp_path / "sources" / "edited" / "table.py"
+    table.write_text("SERIES = 1\n")
+    monkeypatch.syspath_prepend(tmp_path / "sources")
+    monkeypatch.delitem(sys.modules, "edited", raising=False)
+    importlib.import_module("edited")
+    found = modules_elsewhere()
+    assert table in found
+    assert not {Path(json.__file__), Path(pytest.__file__)} & set(found), (
+        "an installer's are told by its own marks"
+    )
+    stamp.write_stamp(tmp_path / "stamp.json", found, [], [])
+    assert stamp.fresh(tmp_path / "stamp.json") == []
+    table.write_text("SERIES = 2\n")
+    assert stamp.fresh(tmp_path / "stamp.json") is None
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("plugins = [", "avabuild.toml: can't be read: "),
+        ("\nplugins = [", "avabuild.toml:2: not valid TOML: "),
         ('plugin = ["./mine.py"]', 'avabuild.toml:1: plugin: unknown key; did you mean "plugins"?'),
         ('plugins = "./mine.py"', 'avabuild.toml:1: plugins: must be a list: ["./mine.py"]'),
         ('\nplugins = ["./no.py"]', 'avabuild.toml:2: plugins[0]: there is no "./no.py" in'),
@@ -208,10 +288,16 @@ def test_two_local_plugins_of_one_name_are_an_error_naming_both(project):
 
 
 def test_a_link_is_followed_and_two_ways_to_one_file_are_one_plugin(project, tmp_path, plan_of):
-    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "x").mkdir(parents=True)
     (tmp_path / "recipes" / "link.py").symlink_to("mine.py")
     opened = project({"recipes/mine.py": MINE}, plugins='plugins = ["./link.py"]')
     assert plan_of(opened).frameworks[0].distribution == "./link.py"
+    ways = ("./mine.py", "./link.py", "./x/../mine.py")
+    for first, *others in (ways, ways[::-1]):
+        opened = project({}, plugins=f"plugins = {json.dumps([first, *others])}")
+        assert plan_of(opened).frameworks[0].distribution == first
+    registry = Registry(()).with_local([read_local(way, tmp_path / "recipes" / way) for way in ways])
+    assert registry.provider("mine").distribution == "./mine.py"
 
 
 def test_what_stands_on_a_recipe_has_its_local_plugins_spelt_from_itself(project, tmp_path, plan_of):
@@ -234,14 +320,34 @@ def test_two_recipes_of_one_run_may_have_different_plugins_of_one_name(project, 
     assert "mine" not in registry.names
 
 
-def test_a_site_that_lists_its_plugins_allows_no_others(project):
+def test_a_site_that_lists_its_plugins_allows_no_others(project, tmp_path):
     with pytest.raises(PluginError) as caught:
         project({"recipes/mine.py": "1 / 0"}, trust=Trust(("avabuild-jax",), "AVABUILD_PLUGINS"))
     assert str(caught.value) == (
         "recipes/demo.toml:2: AVABUILD_PLUGINS allows no local plugin ./mine.py\n"
-        "  add its path, or *.py, to AVABUILD_PLUGINS"
+        f"  whoever runs this host may add {tmp_path}/recipes/mine.py, or *.py, to AVABUILD_PLUGINS"
     )
     project({"recipes/mine.py": MINE}, trust=Trust(("*.py",), "AVABUILD_PLUGINS"))
+
+
+def test_a_site_allows_a_file_and_not_whatever_a_recipe_spells_alike(project, tmp_path, plan_of):
+    with pytest.raises(PluginError, match=r"allows no local plugin \./mine\.py"):
+        project({"recipes/mine.py": "1 / 0"}, trust=Trust(("./mine.py",), "AVABUILD_PLUGINS"))
+    trust = Trust((f"{tmp_path}/recipes/mine.py",), "AVABUILD_PLUGINS")
+    project({"recipes/mine.py": MINE}, trust=trust)
+    (tmp_path / "recipes" / "link.py").symlink_to("mine.py")
+    project({}, plugins='plugins = ["./link.py"]', trust=trust)
+    outer = 'name = "demo"\nbase = { recipe = "../recipes/demo.toml" }\n'
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "outer" / "o.toml").write_text(outer)
+    (opened,) = open_projects(Path("outer/o.toml"), Registry(installed(), trust))
+    assert plan_of(opened).frameworks[0].distribution == "../recipes/link.py"
+
+
+def test_a_text_with_a_byte_order_mark_and_none_of_our_futures(project, tmp_path):
+    lazy = "assert avabuild_frameworks.__annotations__ == {'return': int}\n"
+    text = MINE.replace("def avabuild_frameworks():", "def avabuild_frameworks() -> int:") + lazy
+    project({"recipes/mine.py": "\ufeff" + text})
 
 
 def test_no_order_of_local_plugins_reaches_a_plan(project, plan_of):

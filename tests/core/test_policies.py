@@ -114,6 +114,7 @@ def test_an_image_without_python_is_spared_packages_of_python(plan_of, policy):
     )
     plan = plan_of(rule, text='base = "scratch"\n', facts=Facts())
     assert (plan.python, plan.constraints, plan.settings.labels) == (None, (), (("a", "b"),))
+    assert plan.policies[0].did == ("label a",), "nobody is told of packages that the image has not"
 
 
 def test_policies_are_asked_in_the_order_of_names_and_see_what_earlier_ones_added(plan_of, policy):
@@ -184,6 +185,8 @@ def test_refusals_of_all_policies_are_told_at_once_each_at_its_key(plan_of, poli
     [
         (Label(name="a", value="1"), None, '[image]\nlabels = { a = "2" }', 'asks for "1", the recipe for "2"'),
         (Env(variables=(("A", "1"),)), None, '[image]\nenv = { A = "2" }', 'asks for "1", the recipe for "2"'),
+        (Env(variables=(("A_PATH", "/p"),)), None, '[image]\nenv = { A_PATH = "/r" }', 'asks for "/p", the recipe for "/r"'),
+        (Env(variables=(("A_PATH", "/p"),)), Env(variables=(("A_PATH", "/r"),)), '[image]\nenv = { A_PATH = "/r" }', 'policy x (example-x 1.0) asks for "/p", the recipe for "/r"'),
         (Label(name="a", value="1"), Label(name="a", value="2"), "", 'policy y (example-y 1.0) asks for "2", policy x (example-x 1.0) for "1"'),
         (Index(url="https://a.example"), Index(url="https://b.example"), "", 'asks for "https://b.example"'),
     ],
@@ -194,6 +197,11 @@ def test_nothing_is_overridden_what_two_want_differently_is_refused(
     with pytest.raises(RecipeError) as caught:
         plan_of(policy("x", one), *([policy("y", other)] if other else []), text=text)
     assert message in str(caught.value)
+
+
+def test_policies_each_add_their_part_to_a_list_of_directories(plan_of, policy):
+    plan = plan_of(*(policy(name, Env(variables=(("A_PATH", f"/{name}"),))) for name in ("y", "x")))
+    assert dict(plan.settings.env)["A_PATH"] == "/x:/y"
 
 
 def test_what_two_want_alike_is_fine(plan_of, policy):
@@ -222,6 +230,13 @@ def test_a_policy_is_in_force_where_the_site_the_project_or_the_recipe_names_it(
     assert plan_of(rule, trust=None, text='plugins = ["example-house"]\n').policies
     (tmp_path / "avabuild.toml").write_text('plugins = ["example-house"]\n')
     assert plan_of(rule, trust=None).policies
+
+
+def test_a_policy_of_a_distribution_whose_name_ends_in_py_is_in_force_only_where_it_is_named(plan_of, policy):
+    rule = policy("house", Label(name="a", value="1"), distribution="discord.py")
+    assert plan_of(rule, trust=None).policies == ()
+    assert plan_of(rule, trust=Trust(("*.py",), "AVABUILD_PLUGINS")).policies == ()
+    assert plan_of(rule, trust=Trust(("discord.py",), "AVABUILD_PLUGINS")).policies
 
 
 def test_a_recipe_can_not_name_a_policy_that_the_site_does_not_allow(plan_of, policy):

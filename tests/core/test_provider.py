@@ -42,6 +42,9 @@ def test_local_plugins_are_allowed_by_path_or_pattern():
     assert not trust({PLUGINS: "avabuild-jax"}).allows("./mine.py")
     assert trust({PLUGINS: "avabuild-jax *.py"}).allows("../plugins/mine.py")
     assert trust({PLUGINS: "./mine.py"}).allows("./mine.py")
+    assert trust({PLUGINS: "/srv/mine.py"}).allows("/srv/mine.py")
+    assert trust({PLUGINS: "/srv/plugins/*"}).allows("/srv/plugins/mine.py")
+    assert not trust({PLUGINS: "/srv/plugins/*"}).allows("/home/me/mine.py")
     assert not trust({PLUGINS: "avabuild-*"}).allows("./avabuild-x.py")
 
 
@@ -55,6 +58,18 @@ def test_a_path_is_told_from_a_distribution(text, path):
 def test_a_pattern_of_distributions_fits_no_path():
     assert matches("avabuild-jax", "*")
     assert not matches("./jax.py", "avabuild-*")
+
+
+def test_a_distribution_whose_name_ends_in_py_is_no_file():
+    """`discord.py` is one on PyPI: it is neither a local plugin nor among `*.py`."""
+    mine = Provider("rules", "rules", "discord.py", "1.0", "policy")
+    assert not mine.is_local
+    assert Provider("rules", "rules_1", "./discord.py", "sha256:1", "policy").is_local
+    assert not trust({PLUGINS: "*.py"}).allows("discord.py")
+    assert not trust({PLUGINS: "*.py"}).allows("discord-py")
+    assert not trust({PLUGINS: "./*"}).allows("discord.py")
+    assert trust({PLUGINS: "discord.py"}).allows("Discord_py")
+    assert trust({PLUGINS: "*.py discord*"}).names("discord.py")
 
 
 def test_what_is_not_allowed_is_not_imported_and_the_error_says_who_decides():

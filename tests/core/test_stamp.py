@@ -201,6 +201,15 @@ def test_a_distribution_installed_anew_voids_the_stamp(built, monkeypatch, tmp_p
     assert built.fresh() is None
 
 
+def test_a_link_to_nothing_is_no_error(built, monkeypatch, tmp_path):
+    """Emacs leaves one beside each file that it has open."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / ".#x.dist-info").symlink_to("nobody@nowhere")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    write(built)
+    assert built.fresh() == SHOWN
+
+
 def test_a_directory_of_modules_more_voids_nothing(built, monkeypatch, tmp_path):
     (tmp_path / "site").mkdir()
     monkeypatch.syspath_prepend(tmp_path / "site")

@@ -59,7 +59,7 @@ def test_the_samples_types_are_right(stranger):
 
 
 @pytest.mark.build
-@pytest.mark.parametrize("name", ["avabuild-annoy", "avabuild-house"])
+@pytest.mark.parametrize("name", SAMPLES)
 def test_a_samples_images_are_made(stranger, tests_of, kept, name):
     done = stranger.run(
         "pytest", "-q", "-m", "avabuild_image", "-p", "no:cacheprovider", tests_of(name), **kept

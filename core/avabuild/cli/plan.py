@@ -61,16 +61,10 @@ def _say_warnings(event: Event) -> None:
 
 
 def _print(shown: Sequence[tuple[Entry, Sequence[Row]]]) -> None:
-    from avabuild.prepare import request_of
-
     texts = []
     for entry, rows in shown:
-        session, made = entry.session, entry.plan
-        locked = session.lock.target(made.target.tag) if session.lock else None
-        fits = locked.request == request_of(made) if locked else None
-        lock = _lock_words(session.lock_path.name, fits)
         digest, idle = entry.base.digest if entry.base else None, _idle(entry)
-        texts.append("\n".join(lines_of(made, rows, digest, lock, idle)))
+        texts.append("\n".join(lines_of(entry.plan, rows, digest, _lock_words(entry), idle)))
     if texts:
         typer.echo("\n\n".join(texts))
 
@@ -85,13 +79,12 @@ def _idle(entry: Entry) -> list[str]:
 def _data(plan: Plan, rows: Sequence[Row], digest: str | None) -> dict[str, object]:
     """Return the plan as data, with what a build would find.
 
-    `base_digest` is null until the base is here, `base_offer` where no plugin offered it.
+    `base_digest` is null until the base is here.
     """
     return {
         "reference": plan.reference,
         **plan.model_dump(mode="json"),
         "base_digest": digest,
-        "base_offer": plan.base.offer.model_dump(mode="json") if plan.base.offer else None,
         "forecast": [row.model_dump(mode="json") for row in rows],
         "download": sum(row.download for row in rows),
     }
@@ -111,10 +104,17 @@ def lines_of(
     yield _sum(rows, digest)
 
 
-def _lock_words(name: str, fits: bool | None) -> str:
-    if fits is None:
+def _lock_words(entry: Entry) -> str:
+    """Say whether the lock answers the plan, and was made with the plugins of now."""
+    from avabuild.resolution import other_plugins, still_locked
+
+    name, lock, plan = entry.session.lock_path.name, entry.session.lock, entry.plan
+    if lock is None or lock.target(plan.target.tag) is None:
         return f"{name} has no versions yet: these are the indexes' of now"
-    return f"{name} fits" if fits else f"{name} is older than the recipe: versions are the indexes' of now"
+    if still_locked(lock, plan) is None:
+        return f"{name} is older than the recipe: versions are the indexes' of now"
+    others = [message for message, _ in other_plugins(lock, plan)]
+    return f"{name} fits, but for its plugins: {_some(others)}" if others else f"{name} fits"
 
 
 def _head(plan: Plan, digest: str | None, lock: str, idle: Sequence[str]) -> Iterator[str]:
@@ -141,9 +141,9 @@ def _head(plan: Plan, digest: str | None, lock: str, idle: Sequence[str]) -> Ite
 
 def _plugin_words(plan: Plan, idle: Sequence[str]) -> Iterator[str]:
     """Yield the local plugins of the image, and what each policy did."""
-    from avabuild.provider import is_path
+    from avabuild.provider import is_local
 
-    local = {f"{one.distribution} ({one.version})" for one in plan.frameworks if is_path(one.distribution)}
+    local = {f"{one.distribution} ({one.version})" for one in plan.frameworks if is_local(one.distribution)}
     if local:
         yield f"  plugins     {', '.join(sorted(local))}"
     for number, one in enumerate(plan.policies):
@@ -156,7 +156,7 @@ def _plugin_words(plan: Plan, idle: Sequence[str]) -> Iterator[str]:
 
 def _base_words(plan: Plan, digest: str | None) -> str:
     """Name the base as the recipe does, never by the mirror it came from."""
-    offer = plan.base.offer
+    offer = plan.base_offer
     if offer:
         words = _known_base_words(plan, digest)
         return f"{offer} ({offer.distribution} {offer.version}): {words}"

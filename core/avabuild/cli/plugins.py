@@ -114,7 +114,8 @@ def show(
         if kind == "framework":
             profile = profile_of(registry.framework(word), homes())
             if provider.is_local:  # the recipe has to name it
-                profile["example"] = profile["example"].replace("\n", f'\nplugins = ["{name}"]\n', 1)
+                named = f'\nplugins = ["{provider.distribution}"]\n'
+                profile["example"] = profile["example"].replace("\n", named, 1)
             shown.append((provider, profile))
         elif kind == "base":
             shown.append((provider, base_profile(registry.base(word))))
@@ -138,13 +139,14 @@ def _opened(name: str) -> tuple[Registry, list[tuple[Kind, str]]]:
 
     from avabuild.cli.host import host_for
     from avabuild.local import read_local
-    from avabuild.provider import GROUPS, installed, is_path
+    from avabuild.provider import GROUPS, as_local, installed, is_path
     from avabuild.registry import Registry
 
     registry = Registry(installed(), host_for().trust)
     if is_path(name):
-        registry = registry.with_local([read_local(name, Path(name))])
-        return registry, [(one.kind, one.name) for one in registry.providers if one.distribution == name]
+        shown = as_local(name)
+        registry = registry.with_local([read_local(shown, Path(name))])
+        return registry, [(one.kind, one.name) for one in registry.providers if one.distribution == shown]
     kinds: list[Kind] = [kind for kind in GROUPS if name in registry.named(kind)]
     return registry, [(kind, name) for kind in kinds or ["framework"]]
 

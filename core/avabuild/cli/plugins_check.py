@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,10 +38,11 @@ def check(
     Example: avabuild plugins check ./avabuild-lightgbm
     """
     del debug  # main() looks for it
+    from avabuild.configuration import trust_of
     from avabuild.kit.hold import held
     from avabuild.kit.subject import opened
 
-    with opened(plugin) as subject:
+    with opened(plugin, trust_of(os.environ)) as subject:
         verdicts = held(subject)
         if build:
             verdicts = tuple(_built(subject, verdict) for verdict in verdicts)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from avabuild.base.facts import opened
-from avabuild.consult import check_of, layers_of, requires_of
-from avabuild.framework import Options, Request
+from avabuild.configuration import trust_of
 from avabuild.kit.image import run
+from avabuild.kit.plans import recipe_for
 from avabuild.kit.subject import Subject
+from avabuild.prepare import Project, picks_of
 from avabuild.provider import OWN, Provider, installed
 from avabuild.registry import Registry
-from avabuild.releases import choose
 from avabuild.target import Device, Target
 from avabuild.testing import Answer, BuildFailed, Image
 
@@ -34,26 +35,17 @@ def asked(
 
     Raises:
         TargetError: no release fits.
-        PluginError: it is not installed, or breaks the contract.
+        PluginError: it is not installed or not allowed here, or breaks the contract.
         pydantic.ValidationError: it has no such options.
     """
     target = Target(
         distribution=distribution, arch=arch, python=python, device=Device.parse(device), glibc=glibc
     )
-    registry = Registry(_preferred(name))
-    chosen: dict[str, Options] = {name: registry.framework(name).options(**options)}
-    queue = [name]
-    while queue:
-        one = queue.pop()
-        for needed in requires_of(registry.framework(one), chosen[one]):
-            if needed not in chosen:
-                chosen[needed] = registry.framework(needed).options()
-                queue.append(needed)
-    releases = choose([(registry.framework(one), chosen[one]) for one in chosen], target)
-    others = {one: release for one, release in releases.items() if one != name}
-    request = Request(target=target, options=chosen[name], release=releases[name], others=others)
-    framework = registry.framework(name)
-    return Answer(request, layers_of(framework, request), check_of(framework, request))
+    registry = Registry(_preferred(name), trust_of(os.environ))
+    chosen = registry.framework(name).options(**options).model_dump(mode="json", exclude_unset=True)
+    project = Project(recipe_for(name, chosen, device), registry)
+    (found,) = [pick for pick in picks_of(project, target) if pick.framework.name == name]
+    return Answer(found.request, found.layers, found.program)
 
 
 def _preferred(name: str) -> tuple[Provider, ...]:

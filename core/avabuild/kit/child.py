@@ -11,21 +11,24 @@ from avabuild.errors import PluginError
 from avabuild.kit.others import answers
 from avabuild.kit.plans import digests
 from avabuild.kit.subject import Subject, opened
+from avabuild.provider import Trust
 
 
 def main() -> None:
     """Print the digests of all answers by who gives them; what a plugin itself prints goes elsewhere."""
-    text, number = sys.argv[1:]
+    text, number, patterns, origin = sys.argv[1:]
+    named = json.loads(patterns)
+    trust = Trust(None if named is None else tuple(named), origin)
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)
-        with opened(text) as subject:
+        with opened(text, trust) as subject:
             if number == "1":
                 _load_others(subject)
             out.write(json.dumps(_told(subject)) + "\n")
 
 
 def _load_others(subject: Subject) -> None:
-    """Load everything else that is installed first, the last name first."""
+    """Load everything else that is installed and allowed here first, the last name first."""
     for name in reversed(subject.registry.names):
         with suppress(PluginError):
             subject.registry.framework(name)

@@ -37,14 +37,24 @@ _EVENTS = {
 _CLOCKS = {
     id(getattr(time, name))
     for name in (
-        "time",
-        "time_ns",
+        "asctime",
+        "clock_gettime",
+        "clock_gettime_ns",
+        "ctime",
+        "gmtime",
+        "localtime",
         "monotonic",
         "monotonic_ns",
         "perf_counter",
-        "localtime",
-        "gmtime",
+        "perf_counter_ns",
+        "process_time",
+        "process_time_ns",
         "sleep",
+        "strftime",
+        "thread_time",
+        "thread_time_ns",
+        "time",
+        "time_ns",
     )
 }
 _HOST = (
@@ -62,8 +72,13 @@ _HOST = (
 _ENVIRONMENT = {
     getattr(type(os.environ), name).__code__ for name in ("__getitem__", "__iter__", "__len__", "__setitem__")
 }
-_OWN = str(Path(__file__).parents[1])
-_LIBRARY = sysconfig.get_path("stdlib")
+_SEED = random.Random.seed.__code__
+_OWN = f"{Path(__file__).parents[1]}{os.sep}"
+_LIBRARY = f"{sysconfig.get_path('stdlib')}{os.sep}"
+_INSTALLED = (  # below the library where Python is no virtual environment's
+    *(f"{sysconfig.get_path(name)}{os.sep}" for name in ("purelib", "platlib")),
+    *(f"{_LIBRARY}{name}{os.sep}" for name in ("site-packages", "dist-packages")),
+)
 
 
 class ImpureError(Exception):
@@ -83,7 +98,7 @@ class Watch:
             name = frame.f_code.co_filename
             if name.startswith("<frozen importlib"):
                 return
-            if not place and not name.startswith((_LIBRARY, _OWN, "<")):
+            if not place and not _is_ours(name):
                 place = f"{name}:{frame.f_lineno}"
             frame = frame.f_back
         self.touched[what, place] = None
@@ -93,8 +108,17 @@ class Watch:
         """Take an event of `sys.setprofile`: clocks and the environment tell no audit hook."""
         if event == "call" and frame.f_code in _ENVIRONMENT:
             self.refuse("reads the environment", frame.f_back)
+        if event == "call" and frame.f_code is _SEED and frame.f_locals.get("a") is None:
+            self.refuse("takes random numbers (random.Random without a seed)", frame.f_back)
         if event == "c_call" and (what := _refused(argument)):
             self.refuse(what, frame)
+
+
+def _is_ours(filename: str) -> bool:
+    """Whether a file is of avabuild or of Python's library, rather than of a plugin or what it imports."""
+    if filename.startswith(("<", _OWN)):
+        return True
+    return filename.startswith(_LIBRARY) and not filename.startswith(_INSTALLED)
 
 
 def _refused(function: Any) -> str:
@@ -136,16 +160,18 @@ def guarded(watch: Watch) -> Iterator[None]:
         sys.addaudithook(_audited)  # for the life of the process, and idle without a watch
         _hooked.append(True)
     before, collecting = sys.getprofile(), gc.isenabled()
-    gc.disable()  # what others left may close files when it is collected
-    token = _watch.set(watch)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # to show one reads the source it is about
-        sys.setprofile(watch.profiled)
+        token = None
         try:
+            gc.disable()  # what others left may close files when it is collected
+            token = _watch.set(watch)
+            sys.setprofile(watch.profiled)
             yield
         finally:
             sys.setprofile(before)
-            _watch.reset(token)
+            if token is not None:
+                _watch.reset(token)
             if collecting:
                 gc.enable()
 

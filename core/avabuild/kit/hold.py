@@ -50,7 +50,9 @@ def _verdict(subject: Subject, provider: Provider) -> Verdict:
 def _told(subject: Subject, number: int) -> dict[str, dict[str, str]]:
     """Ask a process of its own, with a hash seed and an order of registration of its own."""
     environment = {**subject.environment, "PYTHONHASHSEED": str(number + 1)}
-    command = [sys.executable, "-P", "-m", "avabuild.kit.child", subject.text, str(number)]
+    trust = subject.registry.trust
+    allowed = (json.dumps(trust.patterns), trust.origin)
+    command = [sys.executable, "-P", "-m", "avabuild.kit.child", subject.text, str(number), *allowed]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]

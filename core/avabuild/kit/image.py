@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from avabuild.base import homes
 from avabuild.kit.finding import IMAGE, Finding
 from avabuild.kit.subject import Subject
 from avabuild.profile import example
+from avabuild.provider import as_local
 from avabuild.recipe import Recipe
 
 BUILDER = "buildah"
@@ -31,18 +33,28 @@ def checked(subject: Subject, name: str) -> tuple[str, tuple[Finding, ...]]:
     The image goes to a directory that is removed again: no name is left in the local storage. Layers and
     downloads stay in the user's cache.
     """
-    recipe = example(subject.registry.framework(name), _homes())
-    if subject.plugins:
-        recipe = recipe.replace("\n", f"\nplugins = {json.dumps(list(subject.plugins))}\n", 1)
     with tempfile.TemporaryDirectory(prefix="avabuild-kit-") as place:
-        path = Path(place) / f"{name}.toml"
-        path.write_text(recipe, encoding="utf-8")
+        path = written(subject, name, Path(place))
+        recipe = path.read_text(encoding="utf-8")
         events, error = run(subject, "recipe", str(path), "--output", f"oci:{place}/image", "--check")
     said = [str(one.get("text", "")) for one in events if one.get("step") == f"check {name}"]
     if error:
         fix = f"see what it says; this is the recipe:\n{recipe.rstrip()}"
         return "", (Finding(IMAGE, error.replace(f"{place}/", ""), fix, name),)
     return " ".join(filter(None, said)), ()
+
+
+def written(subject: Subject, name: str, place: Path) -> Path:
+    """Write a recipe of the framework `name` into the directory `place`, and return its path."""
+    place = place.resolve()  # a way with `..` from a link leads elsewhere
+    recipe = example(subject.registry.framework(name), _homes())
+    if subject.plugins:
+        named = [os.path.relpath(plugin, place) for plugin in subject.plugins]
+        entries = json.dumps([as_local(way) for way in named], ensure_ascii=False)
+        recipe = recipe.replace("\n", f"\nplugins = {entries}\n", 1)
+    path = place / f"{name}.toml"
+    path.write_text(recipe, encoding="utf-8")
+    return path
 
 
 def _homes() -> dict[str, tuple[str, ...]]:

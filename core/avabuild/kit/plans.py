@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from avabuild.errors import AvabuildError, RecipeError, TargetError
@@ -48,6 +48,11 @@ class Watched(Registry):
                 requires=self._watched("requires", found.requires),
             )
         return dataclasses.replace(found, releases=(self.release,)) if self.release else found
+
+    def policies(self, named: Iterable[str]) -> tuple[()]:
+        """Return none: policies have rules of their own, and may refuse what the kit makes up."""
+        del named
+        return ()
 
     def _watched(self, question: str, function: Callable[[Any], Any]) -> _Question:
         return _Question(self, question, function)

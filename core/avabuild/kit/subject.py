@@ -16,7 +16,7 @@ from typing import Any
 from avabuild.contract import source_of
 from avabuild.errors import PluginError
 from avabuild.local import read_local
-from avabuild.provider import GROUPS, Provider, installed, matches
+from avabuild.provider import GROUPS, Provider, Trust, as_local, installed, matches
 from avabuild.recipe.wording import did_you_mean
 from avabuild.registry import Registry
 
@@ -33,7 +33,7 @@ class Subject:
         text: how the user named it.
         providers: what it provides.
         registry: of all that is installed, it among them.
-        plugins: what a recipe has to list for it.
+        plugins: what a recipe has to list for it: the absolute paths of local plugins.
         paths: where other processes find its modules, beside what they have.
     """
 
@@ -51,34 +51,37 @@ class Subject:
 
 
 @contextmanager
-def opened(text: str) -> Iterator[Subject]:
+def opened(text: str, trust: Trust | None = None) -> Iterator[Subject]:
     """Yield the plugin that `text` names: what is installed, a distribution's directory, or a local plugin.
 
+    `trust` says whose plugins may be imported beside it, and whether it may be.
+
     Raises:
-        PluginError: there is none, or it says of itself nothing that avabuild finds.
+        PluginError: there is none, it is not allowed here, or says of itself nothing that avabuild finds.
     """
+    trust = trust or Trust()
     path = Path(text)
     if path.suffix == ".py":
-        yield _local(text, path)
+        yield _local(text, path, trust)
     elif (path / "pyproject.toml").is_file():
-        with _distribution(text, path) as subject:
+        with _distribution(text, path, trust) as subject:
             yield subject
     elif path.is_dir() or os.sep in text:
         raise PluginError(
             "there is no pyproject.toml", place=text, hint="name the directory of a distribution"
         )
     else:
-        yield _installed(text)
+        yield _installed(text, trust)
 
 
-def _local(text: str, path: Path) -> Subject:
-    shown = text if text.startswith(("./", "../", "/")) else f"./{text}"
-    registry = Registry(installed()).with_local([read_local(shown, path)])
+def _local(text: str, path: Path, trust: Trust) -> Subject:
+    shown = as_local(text)
+    registry = Registry(installed(), trust).with_local([read_local(shown, path)])
     providers = tuple(one for one in registry.providers if one.distribution == shown)
-    return Subject(text, providers, registry, (str(path.absolute()),))
+    return Subject(text, providers, registry, (str(path.resolve()),))
 
 
-def _installed(text: str) -> Subject:
+def _installed(text: str, trust: Trust) -> Subject:
     everything = installed()
     found = tuple(one for one in everything if one.name == text)
     found = found or tuple(one for one in everything if matches(one.distribution, text))
@@ -89,17 +92,26 @@ def _installed(text: str) -> Subject:
             f'no plugin or distribution is called "{text}"{near}',
             hint="install it, or name the directory of its distribution",
         )
-    return Subject(text, found, _registry(found))
+    return Subject(text, found, _registry(found, trust))
 
 
-def _registry(found: Sequence[Provider]) -> Registry:
-    """Return a registry of all that is installed, in which nobody else provides what the subject does."""
+def _registry(found: Sequence[Provider], trust: Trust) -> Registry:
+    """Return a registry of all that is installed, in which nobody else provides what the subject does.
+
+    Raises:
+        PluginError: the subject is not allowed here.
+    """
     own = {(one.kind, one.name) for one in found}
-    return Registry([*found, *(one for one in installed() if (one.kind, one.name) not in own)])
+    others = (one for one in installed() if (one.kind, one.name) not in own)
+    registry = Registry([*found, *others], trust)
+    for one in found:
+        if not trust.allows(one.distribution):
+            registry.provider(one.name, one.kind)  # which says so
+    return registry
 
 
 @contextmanager
-def _distribution(text: str, directory: Path) -> Iterator[Subject]:
+def _distribution(text: str, directory: Path, trust: Trust) -> Iterator[Subject]:
     """Make a distribution's directory look installed, for this process and those that it starts."""
     name, version, points = _metadata(text, directory / "pyproject.toml")
     sources = [str(place) for place in (directory.absolute() / "src", directory.absolute()) if place.is_dir()]
@@ -120,9 +132,11 @@ def _distribution(text: str, directory: Path) -> Iterator[Subject]:
                         place=f"{text}/pyproject.toml",
                         hint="correct the entry point, or install it and give its name",
                     )
-            yield Subject(text, found, _registry(found), (), tuple(paths))
+            yield Subject(text, found, _registry(found, trust), (), tuple(paths))
         finally:
-            sys.path[:] = [path for path in sys.path if path not in paths]
+            for entry in paths:  # ours are the first of those that are alike
+                if entry in sys.path:
+                    sys.path.remove(entry)
 
 
 def _metadata(text: str, path: Path) -> tuple[str, str, str]:

@@ -1,6 +1,6 @@
 """The recipe: a TOML file, validated and frozen, with the line of everything it says."""
 
-from avabuild.recipe.bases import ArchiveBase, Base, DebianBase, ImageBase, RecipeBase, ScratchBase
+from avabuild.recipe.bases import ArchiveBase, Base, DebianBase, ImageBase, Offer, RecipeBase, ScratchBase
 from avabuild.recipe.choices import Bases, Point
 from avabuild.recipe.model import Recipe, Wanted
 from avabuild.recipe.packages import Packages, PipKind, pip_kind
@@ -24,6 +24,7 @@ __all__ = [
     "Known",
     "Matrix",
     "MountEntry",
+    "Offer",
     "Packages",
     "PipKind",
     "Point",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -73,9 +73,11 @@ class _Base(Value):
         """The plugin's offer that the recipe named it by, None where it is the recipe's own words."""
         return self._offer
 
-    def offered(self, offer: Offer) -> None:
-        """Remember `offer`, once, when the recipe is read."""
-        self._offer = offer
+    def offered(self, offer: Offer) -> Self:
+        """Return this base as what `offer` stands for."""
+        base = self.model_copy()
+        base._offer = offer  # the copy is nobody else's yet
+        return base
 
 
 class DebianBase(_Base):

@@ -21,7 +21,7 @@ from pydantic import (
 
 from avabuild.errors import RecipeError
 from avabuild.recipe import tags
-from avabuild.recipe.bases import DebianBase, OneBase, RecipeBase
+from avabuild.recipe.bases import DebianBase, Offer, OneBase, RecipeBase
 from avabuild.recipe.choices import AnyBase, Bases
 from avabuild.recipe.fields import EMPTY_TABLE, Plugins, RepositoryName, Text
 from avabuild.recipe.packages import Packages
@@ -91,6 +91,17 @@ Frameworks = Annotated[
 def bases_of(base: OneBase | Bases) -> tuple[OneBase, ...]:
     """Return every base that `base` may come to."""
     return tuple(choice.base for choice in base.choices) if isinstance(base, Bases) else (base,)
+
+
+def with_offered(base: OneBase | Bases, offers: Mapping[int, Offer]) -> OneBase | Bases:
+    """Return `base` with what plugins offered of it, by the index of the table."""
+    made = [
+        one.offered(offers[index]) if index in offers else one for index, one in enumerate(bases_of(base))
+    ]
+    if not isinstance(base, Bases):
+        return made[0]
+    pairs = zip(base.choices, made, strict=True)
+    return Bases(choices=tuple(choice.model_copy(update={"base": one}) for choice, one in pairs))
 
 
 class Recipe(Value):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from avabuild.errors import Problem, RecipeError
+from avabuild.errors import RecipeError
 from avabuild.provider import is_path
+from avabuild.recipe.document import parse, refused, text_of
 from avabuild.recipe.explain import explain
 from avabuild.recipe.fields import Plugins
-from avabuild.recipe.source import Source
 from avabuild.value import Value
 
 NAME = "avabuild.toml"
 _ROOTS = (".git", ".hg", ".jj")
+_SOMEBODY_ELSES = "belongs neither to you, to root nor to the recipe's owner, so it is not run"
+_HINT = "remove it, or build in a directory that others can't write to"
 
 
 class Project(Value):
@@ -33,38 +34,51 @@ def candidates(directory: Path) -> tuple[Path, ...]:
     That is beside the recipe, or above it as far as the root of its repository: no further, and nowhere
     above where there is no repository, since what is in a shared directory is somebody else's.
     """
-    here = directory.absolute()
+    here = Path(os.path.normpath(directory.absolute()))  # with `..` its parents would be others
     above = [here, *here.parents]
     root = next((i for i, place in enumerate(above) if any((place / name).exists() for name in _ROOTS)), 0)
     return tuple(place / NAME for place in above[: root + 1])
 
 
-def project_plugins(directory: Path) -> tuple[tuple[str, str], ...]:
-    """Return the plugins of the project that `directory` is in, spelt from there, each with its `FILE:LINE`.
+def project_plugins(recipe: Path) -> tuple[tuple[str, str], ...]:
+    """Return the plugins of the project that the file `recipe` is in, spelt from there, with `FILE:LINE`.
 
     Raises:
-        RecipeError: its `avabuild.toml` can't be read or isn't valid; with every problem, by line.
+        RecipeError: its `avabuild.toml` can't be read or isn't valid, with every problem by line; or it, or a
+            local plugin that it names, is neither the user's, root's nor of the recipe's owner.
     """
+    directory = recipe.parent
     path = next((place for place in candidates(directory) if place.is_file()), None)
     if path is None:
         return ()
     shown = Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text)
-    except (OSError, ValueError) as error:
-        raise RecipeError((Problem(str(shown), "", f"can't be read: {error}"),)) from error
-    source = Source.of(shown, text)
+    believed = {os.geteuid(), 0, recipe.stat().st_uid}
+    if not _is_of(path, believed):
+        raise refused(shown, _SOMEBODY_ELSES, hint=_HINT)
+    data, source = parse(shown, text_of(shown))
     try:
         project = Project.model_validate(data, context=source)
     except ValidationError as error:
         raise RecipeError(
             explain(error, data, source, lambda where: () if where else ("plugins",))
         ) from error
+    others = [
+        index
+        for index, entry in enumerate(project.plugins)
+        if is_path(entry) and not _is_of(path.parent / entry, believed)
+    ]
+    if others:
+        problems = tuple(source.problem(("plugins", index), _SOMEBODY_ELSES) for index in others)
+        raise RecipeError(problems, hint=_HINT)
     return tuple(
         (_seen_from(directory, path.parent, entry), source.place(("plugins", index)))
         for index, entry in enumerate(project.plugins)
     )
+
+
+def _is_of(path: Path, owners: set[int]) -> bool:
+    """Whether a file, and the link that it may be, belongs to one of `owners`: what it names is run."""
+    return {path.lstat().st_uid, path.stat().st_uid} <= owners
 
 
 def _seen_from(directory: Path, home: Path, entry: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,15 @@ from pydantic import ValidationError
 
 from avabuild.errors import PluginError, Problem, RecipeError
 from avabuild.recipe.bases import Offer
+from avabuild.recipe.document import parse, refused, text_of
 from avabuild.recipe.explain import explain, recipe_keys
-from avabuild.recipe.model import Recipe, bases_of
+from avabuild.recipe.model import Recipe, with_offered
 from avabuild.recipe.plugins import Known, check_frameworks, check_plugins
 from avabuild.recipe.project import NAME, project_plugins
 from avabuild.recipe.source import Source
 from avabuild.recipe.stand_ins import with_offers
 
 _LOCAL = re.compile(r"\.\.?/.+\.py")
-_POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 def load(path: Path, known: Known | None = None) -> Recipe:
@@ -35,7 +34,7 @@ def load(path: Path, known: Known | None = None) -> Recipe:
         PluginError: a plugin that the recipe needs is broken, and the recipe itself is fine.
     """
     if path.name == NAME:
-        raise _refused(path, "is what the project says for all of its recipes, and no recipe itself")
+        raise refused(path, "is what the project says for all of its recipes, and no recipe itself")
     data, source = _with_project(*parse(path, _text(path)))
     offers: dict[int, Offer] = {}
     problems: tuple[Problem, ...] = ()
@@ -51,10 +50,7 @@ def load(path: Path, known: Known | None = None) -> Recipe:
         problems += _asked(data, source, known, broken_matters=not problems)
     if problems or recipe is None:
         raise RecipeError(tuple(sorted(problems, key=_line)))
-    for index, base in enumerate(bases_of(recipe.base)):
-        if index in offers:
-            base.offered(offers[index])
-    return recipe
+    return recipe.replaced(recipe.source, base=with_offered(recipe.base, offers)) if offers else recipe
 
 
 def _asked(
@@ -76,7 +72,7 @@ def _asked(
 def _with_project(data: dict[str, Any], source: Source) -> tuple[dict[str, Any], Source]:
     """Return the recipe with the plugins of its project before its own."""
     own = data.get("plugins", [])
-    shared = project_plugins(source.directory) if isinstance(own, list) else ()
+    shared = project_plugins(source.path) if isinstance(own, list) else ()
     shared = tuple((entry, place) for entry, place in shared if entry not in own)
     if not shared:
         return data, source
@@ -111,25 +107,13 @@ def _line(problem: Problem) -> int:
     return int(problem.place.rpartition(":")[2])
 
 
-def _refused(path: Path, message: str, line: int | None = None, hint: str | None = None) -> RecipeError:
-    place = f"{path}:{line}" if line else str(path)
-    return RecipeError((Problem(place, "", message),), hint=hint)
-
-
 def _text(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        return text_of(path)
     except FileNotFoundError:
-        raise _refused(path, "there is no such file", hint=_near(path) or _beside(path.parent)) from None
+        raise refused(path, "there is no such file", hint=_near(path) or _beside(path.parent)) from None
     except IsADirectoryError:
-        raise _refused(path, "is a directory; name a recipe in it", hint=_beside(path)) from None
-    except OSError as error:
-        raise _refused(path, f"can't be read: {(error.strerror or str(error)).lower()}") from None
-    try:
-        return data.decode("utf-8-sig")  # some editors write a byte order mark
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise _refused(path, "is not UTF-8 text, which TOML must be", line) from None
+        raise refused(path, "is a directory; name a recipe in it", hint=_beside(path)) from None
 
 
 def _names(directory: Path) -> list[str]:
@@ -147,22 +131,3 @@ def _near(path: Path) -> str | None:
 def _beside(directory: Path) -> str | None:
     names = _names(directory)
     return f"recipes in {directory}: {', '.join(names)}" if names else None
-
-
-def parse(path: Path, text: str) -> tuple[dict[str, Any], Source]:
-    """Return what the TOML `text` of the file `path` says, and where each key of it is.
-
-    Raises:
-        RecipeError: it is no valid TOML.
-    """
-    try:
-        return tomllib.loads(text), Source.of(path, text)
-    except ValueError as error:  # TOMLDecodeError, or an integer too long for Python
-        message = str(error)
-        at = _POSITION.search(message)
-        line = int(at[1]) if at and at[1] else text.count("\n") + 1
-        column = f" (column {at[2]})" if at and at[2] else ""
-        what = _POSITION.sub("", message)
-        raise _refused(path, f"not valid TOML: {what[:1].lower()}{what[1:]}{column}", line) from None
-    except RecursionError:
-        raise _refused(path, "is nested too deeply") from None

@@ -8,12 +8,14 @@ from pydantic import ValidationError
 
 from avabuild.consult import resolved
 from avabuild.errors import PluginError, Problem
-from avabuild.recipe.bases import KEYS, Offer, read_table
+from avabuild.recipe.bases import CODENAMES, KEYS, Offer, read_table
 from avabuild.recipe.choices import CONDITIONS
 from avabuild.recipe.explain import explain
 from avabuild.recipe.plugins import Known
 from avabuild.recipe.source import Source
 from avabuild.recipe.wording import KeyPath
+
+_FAULTLESS = {"debian": CODENAMES[0]}
 
 
 def with_offers(
@@ -21,7 +23,8 @@ def with_offers(
 ) -> tuple[dict[str, Any], dict[int, Offer], tuple[Problem, ...]]:
     """Return `data` with bases that the engine knows, the offers behind them, and what is wrong with them.
 
-    Offers are by the index of their base in the array, 0 without one. A base with a problem is left out.
+    Offers are by the index of their base in the array, 0 without one. In place of a base with a problem is
+    one without: what else is wrong has its own line, and what can be read of the recipe is.
 
     Raises:
         PluginError: a plugin whose base the recipe names is broken, or resolves to what is no base.
@@ -43,14 +46,15 @@ def with_offers(
         rest = {key: value for key, value in table.items() if key not in conditions}
         if len(given := [*(key for key in KEYS if key in rest), *named]) > 1:
             problems.append(source.problem(path, f"{' and '.join(given)} exclude each other; keep one"))
+            made.append({**conditions, **_FAULTLESS})
             continue
         found, wrong = _stand_in(named[0], rest, path, source, known)
         problems += wrong
+        stands_for = _FAULTLESS
         if found:
-            offers[len(made)], stands_for = found
-            made.append({**conditions, **stands_for})
-    rest = {key: value for key, value in data.items() if key != "base"}
-    return ({**rest, "base": made if several else made[0]} if made else rest), offers, tuple(problems)
+            offers[index], stands_for = found
+        made.append({**conditions, **stands_for})
+    return {**data, "base": made if several else made[0]}, offers, tuple(problems)
 
 
 def _stand_in(

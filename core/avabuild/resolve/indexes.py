@@ -35,6 +35,7 @@ class Indexes:
         best_match: True when all indexes are equal and the highest version wins, as pip does; False when
             the first index that knows a project decides, as uv does.
         ca_bundle: PEM file of the authorities to trust, or None for the tools' own.
+        alone: True when nothing that the user's own uv is configured with may add to `index`.
         others: further `UV_*` variables of the host that reach the resolver as they are.
     """
 
@@ -45,6 +46,7 @@ class Indexes:
     offline: bool = False
     best_match: bool = False
     ca_bundle: Path | None = None
+    alone: bool = False
     others: tuple[tuple[str, str], ...] = ()
 
     def at(self, url: str) -> Indexes:
@@ -59,6 +61,7 @@ class Indexes:
             find_links=(),
             no_index=False,
             best_match=False,
+            alone=True,
         )
 
     def environment(self) -> dict[str, str]:
@@ -77,6 +80,8 @@ class Indexes:
             env["UV_FIND_LINKS"] = ",".join(link.replace(",", "%2C") for link in self.find_links)
         if self.best_match:
             env["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+        if self.alone:
+            env["UV_CONFIG_FILE"] = "/dev/null"  # a user's uv.toml may name indexes, which would come first
         if self.offline:
             env["UV_OFFLINE"] = "1"
         if self.ca_bundle:

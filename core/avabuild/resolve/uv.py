@@ -27,6 +27,7 @@ _UNREACHABLE = re.compile(
 )
 _TLS = re.compile(r"certificate|handshake|\btls\b", re.IGNORECASE)
 _SECONDS = 1800
+_NOT_INHERITED = (*UV_NAMES, "UV_TORCH_BACKEND")  # that has torch come from an index of its own
 
 
 class NeedsBuild(ResolveError):  # noqa: N818 - it asks for something, and is no failure of the user's
@@ -131,7 +132,7 @@ def default_index() -> str:
 
 def run_here(command: Command) -> Outcome:
     """Run `command` on this host; raise UnavailableError after half an hour, HostError if it can't start."""
-    inherited = {name: value for name, value in os.environ.items() if name not in UV_NAMES}
+    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     try:
         done = subprocess.run(
             command.argv,

@@ -57,6 +57,13 @@ def _answer(ask: Callable[[str], Sequence[Resolved]], python: str) -> Sequence[R
         return error
 
 
+def series_of(version: str) -> str:
+    """Return the series that `version` is of: its first two numbers, of `0.48b0` and `2.1+cpu` too."""
+    parsed = Version(version)
+    epoch = f"{parsed.epoch}!" if parsed.epoch else ""
+    return epoch + ".".join(map(str, parsed.release[:2]))
+
+
 def rows(project: str, answers: Mapping[str, Sequence[Resolved] | ResolveError]) -> tuple[Row, ...]:
     """Return the rows of what was found for each Python; one without a wheel of `project` is in none.
 
@@ -70,7 +77,6 @@ def rows(project: str, answers: Mapping[str, Sequence[Resolved] | ResolveError])
     for python, answer in answers.items():
         for one in () if isinstance(answer, ResolveError) else answer:
             if one.package.name == canonicalize_name(project) and one.package.kind == "wheel":
-                series = ".".join(one.package.version.split(".")[:2])
-                found.setdefault(series, []).append(python)
+                found.setdefault(series_of(one.package.version), []).append(python)
     ordered = sorted(found, key=Version, reverse=True)
     return tuple(Row(series, tuple(sorted(found[series], key=Version))) for series in ordered)

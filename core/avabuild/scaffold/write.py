@@ -11,7 +11,7 @@ from pathlib import Path
 
 from avabuild.errors import PluginError
 from avabuild.scaffold.request import Scaffold
-from avabuild.scaffold.table import Row
+from avabuild.scaffold.table import Row, series_of
 
 _SUFFIX = ".in"  # a template is no program, and no tool takes it for one
 
@@ -89,7 +89,7 @@ def _words(scaffold: Scaffold) -> dict[str, str]:
         "PYTHON": newest.pythons[-1],
         "DAY": scaffold.day,
         "YEAR": scaffold.day[:4],
-        "AVABUILD": ".".join(scaffold.version.split(".")[:2]),
+        "AVABUILD": series_of(scaffold.version),
         "CONTRACT": str(scaffold.contract),
     }
 

@@ -13,7 +13,7 @@ from avabuild.image import Settings
 from avabuild.layers import File, Files, Mount, Run
 from avabuild.lock import Package, TargetLock
 from avabuild.plan import Plan, Step
-from avabuild.recipe.bases import DebianBase
+from avabuild.recipe.bases import DebianBase, Offer
 from avabuild.store import Store
 from avabuild.target import Device, Target
 
@@ -80,6 +80,7 @@ def test_the_content_of_a_file_is(key, plan, tmp_path, name):
         {"compression": "zstd"},
         {"settings": Settings(env=(("A", "b"),))},
         {"last": ()},
+        {"base_offer": Offer(name="ubuntu", written=(), distribution="avabuild-ubuntu", version="1.0")},
     ],
     ids=lambda changed: next(iter(changed)),
 )

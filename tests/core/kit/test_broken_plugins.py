@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+import avabuild
+from avabuild.base import assumed
 from avabuild.errors import PluginError
+from avabuild.kit.guard import ImpureError, Watch, guarded
 from avabuild.kit.hold import held, judged
+from avabuild.kit.image import written
 from avabuild.kit.subject import opened
+from avabuild.prepare import make_plan, open_projects, targets
+from avabuild.provider import installed
+from avabuild.registry import Registry
 
 SOUND = """
 from pydantic import Field
@@ -86,6 +100,16 @@ BROKEN = {
         (BODY, f"    import subprocess; subprocess.run(['true'])\n{BODY}"),
     ),
     "chance": (("pure", "takes random numbers", "request alone"), (BODY, f"    import random; random.random()\n{BODY}")),
+    "a formatted clock": (("pure", "reads the clock (time.strftime)", "request alone"), (BODY, f"    import time; time.strftime('%Y')\n{BODY}")),
+    "the clock in words": (("pure", "reads the clock (time.ctime)", "request alone"), (BODY, f"    import time; time.ctime()\n{BODY}")),
+    "the clock of this process": (
+        ("pure", "reads the clock (time.process_time)", "request alone"),
+        (BODY, f"    import time; time.process_time()\n{BODY}"),
+    ),
+    "chance of its own": (
+        ("pure", "takes random numbers (random.Random without a seed)", "request alone"),
+        (BODY, f"    import random; random.Random().random()\n{BODY}"),
+    ),
     "a state": (
         ("pure", "two ways", "state"),
         ('"demo" + request.requirement,', '"demo" + request.requirement, *(COUNT.append(1) or [f"x=={len(COUNT)}"])'),
@@ -134,6 +158,80 @@ def test_what_is_impure_is_found_at_the_plugins_own_line(findings, tmp_path):
     found = findings((BODY, f"    open('/etc/hostname')\n{BODY}"))
     line = SOUND[: SOUND.index(BODY)].count("\n") + 1
     assert str(found[0]).startswith(f"{tmp_path}/demo_plugin.py:{line}: ")
+
+
+def test_random_numbers_from_a_seed_are_the_same_every_time(findings):
+    assert findings((BODY, f"    import random; random.Random(1).random(); random.Random('x')\n{BODY}")) == []
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        Path(avabuild.__file__).parent.with_name("avabuild_jax") / "__init__.py",
+        Path(sysconfig.get_path("stdlib")) / "site-packages" / "plugin.py",
+        Path(sysconfig.get_path("stdlib")) / "dist-packages" / "plugin.py",
+        Path(sysconfig.get_path("purelib")) / "plugin.py",
+        Path("/srv/plugin.py"),
+    ],
+)
+def test_what_is_installed_beside_avabuild_or_in_the_library_is_blamed_itself(place):
+    """A prefix alone took `avabuild_jax` for `avabuild`, and `site-packages` for Python's library."""
+    names: dict[str, Any] = {}
+    exec(compile("import os\ndef ask():\n    os.getcwd()", str(place), "exec"), names)
+    watch = Watch()
+    with guarded(watch), pytest.raises(ImpureError):
+        names["ask"]()
+    assert list(watch.touched) == [("asks this host (os.getcwd)", f"{place}:3")]
+
+
+def test_a_guard_leaves_everything_as_it_was_when_it_fails(monkeypatch):
+    watch = Watch()
+    monkeypatch.setattr(Watch, "profiled", property(lambda self: 1 / 0))
+    with pytest.raises(ZeroDivisionError), guarded(watch):
+        pass
+    assert gc.isenabled()
+    with open(os.devnull):  # noqa: PTH123 - refused where a watch is left in force
+        assert watch.touched == {}
+
+
+def test_a_file_with_a_framework_and_a_policy_that_refuses_keeps_the_contract(tmp_path):
+    """The policy is in force for recipes that name the file; the kit asks each by rules of its own."""
+    text = SOUND.replace("hookimpl\n", "Policy, Refuse, hookimpl\n", 1)
+    text += (
+        "\n@hookimpl\ndef avabuild_policies():\n"
+        '    return [Policy(name="no", summary="no", amend=lambda draft: [Refuse(reason="never")])]\n'
+    )
+    (tmp_path / "both.py").write_text(text)
+    with opened(str(tmp_path / "both.py")) as subject:
+        verdicts = {verdict.name: verdict.findings for verdict in held(subject)}
+    assert verdicts == {"demo": (), "no": ()}
+
+
+def test_a_local_plugins_recipe_is_one_that_can_be_planned(tmp_path, host, monkeypatch):
+    """Recipes take no absolute path."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "real" / "built").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real/built")
+    (tmp_path / "demo_plugin.py").write_text(SOUND)
+    for text in ("demo_plugin.py", str(tmp_path / "demo_plugin.py")):
+        with opened(text) as subject:
+            path = written(subject, "demo", tmp_path / "link")
+        (project,) = open_projects(path, Registry(installed()))
+        facts = assumed("bookworm")
+        plan = make_plan(project, targets(project.recipe, facts, host)[0], facts)
+        assert [one.distribution for one in plan.frameworks] == ["../../demo_plugin.py"]
+
+
+def test_leaving_a_distributions_directory_leaves_the_path_as_it_was(tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "x"\nversion = "1"\n[project.entry-points.avabuild]\nx = "x_plugin"\n'
+    )
+    (tmp_path / "x_plugin.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = list(sys.path)
+    with opened(str(tmp_path)):
+        assert len(sys.path) > len(before)
+    assert sys.path == before
 
 
 def test_an_option_that_can_t_be_had_may_say_so(findings):

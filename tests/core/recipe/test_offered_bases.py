@@ -83,6 +83,7 @@ def test_a_base_table_may_have_a_key_that_a_plugin_offers(opened):
 
 def test_the_plan_the_lock_and_the_image_say_who_offered_it(plan):
     assert isinstance(plan.base, ImageBase)
+    assert plan.model_dump(mode="json")["base_offer"]["distribution"] == "avabuild-ubuntu"
     (entry,) = plugins_of(plan)
     assert (entry.base, entry.name, entry.version) == ("ubuntu", "avabuild-ubuntu", "1.0")
     assert dict(labels(plan, {}, TargetLock(target="py311-cpu", request="", base="")))[
@@ -115,8 +116,12 @@ def test_the_plugin_is_imported_only_when_a_recipe_names_its_base(opened, monkey
         ('base = { ubuntu = "22.04", debian = "bookworm" }',
          ["demo.toml:2: base: debian and ubuntu exclude each other; keep one"]),
         ('[[base]]\npython = "3.1x"\nubuntu = 3\n[[base]]\nubuntu = "1"',
-         ['demo.toml:4: base[0].ubuntu: must be "20.04" or "22.04", not the number 3',
+         ['demo.toml:3: base[0].python: "3.1x" is no MAJOR.MINOR version of Python',
+          'demo.toml:4: base[0].ubuntu: must be "20.04" or "22.04", not the number 3',
           'demo.toml:6: base[1].ubuntu: must be "20.04" or "22.04", not the text "1"']),
+        ('[matrix]\npython = ["3.10", "3.11"]\n[[base]]\npython = "3.10"\nubuntu = 3\n[[base]]\ndebian = "sid"',
+         ['demo.toml:6: base[0].ubuntu: must be "20.04" or "22.04", not the number 3',
+          'demo.toml:8: base[1].debian: "sid" is none of']),
         ('base = { ubunut = "22.04" }', ["demo.toml:2: base: says nothing to build on; write"]),
     ],
 )  # fmt: skip

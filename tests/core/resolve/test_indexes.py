@@ -152,6 +152,8 @@ def test_one_index_in_place_of_all_keeps_a_login_for_its_own_host_only():
     assert one.index == "https://me:s%40cret@packages.example.invalid/team"
     assert (one.extra, one.find_links, one.no_index, one.best_match) == ((), (), False, False)
     assert one.others == indexes.others
+    assert one.environment()["UV_CONFIG_FILE"] == "/dev/null"
+    assert "UV_CONFIG_FILE" not in indexes.environment()
     for elsewhere in (
         "https://other.example.invalid/x",
         "http://packages.example.invalid/team",

@@ -1,10 +1,12 @@
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from avabuild.errors import ResolveError, UnavailableError, WheelError
 from avabuild.lock import Package
+from avabuild.resolve.indexes import Indexes
 from avabuild.resolve.uv import NeedsBuild, Outcome
 
 
@@ -43,6 +45,23 @@ def test_who_needs_a_package_is_told(index, resolver):
         "delta": (),
     }
     assert set(needed(resolver().resolve([], ["gamma"])).values()) == {()}
+
+
+@pytest.mark.parametrize("how", ["uv.toml", "UV_CONFIG_FILE", "UV_TORCH_BACKEND"])
+def test_the_one_index_of_a_policy_is_not_added_to_by_the_users_own_uv(
+    index, resolver, tmp_path, monkeypatch, how
+):
+    index.wheel("torch", "1.0")
+    elsewhere = 'index-url = "http://127.0.0.1:1/a"\nextra-index-url = ["http://127.0.0.1:1/b"]\n'
+    (tmp_path / "uv").mkdir()
+    (tmp_path / "uv" / "uv.toml").write_text(elsewhere)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    if how == "UV_CONFIG_FILE":
+        monkeypatch.setenv(how, str(tmp_path / "uv" / "uv.toml"))
+    if how == "UV_TORCH_BACKEND":
+        monkeypatch.setenv(how, "cpu")
+    asking = replace(resolver(), indexes=Indexes().at(index.url))
+    assert versions(asking.resolve(["torch"])) == {"torch": "1.0"}
 
 
 def test_nothing_asked_asks_nobody(resolver):

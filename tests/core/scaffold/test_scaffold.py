@@ -6,6 +6,7 @@ import tomllib
 from types import SimpleNamespace
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from avabuild.errors import PluginError, ResolveError
 from avabuild.resolve import NeedsBuild
@@ -104,6 +105,15 @@ def test_rows_are_series_newest_first_with_the_pythons_that_would_get_them():
         "3.10": found("jax", "0.6.0", "sdist"), "3.9": ResolveError("none"),
     }  # fmt: skip
     assert rows("JAX", answers) == (Row("0.12", ("3.12", "3.13")), Row("0.9", ("3.11",)))
+
+
+@pytest.mark.parametrize(
+    ("version", "series"),
+    [("0.48b0", "0.48"), ("1.0.post1", "1.0"), ("2.1+cpu", "2.1"), ("3", "3"), ("1!2.0.1", "1!2.0")],
+)
+def test_a_series_is_one_that_a_specifier_may_end_with(version, series):
+    assert rows("x", {"3.13": found("x", version)}) == (Row(series, ("3.13",)),)
+    assert SpecifierSet(f"=={series}.*").contains(version, prereleases=True)
 
 
 def test_a_project_that_no_index_has_is_an_error_and_one_of_sources_alone_has_no_rows():

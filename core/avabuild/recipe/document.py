@@ -1,0 +1,58 @@
+"""Documents: the text of a TOML file, what it says, and what is wrong with it by line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from avabuild.errors import Problem, RecipeError
+from avabuild.recipe.source import Source
+
+_POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+def refused(path: Path, message: str, line: int | None = None, hint: str | None = None) -> RecipeError:
+    """Return the error that `message` is wrong with the file at `path`."""
+    place = f"{path}:{line}" if line else str(path)
+    return RecipeError((Problem(place, "", message),), hint=hint)
+
+
+def text_of(path: Path) -> str:
+    """Return the text of the file at `path`.
+
+    Raises:
+        FileNotFoundError: there is none; IsADirectoryError likewise: what is near is the caller's to say.
+        RecipeError: it can't be read, or is no text.
+    """
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        raise
+    except OSError as error:
+        raise refused(path, f"can't be read: {(error.strerror or str(error)).lower()}") from None
+    try:
+        return data.decode("utf-8-sig")  # some editors write a byte order mark
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise refused(path, "is not UTF-8 text, which TOML must be", line) from None
+
+
+def parse(path: Path, text: str) -> tuple[dict[str, Any], Source]:
+    """Return what the TOML `text` of the file `path` says, and where each key of it is.
+
+    Raises:
+        RecipeError: it is no valid TOML.
+    """
+    try:
+        return tomllib.loads(text), Source.of(path, text)
+    except ValueError as error:  # TOMLDecodeError, or an integer too long for Python
+        message = str(error)
+        at = _POSITION.search(message)
+        line = int(at[1]) if at and at[1] else text.count("\n") + 1
+        column = f" (column {at[2]})" if at and at[2] else ""
+        what = _POSITION.sub("", message)
+        raise refused(path, f"not valid TOML: {what[:1].lower()}{what[1:]}{column}", line) from None
+    except RecursionError:
+        raise refused(path, "is nested too deeply") from None
