@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
+import stat
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -44,6 +47,8 @@ _KERNEL = (
     "sys/kernel/apparmor_restrict_unprivileged_userns",
 )
 _NAMESPACES = ("user", "mnt")
+_PLAIN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_OTHERS_WRITE = 0o022
 
 
 def means_of(host: Host, environ: Mapping[str, str]) -> Means:
@@ -63,7 +68,7 @@ def survey(host: Host, environ: Mapping[str, str], *, anew: bool = False) -> Fin
     kept = host.cache / "host" / f"{_state(host, environ)}.json"
     if not anew:
         with suppress(OSError, ValueError):
-            found = _as_of_now(Findings.model_validate_json(kept.read_bytes()))
+            found = _as_of_now(Findings.model_validate_json(_own_text(kept, host.uid)))
             if found:
                 return found
     found = look(environ, host.settings)
@@ -103,13 +108,30 @@ def _measured(directory: Directory) -> Directory:
     return directory if directory.trouble else directory.model_copy(update=measure(directory.path))
 
 
+def _own_text(path: Path, uid: int) -> str:
+    """Return what a file says that this user alone can have written: it names programs that will be run.
+
+    Raises:
+        PermissionError: it is another's, or others may write it: a group may share the cache.
+    """
+    with os.fdopen(os.open(path, _PLAIN), encoding="utf-8") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != uid or status.st_mode & _OTHERS_WRITE:
+            raise PermissionError(errno.EPERM, "others can have written it", str(path))
+        return file.read()
+
+
 def _keep(path: Path, found: Findings) -> None:
     """Write the findings for the next run, where that is possible."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(found.model_dump(mode="json")))
-        partial.replace(path)
+        handle, partial = tempfile.mkstemp(dir=path.parent)  # made 0600, and follows no link
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(json.dumps(found.model_dump(mode="json")))
+            Path(partial).replace(path)
+        finally:
+            Path(partial).unlink(missing_ok=True)
 
 
 def _status(name: str) -> list[int]:

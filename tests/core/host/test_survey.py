@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from avabuild import places
 from avabuild.errors import HostError
 from avabuild.host import Host, probe
 from avabuild.host import survey as module
@@ -80,6 +81,27 @@ def test_damaged_findings_are_made_anew(here: Host, damage: str) -> None:
     (path,) = kept(here)
     path.write_text(damage)
     assert survey(here, os.environ).single == first.single
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user")
+@pytest.mark.parametrize("planted", ["by another", "for all to write", "as a link", "as a pipe"])
+def test_findings_that_others_can_have_written_are_not_believed(here: Host, planted: str) -> None:
+    survey(here, os.environ)
+    (path,) = kept(here)
+    told = path.read_text().replace(f'"user": "{places.name(os.geteuid())}"', '"user": "mallory"')
+    assert "mallory" in told
+    path.write_text(told)
+    assert survey(here, os.environ).user == "mallory", "what is the user's own is believed"
+    if planted == "by another":
+        os.chown(path, 65534, 65534)
+    elif planted == "for all to write":
+        path.chmod(0o620)
+    else:
+        path.rename(path.with_suffix(".moved"))
+        path.symlink_to(path.with_suffix(".moved")) if planted == "as a link" else os.mkfifo(path, 0o600)
+    assert survey(here, os.environ).user != "mallory"
+    assert survey(here, os.environ, anew=True).user != "mallory"
+    assert (path.is_file(), path.is_symlink(), path.stat().st_mode & 0o777) == (True, False, 0o600)
 
 
 def test_a_directory_that_became_somebody_elses_is_looked_at_anew(here: Host, place: Path) -> None:
