@@ -80,6 +80,19 @@ def test_what_is_locked_stays_until_it_is_upgraded(avabuild, wheels, tmp_path):
     assert (found["alpha"][0], found["beta"][0]) == ("2.0", "1.0")
 
 
+def test_a_plan_of_what_stands_on_another_has_its_versions_as_a_build_would(avabuild, wheels, tmp_path):
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    avabuild("lock", "mine.toml")
+    wheel(wheels, "alpha", "2.0", "beta")
+    above = RECIPE.replace("mine", "above").replace('debian = "bookworm"', 'recipe = "mine.toml"')
+    (tmp_path / "above.toml").write_text(above)
+    planned = avabuild("plan", "above.toml")
+    assert planned.returncode == 0, planned.stderr
+    assert "alpha 1.0" in planned.stdout
+    avabuild("lock", "above.toml")
+    assert locked(tmp_path / "above.lock")["alpha"][0] == "1.0"
+
+
 def test_what_can_be_locked_is_whatever_becomes_of_the_others(avabuild, wheels, tmp_path):
     (tmp_path / "mine.toml").write_text(RECIPE)
     (tmp_path / "other.toml").write_text(RECIPE.replace("mine", "other").replace("alpha", "nowhere"))
