@@ -187,11 +187,11 @@ def test_a_recipe_builds_in_a_situation(
     recipe: str,
     make_user: Callable[[str, bool], User],
     tmp_path: Path,
-    shared: Path,
+    bases: Callable[..., str],
     table: dict[tuple[str, str], str],
 ) -> None:
     user = make_user("situation" + ("ranged" if situation.ranged else "bare"), situation.ranged)
-    user.env |= {"HOME": str(user.home), "AVABUILD_SHARED_CACHE": str(shared)}
+    user.env |= {"HOME": str(user.home), "AVABUILD_SHARED_CACHE": bases("bookworm")}  # bases, but no layers
     user.home = tmp_path
     user.own(tmp_path)
     write_tiny(tmp_path / "tiny.tar")
