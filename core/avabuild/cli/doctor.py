@@ -69,7 +69,9 @@ def doctor(
             "refused": refused.message if refused else None,
             "remarks": [remark.model_dump() for remark in said],
             "host": _facts(host),
-            "settings": host.settings.model_dump(mode="json", exclude={"debian_mirror"}),  # it may hold a password
+            "settings": host.settings.model_dump(
+                mode="json", exclude={"debian_mirror"}
+            ),  # it may hold a password
             "findings": findings.model_dump(mode="json"),
         }
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))

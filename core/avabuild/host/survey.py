@@ -16,9 +16,9 @@ from avabuild.errors import HostError
 from avabuild.host import Host
 from avabuild.host.choose import choose
 from avabuild.host.findings import Directory, Findings
-from avabuild.host.look import TOOLS, find_tool, look, measure
+from avabuild.host.look import TOOLS, find_tool, look, measure, storage_trouble
 from avabuild.host.means import Means
-from avabuild.host.storage_conf import configuration_files
+from avabuild.host.storage_conf import Configured, configuration_files, configured
 from avabuild.places import prepare, trouble
 from avabuild.value import digest_of
 
@@ -47,6 +47,8 @@ _KERNEL = (
     "sys/kernel/apparmor_restrict_unprivileged_userns",
 )
 _NAMESPACES = ("user", "mnt")
+_STATUS = ("Cap", "Groups:", "NoNewPrivs:", "Seccomp:")
+"""What of this process decides what the kernel lets it do: a job may have less than the shell before it."""
 _PLAIN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _OTHERS_WRITE = 0o022
 
@@ -68,7 +70,7 @@ def survey(host: Host, environ: Mapping[str, str], *, anew: bool = False) -> Fin
     kept = host.cache / "host" / f"{_state(host, environ)}.json"
     if not anew:
         with suppress(OSError, ValueError):
-            found = _as_of_now(Findings.model_validate_json(_own_text(kept, host.uid)))
+            found = _as_of_now(Findings.model_validate_json(_own_text(kept, host.uid)), environ)
             if found:
                 return found
     found = look(environ, host.settings)
@@ -87,14 +89,17 @@ def _state(host: Host, environ: Mapping[str, str]) -> str:
         "variables": {name: environ.get(name, "") for name in _VARIABLES},
         "files": {name: _status(name) for name in files},
         "kernel": [_text(name) for name in _KERNEL],
+        "process": [line for line in _text("self/status").splitlines() if line.startswith(_STATUS)],
         "namespaces": [_link(f"/proc/self/ns/{name}") for name in _NAMESPACES],
     }
     return digest_of(state).removeprefix("sha256:")[:32]
 
 
-def _as_of_now(found: Findings) -> Findings | None:
+def _as_of_now(found: Findings, environ: Mapping[str, str]) -> Findings | None:
     """Return the findings with the free space of now, or None when a directory is not what it was."""
-    if any(one.trouble != trouble(one.path, found.uid) for one in found.directories):
+    if not _still_own(found, environ) or any(
+        one.trouble != trouble(one.path, found.uid) for one in found.directories
+    ):
         return None
     then = [*found.directories, *([found.own.directory] if found.own else [])]
     now = [_measured(one) for one in then]
@@ -102,6 +107,15 @@ def _as_of_now(found: Findings) -> Findings | None:
         return None
     own = found.own.model_copy(update={"directory": now.pop()}) if found.own else None
     return found.model_copy(update={"directories": tuple(now), "own": own})
+
+
+def _still_own(found: Findings, environ: Mapping[str, str]) -> bool:
+    """Whether the user's own storage is where and what it was: a session may have ended, a variable changed."""
+    if found.own is None:
+        return False
+    own, now = found.own, configured(environ, found.uid)
+    then = Configured(own.directory.path, own.run, own.driver, own.mount_program)
+    return then == now and own.directory.trouble == storage_trouble(now.root)
 
 
 def _measured(directory: Directory) -> Directory:
