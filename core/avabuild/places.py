@@ -101,13 +101,12 @@ def has_range(uid: int) -> bool:
     return bool({name(uid), str(uid)} & {line.partition(":")[0] for line in lines})
 
 
-def cache_directory(environ: Mapping[str, str], named: str | None = None) -> Path:
+def cache_directory(environ: Mapping[str, str]) -> Path:
     """Return where the cache is: what the user names, the XDG cache directory, or where one may write.
 
-    `named` comes before `$AVABUILD_CACHE` and the settings' `cache`. A home that can't be written has the
-    cache in the first of the candidates that can.
+    A home that can't be written has the cache in the first of the candidates that can.
     """
-    chosen = named or environ.get("AVABUILD_CACHE") or _setting("cache")
+    chosen = environ.get("AVABUILD_CACHE") or _setting("cache")
     if chosen:
         return Path(chosen).expanduser().absolute()
     own, uid = _xdg("XDG_CACHE_HOME", ".cache"), os.geteuid()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 from avabuild.host.findings import Directory, Findings, Trial
@@ -232,9 +231,3 @@ def _environment(findings: Findings) -> Iterator[Remark]:
 def can_build(said: tuple[Remark, ...], means: Means | None) -> bool:
     """Whether anything can be built."""
     return means is not None and all(remark.state != "bad" for remark in said)
-
-
-def space(path: Path, findings: Findings) -> int | None:
-    """Return the free bytes of a directory that was found, or None."""
-    own = (findings.own.directory,) if findings.own else ()
-    return next((one.free for one in (*own, *findings.directories) if one.path == path), None)

@@ -64,7 +64,6 @@ def look(environ: Mapping[str, str], settings: Settings) -> Findings:
         tools=tuple(Tool(name=tool, path=path, version=said.get(tool, "")) for tool, path in tools.items()),
         own=_own(own, found, mounts),
         directories=tuple(_directory(one, trouble(one.path, uid), found, mounts) for one in wanted),
-        named=settings.root is not None,
         kernel=tuple(_kernel()),
         free_ids=free_range(),
         limits=(resource.getrlimit(resource.RLIMIT_NOFILE)[0], resource.getrlimit(resource.RLIMIT_NPROC)[0]),
