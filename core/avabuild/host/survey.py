@@ -51,6 +51,8 @@ _STATUS = ("Cap", "Groups:", "NoNewPrivs:", "Seccomp:")
 """What of this process decides what the kernel lets it do: a job may have less than the shell before it."""
 _PLAIN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _OTHERS_WRITE = 0o022
+_KEPT = 16
+"""How many states of things are remembered."""
 
 
 def means_of(host: Host, environ: Mapping[str, str]) -> Means:
@@ -97,9 +99,9 @@ def _state(host: Host, environ: Mapping[str, str]) -> str:
 
 def _as_of_now(found: Findings, environ: Mapping[str, str]) -> Findings | None:
     """Return the findings with the free space of now, or None when a directory is not what it was."""
-    if not _still_own(found, environ) or any(
-        one.trouble != trouble(one.path, found.uid) for one in found.directories
-    ):
+    if not _still_own(found, environ):
+        return None
+    if any(one.trouble != trouble(one.path, found.uid) for one in found.directories):
         return None
     then = [*found.directories, *([found.own.directory] if found.own else [])]
     now = [_measured(one) for one in then]
@@ -110,7 +112,7 @@ def _as_of_now(found: Findings, environ: Mapping[str, str]) -> Findings | None:
 
 
 def _still_own(found: Findings, environ: Mapping[str, str]) -> bool:
-    """Whether the user's own storage is where and what it was: a session may have ended, a variable changed."""
+    """Whether the user's own storage is where and what it was; a session may have ended."""
     if found.own is None:
         return False
     own, now = found.own, configured(environ, found.uid)
@@ -146,6 +148,15 @@ def _keep(path: Path, found: Findings) -> None:
             Path(partial).replace(path)
         finally:
             Path(partial).unlink(missing_ok=True)
+        _forget(path.parent, found.uid)
+
+
+def _forget(directory: Path, uid: int) -> None:
+    """Remove the user's findings but the newest: each boot, job and namespace has some of its own."""
+    status = [(path.lstat(), path) for path in directory.iterdir()]
+    own = [(one.st_mtime_ns, path) for one, path in status if one.st_uid == uid]
+    for _, path in sorted(own)[:-_KEPT]:
+        path.unlink(missing_ok=True)
 
 
 def _status(name: str) -> list[int]:

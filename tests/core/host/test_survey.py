@@ -77,6 +77,21 @@ def test_another_environment_is_looked_at_anew(here: Host, variable: str) -> Non
     assert len(kept(here)) == 2
 
 
+def test_only_the_newest_findings_are_kept(here: Host) -> None:
+    survey(here, os.environ)
+    (path,) = kept(here)
+    for number in range(40):
+        older = path.with_name(f"{number}.json")
+        older.touch()
+        os.utime(older, ns=(number, number))
+    survey(here, {**os.environ, "SLURM_TMPDIR": "/elsewhere"})
+    names = {one.name for one in kept(here)}
+    assert len(names) == 16
+    assert path.name in names
+    assert {"39.json", "26.json"} <= names
+    assert "25.json" not in names
+
+
 @pytest.mark.parametrize("damage", ["", "{}", "no json", '{"uid": "x"}'])
 def test_damaged_findings_are_made_anew(here: Host, damage: str) -> None:
     first = survey(here, os.environ)
