@@ -84,7 +84,7 @@ def without(*names: str) -> Callable[[User, Path], None]:
         for directory in ("/usr/bin", "/bin", "/usr/sbin", "/sbin"):
             for program in Path(directory).iterdir():
                 link = farm / program.name
-                if program.name not in names and not link.exists():
+                if program.name not in names and not link.is_symlink():  # it may lead nowhere
                     link.symlink_to(program)
         user.env["PATH"] = str(farm)
 
