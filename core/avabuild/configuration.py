@@ -53,7 +53,7 @@ def load_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] | 
     Raises:
         SettingsError: one of them has a value that can't be, or the file a key that there is not.
     """
-    return settings_of(environ, flags, read(config_path()))
+    return settings_of(environ, flags, read(config_path(environ)))
 
 
 def read(path: Path) -> Settings:
