@@ -122,6 +122,12 @@ def cache_directory(environ: Mapping[str, str]) -> Path:
     return next((path / "cache" for path in paths if not trouble(path, uid)), own)
 
 
+def spare_cache(program: str, environ: Mapping[str, str]) -> Path | None:
+    """Return where the cache of another program may be if its own can't be written: in ours."""
+    own = _xdg(environ, "XDG_CACHE_HOME", ".cache").with_name(program)
+    return None if _writable(existing(own)) else cache_directory(environ) / f"{program}-cache"
+
+
 def config_text(environ: Mapping[str, str]) -> str:
     """Return what the user's settings say, or nothing."""
     with suppress(OSError, ValueError):

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from avabuild.errors import AvabuildError, DiskFullError, HostError, ResolveError, UnavailableError
+from avabuild.places import spare_cache
 from avabuild.resolve.indexes import UV_NAMES, Indexes, redact
 from avabuild.resolve.platforms import Platform
 
@@ -124,19 +125,26 @@ def compile_argv(
 def default_index() -> str:
     """Return the URL of the index that uv asks when nobody names one; asks none."""
     argv = [str(find_uv()), "pip", "compile", "-", "--emit-index-url", "--no-header", "--quiet", "--offline"]
-    env = {name: value for name, value in os.environ.items() if name not in UV_NAMES}
-    done = subprocess.run(argv, input="", env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        argv, input="", env=_inherited(os.environ), capture_output=True, text=True, check=True
+    )
     return str(done.stdout.split()[1])
+
+
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what uv gets of the environment: all but its indexes, and a cache that can be written."""
+    own = {name: value for name, value in environ.items() if name not in UV_NAMES}
+    spare = spare_cache("uv", environ)
+    return {"UV_CACHE_DIR": str(spare), **own} if spare else own
 
 
 def run_here(command: Command) -> Outcome:
     """Run `command` on this host; raise UnavailableError after half an hour, HostError if it can't start."""
-    inherited = {name: value for name, value in os.environ.items() if name not in UV_NAMES}
     try:
         done = subprocess.run(
             command.argv,
             cwd=command.directory,
-            env=inherited | dict(command.environment),
+            env=_inherited(os.environ) | dict(command.environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
