@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Literal
 
 from avabuild.host.findings import Directory, Findings, Trial
-from avabuild.host.means import Means
+from avabuild.host.means import BUILDAH, Means, new_enough
 from avabuild.host.subids import COUNT
 from avabuild.value import Value
 
-BUILDAH = (1, 28)
 _FEW_FILES, _FEW_PROCESSES = 1024, 256
 _PACKAGES = {"buildah": "buildah", "skopeo": "skopeo", "mmdebstrap": "mmdebstrap"}
 _USES = {
@@ -207,14 +206,6 @@ def _tools(findings: Findings, means: Means | None) -> Iterator[Remark]:
     groups = findings.cgroup or "none"
     found = f"{', '.join(runtimes) or 'none'}; control groups: {groups}"
     yield Remark(about="OCI runtimes", state="good", found=found, leads="none is needed")
-
-
-def new_enough(version: str) -> bool:
-    """Whether buildah's `version` is one that works."""
-    numbers = version.split(".")[:2]
-    return (
-        len(numbers) == 2 and all(part.isdigit() for part in numbers) and tuple(map(int, numbers)) >= BUILDAH
-    )
 
 
 def _environment(findings: Findings) -> Iterator[Remark]:
