@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -16,6 +17,8 @@ from avabuild.plan import Plan
 from avabuild.prepare import alone, plugins_of, request_of, requirements
 from avabuild.report import Report
 from avabuild.resolve import ClassicResolver, Indexes, NeedsBuild, Platform, Resolved, Resolver
+from avabuild.resolve.cancellation import Cancellation
+from avabuild.resolve.uv import run_here
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +91,23 @@ def asked_by(plan: Plan, words: str) -> str | None:
 
 
 def resolver_for(
-    plan: Plan, indexes: Indexes, directory: Path, workdir: Path, files: Path
+    plan: Plan,
+    indexes: Indexes,
+    directory: Path,
+    workdir: Path,
+    files: Path,
+    stop: Cancellation | None = None,
 ) -> Resolver | ClassicResolver:
-    """Return the resolver of the plan's target; `directory` is the recipe's, `files` that of fetched ones."""
+    """Return the resolver of the plan's target; `directory` is the recipe's, `files` that of fetched ones.
+
+    What it runs on this host ends when told to `stop`.
+    """
     target = plan.target
     if target.is_classic:
         return ClassicResolver(indexes=indexes, recipe_dir=directory, workdir=workdir, files=files)
     platform = Platform(target.python or "3.11", target.arch, target.glibc)
-    return Resolver(platform=platform, indexes=indexes, recipe_dir=directory, workdir=workdir)
+    run = partial(run_here, stop=stop)
+    return Resolver(platform=platform, indexes=indexes, recipe_dir=directory, workdir=workdir, run=run)
 
 
 def still_locked(lock: Lock | None, plan: Plan) -> TargetLock | None:

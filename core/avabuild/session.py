@@ -212,7 +212,7 @@ class Session:
         if entry and wishes.upgrade:
             entry = entry.model_copy(update={"request": "", "apt": self._kept(entry, base)})
         workdir = context.scratch.directory("resolve")
-        resolver = resolver_for(plan, indexes, project.directory, workdir, self.files)
+        resolver = resolver_for(plan, indexes, project.directory, workdir, self.files, halt.downloads)
         resolution = Resolution(plan, resolver, before, wishes.upgrade)
 
         def progress(one: Progress) -> None:

@@ -15,6 +15,7 @@ from uv import find_uv_bin
 
 from avabuild.errors import AvabuildError, DiskFullError, HostError, ResolveError, UnavailableError
 from avabuild.places import spare_cache
+from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.indexes import UV_NAMES, Indexes, redact
 from avabuild.resolve.platforms import Platform
 
@@ -138,27 +139,37 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
     return {"UV_CACHE_DIR": str(spare), **own} if spare else own
 
 
-def run_here(command: Command) -> Outcome:
-    """Run `command` on this host; raise UnavailableError after half an hour, HostError if it can't start."""
+def run_here(command: Command, stop: Cancellation | None = None) -> Outcome:
+    """Run `command` on this host until it ends, or is told to `stop`.
+
+    Raises:
+        UnavailableError: it took half an hour.
+        HostError: it can't start.
+        CancelledError: it was stopped.
+    """
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             command.argv,
             cwd=command.directory,
             env=_inherited(os.environ) | dict(command.environment),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=_SECONDS,
-            check=False,
         )
-    except subprocess.TimeoutExpired as error:
-        raise UnavailableError(
-            f"uv did not finish in {_SECONDS // 60} minutes", hint="try again later"
-        ) from error
     except OSError as error:
         raise HostError(f"uv can't be started: {error.strerror}", place=command.argv[0]) from error
-    return Outcome(done.returncode, done.stderr)
+    with process, (stop or Cancellation()).ending(process.kill):
+        try:
+            _, stderr = process.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise UnavailableError(
+                f"uv did not finish in {_SECONDS // 60} minutes", hint="try again later"
+            ) from error
+        finally:
+            process.kill()
+    return Outcome(process.returncode, stderr)
 
 
 def failure(outcome: Outcome, indexes: Indexes) -> AvabuildError:
