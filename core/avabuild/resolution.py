@@ -15,6 +15,7 @@ from avabuild.errors import LockError, ResolveError
 from avabuild.lock import Lock, Package, TargetLock
 from avabuild.plan import Plan
 from avabuild.prepare import alone, plugins_of, request_of, requirements
+from avabuild.recipe import ScratchBase
 from avabuild.report import Report
 from avabuild.resolve import ClassicResolver, Indexes, NeedsBuild, Platform, Resolved, Resolver
 from avabuild.resolve.cancellation import Cancellation
@@ -121,10 +122,17 @@ def require_lock(lock: Lock | None, plan: Plan, names: Sequence[Path]) -> None:
 
     `names` are the lock's and the recipe's paths, for the message.
     """
-    if lock is None or still_locked(lock, plan) is None:
+    entry = still_locked(lock, plan)
+    if lock is None or entry is None:
         raise LockError(
             f"{names[0]} does not fit {names[1].name}: {plan.target.tag}",
             hint="the recipe or a plugin changed since; run without --locked to renew the lock",
+        )
+    if not entry.base and not isinstance(plan.base, ScratchBase):
+        raise LockError(
+            f"{plan.target.tag}: the lock does not say which base and apt packages",
+            place=str(names[0]),
+            hint="avabuild lock leaves them to the first build: run once without --locked",
         )
     locked = {one.provided: one.who for one in lock.plugins}
     used = {one.provided: one.who for one in plugins_of(plan)}
