@@ -56,6 +56,8 @@ base = { archive = "base.tar" }
 [packages]
 pip = ["six"]
 """
+LAYERS = ("blobs", "index", "stamps")
+"""What of a cache says what layers were made; downloads stay."""
 RECIPES = {
     "main recipe": (MAIN,),
     "packages with accounts": (APT,),
@@ -192,6 +194,8 @@ def test_a_recipe_builds_in_a_situation(
 ) -> None:
     user = make_user("situation" + ("ranged" if situation.ranged else "bare"), situation.ranged)
     user.env |= {"HOME": str(user.home), "AVABUILD_SHARED_CACHE": bases("bookworm")}  # bases, but no layers
+    for part in LAYERS:
+        shutil.rmtree(user.cache / part, ignore_errors=True)  # the user's situation before this one
     user.home = tmp_path
     user.own(tmp_path)
     write_tiny(tmp_path / "tiny.tar")
