@@ -25,9 +25,11 @@ test: lint ## lint, then the suite, real builds included, a file at a time on ea
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-slow: setup ## the tests that take many minutes: Caffe compiled for every Debian
+	@scripts/setup --tests
 	@$(BIN)/pytest -m slow
 
 rootless: setup ## build the situations of docs/rootless.md as users made for it, and write its table
+	@scripts/setup --tests
 	@AVABUILD_WRITE_TABLE=1 $(BIN)/pytest -m slow tests/build/test_situations.py -p no:randomly
 
 bench: setup ## measure avabuild against Containerfiles; BENCH="--help" for its options
@@ -40,6 +42,7 @@ bench-matrix: setup ## measure a catalogue of seven recipes; BENCH="--help" for 
 	@PYTHONPATH=scripts $(BIN)/python -m bench.matrix $(BENCH)
 
 bench-push: setup ## measure building and pushing; BENCH="--help" for its options
+	@scripts/setup --tests
 	@PYTHONPATH=scripts $(BIN)/python -m bench.push $(BENCH)
 
 clean: ## remove .venv and the tools' caches; images and the build cache stay
