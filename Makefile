@@ -1,6 +1,6 @@
 # Two commands for a fresh machine: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow rootless lint bench bench-rootless bench-matrix bench-push clean
+.PHONY: help setup demo test test-slow test-buildah-new rootless lint bench bench-rootless bench-matrix bench-push clean
 
 BIN := .venv/bin
 
@@ -27,6 +27,9 @@ test: lint ## lint, then the suite, real builds included, a file at a time on ea
 test-slow: setup ## the tests that take many minutes: Caffe compiled for every Debian
 	@scripts/setup --tests
 	@$(BIN)/pytest -m slow
+
+test-buildah-new: ## real builds with the buildah of Debian 13, in a root of it, as root; TESTS="tests/build/test_steps.py"
+	@scripts/test-buildah-new $(TESTS)
 
 rootless: setup ## build the situations of docs/rootless.md as users made for it, and write its table
 	@scripts/setup --tests
