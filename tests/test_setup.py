@@ -90,6 +90,7 @@ class Machine:
             "OLD_PYTHON": str(self.path / "old-python"),
             "TMPDIR": str(self.path),
             "OS_RELEASE": str(self.path / "os-release"),
+            "HELPERS": str(self.path / "helpers"),
         }
         done = subprocess.run(
             [self.repository / "scripts" / "setup", *arguments],
@@ -180,6 +181,26 @@ def test_a_buildah_that_is_new_enough_is_taken(machine: Machine, version: str) -
     machine.install(*TOOLS)
     machine.fake("buildah", f"echo 'buildah version {version} (image-spec 1.0.2-dev)'")
     machine.setup()
+
+
+@pytest.mark.parametrize(("version", "asked"), [("1.28.2", False), ("1.39.3", True)])
+def test_netavark_is_installed_where_buildah_starts_nothing_without_it(
+    tmp_path: Path, version: str, asked: bool
+) -> None:
+    for there in (True, False):
+        machine = Machine(tmp_path / str(there))
+        machine.install(*(TOOLS if there else TOOLS.keys() - {"buildah"}))
+        machine.fake("apt-cache", f"printf 'buildah:\\n  Candidate: {version}+ds1-3\\n'")
+        if there:
+            machine.fake("buildah", f"echo 'buildah version {version} (image-spec 1.0.2-dev)'")
+        machine.setup()
+        installed = " ".join(machine.called("install -y")).split()
+        assert ("netavark" in installed) == asked
+        (machine.path / "helpers").mkdir()
+        (machine.path / "helpers" / "netavark").touch()
+        machine.calls.unlink()
+        machine.setup()
+        assert "netavark" not in " ".join(machine.called("install -y"))
 
 
 def test_a_package_that_is_too_old_is_not_installed(machine: Machine) -> None:
