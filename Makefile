@@ -1,6 +1,6 @@
 # Two commands for a fresh machine: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow rootless lint bench bench-rootless bench-matrix bench-push clean
+.PHONY: help setup demo test test-slow test-buildah-new rootless lint bench bench-rootless bench-matrix bench-push clean
 
 BIN := .venv/bin
 
@@ -25,9 +25,14 @@ test: lint ## lint, then the suite, real builds included, a file at a time on ea
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-slow: setup ## the tests that take many minutes: Caffe compiled for every Debian
+	@scripts/setup --tests
 	@$(BIN)/pytest -m slow
 
+test-buildah-new: ## real builds with the buildah of Debian 13, in a root of it, as root; TESTS="tests/build/test_steps.py"
+	@scripts/test-buildah-new $(TESTS)
+
 rootless: setup ## build the situations of docs/rootless.md as users made for it, and write its table
+	@scripts/setup --tests
 	@AVABUILD_WRITE_TABLE=1 $(BIN)/pytest -m slow tests/build/test_situations.py -p no:randomly
 
 bench: setup ## measure avabuild against Containerfiles; BENCH="--help" for its options
@@ -40,6 +45,7 @@ bench-matrix: setup ## measure a catalogue of seven recipes; BENCH="--help" for 
 	@PYTHONPATH=scripts $(BIN)/python -m bench.matrix $(BENCH)
 
 bench-push: setup ## measure building and pushing; BENCH="--help" for its options
+	@scripts/setup --tests
 	@PYTHONPATH=scripts $(BIN)/python -m bench.push $(BENCH)
 
 clean: ## remove .venv and the tools' caches; images and the build cache stay

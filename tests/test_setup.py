@@ -20,9 +20,8 @@ TOOLS = {
     "mmdebstrap": "mmdebstrap",
     "fakechroot": "fakechroot",
     "fakeroot": "fakeroot",
-    "bindfs": "bindfs",
-    "docker-registry": "docker-registry",
 }
+TEST_TOOLS = {"bindfs": "bindfs", "docker-registry": "docker-registry"}
 COREUTILS = ("sh", "env", "cat", "cksum", "dirname", "head", "mkdir", "mktemp", "pwd", "rm", "sed", "tail")
 # A fake interpreter: it makes a venv of itself, and is what the files of the environment's names say.
 PYTHON = """\
@@ -68,7 +67,7 @@ class Machine:
         branches = "".join(
             f'{package}) printf "#!/bin/sh\\necho buildah version 1.28.2\\n" > "$BIN/{command}"; '
             f'chmod +x "$BIN/{command}";; '
-            for command, package in TOOLS.items()
+            for command, package in (TOOLS | TEST_TOOLS).items()
         )
         return f'[ "$2" != install ] || for package; do case "$package" in {branches} esac; done'
 
@@ -91,6 +90,7 @@ class Machine:
             "OLD_PYTHON": str(self.path / "old-python"),
             "TMPDIR": str(self.path),
             "OS_RELEASE": str(self.path / "os-release"),
+            "HELPERS": str(self.path / "helpers"),
         }
         done = subprocess.run(
             [self.repository / "scripts" / "setup", *arguments],
@@ -130,9 +130,7 @@ def test_a_second_run_says_nothing_and_starts_no_installer(machine: Machine) -> 
 
 
 def test_only_what_is_missing_is_installed(machine: Machine) -> None:
-    machine.install(
-        "buildah", "crun", "newuidmap", "mmdebstrap", "fakechroot", "fakeroot", "bindfs", "docker-registry"
-    )
+    machine.install("buildah", "crun", "newuidmap", "mmdebstrap", "fakechroot", "fakeroot")
     machine.setup()
     packages = {word for word in machine.called("install -y")[0].split() if word in TOOLS.values()}
     assert packages == {"skopeo"}
@@ -150,7 +148,7 @@ def test_with_the_tools_there_an_ordinary_user_needs_no_sudo(tmp_path: Path) -> 
 
 def test_without_root_and_sudo_the_missing_packages_are_named(tmp_path: Path) -> None:
     machine = Machine(tmp_path, uid=1000)
-    machine.install("buildah", "runc", "newuidmap", "mmdebstrap", "fakechroot", "fakeroot", "bindfs")
+    machine.install("buildah", "runc", "newuidmap", "mmdebstrap", "fakechroot", "fakeroot")
     said = machine.setup(ok=False)
     assert "apt-get install skopeo" in said
     assert machine.called("apt-get") == []
@@ -185,6 +183,26 @@ def test_a_buildah_that_is_new_enough_is_taken(machine: Machine, version: str) -
     machine.setup()
 
 
+@pytest.mark.parametrize(("version", "asked"), [("1.28.2", False), ("1.39.3", True)])
+def test_netavark_is_installed_where_buildah_starts_nothing_without_it(
+    tmp_path: Path, version: str, asked: bool
+) -> None:
+    for there in (True, False):
+        machine = Machine(tmp_path / str(there))
+        machine.install(*(TOOLS if there else TOOLS.keys() - {"buildah"}))
+        machine.fake("apt-cache", f"printf 'buildah:\\n  Candidate: {version}+ds1-3\\n'")
+        if there:
+            machine.fake("buildah", f"echo 'buildah version {version} (image-spec 1.0.2-dev)'")
+        machine.setup()
+        installed = " ".join(machine.called("install -y")).split()
+        assert ("netavark" in installed) == asked
+        (machine.path / "helpers").mkdir()
+        (machine.path / "helpers" / "netavark").touch()
+        machine.calls.unlink()
+        machine.setup()
+        assert "netavark" not in " ".join(machine.called("install -y"))
+
+
 def test_a_package_that_is_too_old_is_not_installed(machine: Machine) -> None:
     machine.fake("apt-cache", "printf 'buildah:\\n  Candidate: 1.23.1+ds1-2\\n'")
     assert "1.23.1" in machine.setup(ok=False)
@@ -193,9 +211,10 @@ def test_a_package_that_is_too_old_is_not_installed(machine: Machine) -> None:
 
 def test_tools_of_tests_are_installed_for_tests_alone_and_once(machine: Machine) -> None:
     machine.setup()
-    assert "chromium" not in " ".join(machine.called("install -y"))
+    tools = {*TEST_TOOLS.values(), "chromium"}
+    assert not tools & set(" ".join(machine.called("install -y")).split())
     machine.setup("--tests")
-    assert machine.called("install -y")[-1].endswith("chromium")
+    assert tools <= set(machine.called("install -y")[-1].split())
     machine.install("chromium")
     machine.calls.unlink()
     assert machine.setup("--tests") == ""
@@ -254,7 +273,7 @@ def test_make_alone_lists_every_target() -> None:
     said = subprocess.run(["make", "-s", "-C", ROOT], check=True, capture_output=True, text=True).stdout
     assert {line.split()[0] for line in said.splitlines()} == {
         "help", "setup", "demo", "test", "test-slow", "lint", "bench", "bench-matrix", "bench-push",
-        "bench-rootless", "rootless", "clean",
+        "bench-rootless", "rootless", "test-buildah-new", "clean",
     }  # fmt: skip
 
 

@@ -18,14 +18,12 @@ from avabuild import commands
 from avabuild.calls import Calls
 from avabuild.errors import HostError, StepError
 from avabuild.host import Host
-from avabuild.host.means import Mode, slowness
+from avabuild.host.means import BUILDAH, Mode, new_enough, slowness
 from avabuild.inside.home import settle
 from avabuild.inside.namespace import Namespace, Started
 from avabuild.local_storage import LocalStorage
 from avabuild.report import Report
 from avabuild.streams import Pipe, ending
-
-MINIMUM = (1, 28)
 
 
 class _Child:
@@ -170,9 +168,9 @@ class Tools(Calls):
             return
         self._checked = True
         text = self.call("buildah", ["--version"])
-        found = re.search(r"(\d+)\.(\d+)", text)
-        if not found or (int(found[1]), int(found[2])) < MINIMUM:
-            needed = ".".join(map(str, MINIMUM))
+        found = re.search(r"\d+\.\d+", text)
+        if not found or not new_enough(found[0]):
+            needed = ".".join(map(str, BUILDAH))
             raise HostError(
                 f"buildah {needed} or later is needed; found: {text.strip() or 'no version'}",
                 hint="install a newer one (Debian 12 and Ubuntu 23.04 have it)",

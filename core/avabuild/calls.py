@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from avabuild.errors import DiskFullError, StepError
+from avabuild.errors import DiskFullError, HostError, StepError
 from avabuild.report import Event, Report
 from avabuild.streams import Pipe, Sink, read_lines
 
@@ -17,6 +17,7 @@ TAIL = 40
 # buildah's copy of itself in memory was still being written by a fork of ours: it did nothing, and says so.
 _NOT_STARTED = "sealing memfd copy"
 _STARTS = 3
+_NO_NETAVARK = 'could not find "netavark"'  # buildah since it left CNI, in any of its commands
 _FULL = ("no space left on device", "disk quota exceeded", "io: read/write on closed pipe")
 
 
@@ -55,6 +56,7 @@ class Calls:
         Raises:
             StepError: it failed, or took longer than `timeout` seconds; with `shown`, and what it said last.
             DiskFullError: it said so.
+            HostError: it lacks what this host should have.
         """
         out: list[str] = []
         tail: deque[str] = deque(maxlen=TAIL)
@@ -171,6 +173,11 @@ def _failure(tool: str, shown: str, code: int, tail: str, log: str, place: str |
             f"no space left while running: {shown}",
             place=place,
             hint="free some space in the image storage and in TMPDIR",
+        )
+    if _NO_NETAVARK in tail:
+        return HostError(
+            f"{tool} starts nothing here: it asks for netavark, though no network is made",
+            hint="apt-get install netavark",
         )
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
     return StepError(f"{tool} {how}", command=shown, tail=tail, log=log, place=place)

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from avabuild.errors import Problem, RecipeError, SettingsError
-from avabuild.host.settings import DriverChoice, ModeChoice, RunnerChoice, Settings, settings_of
+from avabuild.host.means import Mode, Runner
+from avabuild.host.settings import DriverChoice, Settings, settings_of
 from avabuild.places import config_path
 from avabuild.provider import Trust
 from avabuild.recipe.document import parse
@@ -33,10 +34,10 @@ class _File(BaseModel):
 
     model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"), frozen=True)
 
-    mode: ModeChoice | None = None
+    mode: Mode | None = None
     root: Directory | None = None
     storage_driver: DriverChoice | None = None
-    runner: RunnerChoice | None = None
+    runner: Runner | None = None
     cache: Directory | None = None
     shared_cache: Directory | None = None
     shared_trust: str | None = None
@@ -54,7 +55,7 @@ def load_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] | 
     Raises:
         SettingsError: one of them has a value that can't be, or the file a key that there is not.
     """
-    return settings_of(environ, flags, read(config_path()))
+    return settings_of(environ, flags, read(config_path(environ)))
 
 
 def trust_of(environ: Mapping[str, str]) -> Trust:

@@ -41,6 +41,7 @@ class Row(Value):
         holds: packages with versions, where known.
         download: bytes to fetch.
         container: what a container is needed for, to make it; empty where none is.
+        modules: whether Python compiles modules for it, here or in a container.
         size: compressed bytes of the layer where it is cached.
     """
 
@@ -51,6 +52,7 @@ class Row(Value):
     holds: tuple[str, ...] = ()
     download: int = 0
     container: str = ""
+    modules: bool = False
     size: int = 0
 
 
@@ -129,7 +131,8 @@ class Forecast:
             download = 0 if row.state == "cached" else fetched
             sources = [p.name for p in layer.packages if p.name in built and p.name not in hashes]
             what = f"{', '.join(sources)} is built from source" if sources and layer.kind == "wheels" else ""
-            update = {"holds": holds, "download": download, "container": what}
+            modules = layer.kind == "bytecode"
+            update = {"holds": holds, "download": download, "container": what, "modules": modules}
             rows.append(row.model_copy(update=update))
         return rows, [layer.key for layer in layers]
 

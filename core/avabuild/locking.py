@@ -8,7 +8,7 @@ had: its packages are the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from avabuild.base import Base
@@ -17,6 +17,7 @@ from avabuild.build.chain import Chain
 from avabuild.build.classic import ClassicWorkshop
 from avabuild.build.context import Context
 from avabuild.build.workshop import Workshop
+from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.errors import AvabuildError, UnavailableError
 from avabuild.layers import Apt
@@ -25,6 +26,7 @@ from avabuild.prepare import request_of
 from avabuild.recipe import DebianBase
 from avabuild.resolution import Resolution, resolver_for, still_locked
 from avabuild.resolve import Fetcher
+from avabuild.running import Halt, Running
 from avabuild.store import Scratch
 from avabuild.together import together
 
@@ -46,9 +48,17 @@ def lock_all(catalogue: Catalogue, entries: Sequence[Entry]) -> tuple[Locked, ..
 
     Raises:
         AvabuildError: all problems together, after the others were written.
+        KeyboardInterrupt: it came meanwhile; what ran has ended, and nothing else was begun.
     """
+    running = Running()
     with ThreadPoolExecutor(4, "lock") as pool:
-        asked = [pool.submit(_lock, catalogue, entry) for entry in entries]
+        asked = [pool.submit(_lock, catalogue, entry, running) for entry in entries]
+        try:
+            wait(asked)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            running.stop()
+            raise
     errors = [future.exception() for future in asked]
     for error in errors:
         if error is not None and not isinstance(error, AvabuildError):
@@ -57,15 +67,20 @@ def lock_all(catalogue: Catalogue, entries: Sequence[Entry]) -> tuple[Locked, ..
     return tuple(future.result() for future in asked)
 
 
-def _lock(catalogue: Catalogue, entry: Entry) -> Locked:
+def _lock(catalogue: Catalogue, entry: Entry, running: Running) -> Locked:
     session, plan = entry.session, entry.plan
     before = session.lock.target(plan.target.tag) if session.lock else None
     known = still_locked(session.lock, plan)
     if known and not catalogue.workplace.wishes.upgrade:
         return Locked(entry, known, session.write(entry.project, plan, known))  # maybe of other plugins
     report = catalogue.report.of(plan.reference)
-    with report.step("resolve Python packages", "resolve") as said, Scratch(session.store) as scratch:
-        one = _One(catalogue, entry, scratch)
+    tools = catalogue.workplace.tools(report, f"lock-{plan.name}-{plan.tag}")
+    with (
+        report.step("resolve Python packages", "resolve") as said,
+        Scratch(session.store) as scratch,
+        running.build(tools) as halt,
+    ):
+        one = _One(catalogue, entry, scratch, tools, halt)
         packages = one.here()
         if packages is None:
             packages = one.in_a_container()
@@ -83,18 +98,22 @@ def _lock(catalogue: Catalogue, entry: Entry) -> Locked:
 class _One:
     """One target: its resolver, in a scratch space of its own."""
 
-    def __init__(self, catalogue: Catalogue, entry: Entry, scratch: Scratch) -> None:
+    def __init__(
+        self, catalogue: Catalogue, entry: Entry, scratch: Scratch, tools: Tools, halt: Halt
+    ) -> None:
         self.catalogue = catalogue
         self.entry = entry
         self.scratch = scratch
+        self.tools = tools
         self.apt: tuple[AptLock, ...] = ()
         place, session = catalogue.workplace, entry.session
         workdir = scratch.directory("resolve")
         indexes = session.indexes(entry.plan)
-        resolver = resolver_for(entry.plan, indexes, entry.project.directory, workdir, session.files)
+        directory = entry.project.directory
+        resolver = resolver_for(entry.plan, indexes, directory, workdir, session.files, halt.downloads)
         before = session.before(entry.project, entry.plan)
         self.resolution = Resolution(entry.plan, resolver, before, place.wishes.upgrade)
-        self.fetcher = Fetcher(session.files, indexes, resolver.locate)
+        self.fetcher = Fetcher(session.files, indexes, resolver.locate, cancellation=halt.downloads)
 
     def here(self) -> tuple[Package, ...] | None:
         """Resolve on this host; None where that takes a container."""
@@ -102,9 +121,8 @@ class _One:
 
     def in_a_container(self) -> tuple[Package, ...]:
         """Resolve in a container of the base, or of a Debian that has the same Python."""
-        plan, place = self.entry.plan, self.catalogue.workplace
+        plan, place, tools = self.entry.plan, self.catalogue.workplace, self.tools
         report = self.catalogue.report.of(plan.reference)
-        tools = place.tools(report, f"lock-{plan.name}-{plan.tag}")
         tools.temporary = self.scratch.directory("tmp")
         context = Context(self.entry.session.store, self.scratch, tools, report, place.host, tools.log)
         with context.cleanup:

@@ -37,7 +37,7 @@ def needs(
     found = [Need(name=row.name, why=row.container) for row in missing if row.container]
     if not interpreter:
         why = f"there is no python{plan.target.python} here to compile modules"
-        found += [Need(name=row.name, why=why) for row in missing if row.name.startswith("bytecode ")]
+        found += [Need(name=row.name, why=why) for row in missing if row.modules]
     if output.kind == "storage":
         found.append(Need(name="local storage", why="the image is put there; --output oci:DIR needs none"))
     elif checks and plan.checks:

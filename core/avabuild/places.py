@@ -26,20 +26,25 @@ class Candidate:
     origin: str
 
 
-def config_path() -> Path:
+def home(environ: Mapping[str, str]) -> Path:
+    """Return the user's home: what `HOME` says, else what the system knows."""
+    return Path(environ.get("HOME") or "~").expanduser()
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
     """Return where the user's settings are read from: `avabuild/config.toml` in the XDG config directory."""
-    return _xdg("XDG_CONFIG_HOME", ".config") / "config.toml"
+    return _xdg(environ, "XDG_CONFIG_HOME", ".config") / "config.toml"
 
 
-def _xdg(variable: str, otherwise: str) -> Path:
+def _xdg(environ: Mapping[str, str], variable: str, otherwise: str) -> Path:
     """Return our directory below the one that a variable names, which counts only when it is absolute."""
-    named = os.environ.get(variable, "")
-    return (Path(named) if named.startswith("/") else Path.home() / otherwise) / "avabuild"
+    named = environ.get(variable, "")
+    return (Path(named) if named.startswith("/") else home(environ) / otherwise) / "avabuild"
 
 
 def candidates(environ: Mapping[str, str], uid: int) -> tuple[Candidate, ...]:
     """Return the directories to keep builds in when the user names none, best first."""
-    found = [Candidate(_xdg("XDG_DATA_HOME", ".local/share"), "XDG_DATA_HOME")]
+    found = [Candidate(_xdg(environ, "XDG_DATA_HOME", ".local/share"), "XDG_DATA_HOME")]
     mine = f"avabuild-{uid}"
     for variable in ("SLURM_TMPDIR", "LOCAL_SCRATCH"):
         found += [Candidate(Path(environ[variable]) / mine, variable)] if environ.get(variable) else []
@@ -101,33 +106,38 @@ def has_range(uid: int) -> bool:
     return bool({name(uid), str(uid)} & {line.partition(":")[0] for line in lines})
 
 
-def cache_directory(environ: Mapping[str, str], named: str | None = None) -> Path:
+def cache_directory(environ: Mapping[str, str]) -> Path:
     """Return where the cache is: what the user names, the XDG cache directory, or where one may write.
 
-    `named` comes before `$AVABUILD_CACHE` and the settings' `cache`. A home that can't be written has the
-    cache in the first of the candidates that can.
+    A home that can't be written has the cache in the first of the candidates that can.
     """
-    chosen = named or environ.get("AVABUILD_CACHE") or _setting("cache")
+    chosen = environ.get("AVABUILD_CACHE") or _setting(environ, "cache")
     if chosen:
         return Path(chosen).expanduser().absolute()
-    own, uid = _xdg("XDG_CACHE_HOME", ".cache"), os.geteuid()
+    own, uid = _xdg(environ, "XDG_CACHE_HOME", ".cache"), os.geteuid()
     if own.is_absolute() and _writable(existing(own)):
         return own
-    root = environ.get("AVABUILD_ROOT") or _setting("root")
+    root = environ.get("AVABUILD_ROOT") or _setting(environ, "root")
     paths = [Path(root).expanduser().absolute()] if root else [one.path for one in candidates(environ, uid)]
     return next((path / "cache" for path in paths if not trouble(path, uid)), own)
 
 
-def config_text() -> str:
+def spare_cache(program: str, environ: Mapping[str, str]) -> Path | None:
+    """Return where the cache of another program may be if its own can't be written: in ours."""
+    own = _xdg(environ, "XDG_CACHE_HOME", ".cache").with_name(program)
+    return None if _writable(existing(own)) else cache_directory(environ) / f"{program}-cache"
+
+
+def config_text(environ: Mapping[str, str]) -> str:
     """Return what the user's settings say, or nothing."""
     with suppress(OSError, ValueError):
-        return config_path().read_text("utf-8")
+        return config_path(environ).read_text("utf-8")
     return ""
 
 
-def _setting(key: str) -> str | None:
+def _setting(environ: Mapping[str, str], key: str) -> str | None:
     """Return a text of the settings, unchecked: who reads all of them says what is wrong."""
-    text = config_text()
+    text = config_text(environ)
     if key not in text:
         return None
     import tomllib  # noqa: PLC0415 - 4 ms that most users' runs can do without

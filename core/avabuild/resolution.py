@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -14,8 +15,11 @@ from avabuild.errors import LockError, ResolveError
 from avabuild.lock import Lock, Package, TargetLock
 from avabuild.plan import Plan
 from avabuild.prepare import alone, plugins_of, request_of, requirements
+from avabuild.recipe import ScratchBase
 from avabuild.report import Report
 from avabuild.resolve import ClassicResolver, Indexes, NeedsBuild, Platform, Resolved, Resolver
+from avabuild.resolve.cancellation import Cancellation
+from avabuild.resolve.uv import run_here
 
 _RENEW = "run without --locked to renew the lock, or go back to the plugin that it was made with"
 
@@ -90,14 +94,23 @@ def asked_by(plan: Plan, words: str) -> str | None:
 
 
 def resolver_for(
-    plan: Plan, indexes: Indexes, directory: Path, workdir: Path, files: Path
+    plan: Plan,
+    indexes: Indexes,
+    directory: Path,
+    workdir: Path,
+    files: Path,
+    stop: Cancellation | None = None,
 ) -> Resolver | ClassicResolver:
-    """Return the resolver of the plan's target; `directory` is the recipe's, `files` that of fetched ones."""
+    """Return the resolver of the plan's target; `directory` is the recipe's, `files` that of fetched ones.
+
+    What it runs on this host ends when told to `stop`.
+    """
     target = plan.target
     if target.is_classic:
         return ClassicResolver(indexes=indexes, recipe_dir=directory, workdir=workdir, files=files)
     platform = Platform(target.python or "3.11", target.arch, target.glibc)
-    return Resolver(platform=platform, indexes=indexes, recipe_dir=directory, workdir=workdir)
+    run = partial(run_here, stop=stop)
+    return Resolver(platform=platform, indexes=indexes, recipe_dir=directory, workdir=workdir, run=run)
 
 
 def still_locked(lock: Lock | None, plan: Plan) -> TargetLock | None:
@@ -111,10 +124,17 @@ def require_lock(lock: Lock | None, plan: Plan, names: Sequence[Path]) -> None:
 
     `names` are the lock's and the recipe's paths, for the message.
     """
-    if lock is None or still_locked(lock, plan) is None:
+    entry = still_locked(lock, plan)
+    if lock is None or entry is None:
         raise LockError(
             f"{names[0]} does not fit {names[1].name}: {plan.target.tag}",
             hint="the recipe or a plugin changed since; run without --locked to renew the lock",
+        )
+    if not entry.base and not isinstance(plan.base, ScratchBase):
+        raise LockError(
+            f"{plan.target.tag}: the lock does not say which base and apt packages",
+            place=str(names[0]),
+            hint="avabuild lock leaves them to the first build: run once without --locked",
         )
     for message, hint in other_plugins(lock, plan):
         raise LockError(message, place=str(names[0]), hint=hint)

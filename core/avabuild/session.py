@@ -106,7 +106,8 @@ class Session:
         if packages is None and plan.target.python and ask:
             with Scratch(self.store) as scratch:
                 resolver = resolver_for(plan, self.indexes(plan), project.directory, scratch.path, self.files)
-                packages = Resolution(plan, resolver, entry, frozenset()).without_building()
+                before = self.before(project, plan)
+                packages = Resolution(plan, resolver, before, frozenset()).without_building()
         parts = self.store.recall("parts", self._parts_name(plan)) or {}
         facts = self.facts(project, base)
         interpreter = facts.interpreter(plan.target.python) if plan.target.python else None
@@ -211,7 +212,7 @@ class Session:
         if entry and wishes.upgrade:
             entry = entry.model_copy(update={"request": "", "apt": self._kept(entry, base)})
         workdir = context.scratch.directory("resolve")
-        resolver = resolver_for(plan, indexes, project.directory, workdir, self.files)
+        resolver = resolver_for(plan, indexes, project.directory, workdir, self.files, halt.downloads)
         resolution = Resolution(plan, resolver, before, wishes.upgrade)
 
         def progress(one: Progress) -> None:

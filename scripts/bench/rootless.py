@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
+from avabuild.host.subids import COUNT, free_range
 from bench.measure import machine, run
 from bench.setting import bootstrap, say
 
@@ -22,7 +23,18 @@ WORKER = Path(__file__).with_name("rootless_worker.py")
 PYTHON = f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"  # ours may be in a home of root
 MODES = ("root", "subuid", "single")
 USERS = {"root": "root", "subuid": "avabenchsub", "single": "avabenchone"}
-MOST_START, MOST_STEP, MOST_RATIO = 0.3, 0.03, 1.1
+RANGES = (Path("/etc/subuid"), Path("/etc/subgid"))
+LIMITS, MOST_RATIO = {"probe": 0.15, "start": 0.3, "over": 0.03}, 1.1
+TITLES = {
+    "probe": "probing the host, once a boot",
+    "probe again": "probing, as it is remembered",
+    "enter": "opening the namespace",
+    "start": "remembered probe and namespace",
+    "step": "a step that runs `true`",
+    "command": "`true` alone",
+    "over": "a step over its command",
+}
+"""What is measured, in the order of the page; its limits are in seconds."""
 RECIPE = """
 name = "bench-rootless"
 base = { archive = "base.tar" }
@@ -40,21 +52,28 @@ shell = "dd if=/dev/zero of=/zeros bs=1M count=64 2>/dev/null; chown ada /zeros"
 def users(work: Path) -> Iterator[None]:
     """Make the users, one with a range of ids and one without, with homes in `work`."""
     names = [name for name in USERS.values() if name != "root"]
-    before = {path: path.read_text() for path in map(Path, ("/etc/subuid", "/etc/subgid"))}
-    for name in names:
-        home = work / name
-        subprocess.run(["useradd", "--no-create-home", "--home-dir", str(home), name], check=True)
-        home.mkdir()
-        shutil.chown(home, name, name)
-    for path, text in before.items():
-        path.write_text(f"{text}{USERS['subuid']}:1900000:65536\n")
     try:
+        for name in names:
+            home = work / name
+            subprocess.run(["useradd", "--no-create-home", "--home-dir", str(home), name], check=True)
+            home.mkdir()
+            shutil.chown(home, name, name)
+        line = f"{USERS['subuid']}:{free_range()}:{COUNT}\n"
+        for path in RANGES:
+            write_ranges(path, names, line)
         yield
     finally:
         for name in names:
             subprocess.run(["userdel", name], check=False)
-        for path, text in before.items():
-            path.write_text(text)
+        for path in RANGES:
+            write_ranges(path, names)
+
+
+def write_ranges(path: Path, names: Sequence[str], line: str = "") -> None:
+    """Have `line` in place of the ranges of `names`; what others write meanwhile stays."""
+    lines = path.read_text().splitlines(keepends=True)
+    kept = [one for one in lines if one.partition(":")[0] not in names]
+    path.write_text("".join([*kept, line]))
 
 
 def become(mode: str, argv: Sequence[str]) -> list[str]:
@@ -126,28 +145,23 @@ def report(found: dict[str, dict[str, float | str]], builds: dict[str, list[floa
         "",
     ]
     lines += ["| | " + " | ".join(MODES) + " | at most |", "|---|" + "---:|" * (len(MODES) + 1)]
-    titles = (
-        ("probe", "probing the host, once a boot", ""),
-        ("probe again", "probing, as it is remembered", ""),
-        ("enter", "opening the namespace", ""),
-        ("start", "remembered probe and namespace", f"{MOST_START * 1e3:.0f} ms"),
-        ("step", "a step that runs `true`", ""),
-        ("command", "`true` alone", ""),
-        ("over", "a step over its command", f"{MOST_STEP * 1e3:.0f} ms"),
-    )
-    for key, title, most in titles:
-        cells = [f"{_value(found[mode], key) * 1e3:.1f} ms" for mode in MODES]
-        lines.append(f"| {title} | {' | '.join(cells)} | {most} |")
+    for key, title in TITLES.items():
+        most = LIMITS.get(key)
+        cells = [_cell(_value(found[mode], key), most) for mode in MODES]
+        lines.append(f"| {title} | {' | '.join(cells)} | {'' if most is None else f'{most * 1e3:.0f} ms'} |")
     middle = {mode: median(builds[mode]) for mode in MODES}
     lines.append(
         f"| a build with packages and steps | {' | '.join(f'{middle[mode]:.2f} s' for mode in MODES)} | |"
     )
     ratio = middle["single"] / middle["subuid"]
-    lines += [
-        "",
-        f"A user with one id takes {ratio:.2f} of the time of one with a range (promised: {MOST_RATIO}).",
-    ]
+    promise = f"promised: {MOST_RATIO}{', missed' if ratio > MOST_RATIO else ''}"
+    lines += ["", f"A user with one id takes {ratio:.2f} of the time of one with a range ({promise})."]
     return "\n".join(lines) + "\n"
+
+
+def _cell(seconds: float, most: float | None) -> str:
+    missed = " (missed)" if most is not None and seconds > most else ""
+    return f"{seconds * 1e3:.1f} ms{missed}"
 
 
 def _value(found: dict[str, float | str], key: str) -> float:

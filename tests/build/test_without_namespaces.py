@@ -105,8 +105,10 @@ def test_what_needs_a_container_is_told_at_once_and_before_any_work(confined: Us
     confined.recipe(EXEC, "exec.toml")
     confined.recipe(FILES, "files.toml")
     confined.cache = confined.home / "other-cache"
-    outcome = run(confined, "recipe", "exec.toml", "files.toml")
+    outcome = run(confined, "recipe", "exec.toml", "files.toml", "--json")
     assert outcome.code == 6, outcome.err
+    (told,) = [event for event in outcome.events if event["event"] == "error"]
+    assert (told["class"], told["exit_code"]) == ("HostError", 6)
     assert "Traceback" not in outcome.err
     told = [line.strip() for line in outcome.err.splitlines() if ": its command runs" in line]
     assert len(told) == 2

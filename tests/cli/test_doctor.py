@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from .conftest import Run
 
 
@@ -28,6 +30,15 @@ def test_the_same_is_told_to_programs(avabuild: Run, tmp_path: Path) -> None:
 def test_a_proxys_password_is_not_told(avabuild: Run) -> None:
     done = avabuild("doctor", "--json", https_proxy="http://ada:secret@127.0.0.1:3128")
     assert '"https_proxy"' in done.stdout
+    assert "secret" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_mirrors_password_is_not_told(avabuild: Run, options: tuple[str, ...]) -> None:
+    mirror = "http://ada:secret@127.0.0.1:9/debian"
+    done = avabuild("doctor", *options, AVABUILD_DEBIAN_MIRROR=mirror)
+    assert done.returncode == 0, done.stderr
+    assert "mirror" in done.stdout
     assert "secret" not in done.stdout + done.stderr
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
+import socket
+import subprocess
+import time
 import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from .conftest import COMMAND
 
 RECIPE = """\
 name = "mine"
@@ -101,6 +107,19 @@ def test_a_changed_plugin_is_pinned_anew_where_it_asks_for_the_same(avabuild, wh
     assert avabuild("lock", "mine.toml").stdout.endswith("mine.lock  unchanged\n")
 
 
+def test_a_plan_of_what_stands_on_another_has_its_versions_as_a_build_would(avabuild, wheels, tmp_path):
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    avabuild("lock", "mine.toml")
+    wheel(wheels, "alpha", "2.0", "beta")
+    above = RECIPE.replace("mine", "above").replace('debian = "bookworm"', 'recipe = "mine.toml"')
+    (tmp_path / "above.toml").write_text(above)
+    planned = avabuild("plan", "above.toml")
+    assert planned.returncode == 0, planned.stderr
+    assert "alpha 1.0" in planned.stdout
+    avabuild("lock", "above.toml")
+    assert locked(tmp_path / "above.lock")["alpha"][0] == "1.0"
+
+
 def test_what_can_be_locked_is_whatever_becomes_of_the_others(avabuild, wheels, tmp_path):
     (tmp_path / "mine.toml").write_text(RECIPE)
     (tmp_path / "other.toml").write_text(RECIPE.replace("mine", "other").replace("alpha", "nowhere"))
@@ -117,3 +136,35 @@ def test_a_base_that_can_not_be_had_hinders_only_what_needs_a_container_of_it(av
     said = avabuild("lock", "mine.toml")
     assert said.returncode == 75
     assert "Python 3.5 are resolved in a container of the base, which can't be had here" in said.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_lock_ends_soon_and_leaves_nothing(environment, tmp_path, number):
+    names = [f"{letter}.toml" for letter in "abcdefgh"]  # more than are locked at a time
+    for name in names:
+        (tmp_path / name).write_text(RECIPE.replace("mine", name[0]))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment["UV_DEFAULT_INDEX"] = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        process = subprocess.Popen(
+            [COMMAND, "lock", *names], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        silent.settimeout(30)
+        asked = [silent.accept()[0] for _ in range(2)]
+        began = time.monotonic()
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+        assert time.monotonic() - began < 5
+        for one in asked:
+            one.close()
+    assert (process.returncode, "Traceback" in said) == (130, False), said
+    assert said.rstrip().endswith("stopped")
+    assert list((tmp_path / "cache" / "tmp").iterdir()) == []
+    assert list(tmp_path.glob("*.lock")) == []
+    assert not [one for one in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in text_of(one)]
+
+
+def text_of(path: Path) -> str:
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError:
+        return ""  # it ended

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.calls import Calls
-from avabuild.errors import DiskFullError, StepError
+from avabuild.errors import DiskFullError, HostError, StepError
 from avabuild.report import Report
 from avabuild.streams import Pipe, ending
 
@@ -68,6 +68,13 @@ def test_what_takes_too_long_is_stopped(calls: Calls) -> None:
 def test_a_full_disk_is_told_as_one(calls: Calls) -> None:
     with pytest.raises(DiskFullError):
         follow(calls, "echo write x: no space left on device >&2; exit 1")
+
+
+def test_a_buildah_without_netavark_is_the_hosts_trouble(calls: Calls) -> None:
+    said = 'Error: could not find "netavark" in one of [/usr/lib/podman].  To resolve this error'
+    with pytest.raises(HostError, match="asks for netavark") as refused:
+        follow(calls, f"echo '{said}' >&2; exit 125")
+    assert refused.value.hint == "apt-get install netavark"
 
 
 @pytest.mark.parametrize("log", ["/dev/full", "/nowhere/log"])

@@ -25,16 +25,20 @@ plugins = ["avabuild-jax", "example-*"]
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's file, which a test writes."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", "/home/ada")
     path = tmp_path / "avabuild" / "config.toml"
     path.parent.mkdir()
     return path
 
 
+def beside(config: Path) -> dict[str, str]:
+    """The environment that leads to the file."""
+    return {"XDG_CONFIG_HOME": str(config.parents[1])}
+
+
 def test_every_setting_is_read_from_the_users_file(config: Path) -> None:
     config.write_text(WHOLE)
-    found = load_settings({})
+    found = load_settings(beside(config))
     assert found.model_dump(exclude={"origins"}, exclude_none=True, mode="json") == {
         "mode": "single",
         "root": "/home/ada/scratch",
@@ -52,7 +56,7 @@ def test_every_setting_is_read_from_the_users_file(config: Path) -> None:
 
 
 def test_a_user_without_a_file_has_no_settings(config: Path) -> None:
-    assert load_settings({}) == Settings()
+    assert load_settings(beside(config)) == Settings()
 
 
 def test_a_flag_comes_before_the_environment_and_that_before_the_file(
@@ -60,12 +64,12 @@ def test_a_flag_comes_before_the_environment_and_that_before_the_file(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config.write_text(WHOLE)
-    environ = {"AVABUILD_MODE": "subuid", "AVABUILD_ROOT": "~/other", "AVABUILD_RUNNER": ""}
+    environ = beside(config) | {"AVABUILD_MODE": "subuid", "AVABUILD_ROOT": "~/other", "AVABUILD_RUNNER": ""}
     found = load_settings(environ, {"mode": "none", "root": None})
     assert (found.mode, found.origin("mode")) == ("none", "--mode")
     assert (found.root, found.origin("root")) == (Path("/home/ada/other"), "AVABUILD_ROOT")
     assert (found.runner, found.origin("runner")) == ("buildah", f"{config}:5")
-    assert load_settings({}, {"root": "here"}).root == tmp_path / "here"
+    assert load_settings(beside(config), {"root": "here"}).root == tmp_path / "here"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from avabuild.target import Device, Target
 
 OCI = Output(kind="oci", path=Path("/out"))
 WHEELS = Row(name="wheels of packages", origins=("recipe",), state="build")
-BYTECODE = Row(name="bytecode of packages", origins=("recipe",), state="build")
+BYTECODE = Row(name="bytecode of packages", origins=("recipe",), state="build", modules=True)
+APART = Row(name="bytecode and more, the recipe's own", origins=("recipe",), state="build")
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_what_is_cached_needs_none(plan):
 
 
 def test_modules_need_an_interpreter_of_their_version_here_unless_they_are_compiled(plan):
-    (need,) = needs(plan, [WHEELS, BYTECODE], OCI, checks=False, interpreter=False)
+    (need,) = needs(plan, [WHEELS, BYTECODE, APART], OCI, checks=False, interpreter=False)
     assert need.name == "bytecode of packages"
     assert "no python3.11 here" in need.why
     cached = BYTECODE.model_copy(update={"state": "cached"})

@@ -54,9 +54,13 @@ def test_what_exists_is_found_from_below(tmp_path: Path) -> None:
     assert existing(tmp_path) == tmp_path
 
 
-def test_candidates_stand_in_the_order_of_preference(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", "/data")
-    environ = {"SLURM_TMPDIR": "/job", "LOCAL_SCRATCH": "/scratch", "XDG_RUNTIME_DIR": "/run/user/7"}
+def test_candidates_stand_in_the_order_of_preference() -> None:
+    environ = {
+        "XDG_DATA_HOME": "/data",
+        "SLURM_TMPDIR": "/job",
+        "LOCAL_SCRATCH": "/scratch",
+        "XDG_RUNTIME_DIR": "/run/user/7",
+    }
     assert [str(one.path) for one in candidates(environ, 7)] == [
         "/data/avabuild",
         "/job/avabuild-7",
@@ -75,9 +79,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home where nothing can be written, root or not: it would be below a file."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("HOME", str(tmp_path / "file" / "ada"))
-    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (tmp_path / "avabuild").mkdir()
     return tmp_path
 
@@ -89,12 +90,13 @@ def test_a_cache_that_cant_be_in_the_home_is_in_the_first_place_that_can(home: P
 
 def test_the_settings_may_name_the_cache(home: Path) -> None:
     (home / "avabuild" / "config.toml").write_text('cache = "/big/cache"\nroot = "/big"\n')
-    assert cache_directory({}) == Path("/big/cache")
-    assert cache_directory({"AVABUILD_CACHE": "/other"}) == Path("/other")
+    environ = {"XDG_CONFIG_HOME": str(home)}
+    assert cache_directory(environ) == Path("/big/cache")
+    assert cache_directory({**environ, "AVABUILD_CACHE": "/other"}) == Path("/other")
     (home / "avabuild" / "config.toml").write_text("cache = 7\n")
-    assert cache_directory({"AVABUILD_ROOT": str(home)}) == home / "cache"
+    assert cache_directory({**environ, "AVABUILD_ROOT": str(home)}) == home / "cache"
     (home / "avabuild" / "config.toml").write_text("cache = ")
-    assert cache_directory({"AVABUILD_ROOT": str(home)}) == home / "cache"
+    assert cache_directory({**environ, "AVABUILD_ROOT": str(home)}) == home / "cache"
 
 
 def test_a_range_is_the_users_by_name_or_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -322,7 +322,7 @@ def test_a_policy_that_is_none_is_blamed(plan_of, policy, changed, message):
 
 
 def locked(plan: Plan) -> Lock:
-    entry = TargetLock(target=plan.target.tag, request=request_of(plan), base="")
+    entry = TargetLock(target=plan.target.tag, request=request_of(plan), base=f"sha256:{'b' * 64}")
     return Lock(recipe=plan.name).with_target(entry).with_plugins(plugins_of(plan))
 
 
@@ -367,3 +367,17 @@ def test_a_policys_repository_is_one_of_the_frameworks_packages(plan_of, policy)
     other = Repository(name="updates", suite="bookworm-updates")
     plan = plan_of(policy("house", Apt(packages=("git",), repositories=(other,))))
     assert plan.apt.layer.repositories == (other,)
+
+
+def test_locked_needs_a_base_in_the_lock_unless_there_is_none(plan_of):
+    names = [Path("demo.lock"), Path("demo.toml")]
+    for text, fits in (("", False), ('base = "scratch"', True)):
+        plan = plan_of(text=text)
+        entry = TargetLock(target=plan.target.tag, request=request_of(plan), base="")
+        lock = Lock(recipe=plan.name).with_target(entry).with_plugins(plugins_of(plan))
+        if fits:
+            require_lock(lock, plan, names)
+            continue
+        with pytest.raises(LockError, match="does not say which base") as refused:
+            require_lock(lock, plan, names)
+        assert "run once without --locked" in str(refused.value.hint)

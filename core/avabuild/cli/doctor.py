@@ -63,13 +63,14 @@ def doctor(
     said = remarks(findings, means)
     able = can_build(said, means)
     if as_json:
+        secret = {"debian_mirror"}  # its URL may hold a password
         data = {
             "can_build": able,
             "means": means.model_dump(mode="json") if means else None,
             "refused": refused.message if refused else None,
             "remarks": [remark.model_dump() for remark in said],
             "host": _facts(host),
-            "settings": host.settings.model_dump(mode="json"),
+            "settings": host.settings.model_dump(mode="json", exclude=secret),
             "findings": findings.model_dump(mode="json"),
         }
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))

@@ -152,7 +152,7 @@ def circumstances(
     chosen = [f"{name}={value}" for name, value in (flags or {}).items() if value]
     options = [str(output), os.getcwd() if output else "", str(check), str(locked), *only]  # noqa: PTH109 - 1 ms
     said = (os.environ.get(name, "") for name in _CIRCUMSTANCES)
-    return [*options, *chosen, config_text(), str(has_range(os.getuid())), str(os.getuid()), *said]
+    return [*options, *chosen, config_text(os.environ), str(has_range(os.getuid())), str(os.getuid()), *said]
 
 
 def console_for(*, as_json: bool, quiet: bool, verbose: bool) -> QuietConsole:

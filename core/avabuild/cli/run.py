@@ -65,21 +65,15 @@ class Run:
             with self._outside.open(host, report) as outside:
                 try:
                     catalogue, entries = self._open(only, report, host, outside, keep_going=keep_going)
+                    with closing(catalogue.workplace):
+                        outcome = self._made(catalogue, entries, jobs or default_jobs(host.cores), keep_going)
+                        self._write_bills(catalogue, outcome, report)
+                        if self._outside.push is None:  # what a registry has is asked every time
+                            self._stamp(catalogue, entries, outcome)
                 except AvabuildError as error:
                     for one in error.errors if isinstance(error, JointError) else (error,):
                         console.failed(one)
                     raise
-                with closing(catalogue.workplace):
-                    outcome = build(
-                        catalogue,
-                        [entry for entry in entries if entry.plan.reference not in self._there],
-                        Listener(self._done, self._ended),
-                        jobs=jobs or default_jobs(host.cores),
-                        keep_going=keep_going,
-                    )
-                    self._write_bills(catalogue, outcome, report)
-                    if self._outside.push is None:  # what a registry has is asked every time
-                        self._stamp(catalogue, entries, outcome)
             if console.several:
                 console.table(list(self._rows(catalogue, entries, outcome)))
         raise_first([*(lost.error for lost in catalogue.lost), *outcome.errors])
@@ -110,6 +104,11 @@ class Run:
             if entry.plan.reference in self._there:
                 self._console.up_to_date(self._found(entry), 0.0)
         return catalogue, entries
+
+    def _made(self, catalogue: Catalogue, entries: Sequence[Entry], jobs: int, keep_going: bool) -> Outcome:
+        """Build the images that no registry has."""
+        missing = [entry for entry in entries if entry.plan.reference not in self._there]
+        return build(catalogue, missing, Listener(self._done, self._ended), jobs=jobs, keep_going=keep_going)
 
     def _found(self, entry: Entry) -> dict[str, object]:
         """Return what is told of an image that its registry has."""

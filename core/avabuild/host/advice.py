@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 from avabuild.host.findings import Directory, Findings, Trial
-from avabuild.host.means import Means
+from avabuild.host.means import BUILDAH, Means, new_enough
 from avabuild.host.subids import COUNT
 from avabuild.value import Value
 
-BUILDAH = (1, 28)
 _FEW_FILES, _FEW_PROCESSES = 1024, 256
 _PACKAGES = {"buildah": "buildah", "skopeo": "skopeo", "mmdebstrap": "mmdebstrap"}
 _USES = {
@@ -210,14 +208,6 @@ def _tools(findings: Findings, means: Means | None) -> Iterator[Remark]:
     yield Remark(about="OCI runtimes", state="good", found=found, leads="none is needed")
 
 
-def new_enough(version: str) -> bool:
-    """Whether buildah's `version` is one that works."""
-    numbers = version.split(".")[:2]
-    return (
-        len(numbers) == 2 and all(part.isdigit() for part in numbers) and tuple(map(int, numbers)) >= BUILDAH
-    )
-
-
 def _environment(findings: Findings) -> Iterator[Remark]:
     if findings.session is False:
         found = "XDG_RUNTIME_DIR names no directory of yours"
@@ -232,9 +222,3 @@ def _environment(findings: Findings) -> Iterator[Remark]:
 def can_build(said: tuple[Remark, ...], means: Means | None) -> bool:
     """Whether anything can be built."""
     return means is not None and all(remark.state != "bad" for remark in said)
-
-
-def space(path: Path, findings: Findings) -> int | None:
-    """Return the free bytes of a directory that was found, or None."""
-    own = (findings.own.directory,) if findings.own else ()
-    return next((one.free for one in (*own, *findings.directories) if one.path == path), None)

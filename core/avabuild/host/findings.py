@@ -85,7 +85,6 @@ class Findings(Value):
         fuse: whether /dev/fuse may be opened.
         cgroup: which control groups there are.
         directories: where private storage may be, in the order of preference.
-        named: whether the user named that place, so that there is no other.
         kernel: settings of the kernel that speak of user namespaces.
         free_ids: the first of a range of subordinate ids that nobody has.
         limits: of open files and of processes, -1 for none.
@@ -104,7 +103,6 @@ class Findings(Value):
     tools: tuple[Tool, ...] = ()
     own: OwnStorage | None = None
     directories: tuple[Directory, ...] = ()
-    named: bool = False
     kernel: tuple[tuple[str, str], ...] = ()
     free_ids: int = 0
     limits: tuple[int, int] = (-1, -1)

@@ -46,7 +46,7 @@ def look(environ: Mapping[str, str], settings: Settings) -> Findings:
     own = configured(environ, uid)
     wanted = _candidates(environ, settings, uid)
     usable = [one.path for one in wanted if not trouble(one.path, uid)]
-    tried = [*usable, *([own.root] if _storage_trouble(own.root) == "" else [])]
+    tried = [*usable, *([own.root] if storage_trouble(own.root) == "" else [])]
     fuse = _open_fuse()
     found = _trials(environ, tried, uid, user, tools, fuse, settings)
     said = {tool: _version(process.communicate()[0]) for tool, process in versions.items()}
@@ -64,7 +64,6 @@ def look(environ: Mapping[str, str], settings: Settings) -> Findings:
         tools=tuple(Tool(name=tool, path=path, version=said.get(tool, "")) for tool, path in tools.items()),
         own=_own(own, found, mounts),
         directories=tuple(_directory(one, trouble(one.path, uid), found, mounts) for one in wanted),
-        named=settings.root is not None,
         kernel=tuple(_kernel()),
         free_ids=free_range(),
         limits=(resource.getrlimit(resource.RLIMIT_NOFILE)[0], resource.getrlimit(resource.RLIMIT_NPROC)[0]),
@@ -185,11 +184,11 @@ def _by_mode(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _own(own: Configured, found: Mapping[str, Any], mounts: Mapping[str, str]) -> OwnStorage:
     candidate = Candidate(own.root, "the user's own image storage")
-    directory = _directory(candidate, _storage_trouble(own.root), found, mounts)
+    directory = _directory(candidate, storage_trouble(own.root), found, mounts)
     return OwnStorage(directory=directory, run=own.run, driver=own.driver, mount_program=own.mount_program)
 
 
-def _storage_trouble(root: Path) -> str:
+def storage_trouble(root: Path) -> str:
     """Say why images can't be kept at `root`; it may be shared with whom its owner likes."""
     there = existing(root)
     return "" if there.is_dir() and os.access(there, os.W_OK | os.X_OK) else f"{there} can't be written"

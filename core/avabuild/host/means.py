@@ -16,6 +16,10 @@ from typing import Literal
 from avabuild.value import Value
 
 Mode = Literal["root", "subuid", "single", "none"]
+Runner = Literal["own", "buildah"]
+
+BUILDAH = (1, 28)
+"""The oldest buildah that works."""
 
 
 class Storage(Value):
@@ -51,7 +55,7 @@ class Means(Value):
     place: Path
     storage: Storage | None
     entry: Literal["own", "buildah"] = "own"
-    runner: Literal["own", "buildah"] = "own"
+    runner: Runner = "own"
 
 
 def slowness(means: Means) -> str:
@@ -64,3 +68,13 @@ def slowness(means: Means) -> str:
     if storage and storage.mount_program:
         return f"layers in {storage.root} are stacked by {storage.mount_program}, which is slow"
     return ""
+
+
+def new_enough(version: str) -> bool:
+    """Whether a buildah that calls itself `version` works."""
+    numbers = version.split(".")[:2]
+    return (
+        len(numbers) == len(BUILDAH)
+        and all(part.isdigit() for part in numbers)
+        and tuple(map(int, numbers)) >= BUILDAH
+    )

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from avabuild.errors import Problem, SettingsError
+from avabuild.host.means import Mode, Runner
 from avabuild.value import Value
 
-ModeChoice = Literal["root", "subuid", "single", "none"]
 DriverChoice = Literal["overlay", "fuse", "vfs"]
-RunnerChoice = Literal["own", "buildah"]
 
 VARIABLES = {
     "mode": "AVABUILD_MODE",
@@ -33,9 +32,9 @@ PLUGINS = "AVABUILD_PLUGINS"
 """The variable that lists whose plugins may be imported."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "mode": get_args(ModeChoice),
+    "mode": get_args(Mode),
     "storage_driver": get_args(DriverChoice),
-    "runner": get_args(RunnerChoice),
+    "runner": get_args(Runner),
 }
 """Setting -> what it may be, where that is a closed set."""
 
@@ -60,10 +59,10 @@ class Settings(Value):
         origins: setting -> what said it (`--mode`, `AVABUILD_MODE`, `config.toml:3`).
     """
 
-    mode: ModeChoice | None = None
+    mode: Mode | None = None
     root: Path | None = None
     storage_driver: DriverChoice | None = None
-    runner: RunnerChoice | None = None
+    runner: Runner | None = None
     cache: Path | None = None
     debian_mirror: str | None = None
     shared_cache: Path | None = None

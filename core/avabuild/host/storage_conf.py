@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from avabuild.places import home
+
 _SYSTEM = (Path("/etc/containers/storage.conf"), Path("/usr/share/containers/storage.conf"))
 _FOR_USERS = {"overlay", "overlay2", "vfs", "btrfs"}  # drivers of the system's file that count for users
 
@@ -72,7 +74,7 @@ def _path(said: object, environ: Mapping[str, str], uid: int) -> Path | None:
     """Return a path of a configuration, its variables replaced."""
     if not said or not isinstance(said, str):
         return None
-    known = {**environ, "HOME": str(_home(environ)), "UID": str(uid)}
+    known = {**environ, "HOME": str(home(environ)), "UID": str(uid)}
     text = re.sub(r"\$\{?(\w+)\}?", lambda found: known.get(found[1], ""), said)
     path = Path(text).expanduser()
     return path if path.is_absolute() else None
@@ -100,10 +102,6 @@ def _session(environ: Mapping[str, str], uid: int) -> Path | None:
     return None
 
 
-def _home(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("HOME") or "~").expanduser()
-
-
 def _xdg(environ: Mapping[str, str], variable: str, default: str) -> Path:
     named = environ.get(variable)
-    return Path(named) if named else _home(environ) / default
+    return Path(named) if named else home(environ) / default

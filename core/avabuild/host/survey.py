@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
+import stat
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,9 +16,9 @@ from avabuild.errors import HostError
 from avabuild.host import Host
 from avabuild.host.choose import choose
 from avabuild.host.findings import Directory, Findings
-from avabuild.host.look import TOOLS, find_tool, look, measure
+from avabuild.host.look import TOOLS, find_tool, look, measure, storage_trouble
 from avabuild.host.means import Means
-from avabuild.host.storage_conf import configuration_files
+from avabuild.host.storage_conf import Configured, configuration_files, configured
 from avabuild.places import prepare, trouble
 from avabuild.value import digest_of
 
@@ -44,6 +47,12 @@ _KERNEL = (
     "sys/kernel/apparmor_restrict_unprivileged_userns",
 )
 _NAMESPACES = ("user", "mnt")
+_STATUS = ("Cap", "Groups:", "NoNewPrivs:", "Seccomp:")
+"""What of this process decides what the kernel lets it do: a job may have less than the shell before it."""
+_PLAIN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_OTHERS_WRITE = 0o022
+_KEPT = 16
+"""How many states of things are remembered."""
 
 
 def means_of(host: Host, environ: Mapping[str, str]) -> Means:
@@ -63,7 +72,7 @@ def survey(host: Host, environ: Mapping[str, str], *, anew: bool = False) -> Fin
     kept = host.cache / "host" / f"{_state(host, environ)}.json"
     if not anew:
         with suppress(OSError, ValueError):
-            found = _as_of_now(Findings.model_validate_json(kept.read_bytes()))
+            found = _as_of_now(Findings.model_validate_json(_own_text(kept, host.uid)), environ)
             if found:
                 return found
     found = look(environ, host.settings)
@@ -82,13 +91,16 @@ def _state(host: Host, environ: Mapping[str, str]) -> str:
         "variables": {name: environ.get(name, "") for name in _VARIABLES},
         "files": {name: _status(name) for name in files},
         "kernel": [_text(name) for name in _KERNEL],
+        "process": [line for line in _text("self/status").splitlines() if line.startswith(_STATUS)],
         "namespaces": [_link(f"/proc/self/ns/{name}") for name in _NAMESPACES],
     }
     return digest_of(state).removeprefix("sha256:")[:32]
 
 
-def _as_of_now(found: Findings) -> Findings | None:
+def _as_of_now(found: Findings, environ: Mapping[str, str]) -> Findings | None:
     """Return the findings with the free space of now, or None when a directory is not what it was."""
+    if not _still_own(found, environ):
+        return None
     if any(one.trouble != trouble(one.path, found.uid) for one in found.directories):
         return None
     then = [*found.directories, *([found.own.directory] if found.own else [])]
@@ -99,17 +111,52 @@ def _as_of_now(found: Findings) -> Findings | None:
     return found.model_copy(update={"directories": tuple(now), "own": own})
 
 
+def _still_own(found: Findings, environ: Mapping[str, str]) -> bool:
+    """Whether the user's own storage is where and what it was; a session may have ended."""
+    if found.own is None:
+        return False
+    own, now = found.own, configured(environ, found.uid)
+    then = Configured(own.directory.path, own.run, own.driver, own.mount_program)
+    return then == now and own.directory.trouble == storage_trouble(now.root)
+
+
 def _measured(directory: Directory) -> Directory:
     return directory if directory.trouble else directory.model_copy(update=measure(directory.path))
+
+
+def _own_text(path: Path, uid: int) -> str:
+    """Return what a file says that this user alone can have written: it names programs that will be run.
+
+    Raises:
+        PermissionError: it is another's, or others may write it: a group may share the cache.
+    """
+    with os.fdopen(os.open(path, _PLAIN), encoding="utf-8") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != uid or status.st_mode & _OTHERS_WRITE:
+            raise PermissionError(errno.EPERM, "others can have written it", str(path))
+        return file.read()
 
 
 def _keep(path: Path, found: Findings) -> None:
     """Write the findings for the next run, where that is possible."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(found.model_dump(mode="json")))
-        partial.replace(path)
+        handle, partial = tempfile.mkstemp(dir=path.parent)  # made 0600, and follows no link
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(json.dumps(found.model_dump(mode="json")))
+            Path(partial).replace(path)
+        finally:
+            Path(partial).unlink(missing_ok=True)
+        _forget(path.parent, found.uid)
+
+
+def _forget(directory: Path, uid: int) -> None:
+    """Remove the user's findings but the newest: each boot, job and namespace has some of its own."""
+    status = [(path.lstat(), path) for path in directory.iterdir()]
+    own = [(one.st_mtime_ns, path) for one, path in status if one.st_uid == uid]
+    for _, path in sorted(own)[:-_KEPT]:
+        path.unlink(missing_ok=True)
 
 
 def _status(name: str) -> list[int]:

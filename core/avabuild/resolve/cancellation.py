@@ -1,16 +1,16 @@
-"""Cancellation: stopping transfers at once, by shutting the sockets that their threads wait for."""
+"""Cancellation: stopping transfers and tools at once, by ending what their threads wait for."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
 class CancelledError(Exception):
-    """The transfer was stopped by its owner."""
+    """The transfer, or the tool, was stopped by its owner."""
 
 
 class Cancellation:
@@ -21,6 +21,7 @@ class Cancellation:
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._others: list[Cancellation] = []
+        self._acts: list[Callable[[], None]] = []
 
     def stop(self) -> None:
         """Make every transfer raise CancelledError soon."""
@@ -28,6 +29,8 @@ class Cancellation:
             self._stopped.set()
             for one in self._sockets:
                 _shut(one)
+            for act in self._acts:
+                act()
             others = tuple(self._others)
         for other in others:
             other.stop()
@@ -40,6 +43,20 @@ class Cancellation:
         if self._stopped.is_set():
             made.stop()
         return made
+
+    @contextmanager
+    def ending(self, act: Callable[[], None]) -> Iterator[None]:
+        """Have `act` end what the block waits for, when stopped meanwhile or before; then CancelledError."""
+        with self._lock:
+            self._acts.append(act)
+            if self._stopped.is_set():
+                act()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._acts.remove(act)
+        self.check()
 
     def check(self) -> None:
         """Raise CancelledError when stopped."""

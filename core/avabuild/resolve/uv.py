@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,8 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from avabuild.errors import AvabuildError, DiskFullError, HostError, ResolveError, UnavailableError
+from avabuild.places import spare_cache
+from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.indexes import UV_NAMES, Indexes, redact
 from avabuild.resolve.platforms import Platform
 
@@ -125,33 +127,50 @@ def compile_argv(
 def default_index() -> str:
     """Return the URL of the index that uv asks when nobody names one; asks none."""
     argv = [str(find_uv()), "pip", "compile", "-", "--emit-index-url", "--no-header", "--quiet", "--offline"]
-    env = {name: value for name, value in os.environ.items() if name not in UV_NAMES}
-    done = subprocess.run(argv, input="", env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        argv, input="", env=_inherited(os.environ), capture_output=True, text=True, check=True
+    )
     return str(done.stdout.split()[1])
 
 
-def run_here(command: Command) -> Outcome:
-    """Run `command` on this host; raise UnavailableError after half an hour, HostError if it can't start."""
-    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what uv gets of the environment: all but its indexes, and a cache that can be written."""
+    own = {name: value for name, value in environ.items() if name not in _NOT_INHERITED}
+    spare = spare_cache("uv", environ)
+    return {"UV_CACHE_DIR": str(spare), **own} if spare else own
+
+
+def run_here(command: Command, stop: Cancellation | None = None) -> Outcome:
+    """Run `command` on this host until it ends, or is told to `stop`.
+
+    Raises:
+        UnavailableError: it took half an hour.
+        HostError: it can't start.
+        CancelledError: it was stopped.
+    """
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             command.argv,
             cwd=command.directory,
-            env=inherited | dict(command.environment),
+            env=_inherited(os.environ) | dict(command.environment),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=_SECONDS,
-            check=False,
         )
-    except subprocess.TimeoutExpired as error:
-        raise UnavailableError(
-            f"uv did not finish in {_SECONDS // 60} minutes", hint="try again later"
-        ) from error
     except OSError as error:
         raise HostError(f"uv can't be started: {error.strerror}", place=command.argv[0]) from error
-    return Outcome(done.returncode, done.stderr)
+    with process, (stop or Cancellation()).ending(process.kill):
+        try:
+            _, stderr = process.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise UnavailableError(
+                f"uv did not finish in {_SECONDS // 60} minutes", hint="try again later"
+            ) from error
+        finally:
+            process.kill()
+    return Outcome(process.returncode, stderr)
 
 
 def failure(outcome: Outcome, indexes: Indexes) -> AvabuildError:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.host.advice import Remark, can_build, new_enough, remarks
+from avabuild.host.advice import Remark, can_build, remarks
 from avabuild.host.choose import choose
 from avabuild.host.findings import Directory, Findings, OwnStorage, Tool, Trial
+from avabuild.host.means import new_enough
 from avabuild.host.settings import Settings
 
 TOOLS = tuple(

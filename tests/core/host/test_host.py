@@ -20,12 +20,13 @@ def test_the_cache_is_where_the_variable_says(tmp_path, monkeypatch):
 
 def test_the_cache_is_the_users_own_when_no_variable_says(monkeypatch):
     monkeypatch.setenv("HOME", "/home/ada")
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/not/asked")
     assert cache_directory({}) == Path("/home/ada/.cache/avabuild")
     assert cache_directory({"AVABUILD_CACHE": ""}) == Path("/home/ada/.cache/avabuild")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert cache_directory({}) == Path("/xdg/avabuild")
-    assert cache_directory({"AVABUILD_CACHE": "/cache"}) == Path("/cache")
+    xdg = {"XDG_CACHE_HOME": "/xdg"}
+    assert cache_directory(xdg) == Path("/xdg/avabuild")
+    assert cache_directory({**xdg, "AVABUILD_CACHE": "/cache"}) == Path("/cache")
+    assert cache_directory({"HOME": "/home/bea"}) == Path("/home/bea/.cache/avabuild")
 
 
 def test_the_bundle_that_the_users_tools_have_is_the_one_to_use(tmp_path, monkeypatch):

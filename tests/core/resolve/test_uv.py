@@ -110,6 +110,23 @@ def test_the_hosts_own_index_variables_do_not_come_in_by_the_side(tmp_path, monk
     assert outcome == Outcome(3, "[][given]\n")
 
 
+def test_a_home_that_cant_be_written_has_uvs_cache_in_ours(tmp_path, monkeypatch):
+    def said():
+        shell = 'echo "[$UV_CACHE_DIR]" >&2'
+        return run_here(Command(("sh", "-c", shell), (), tmp_path)).stderr.strip()
+
+    for name in ("UV_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AVABUILD_CACHE", str(tmp_path / "ours"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert said() == "[]"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    assert said() == f"[{tmp_path}/ours/uv-cache]"
+    monkeypatch.setenv("UV_CACHE_DIR", "/mine")
+    assert said() == "[/mine]"
+
+
 def test_a_binary_that_cannot_be_started_is_the_hosts_trouble(tmp_path):
     with pytest.raises(HostError, match="can't be started"):
         run_here(Command((str(tmp_path / "uv"),), (), tmp_path))
