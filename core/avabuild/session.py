@@ -7,7 +7,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from avabuild import remember
 from avabuild.base import Base, Facts, assumed, bring_base, forget, obtain, obtained, offer_base, reference
 from avabuild.build.apt_step import forget_lists
 from avabuild.build.build import build
@@ -290,9 +289,3 @@ class Session:
         """Write the lock, and the parts of every key, to explain the next rebuild."""
         self.write(project, plan, built.lock)
         self.store.record("parts", self._parts_name(plan), built.parts)
-
-    def stamp(self, path: Path, done: list[Done], shown: list[str], images: Path | None) -> None:
-        """Remember that all is built, for a quick answer the next time; `images` lists local ones."""
-        made = [(one.plan.reference, one.built.identity, one.built.composed.digest) for one in done]
-        plans, output = [one.plan for one in done], self.workplace.wishes.output
-        remember.write(path, self.store, self.projects, plans, output, made, images, shown)

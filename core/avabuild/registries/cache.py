@@ -62,6 +62,7 @@ class Cache:
         self._asked: dict[str, bool] = {}  # by tag: whether it came from there
         self._entries: dict[str, _Entry] = {}
         self._given_up: set[str] = set()
+        self._finished = False
 
     def __enter__(self) -> Self:
         return self
@@ -71,19 +72,23 @@ class Cache:
     ) -> None:
         if error is not None and not isinstance(error, AvabuildError):
             self.stop()
-        elif self._entries and not self._given_up:
+        else:
             try:
-                self._finish()
+                self.finish()
             except BaseException:
                 self.stop()
                 raise
 
-    def _finish(self) -> None:
-        with self._report.step(f"keep layers in {self._name}", "cache") as said:
-            pending = [self._pool.submit(self._enter, tag, one) for tag, one in self._entries.items()]
-            sent = [size for future in pending if (size := future.result()) is not None]
-            if not self._given_up:
-                said.append(f"{len(sent)} new, {sum(sent) / 1e6:.1f} MB" if sent else "all were there")
+    def finish(self) -> bool:
+        """Send what is left of all that was to be kept; return whether the registry has it now."""
+        if self._entries and not self._finished and not self._given_up:
+            self._finished = True
+            with self._report.step(f"keep layers in {self._name}", "cache") as said:
+                pending = [self._pool.submit(self._enter, tag, one) for tag, one in self._entries.items()]
+                sent = [size for future in pending if (size := future.result()) is not None]
+                if not self._given_up:
+                    said.append(f"{len(sent)} new, {sum(sent) / 1e6:.1f} MB" if sent else "all were there")
+        return not self._given_up
 
     def stop(self) -> None:
         """End what is under way."""

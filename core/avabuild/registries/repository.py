@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ import httpx
 from avabuild import image
 from avabuild.errors import RegistryError, UnavailableError
 from avabuild.registries.client import Registry, Request, scopes
+from avabuild.registries.name import referrers_tag
 from avabuild.resolve.cancellation import Cancellation
 
 ACCEPT = (
@@ -66,7 +67,7 @@ class Repository:
         )
         if response.status_code == 404:
             return None
-        digest = "sha256:" + hashlib.sha256(response.content).hexdigest()
+        digest = _digest(response.content)
         if reference.startswith("sha256:") and digest != reference:
             raise RegistryError(f"{self.registry.host} gave something else for {self.name}@{reference}")
         kind = response.headers.get("Content-Type", "").partition(";")[0]
@@ -85,7 +86,14 @@ class Repository:
 
     def put_manifest(self, reference: str, data: bytes, media_type: str = image.MANIFEST) -> str:
         """Give what is uploaded a name, and return the manifest's digest."""
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        self._put(reference, data, media_type)
+        return _digest(data)
+
+    def put_referrer(self, data: bytes) -> bool:
+        """Push the manifest of an artefact; return whether the registry lists it by its subject by itself."""
+        return "OCI-Subject" in self._put(_digest(data), data, image.MANIFEST).headers
+
+    def _put(self, reference: str, data: bytes, media_type: str) -> httpx.Response:
         response = self.registry.send(
             Request(
                 f"push {self.name}:{reference}",
@@ -98,9 +106,26 @@ class Repository:
             ),
             self.stop,
         )
+        digest = _digest(data)
         if (named := response.headers.get("Docker-Content-Digest", digest)) != digest:
             raise RegistryError(f"{self.registry.host} keeps {self.name} as {named}, not as {digest}")
-        return digest
+        return response
+
+    def referrers(self, digest: str) -> tuple[Mapping[str, Any], ...]:
+        """Return the descriptors of what belongs to the manifest `digest`, none where nothing says so."""
+        response = self._ask(
+            f"look for what belongs to {self.name}@{digest}",
+            "GET",
+            f"referrers/{digest}",
+            accepted=(200, 404),
+            accept=image.INDEX,
+        )
+        return _entries(response.content) if response.status_code == 200 else self.tagged_referrers(digest)
+
+    def tagged_referrers(self, digest: str) -> tuple[Mapping[str, Any], ...]:
+        """Return the same from the list that clients keep where the registry keeps none."""
+        found = self.manifest(referrers_tag(digest))
+        return _entries(found.data) if found else ()
 
     def tags(self) -> tuple[str, ...]:
         """Return all tags of the repository, none when there is no such repository."""
@@ -126,7 +151,7 @@ class Repository:
     def read(self, digest: str) -> bytes:
         """Return a small blob (a config), held against its digest."""
         data = self._ask(f"read {self.name}@{digest}", "GET", f"blobs/{digest}").content
-        if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
+        if _digest(data) != digest:
             raise RegistryError(f"{self.registry.host} gave a damaged blob for {self.name}@{digest}")
         return data
 
@@ -217,6 +242,19 @@ class Repository:
         return self.registry.send(
             Request(what, method, f"{self._path}/{path}", rights, accepted, given), self.stop
         )
+
+
+def _digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _entries(data: bytes) -> tuple[Mapping[str, Any], ...]:
+    """Return the descriptors of an index, none of what is no index."""
+    try:
+        listed = image.decode(data).get("manifests")
+    except ValueError:
+        return ()
+    return tuple(entry for entry in listed if isinstance(entry, dict)) if isinstance(listed, list) else ()
 
 
 def _chunks(path: Path, size: int, progress: Progress, stop: Cancellation) -> Iterator[bytes]:

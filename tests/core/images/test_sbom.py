@@ -114,7 +114,8 @@ def test_an_image_without_packages_says_so(store, storage, keep_layer):
 def test_a_layout_has_the_bill_as_a_referrer_of_the_image(store, make_image, tmp_path):
     composed = make_image()
     write_layout(store, composed, tmp_path / "images", "one")
-    write_beside(store, NAME, composed.digest, Output.parse(f"oci:{tmp_path}/images"), "spdx")
+    data = sbom_of_kept(store, NAME, composed.digest, "spdx")
+    write_beside(store, composed.digest, Output.parse(f"oci:{tmp_path}/images"), data, "spdx")
     index = json.loads((tmp_path / "images" / "index.json").read_text())
     first, second = index["manifests"]
     assert first["digest"] == composed.digest
@@ -124,7 +125,7 @@ def test_a_layout_has_the_bill_as_a_referrer_of_the_image(store, make_image, tmp
     assert manifest["subject"]["digest"] == composed.digest
     assert manifest["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
     bill = (blobs / manifest["layers"][0]["digest"].removeprefix("sha256:")).read_bytes()
-    assert bill == sbom_of_kept(store, NAME, composed.digest, "spdx")
+    assert bill == data
 
 
 def test_a_newer_bill_takes_the_place_of_the_same_images_and_of_no_other(store, make_image, tmp_path):
@@ -149,5 +150,6 @@ def test_a_bill_of_an_image_that_the_layout_lacks_is_refused(store, make_image, 
 def test_beside_an_archive_the_bill_is_a_file(store, make_image, tmp_path):
     composed = make_image()
     output = Output.parse(f"oci-archive:{tmp_path}/a.tar")
-    assert write_beside(store, NAME, composed.digest, output, "cyclonedx") == f"{tmp_path}/a.tar.cdx.json"
+    data = sbom_of_kept(store, NAME, composed.digest, "cyclonedx")
+    assert write_beside(store, composed.digest, output, data, "cyclonedx") == f"{tmp_path}/a.tar.cdx.json"
     assert json.loads((tmp_path / "a.tar.cdx.json").read_text())["bomFormat"] == "CycloneDX"
