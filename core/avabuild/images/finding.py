@@ -70,11 +70,11 @@ class Image:
 
 
 def storage_of(tools: Tools) -> LocalStorage | None:
-    """Return the local storage; None where this user can have none."""
-    try:
-        return tools.storage
-    except HostError:
-        return None
+    """Return the local storage; None where this user can have none.
+
+    Raises HostError where there may be one that nothing can look into: buildah is missing, or too old.
+    """
+    return tools.storage if tools.mode != "none" else None
 
 
 def local_images(storage: LocalStorage, store: Store) -> Iterator[Image]:
@@ -146,19 +146,29 @@ def find(name: str, tools: Tools, store: Store) -> Image:
         return _file(name, tools)
     if name.startswith(REGISTRY):
         return registry_image(name.removeprefix(REGISTRY), tools)
-    storage = storage_of(tools)
-    local = list(local_images(storage, store)) if storage else []
+    away = remote.is_remote(name)
+    local = _local(tools, store, needed=not away)
     if found := _matching(name, local):
         return found
-    if remote.is_remote(name):
+    if away:
         return registry_image(name, tools)
     raise unknown(name, [one.reference for one in local])
 
 
+def _local(tools: Tools, store: Store, *, needed: bool = True) -> list[Image]:
+    """Return the local images; none of a storage that nothing can look into, unless it is `needed`."""
+    try:
+        storage = storage_of(tools)
+    except HostError:
+        if needed:
+            raise
+        return []
+    return list(local_images(storage, store)) if storage else []
+
+
 def find_local(name: str, tools: Tools, store: Store) -> Image:
     """Return the local image that `name` means; ImageError when there is none."""
-    storage = storage_of(tools)
-    local = list(local_images(storage, store)) if storage else []
+    local = _local(tools, store)
     found = _matching(name, local)
     if found is None:
         raise unknown(name, [one.reference for one in local])

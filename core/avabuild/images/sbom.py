@@ -17,7 +17,7 @@ from avabuild.images.attached import attach, is_attached
 from avabuild.images.bill import Bill
 from avabuild.images.contents import kept_layers, layers_of
 from avabuild.images.finding import Image, kept_image
-from avabuild.images.packages import Contents, read_packages
+from avabuild.images.packages import Contents, read_packages, recorded_packages
 from avabuild.images.referrer import add_to_layout
 from avabuild.images.writing import write_file
 from avabuild.registries import Repository
@@ -38,13 +38,14 @@ def sbom_of(one: Image, tools: Tools, store: Store, kind: Format) -> bytes:
     Raises:
         ImageError: nothing in it says what is installed.
     """
-    with layers_of(one, tools, store) as layers:
-        contents = read_packages(store, layers)
-        if contents.packages:
-            return _written(one, contents, _hashes(one), kind)
-    raise ImageError(
-        f"{one.reference} records no packages", hint="neither dpkg's status nor Python's metadata is in it"
-    )
+    contents = recorded_packages(store, one.config["rootfs"]["diff_ids"])
+    if contents is None:
+        with layers_of(one, tools, store) as layers:
+            contents = read_packages(store, layers)
+    if not contents.packages:
+        hint = "neither dpkg's status nor Python's metadata is in it"
+        raise ImageError(f"{one.reference} records no packages", hint=hint)
+    return _written(one, contents, _hashes(one), kind)
 
 
 def sbom_of_kept(store: Store, reference: str, digest: str, kind: Format) -> bytes:

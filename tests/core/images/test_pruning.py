@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from avabuild.errors import ImageError, StepError
+from avabuild.errors import HostError, ImageError, StepError
 from avabuild.images.leftovers import DAY, leftovers
 from avabuild.images.pruning import Wish, choose, planned, prune
 from avabuild.images.removing import remove
@@ -97,6 +97,25 @@ def test_only_what_was_not_used_for_so_long(store, storage, files):
     os.utime(files["blob"], ns=(recent, recent))
     prune(store, storage, choose(store, storage, Wish(older_than=7200)))
     assert [name for name, path in files.items() if path.exists()] == ["blob"]
+
+
+class Blind:
+    """Tools of a host where there may be images that nothing can look into."""
+
+    def __init__(self, mode):
+        self.mode = mode
+
+    @property
+    def storage(self):
+        raise HostError("buildah is not on PATH")
+
+
+def test_nothing_is_removed_where_nobody_can_tell_which_images_there_are(store, make_image, files):
+    make_image()
+    age(store)
+    with pytest.raises(HostError, match="buildah is not on PATH"):
+        choose(store, Blind("subuid"), Wish())
+    assert choose(store, Blind("none"), Wish()).items, "who can have no storage has no images"
 
 
 def test_the_least_recently_used_goes_first_until_the_cache_is_small_enough(store, storage, files):

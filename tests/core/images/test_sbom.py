@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 
 import pytest
 from cyclonedx.schema import SchemaVersion
@@ -12,11 +16,13 @@ from avabuild import image
 from avabuild.build.layout import write_layout
 from avabuild.build.output import Output
 from avabuild.errors import ImageError, StoreError
+from avabuild.host.sharing import Sharing
 from avabuild.images.contents import Layer
 from avabuild.images.finding import find
 from avabuild.images.packages import read_packages
 from avabuild.images.referrer import add_to_layout
 from avabuild.images.sbom import sbom_of, sbom_of_kept, write_beside
+from avabuild.store import Store
 
 NAME = "localhost/ava-demo:py311-cuda90-cudnn7"
 SITE = "opt/venv/lib/python3.11/site-packages"
@@ -96,8 +102,36 @@ def test_cyclonedx_is_valid(store, storage, make_image):
 
 @pytest.mark.parametrize("kind", ["spdx", "cyclonedx"])
 def test_the_same_image_gives_the_same_bytes(store, make_image, kind):
+    """By any clock and any chance: of each process anew, a second later."""
     digest = make_image().digest
-    assert sbom_of_kept(store, NAME, digest, kind) == sbom_of_kept(store, NAME, digest, kind)
+    program = f"""
+import sys
+from pathlib import Path
+from avabuild.images.sbom import sbom_of_kept
+from avabuild.store import Store
+sys.stdout.buffer.write(sbom_of_kept(Store(Path({str(store.root)!r})), {NAME!r}, {digest!r}, {kind!r}))
+"""
+    here = sbom_of_kept(store, NAME, digest, kind)
+    time.sleep(1.1 - time.time() % 1)  # bills count in seconds
+    other = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert other.stdout == here
+
+
+def test_layers_of_a_shared_cache_are_read_where_they_are(store, make_image, tmp_path):
+    composed = make_image()
+    mine = Store(tmp_path / "mine", Sharing(directory=store.root, users=(os.geteuid(),)))
+    assert sbom_of_kept(mine, NAME, composed.digest, "spdx") == sbom_of_kept(
+        store, NAME, composed.digest, "spdx"
+    )
+
+
+def test_an_image_whose_layers_were_read_before_is_not_fetched_for_it(store, storage, make_image):
+    composed = make_image()
+    storage.add(composed, store, NAME)
+    data = sbom_of(find(NAME, storage, store), storage, store, "spdx")
+    for blob in composed.blobs:
+        store.blob_path(blob.digest).unlink()  # the storage of these tests has none to give
+    assert sbom_of(find(NAME, storage, store), storage, store, "spdx") == data
 
 
 def test_an_image_without_packages_says_so(store, storage, keep_layer):
