@@ -137,14 +137,14 @@ class Session:
         if workplace.wishes.upgrade & {"*", "base"} and name not in workplace.renewed:
             workplace.renewed.add(name)
             forget(self.store, name)
-        base = self.known_base(project)
+        base = known = self.known_base(project)
         if base is None:
             target = Target.for_base(workplace.host.arch)
             with report.step(f"base {base_title(project)}", "base"), Scratch(self.store) as scratch:
                 tools.temporary = scratch.directory("tmp")
                 pinned = self.pinned(project)
                 base = obtain(spec, project.directory, target, self.store, scratch, tools, name, pinned)
-        offer_base(self.store, name, base)
+        offer_base(self.store, name, base, anew=known is None)
         pinned = self.pinned(project)
         if pinned and pinned != base.digest:
             if workplace.wishes.locked:
@@ -172,7 +172,7 @@ class Session:
         target = Target.for_base(self.workplace.host.arch)
         with context.report.step(f"base {suite}, to compile on", "base"):
             base = obtain(spec, self.path.parent, target, self.store, context.scratch, context.tools, name)
-        offer_base(self.store, name, base)
+        offer_base(self.store, name, base, anew=True)
         return base
 
     def build(self, project: Project, plan: Plan, base: Base, report: Report, running: Running) -> Done:

@@ -12,6 +12,8 @@ import pytest
 from .test_registry import trusting
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .conftest import User
 
 pytestmark = pytest.mark.build

@@ -137,7 +137,9 @@ def _refuse_at_odds(
 ) -> None:
     """Refuse options that make no sense together, before any stamp says that nothing is to do."""
     if bills and output in {None, "storage"} and push is None:
-        message = "needs --output to a file or directory, or --push; of a local image `avabuild sbom` prints it"
+        message = (
+            "needs --output to a file or directory, or --push; of a local image `avabuild sbom` prints it"
+        )
         raise typer.BadParameter(message, param_hint="--sbom")
     if force and push is None:
         raise typer.BadParameter("is about what a registry has; give --push too", param_hint="--force")

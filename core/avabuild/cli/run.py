@@ -137,7 +137,7 @@ class Run:
             self._console.failed(end.error, end.node.name)
 
     def _write_bills(self, catalogue: Catalogue, outcome: Outcome, report: Report) -> dict[str, list[str]]:
-        """Put the bills that were asked for where the images went; return by image what names those on disk."""
+        """Put the bills that were asked for where the images went; return what names those on disk."""
         workplace, output = catalogue.workplace, self._wishes.output
         written: dict[str, list[str]] = {}
         for name, done in outcome.done.items():

@@ -11,8 +11,8 @@ from typing import Any
 from avabuild import image
 from avabuild.errors import RegistryError
 from avabuild.images.referrer import referrer
-from avabuild.registries import Repository
 from avabuild.registries.name import referrers_tag
+from avabuild.registries.repository import Repository
 from avabuild.registries.sending import send_blob
 from avabuild.store import Store
 

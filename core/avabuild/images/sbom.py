@@ -6,23 +6,24 @@ The same image gives the same bytes: no clock and no chance reaches them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from packaging.utils import canonicalize_name
 
 from avabuild.build.output import Output
 from avabuild.buildah import Tools
 from avabuild.errors import ImageError
-from avabuild.images.attached import attach, is_attached
 from avabuild.images.bill import Bill
 from avabuild.images.contents import kept_layers, layers_of
 from avabuild.images.finding import Image, kept_image
 from avabuild.images.packages import Contents, read_packages, recorded_packages
 from avabuild.images.referrer import add_to_layout
 from avabuild.images.writing import write_file
-from avabuild.registries import Repository
 from avabuild.store import Store
 from avabuild.value import canonical
+
+if TYPE_CHECKING:
+    from avabuild.registries.repository import Repository
 
 Format = Literal["spdx", "cyclonedx"]
 MEDIA_TYPES: Mapping[Format, str] = {
@@ -72,11 +73,15 @@ def write_beside(store: Store, digest: str, output: Output, data: bytes, kind: F
 
 def push_bill(repository: Repository, store: Store, digest: str, data: bytes, kind: Format) -> str:
     """Push a bill of the image with the digest `digest` to its repository; return what names it there."""
+    from avabuild.images.attached import attach  # noqa: PLC0415 - httpx is slow to import
+
     return attach(repository, store, digest, data, MEDIA_TYPES[kind], f"sbom{ENDINGS[kind]}")
 
 
 def has_bills(repository: Repository, digest: str, kinds: Sequence[Format]) -> bool:
     """Whether the repository has all these bills of an image."""
+    from avabuild.images.attached import is_attached  # noqa: PLC0415 - httpx is slow to import
+
     return all(is_attached(repository, digest, MEDIA_TYPES[kind]) for kind in kinds)
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import httpx
 
 from avabuild import image
-from avabuild.errors import RegistryError, UnavailableError
+from avabuild.errors import RegistryError
 from avabuild.registries.client import Registry, Request, scopes
 from avabuild.registries.name import referrers_tag
 from avabuild.resolve.cancellation import Cancellation
@@ -156,31 +157,32 @@ class Repository:
         return data
 
     def fetch(self, digest: str, size: int, path: Path, progress: Progress) -> None:
-        """Download a blob to `path`, held against its digest.
+        """Download a blob to `path`, held against its digest; what breaks off is gone on with.
 
         Raises:
             RegistryError: what came is something else. UnavailableError: it didn't come whole.
         """
-        request = Request(
-            f"read {self.name}@{digest}", "GET", f"{self._path}/blobs/{digest}", scopes("pull", self.name)
+        what, url, rights = (
+            f"read {self.name}@{digest}",
+            f"{self._path}/blobs/{digest}",
+            scopes("pull", self.name),
         )
-        hashed, done, told = hashlib.sha256(), 0, 0
-        with self.registry.stream(request, self.stop) as response, path.open("wb") as file:
-            try:
-                for chunk in response.iter_raw(1 << 20):
-                    self.stop.check()
-                    file.write(chunk)
-                    hashed.update(chunk)
-                    done += len(chunk)
-                    if done - told >= _STEP:
-                        progress(done, size)
-                        told = done
-            except httpx.TransportError as error:
-                self.stop.check()
-                raise UnavailableError(f"{self.registry.host} broke off a download: {error}") from error
-        if f"sha256:{hashed.hexdigest()}" != digest:
+        request = Request(what, "GET", url, rights, (200, 206))
+        with path.open("wb") as file:
+            arriving = _Arriving(file, size, progress)
+
+            def attempt() -> httpx.Response:
+                rest = (("Range", f"bytes={arriving.done}-"),) if arriving.done else ()
+                response = self.registry.once(replace(request, headers=rest), self.stop, stream=True)
+                if response.status_code in request.accepted:
+                    with closing(response):
+                        arriving.take(response, self.stop)
+                return response
+
+            self.registry.patiently(request, self.stop, attempt)
+        if f"sha256:{arriving.hashed.hexdigest()}" != digest:
             raise RegistryError(f"{self.registry.host} gave a damaged blob for {self.name}@{digest}")
-        progress(done, done)
+        progress(arriving.done, arriving.done)
 
     def upload(
         self, digest: str, size: int, path: Path, progress: Progress, source: str | None = None
@@ -242,6 +244,33 @@ class Repository:
         return self.registry.send(
             Request(what, method, f"{self._path}/{path}", rights, accepted, given), self.stop
         )
+
+
+class _Arriving:
+    """A blob on its way into a file, through as many answers as it takes."""
+
+    def __init__(self, file: BinaryIO, size: int, progress: Progress) -> None:
+        self._file = file
+        self._size = size
+        self._progress = progress
+        self.hashed = hashlib.sha256()
+        self.done = 0
+
+    def take(self, response: httpx.Response, stop: Cancellation) -> None:
+        """Take what an answer has: the rest, else all of it from the start."""
+        if response.status_code != 206 and self.done:
+            self._file.seek(0)
+            self._file.truncate()
+            self.hashed, self.done = hashlib.sha256(), 0
+        told = self.done
+        for chunk in response.iter_raw(1 << 20):
+            stop.check()
+            self._file.write(chunk)
+            self.hashed.update(chunk)
+            self.done += len(chunk)
+            if self.done - told >= _STEP:
+                self._progress(self.done, self._size)
+                told = self.done
 
 
 def _digest(data: bytes) -> str:
