@@ -11,6 +11,7 @@ from avabuild.base import Base
 from avabuild.build.described import image_key
 from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
+from avabuild.chain import FLAT, flat
 from avabuild.graph import Ended, Graph, Node
 from avabuild.images.leftovers import sweep_builds
 from avabuild.images.sbom import Format, has_bills
@@ -92,6 +93,8 @@ def _there(entry: Entry, bills: Sequence[Format]) -> There | None:
     environ = session.workplace.host.environment
     key = image_key(session.store, plan, lock, project.recipe.content(), project.directory, environ)
     there = publisher.there(plan, key) if key else None
+    if key and there is None and session.workplace.namespace.means.mode in FLAT:
+        there = publisher.there(plan, flat(key))
     return there if there and has_bills(publisher.repository(there.name), there.digest, bills) else None
 
 

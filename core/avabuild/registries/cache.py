@@ -101,7 +101,8 @@ class Cache:
         """End what is under way."""
         self._stop.stop()
         for entry in self._entries.values():
-            for future in (entry.there, *entry.coming):
+            entry.there.cancel()
+            for future in entry.coming:
                 future.cancel()
 
     # -- from the registry -----------------------------------------------------------------------------------

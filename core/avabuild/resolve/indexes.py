@@ -45,7 +45,7 @@ class Indexes:
     offline: bool = False
     best_match: bool = False
     ca_bundle: Path | None = None
-    others: tuple[tuple[str, str], ...] = ()
+    others: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def at(self, url: str) -> Indexes:
         """Return the one index `url` in place of all of these, with the login that they have for its host."""
