@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from avabuild import commands, image
@@ -23,7 +24,7 @@ REGISTRY = "docker://"
 _ID = re.compile(r"(sha256:)?(?P<hex>[0-9a-f]{7,64})")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Image:
     """An image that was found.
 
@@ -49,7 +50,7 @@ class Image:
     came: float | None = None
     unpacked: Mapping[str, int] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def description(self) -> Description:
         """What it says of itself."""
         return describe(self.config, self.manifest, self.unpacked)
