@@ -175,6 +175,23 @@ def test_a_newer_bill_takes_the_place_of_the_same_images_and_of_no_other(store, 
     assert kinds == ["application/spdx+json"] * 2 + ["application/vnd.cyclonedx+json"] + ["image"] * 2
 
 
+def test_the_bills_of_an_image_go_with_its_last_name(store, make_image, tmp_path):
+    old, new = make_image(), make_image(more={"x": b"x"})
+    for name in ("one", "two"):
+        write_layout(store, old, tmp_path, name)
+    bill = add_to_layout(tmp_path, old.digest, b"1", "application/spdx+json", "sbom.spdx.json")
+
+    def listed() -> list[str]:
+        return [
+            entry["digest"] for entry in image.decode((tmp_path / "index.json").read_bytes())["manifests"]
+        ]
+
+    write_layout(store, new, tmp_path, "one")
+    assert listed() == [old.digest, bill, new.digest]
+    write_layout(store, new, tmp_path, "two")
+    assert listed() == [new.digest, new.digest]
+
+
 def test_a_bill_of_an_image_that_the_layout_lacks_is_refused(store, make_image, tmp_path):
     write_layout(store, make_image(), tmp_path, "one")
     with pytest.raises(ImageError, match="has no image sha256:0"):
