@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import secrets
 import socket
 import struct
@@ -296,3 +297,17 @@ def make_distribution(keys: Path, tmp_path: Path) -> Iterator[Callable[..., Dist
     yield make
     for one in made:
         one.stop()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 6 MB, which `mount -o remount,size=` makes bigger."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    place = tmp_path / "small"
+    place.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)], check=False)
+    if made.returncode != 0:
+        pytest.skip("no tmpfs can be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)

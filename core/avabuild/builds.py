@@ -11,8 +11,10 @@ from avabuild.base import Base
 from avabuild.build.described import image_key
 from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
+from avabuild.chain import FLAT, flat
 from avabuild.graph import Ended, Graph, Node
 from avabuild.images.leftovers import sweep_builds
+from avabuild.images.sbom import Format, has_bills
 from avabuild.needs import refusal
 from avabuild.publish import Done, There
 from avabuild.resolution import still_locked
@@ -66,8 +68,8 @@ def build(
     return run.outcome
 
 
-def pushed_before(entries: Sequence[Entry]) -> dict[str, There]:
-    """Return, by reference, the images that their registry has just as a build would push them.
+def pushed_before(entries: Sequence[Entry], bills: Sequence[Format] = ()) -> dict[str, There]:
+    """Return, by reference, the images that their registry has just as a build would push them, with `bills`.
 
     Raises UnavailableError, RegistryError: the registry can't be asked.
     """
@@ -75,11 +77,11 @@ def pushed_before(entries: Sequence[Entry]) -> dict[str, There]:
         if publisher:
             publisher.greet()
     with ThreadPoolExecutor(8, "look") as pool:
-        found = pool.map(lambda entry: (entry.plan.reference, _there(entry)), entries)
+        found = pool.map(lambda entry: (entry.plan.reference, _there(entry, bills)), entries)
         return {reference: there for reference, there in found if there}
 
 
-def _there(entry: Entry) -> There | None:
+def _there(entry: Entry, bills: Sequence[Format]) -> There | None:
     session, plan, project = entry.session, entry.plan, entry.project
     publisher, wishes = session.workplace.publisher, session.workplace.wishes
     lock = still_locked(session.lock, plan)
@@ -90,7 +92,10 @@ def _there(entry: Entry) -> There | None:
         return None
     environ = session.workplace.host.environment
     key = image_key(session.store, plan, lock, project.recipe.content(), project.directory, environ)
-    return publisher.there(plan, key) if key else None
+    there = publisher.there(plan, key) if key else None
+    if key and there is None and session.workplace.namespace.means.mode in FLAT:
+        there = publisher.there(plan, flat(key))
+    return there if there and has_bills(publisher.repository(there.name), there.digest, bills) else None
 
 
 def image_list(catalogue: Catalogue) -> Path:

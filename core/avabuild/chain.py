@@ -67,6 +67,9 @@ def run_layer(
     return ExecLayer(name=name, parts=parts, key=digest_of(["run", parts]))
 
 
+FLAT = frozenset({"single", "none"})  # modes in which layers will do whose files are all root's
+
+
 def flat(key: str) -> str:
     """Return the key of the layer `key` as a user with one id makes it: every file is root's.
 

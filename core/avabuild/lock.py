@@ -41,6 +41,11 @@ class Package(Value):
     commit: str = ""
     subdirectory: str = ""
 
+    @property
+    def source(self) -> str:
+        """What tells its content from any other: a file's sha256, else a commit of a repository."""
+        return self.sha256 or f"{self.url}@{self.commit}#{self.subdirectory}"
+
 
 class Deb(Value):
     """One resolved Debian package: `name`, `version`, `arch`, hex `sha256` and `size` in bytes."""

@@ -12,7 +12,7 @@ from avabuild.build.job import Built
 from avabuild.build.layout import Composed
 from avabuild.describe import KEY
 from avabuild.plan import Plan
-from avabuild.registries import Push, Pushed, Registries, Remote
+from avabuild.registries import Push, Pushed, Registries, Remote, Repository
 from avabuild.report import Report
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.store import Store
@@ -57,6 +57,10 @@ class Publisher:
         """Return what the image of `plan` is called there."""
         return self._namespace.below(plan.name, plan.tag)
 
+    def repository(self, name: Remote) -> Repository:
+        """Return the repository of an image there."""
+        return self._registries.repository(name)
+
     def greet(self) -> None:
         """Be let in by the registry, or raise why not: before anything is built for it."""
         self._registries.registry(self._namespace.host, self._namespace.repository).greet()
@@ -64,7 +68,7 @@ class Publisher:
     def there(self, plan: Plan, key: str) -> There | None:
         """Return the image when the registry has the one of this key by its name: one question, no blob."""
         name = self.name(plan)
-        found = self._registries.repository(name).manifest(name.tag)
+        found = self.repository(name).manifest(name.tag)
         try:
             manifest = found.read() if found else {}
             if found is None or (manifest.get("annotations") or {}).get(KEY) != key:

@@ -15,8 +15,9 @@ from avabuild.layers import Files
 from avabuild.plan import Plan
 from avabuild.prepare import Project
 from avabuild.provider import is_path
+from avabuild.publish import Done
 from avabuild.recipe import ArchiveBase, candidates, pip_kind
-from avabuild.store import Store
+from avabuild.session import Session
 from avabuild.store.hashing import file_digest
 
 
@@ -65,21 +66,24 @@ def modules_elsewhere() -> tuple[Path, ...]:
 
 def write(
     path: Path,
-    store: Store,
-    projects: Sequence[Project],
-    plans: Sequence[Plan],
-    output: Output,
-    images: Sequence[tuple[str, str, str]],
+    session: Session,
+    done: Sequence[Done],
     listed: Path | None,
     shown: Sequence[str],
+    bills: Sequence[str] = (),
 ) -> None:
-    """Write the stamp of a run that made `images`: their reference, id and digest; `listed` lists local ones.
+    """Write the stamp of what a run has `done` of one recipe; `listed` is the list of local images.
 
-    None is written when a secret decides what is built: it is not kept, so nothing could tell its change.
+    `bills` are beside the images: digests in a layout, else paths. None is written when a secret decides what
+    is built: it is not kept, so nothing could tell its change.
     """
+    projects, output = session.projects, session.workplace.wishes.output
+    plans, store = [one.plan for one in done], session.store
     if any(step.secrets for project in projects for step in project.recipe.run):
         return
-    found = [_state(output, listed, *image) for image in images]
+    made = [(one.plan.reference, one.built.identity, one.built.composed.digest) for one in done]
+    found = [_state(output, listed, *image) for image in made]
+    found += [_bill_state(output, bill) for bill in bills]
     read = dict.fromkeys(file for project in projects for file in inputs(project, plans))
     read |= dict.fromkeys(modules_elsewhere())
 
@@ -97,3 +101,9 @@ def _state(
     if output.kind == "oci":
         return {"layout": str(output.path), "digest": digest}
     return {"archive": str(output.path), "state": stamp.archive_state(output.path)}
+
+
+def _bill_state(output: Output, bill: str) -> Mapping[str, str]:
+    if output.kind == "oci":
+        return {"layout": str(output.path), "digest": bill}
+    return {"archive": bill, "state": stamp.archive_state(Path(bill))}

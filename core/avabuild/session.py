@@ -7,7 +7,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from avabuild import remember
 from avabuild.base import Base, Facts, assumed, bring_base, forget, obtain, obtained, offer_base, reference
 from avabuild.build.apt_step import forget_lists
 from avabuild.build.build import build
@@ -139,14 +138,14 @@ class Session:
         if workplace.wishes.upgrade & {"*", "base"} and name not in workplace.renewed:
             workplace.renewed.add(name)
             forget(self.store, name)
-        base = self.known_base(project)
+        base = known = self.known_base(project)
         if base is None:
             target = Target.for_base(workplace.host.arch)
             with report.step(f"base {base_title(project)}", "base"), Scratch(self.store) as scratch:
                 tools.temporary = scratch.directory("tmp")
                 pinned = self.pinned(project)
                 base = obtain(spec, project.directory, target, self.store, scratch, tools, name, pinned)
-        offer_base(self.store, name, base)
+        offer_base(self.store, name, base, anew=known is None)
         pinned = self.pinned(project)
         if pinned and pinned != base.digest:
             if workplace.wishes.locked:
@@ -174,7 +173,7 @@ class Session:
         target = Target.for_base(self.workplace.host.arch)
         with context.report.step(f"base {suite}, to compile on", "base"):
             base = obtain(spec, self.path.parent, target, self.store, context.scratch, context.tools, name)
-        offer_base(self.store, name, base)
+        offer_base(self.store, name, base, anew=True)
         return base
 
     def build(self, project: Project, plan: Plan, base: Base, report: Report, running: Running) -> Done:
@@ -291,9 +290,3 @@ class Session:
         """Write the lock, and the parts of every key, to explain the next rebuild."""
         self.write(project, plan, built.lock)
         self.store.record("parts", self._parts_name(plan), built.parts)
-
-    def stamp(self, path: Path, done: list[Done], shown: list[str], images: Path | None) -> None:
-        """Remember that all is built, for a quick answer the next time; `images` lists local ones."""
-        made = [(one.plan.reference, one.built.identity, one.built.composed.digest) for one in done]
-        plans, output = [one.plan for one in done], self.workplace.wishes.output
-        remember.write(path, self.store, self.projects, plans, output, made, images, shown)

@@ -82,3 +82,36 @@ def test_another_storage_has_images_of_its_own(monkeypatch, name):
     here = circumstances(None, check=None, locked=False)
     monkeypatch.setenv(name, "other")
     assert circumstances(None, check=None, locked=False) != here
+
+
+def test_what_the_registry_cache_is_to_have_is_something_to_do(avabuild, built):
+    said = avabuild(*built, "--cache", "no registry")
+    assert said.returncode == 2
+    assert "names no registry" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [(["--force"], "give --push too"), (["--locked", "--upgrade", "six"], "excludes --locked")],
+)
+def test_options_that_make_no_sense_are_refused_where_nothing_is_to_do_too(avabuild, built, more, words):
+    said = avabuild(*built, *more)
+    assert said.returncode == 2
+    assert words in said.stderr
+
+
+@pytest.mark.parametrize("output", [[], ["--output", "storage"]])
+def test_a_bill_that_has_no_place_is_refused_before_anything_is_built(avabuild, built, tmp_path, output):
+    said = avabuild("recipe", "mine.toml", *output, "--sbom", "spdx")
+    assert said.returncode == 2
+    assert "avabuild sbom" in said.stderr
+    assert not (tmp_path / "cache" / "index").exists()
+
+
+@pytest.mark.parametrize("by", ["flag", "variable"])
+def test_a_relative_root_is_another_one_in_another_directory(monkeypatch, tmp_path, by):
+    flags = {"root": "images"} if by == "flag" else {}
+    monkeypatch.setenv("AVABUILD_ROOT", "images" if by == "variable" else "")
+    here = circumstances(None, check=None, locked=False, flags=flags)
+    monkeypatch.chdir(tmp_path)
+    assert circumstances(None, check=None, locked=False, flags=flags) != here

@@ -128,20 +128,25 @@ def obtain(
         return base
 
 
-def _keep(store: Store, name: str, base: Base) -> None:
+def _keep(store: Store, name: str, base: Base, *, newest: bool = True) -> None:
     store.record("base", base.digest, base.model_dump(mode="json"))
     store.record("base-of", _given(name, base.digest), {"name": name})
-    store.record("base-name", name, base.digest)
+    if newest:
+        store.record("base-name", name, base.digest)
 
 
-def offer_base(store: Store, name: str, base: Base) -> None:
-    """Tell whoever is elsewhere what the base is; an image comes from a registry as it is."""
+def offer_base(store: Store, name: str, base: Base, *, anew: bool) -> None:
+    """Tell whoever is elsewhere what the base is; an image comes from a registry as it is.
+
+    One that is here `anew` is what its name means from now on; another one is it where nobody says what is.
+    """
     if base.digest and not name.startswith("image:"):
         config = Kept(digest=base.config, size=store.blob_path(base.config).stat().st_size)
         blobs = (config, *(Kept(digest=blob.digest, size=blob.size) for blob in base.layers))
         record = {"given": _plain(name), "base": base.model_dump(mode="json")}
         store.offer("whole-base", base.digest, record, blobs)
-        store.offer("base-name", _plain(name), base.digest)  # what is asked for without a lock
+        if store.recall("base-name", name) == base.digest:  # what is asked for without a lock
+            store.offer("base-name", _plain(name), base.digest, anew=anew)
 
 
 def bring_base(store: Store, name: str, pinned: str) -> bool:
@@ -158,7 +163,7 @@ def bring_base(store: Store, name: str, pinned: str) -> bool:
         return False
     if base.digest != digest or not base.is_whole(store):
         return False
-    _keep(store, name, base)
+    _keep(store, name, base, newest=not pinned)  # a lock's may be an old one
     return True
 
 

@@ -17,7 +17,7 @@ from avabuild.build.classic import ClassicWorkshop
 from avabuild.build.compiled import add_compiled, open_yard
 from avabuild.build.compiler import Compiler, choose_compiler
 from avabuild.build.context import Context
-from avabuild.build.described import described
+from avabuild.build.described import Contents, contents, described
 from avabuild.build.files import files_key, write_files
 from avabuild.build.importer import Importer
 from avabuild.build.job import Built, Job
@@ -52,11 +52,13 @@ class _Build:
         self.apt: list[AptLock] = []
         self.keys: list[str] = []
         self.compiled_keys: list[str] = []
+        self.contents: Contents | None = None  # of what it is given, as it was when the build began
         self.visible: list[Blob] = []  # the layers among which files are put: all but the wheels'
 
     def run(self) -> Built:
         job, plan = self.job, self.plan
         require_libraries(self.context, plan, job.base, job.directory)
+        self.contents = contents(self.context.store, plan, job.directory, self.context.host.environment)
         lower = Chain(self.context, job.base, plan.target, plan.compression)
         with (
             Importer(self.context, job.base, plan.target.oci_arch) as importer,
@@ -249,7 +251,10 @@ class _Build:
             context.report.warn(
                 f"the image has {len(job.base.layers) + len(chain.pieces)} layers; some tools stop at 127"
             )
-        settings, annotations = described(context.store, job, lock, context.host.environment)
+        environ = context.host.environment
+        settings, annotations = described(
+            context.store, job, lock, environ, self.contents, flattened=chain.flattened
+        )
         arch = plan.target.oci_arch
         composed = compose_image(context.store, job.base, chain.pieces, settings, arch, annotations)
         context.store.record("image", composed.config, composed.model_dump(mode="json"))

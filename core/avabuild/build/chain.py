@@ -27,6 +27,7 @@ class Chain:
     Attributes:
         digest: of everything below the next layer: the `below` of its key.
         pieces: the layers made so far, above the base.
+        flattened: whether one of them is as a user with one id makes it.
     """
 
     def __init__(self, context: Context, base: Base, target: Target, compression: Compression) -> None:
@@ -37,6 +38,7 @@ class Chain:
         self.digest = base.digest
         self.pieces: list[Piece] = []
         self.parts: dict[str, list[list[str]]] = {}
+        self.flattened = False
         self._image: tuple[str, str] | None = None
         self._began = 0.0  # when the container of the next layer was started
 
@@ -50,7 +52,7 @@ class Chain:
         """Return a chain that stands where this one does and goes its own way from here."""
         other = Chain(self.context, self.base, self.target, self.compression)
         other.digest, other.pieces, other._image = self.digest, list(self.pieces), self._image
-        other.parts = dict(self.parts)
+        other.parts, other.flattened = dict(self.parts), self.flattened
         return other
 
     def image(self) -> str:
@@ -76,7 +78,10 @@ class Chain:
         """Return the blob of `layer` when the store has it."""
         store = self.context.store
         blob = store.layer(layer.key, private=private)
-        return store.layer(flat(layer.key), private=private) if blob is None and self.context.flat else blob
+        if blob is None and self.context.flat:
+            blob = store.layer(flat(layer.key), private=private)
+            self.flattened |= blob is not None
+        return blob
 
     def make(
         self,
@@ -102,6 +107,7 @@ class Chain:
             context.report.warn(
                 "new files are owned by root in the image: this user has one id here (see: avabuild doctor)"
             )
+        self.flattened = True
         return context.store.make_layer(flat(layer.key), context.scratch.path, capture, private=private)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from avabuild.build.intake import Intake
 from avabuild.build.layout import Composed
 from avabuild.buildah import Tools
+from avabuild.chain import FLAT
 from avabuild.container import Container, container
 from avabuild.host import Host
 from avabuild.report import Report
@@ -45,7 +46,7 @@ class Context:
     @property
     def flat(self) -> bool:
         """Whether layers will do whose files are all root's, since no others can be made here."""
-        return self.tools.mode in {"single", "none"}
+        return self.tools.mode in FLAT
 
     @contextlib.contextmanager
     def importing(self) -> Iterator[None]:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avabuild import bytecode, chain, wheel
-from avabuild.build import files
+from avabuild import bytecode, chain, compiled, wheel
+from avabuild.build import files, workshop
 from avabuild.build.files import files_key
 from avabuild.build.job import Job
 from avabuild.build.run import run_inputs
 from avabuild.describe import KEY, LONG, labels
+from avabuild.errors import RecipeError
 from avabuild.image import Settings
 from avabuild.layers import Files, Run
 from avabuild.lock import TargetLock
@@ -21,19 +22,33 @@ from avabuild.value import digest_of
 
 FORMAT = 1
 _PLACES = ("mirror", "uri", "key")
-_FORMATS = (FORMAT, wheel.FORMAT, bytecode.FORMAT, chain.FORMAT, files.FORMAT)
+_FORMATS = (
+    FORMAT, wheel.FORMAT, bytecode.FORMAT, chain.FORMAT, files.FORMAT, compiled.FORMAT, workshop.FORMAT
+)  # fmt: skip
+Contents = tuple[Any, ...]  # of a plan's steps, in their order
 
 
 def described(
-    store: Store, job: Job, lock: TargetLock, environ: Mapping[str, str]
+    store: Store,
+    job: Job,
+    lock: TargetLock,
+    environ: Mapping[str, str],
+    began: Contents | None,
+    *,
+    flattened: bool = False,
 ) -> tuple[Settings, dict[str, str]]:
-    """Return the settings of the job's image with its labels, and its annotations."""
+    """Return the settings of the job's image with its labels, and its annotations.
+
+    `began` are the contents when the build began: an image whose files changed meanwhile has no key.
+    `flattened` ones have a key of their own, as their layers have.
+    """
     plan = job.plan
     own = dict(labels(plan, job.content, lock))
     labelled = {**own, **dict(plan.settings.labels)}
     annotations = {name: text for name, text in own.items() if name not in LONG}
-    if key := image_key(store, plan, lock, job.content, job.directory, environ):
-        annotations[KEY] = key
+    if began is not None and began == contents(store, plan, job.directory, environ):
+        key = key_of(plan, lock, job.content, began)
+        annotations[KEY] = chain.flat(key) if flattened else key
     annotations |= dict(plan.settings.annotations)
     return plan.settings.model_copy(update={"labels": tuple(labelled.items())}), annotations
 
@@ -49,15 +64,26 @@ def image_key(
     """Return the key of the image that `plan` makes with what it resolved to, known before it is built.
 
     Beside both it holds the content of every file that is put into the image or that a step sees, and the
-    formats of layers: nothing of this host. None when a secret decides what is built: it must not show.
-    Raises OSError when a file is not there.
+    formats of layers: nothing of this host. None when a secret decides what is built, which must not show,
+    and when a file is not there.
     """
+    found = contents(store, plan, directory, environ)
+    return None if found is None else key_of(plan, lock, content, found)
+
+
+def contents(store: Store, plan: Plan, directory: Path, environ: Mapping[str, str]) -> Contents | None:
+    """Return what the plan's steps of files and commands are given; None for secrets, or what isn't there."""
     if any(isinstance(step.layer, Run) and step.layer.secrets for step in plan.steps):
         return None
-    steps = [
-        [step.name, step.origins, _contents(store, step, plan.compression, directory, environ)]
-        for step in plan.steps
-    ]
+    try:
+        return tuple(_contents(store, step, plan.compression, directory, environ) for step in plan.steps)
+    except (OSError, RecipeError):  # the step itself will say it
+        return None
+
+
+def key_of(plan: Plan, lock: TargetLock, content: Mapping[str, Any], given: Contents) -> str:
+    """Return the key of the image of `plan`, whose steps are `given` these contents."""
+    steps = [[step.name, step.origins, one] for step, one in zip(plan.steps, given, strict=True)]
     named = plan.model_dump(mode="json", exclude={"system", "files", "last", "read"})  # paths of this host
     return digest_of([_FORMATS, anywhere(named), steps, lock.model_dump(mode="json"), content])
 

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from avabuild import image
 from avabuild.base import Base
@@ -59,7 +60,8 @@ def write_layout(store: Store, composed: Composed, directory: Path, name: str | 
     """Write the image as an OCI layout (image-spec, image-layout.md); an existing layout keeps its others.
 
     Blobs are hard links where the file system allows, copies elsewhere. `index.json` appears last and at
-    once, so that a reader never sees an image whose blobs are missing.
+    once, so that a reader never sees an image whose blobs are missing. What belonged to an image whose last
+    name this one takes is no longer listed.
     """
     blobs = directory / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
@@ -69,7 +71,11 @@ def write_layout(store: Store, composed: Composed, directory: Path, name: str | 
     index = directory / "index.json"
     fresh = image.index(store.blob_path(composed.digest).read_bytes(), name)
     if index.exists():
-        others = [entry for entry in image.decode(index.read_bytes())["manifests"] if _name(entry) != name]
+        listed = image.decode(index.read_bytes())["manifests"]
+        others = [entry for entry in listed if _name(entry) != name]
+        here = {str(entry["digest"]) for entry in (*others, *fresh["manifests"])}
+        gone = {str(entry["digest"]) for entry in listed} - here
+        others = [entry for entry in others if subject_of(entry, blobs) not in gone]
         fresh["manifests"] = [*others, *fresh["manifests"]]
     partial = directory / ".index.json"
     partial.write_bytes(image.encode(fresh))
@@ -98,6 +104,17 @@ def write_plain_layout(
     (blobs / index["manifests"][0]["digest"].removeprefix("sha256:")).write_bytes(manifest)
     (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
     (directory / "index.json").write_bytes(image.encode(index))
+
+
+def subject_of(entry: Mapping[str, Any], blobs: Path) -> str | None:
+    """Return the digest of the image that an artefact of a layout belongs to; None of an image."""
+    if "artifactType" not in entry:
+        return None
+    try:
+        manifest = image.decode((blobs / str(entry["digest"]).removeprefix("sha256:")).read_bytes())
+        return str(manifest["subject"]["digest"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _name(entry: Mapping[str, Mapping[str, str]]) -> str | None:

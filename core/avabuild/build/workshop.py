@@ -11,6 +11,7 @@ import json
 import shlex
 import shutil
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -27,6 +28,7 @@ from avabuild.resolve import ClassicResolver, Command, Indexes, Outcome, Resolve
 from avabuild.store import Kept, Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.modes import make_directory, open_up
+from avabuild.store.store import disk_errors
 from avabuild.value import digest_of
 
 FORMAT = 1
@@ -70,10 +72,10 @@ class Workshop:
         store, key = self._chain.context.store, self.key(package)
         path = built_wheel(store, key)
         if path:
-            self._offer(key, path)
+            self._offer(key, path, package)
         return path
 
-    def _offer(self, key: str, path: Path) -> None:
+    def _offer(self, key: str, path: Path, package: Package) -> None:
         """Let other machines have the wheel, as a blob of the store."""
         store = self._chain.context.store
         if store.elsewhere is None:
@@ -82,7 +84,7 @@ class Workshop:
         if not store.has(digest):
             copy = self._chain.context.scratch.path / f"offered-{path.name}"
             store.adopt(Path(shutil.copyfile(path, copy)), digest)
-        record = {"filename": path.name, "sha256": digest.removeprefix("sha256:")}
+        record = built_record(package, path, digest)
         store.offer("built", key, record, (Kept(digest=digest, size=path.stat().st_size),))
 
     def all_built(self, packages: Sequence[Package]) -> bool:
@@ -203,13 +205,13 @@ class Workshop:
         if len(wheels) != 1:
             raise WheelError(f"building {package.name} made {len(wheels)} wheels where one was expected")
         store = self._chain.context.store
-        sha256 = file_digest(store, wheels[0]).removeprefix("sha256:")
-        target = store.root / "built" / sha256
+        digest = file_digest(store, wheels[0])
+        target = store.root / "built" / digest.removeprefix("sha256:")
         make_directory(target)
         open_up(wheels[0], target)
         path = wheels[0].replace(target / wheels[0].name)
-        store.record("built", self.key(package), {"filename": path.name, "sha256": sha256})
-        self._offer(self.key(package), path)
+        store.record("built", self.key(package), built_record(package, path, digest))
+        self._offer(self.key(package), path, package)
         return path
 
 
@@ -220,8 +222,12 @@ def is_wheel(package: Package) -> bool:
 
 def built_key(package: Package, interpreter: str, below: str) -> str:
     """Return the key of the wheel built from `package` by `interpreter`, on the chain with digest `below`."""
-    source = package.sha256 or f"{package.url}@{package.commit}#{package.subdirectory}"
-    return digest_of(["built", FORMAT, source, interpreter, below])
+    return digest_of(["built", FORMAT, package.source, interpreter, below])
+
+
+def built_record(package: Package, wheel: Path, digest: str) -> dict[str, str]:
+    """Return what is remembered of a wheel that was built from `package`."""
+    return {"filename": wheel.name, "sha256": digest.removeprefix("sha256:"), "source": package.source}
 
 
 def built_wheel(store: Store, key: str) -> Path | None:
@@ -235,9 +241,17 @@ def built_wheel(store: Store, key: str) -> Path | None:
     digest, own = f"sha256:{sha256}", store.root / "built" / sha256 / filename
     path = store.find(f"built/{sha256}/{filename}", digest)
     if path is None and store.has(digest):  # it came from elsewhere, as a blob
-        make_directory(own.parent)
-        path = Path(shutil.copyfile(store.blob_path(digest), own))
+        path = _copied(store, digest, own)
     return path if path and file_digest(store, path) == digest else None
+
+
+def _copied(store: Store, digest: str, own: Path) -> Path:
+    """Copy a blob of the store to the file `own`, which appears whole."""
+    with disk_errors(store.root), tempfile.TemporaryDirectory(dir=store.root / "tmp") as place:
+        make_directory(own.parent)
+        partial = Path(shutil.copyfile(store.blob_path(digest), Path(place, own.name)))
+        open_up(partial, own.parent)
+        return partial.replace(own)
 
 
 def needs_compiler(sdist: Path) -> bool:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import closing
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from avabuild.cli.sbom import Kind
+
+if TYPE_CHECKING:
+    from avabuild.outgoing import Local
+    from avabuild.registries import Pushed, Registries
+    from avabuild.report import Report
+    from avabuild.workplace import Workplace
 
 
 def push(
@@ -16,6 +26,9 @@ def push(
         typer.Argument(
             metavar="[DEST]", help="REGISTRY/NAME[:TAG]; else what the image is called, with its own tag."
         ),
+    ] = None,
+    sbom: Annotated[
+        list[Kind] | None, typer.Option(help="Push a bill of materials of the image as well. Repeatable.")
     ] = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Let the registry do without verified TLS.")
@@ -50,13 +63,37 @@ def push(
         Registries(host, insecure=insecure) as registries,
     ):
         try:
-            pushed = Outgoing(workplace, Report(console.take)).push(image, destination, registries)
+            report = Report(console.take)
+            outgoing = Outgoing(workplace, report)
+            pushed = outgoing.push(image, destination, registries)
+            if sbom:
+                _push_bills(outgoing.find(image), sbom, pushed, registries, workplace, report)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="DEST") from None
         except AvabuildError as error:
             console.failed(error)
             raise
         console.pushed(image, pushed)
+
+
+def _push_bills(
+    local: Local,
+    kinds: Sequence[Kind],
+    pushed: Pushed,
+    registries: Registries,
+    workplace: Workplace,
+    report: Report,
+) -> None:
+    """Push bills of an image that was `pushed`, as what belongs to it."""
+    from avabuild.images.finding import find_local
+    from avabuild.images.sbom import push_bill, sbom_of
+
+    tools, store = workplace.tools(report, "sbom"), workplace.store
+    one = replace(find_local(local.identity, tools, store), digest=pushed.digest)
+    for kind in dict.fromkeys(kind.known for kind in kinds):
+        with report.step(f"{kind} of {pushed.name}", "sbom"):
+            data = sbom_of(one, tools, store, kind)
+            push_bill(registries.repository(pushed.name), store, pushed.digest, data, kind)
 
 
 def tag(

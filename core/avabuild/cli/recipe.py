@@ -51,7 +51,7 @@ def recipe(
     ] = None,
     sbom: Annotated[
         list[Kind] | None,
-        typer.Option(help="Write a bill of materials beside the image. Repeatable; needs --output."),
+        typer.Option(help="Put a bill of materials beside the image of --output or --push. Repeatable."),
     ] = None,
     push: Annotated[
         str | None,
@@ -110,11 +110,9 @@ def recipe(
     began = time.monotonic()
     console = console_for(as_json=as_json, quiet=quiet, verbose=verbose)
     bills = tuple(dict.fromkeys(kind.known for kind in sbom or ()))
-    if bills and output is None:
-        message = "needs --output; of a local image `avabuild sbom` prints it"
-        raise typer.BadParameter(message, param_hint="--sbom")
+    _refuse_at_odds(output, push, upgrade, locked=locked, force=force, bills=bool(bills))
     flags = flags_of(mode, root, storage_driver, runner)
-    options = circumstances(output, check=check, locked=locked, only=only or [], flags=flags)
+    options = circumstances(output, check=check, locked=locked, only=only or [], flags=flags, cache=cache)
     marks = {path: stamp.stamp_path(cache_directory(os.environ), path, [*options, *bills]) for path in paths}
     fresh = {} if upgrade or push else stamp.fresh_ones(marks)
     if len(fresh) == len(marks):
@@ -126,6 +124,27 @@ def recipe(
 
     outside = Outside.of(push, cache, insecure=insecure)
     Run(console, marks, fresh, wishes, flags, outside, bills).build(only or [], jobs, keep_going=keep_going)
+
+
+def _refuse_at_odds(
+    output: str | None,
+    push: str | None,
+    upgrade: list[str] | None,
+    *,
+    locked: bool,
+    force: bool,
+    bills: bool,
+) -> None:
+    """Refuse options that make no sense together, before any stamp says that nothing is to do."""
+    if bills and output in {None, "storage"} and push is None:
+        message = (
+            "needs --output to a file or directory, or --push; of a local image `avabuild sbom` prints it"
+        )
+        raise typer.BadParameter(message, param_hint="--sbom")
+    if force and push is None:
+        raise typer.BadParameter("is about what a registry has; give --push too", param_hint="--force")
+    if locked and upgrade:
+        raise typer.BadParameter("excludes --locked; give one of them", param_hint="--upgrade")
 
 
 def _nothing_to_do(console: QuietConsole, fresh: dict[Path, list[str]], began: float) -> None:
@@ -147,10 +166,13 @@ def circumstances(
     locked: bool,
     only: Sequence[str] = (),
     flags: Mapping[str, str | None] | None = None,
+    cache: str | None = None,
 ) -> list[str]:
     """Return what else decides whether there is something to do: options, user, storage, plugins."""
     chosen = [f"{name}={value}" for name, value in (flags or {}).items() if value]
-    options = [str(output), os.getcwd() if output else "", str(check), str(locked), *only]  # noqa: PTH109 - 1 ms
+    root = (flags or {}).get("root") or os.environ.get("AVABUILD_ROOT") or "/"
+    here = os.getcwd() if output or not root.startswith(("/", "~")) else ""  # noqa: PTH109 - 1 ms
+    options = [str(output), here, str(check), str(locked), f"cache={cache}", *only]
     said = (os.environ.get(name, "") for name in _CIRCUMSTANCES)
     return [*options, *chosen, config_text(os.environ), str(has_range(os.getuid())), str(os.getuid()), *said]
 
@@ -187,10 +209,6 @@ def _wishes(
     from avabuild.build.output import LOCAL, NOWHERE, Output
     from avabuild.workplace import Wishes
 
-    if force and push is None:
-        raise typer.BadParameter("is about what a registry has; give --push too", param_hint="--force")
-    if locked and upgrade:
-        raise typer.BadParameter("excludes --locked; give one of them", param_hint="--upgrade")
     try:
         where = Output.parse(output) if output is not None else NOWHERE if push else LOCAL
     except ValueError as error:

@@ -9,13 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avabuild import remember
 from avabuild.builds import Listener, Outcome, build, image_list, pushed_before
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.cli.console import described, short
 from avabuild.cli.host import host_for
 from avabuild.cli.table import Row, about, unchanged
 from avabuild.errors import AvabuildError, Problem, RecipeError
-from avabuild.images.sbom import Format, write_beside
+from avabuild.images.sbom import Format, push_bill, sbom_of_kept, write_beside
 from avabuild.report import Report
 from avabuild.together import JointError, together
 from avabuild.workplace import Workplace
@@ -67,9 +68,10 @@ class Run:
                     catalogue, entries = self._open(only, report, host, outside, keep_going=keep_going)
                     with closing(catalogue.workplace):
                         outcome = self._made(catalogue, entries, jobs or default_jobs(host.cores), keep_going)
-                        self._write_bills(catalogue, outcome, report)
-                        if self._outside.push is None:  # what a registry has is asked every time
-                            self._stamp(catalogue, entries, outcome)
+                        bills = self._write_bills(catalogue, outcome, report)
+                        kept = outside[1] is None or outside[1].finish()
+                        if kept and self._outside.push is None:  # what a registry has is asked every time
+                            self._stamp(catalogue, entries, outcome, bills)
                 except AvabuildError as error:
                     for one in error.errors if isinstance(error, JointError) else (error,):
                         console.failed(one)
@@ -99,7 +101,7 @@ class Run:
             self._console.up_to_date(image, 0.0)
         for lost in catalogue.lost:
             self._console.failed(lost.error, lost.name)
-        self._there = pushed_before(entries)
+        self._there = pushed_before(entries, self._bills)
         for entry in entries:
             if entry.plan.reference in self._there:
                 self._console.up_to_date(self._found(entry), 0.0)
@@ -133,15 +135,30 @@ class Run:
         elif isinstance(end.error, AvabuildError):
             self._console.failed(end.error, end.node.name)
 
-    def _write_bills(self, catalogue: Catalogue, outcome: Outcome, report: Report) -> None:
-        """Write the bills that were asked for beside the images that were made."""
-        store, output = catalogue.workplace.store, self._wishes.output
-        for done in outcome.done.values():
+    def _write_bills(self, catalogue: Catalogue, outcome: Outcome, report: Report) -> dict[str, list[str]]:
+        """Put the bills that were asked for where the images went; return what names those on disk."""
+        workplace, output = catalogue.workplace, self._wishes.output
+        written: dict[str, list[str]] = {}
+        for name, done in outcome.done.items():
             for kind in self._bills:
-                with report.step(f"{kind} of {short(done.plan.reference)}", "sbom"):
-                    write_beside(store, done.plan.reference, done.built.composed.digest, output, kind)
+                with report.step(f"{kind} of {short(name)}", "sbom"):
+                    digest = done.built.composed.digest
+                    data = sbom_of_kept(workplace.store, name, digest, kind)
+                    if output.path is not None:
+                        beside = write_beside(workplace.store, digest, output, data, kind)
+                        written.setdefault(name, []).append(beside)
+                    if done.pushed and workplace.publisher:
+                        repository = workplace.publisher.repository(done.pushed.name)
+                        push_bill(repository, workplace.store, digest, data, kind)
+        return written
 
-    def _stamp(self, catalogue: Catalogue, entries: Sequence[Entry], outcome: Outcome) -> None:
+    def _stamp(
+        self,
+        catalogue: Catalogue,
+        entries: Sequence[Entry],
+        outcome: Outcome,
+        bills: Mapping[str, Sequence[str]],
+    ) -> None:
         """Remember each recipe all of whose images are there."""
         local = outcome.done and self._wishes.output.path is None
         listed = image_list(catalogue) if local else None
@@ -151,7 +168,8 @@ class Run:
             whole = all(lost.session is not session for lost in catalogue.lost)
             if whole and len(done) == len(mine):
                 shown = [json.dumps(described(one)) for one in done]
-                session.stamp(self._marks[session.path], done, shown, listed)
+                beside = [bill for name in mine for bill in bills.get(name, ())]
+                remember.write(self._marks[session.path], session, done, listed, shown, beside)
 
     def _rows(self, catalogue: Catalogue, entries: Sequence[Entry], outcome: Outcome) -> Iterator[Row]:
         """Yield a row per image, in the order of the command line."""

@@ -7,6 +7,8 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import Field
+
 from avabuild.host.settings import Settings, settings_of
 from avabuild.host.sharing import Sharing, sharing
 from avabuild.places import cache_directory
@@ -52,9 +54,9 @@ class Host(Value):
     arch: str
     cores: int
     cache: Path
-    variables: tuple[tuple[str, str], ...]
+    variables: tuple[tuple[str, str], ...] = Field(repr=False)  # tokens, proxies with passwords
     ca_bundle: Path | None
-    mirror: str | None
+    mirror: str | None = Field(repr=False)
     settings: Settings = Settings()
     sharing: Sharing | None = None
 

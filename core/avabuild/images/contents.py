@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +33,8 @@ def is_kept(one: Image, store: Store) -> bool:
 
 
 def kept_layers(one: Image, store: Store) -> tuple[Layer, ...]:
-    """Return the layers of an image that the cache has whole."""
-    return _read(one.manifest, one.config, store.blobs)
+    """Return the layers of an image that the cache, or the shared one beside it, has whole."""
+    return _read(one.manifest, one.config, store.blob_path)
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def layers_of(one: Image, tools: Tools, store: Store) -> Iterator[tuple[Layer, .
         listed = image.decode((layout / "index.json").read_bytes())["manifests"][0]
         blobs = layout / "blobs" / "sha256"
         manifest = image.decode((blobs / listed["digest"].removeprefix("sha256:")).read_bytes())
-        yield _read(manifest, one.config, blobs)
+        yield _read(manifest, one.config, lambda digest: blobs / digest.removeprefix("sha256:"))
 
 
 def fetch(one: Image, destination: str, tools: Tools) -> None:
@@ -68,8 +68,6 @@ def fetch(one: Image, destination: str, tools: Tools) -> None:
         raise remote.explained(error, one.reference) from error
 
 
-def _read(manifest: Any, config: Any, blobs: Path) -> tuple[Layer, ...]:
+def _read(manifest: Any, config: Any, place: Callable[[str], Path]) -> tuple[Layer, ...]:
     found = zip(config["rootfs"]["diff_ids"], manifest["layers"], strict=True)
-    return tuple(
-        Layer(diff_id, blobs / str(layer["digest"]).removeprefix("sha256:")) for diff_id, layer in found
-    )
+    return tuple(Layer(diff_id, place(str(layer["digest"]))) for diff_id, layer in found)

@@ -98,7 +98,8 @@ def describe(
 ) -> Description:
     """Return what the image says; `unpacked` has the sizes of tars by diff ID, as far as they are known."""
     labels = labels_of(config)
-    layers = tuple(_layers(config, (manifest or {}).get("layers") or (), unpacked or {}))
+    lock = _lock(labels.get(LOCK))
+    layers = tuple(_layers(config, lock, (manifest or {}).get("layers") or (), unpacked or {}))
     if not is_ours(config):
         return Description(own=False, layers=layers)
     target, recipe = labels.get(TARGET, ""), table_of(labels.get(RECIPE))
@@ -111,7 +112,7 @@ def describe(
         frameworks=table_of(labels.get(FRAMEWORKS)),
         plugins=table_of(labels.get(PLUGINS)),
         recipe=recipe,
-        lock=_lock(labels.get(LOCK)),
+        lock=lock,
         layers=layers,
     )
 
@@ -139,13 +140,15 @@ def _lock(text: str | None) -> TargetLock | None:
 
 
 def _layers(
-    config: Mapping[str, Any], descriptors: Sequence[Mapping[str, Any]], unpacked: Mapping[str, int]
+    config: Mapping[str, Any],
+    lock: TargetLock | None,
+    descriptors: Sequence[Mapping[str, Any]],
+    unpacked: Mapping[str, int],
 ) -> list[LayerAbout]:
     diff_ids = (config.get("rootfs") or {}).get("diff_ids") or []
     made = [str(entry.get("created_by", "")) for entry in config.get("history") or [] if _makes(entry)]
     made += [""] * (len(diff_ids) - len(made))
-    labels = labels_of(config)
-    asked, lock = _asked(labels.get(LAYERS)), _lock(labels.get(LOCK))
+    asked = _asked(labels_of(config).get(LAYERS))
     needed = {package.name: package.by for package in lock.python} if lock else {}
     found = []
     for index, diff_id in enumerate(diff_ids):

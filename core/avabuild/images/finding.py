@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from avabuild import commands, image
@@ -23,7 +24,7 @@ REGISTRY = "docker://"
 _ID = re.compile(r"(sha256:)?(?P<hex>[0-9a-f]{7,64})")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Image:
     """An image that was found.
 
@@ -49,7 +50,7 @@ class Image:
     came: float | None = None
     unpacked: Mapping[str, int] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def description(self) -> Description:
         """What it says of itself."""
         return describe(self.config, self.manifest, self.unpacked)
@@ -70,11 +71,11 @@ class Image:
 
 
 def storage_of(tools: Tools) -> LocalStorage | None:
-    """Return the local storage; None where this user can have none."""
-    try:
-        return tools.storage
-    except HostError:
-        return None
+    """Return the local storage; None where this user can have none.
+
+    Raises HostError where there may be one that nothing can look into: buildah is missing, or too old.
+    """
+    return tools.storage if tools.mode != "none" else None
 
 
 def local_images(storage: LocalStorage, store: Store) -> Iterator[Image]:
@@ -146,19 +147,29 @@ def find(name: str, tools: Tools, store: Store) -> Image:
         return _file(name, tools)
     if name.startswith(REGISTRY):
         return registry_image(name.removeprefix(REGISTRY), tools)
-    storage = storage_of(tools)
-    local = list(local_images(storage, store)) if storage else []
+    away = remote.is_remote(name)
+    local = _local(tools, store, needed=not away)
     if found := _matching(name, local):
         return found
-    if remote.is_remote(name):
+    if away:
         return registry_image(name, tools)
     raise unknown(name, [one.reference for one in local])
 
 
+def _local(tools: Tools, store: Store, *, needed: bool = True) -> list[Image]:
+    """Return the local images; none of a storage that nothing can look into, unless it is `needed`."""
+    try:
+        storage = storage_of(tools)
+    except HostError:
+        if needed:
+            raise
+        return []
+    return list(local_images(storage, store)) if storage else []
+
+
 def find_local(name: str, tools: Tools, store: Store) -> Image:
     """Return the local image that `name` means; ImageError when there is none."""
-    storage = storage_of(tools)
-    local = list(local_images(storage, store)) if storage else []
+    local = _local(tools, store)
     found = _matching(name, local)
     if found is None:
         raise unknown(name, [one.reference for one in local])

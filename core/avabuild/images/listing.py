@@ -8,6 +8,7 @@ from avabuild.buildah import Tools
 from avabuild.errors import ImageError
 from avabuild.images import remote
 from avabuild.images.finding import Image, bare, local_images, registry_image, storage_of
+from avabuild.registries.name import is_referrers_tag
 from avabuild.store import Store
 
 _AT_ONCE = 6
@@ -49,6 +50,11 @@ def _references(place: str, tools: Tools) -> list[str]:
             raise
         below = ()  # not every registry tells what it has, but it may have this
     if path and not below:
-        return [f"{place}:{tag}" for tag in remote.tags(place, tools)]
+        return _named(place, tools)
     own = (place,) if path and place in remote.repositories(host, tools.host) else ()
-    return [f"{name}:{tag}" for name in (*own, *below) for tag in remote.tags(name, tools)]
+    return [reference for name in (*own, *below) for reference in _named(name, tools)]
+
+
+def _named(repository: str, tools: Tools) -> list[str]:
+    """Return the images of a repository by tag; a list of bills that belong to one has a tag as well."""
+    return [f"{repository}:{tag}" for tag in remote.tags(repository, tools) if not is_referrers_tag(tag)]

@@ -65,9 +65,20 @@ def read_packages(store: Store, layers: Sequence[Layer]) -> Contents:
     Raises:
         StoreError: a layer is damaged.
     """
+    return _installed(_texts(store, layer) for layer in layers)
+
+
+def recorded_packages(store: Store, diff_ids: Iterable[str]) -> Contents | None:
+    """Return the same of the layers with these diff IDs, lowest first; None unless all were read before."""
+    texts = [_recorded(store, diff_id) for diff_id in diff_ids]
+    return _installed(text for text in texts if text is not None) if None not in texts else None
+
+
+def _installed(texts: Iterable[Mapping[str, str]]) -> Contents:
+    """Return what the files of layers, lowest first, say is installed in the image that they make."""
     merged: dict[str, str] = {}
-    for layer in layers:
-        for name, text in _texts(store, layer).items():
+    for layer in texts:
+        for name, text in layer.items():
             head, _, last = name.rpartition("/")
             if last == _OPAQUE:
                 _drop(merged, f"{head}/")
@@ -90,11 +101,18 @@ def _drop(merged: dict[str, str], prefix: str) -> None:
         del merged[name]
 
 
+def _recorded(store: Store, diff_id: str) -> dict[str, str] | None:
+    """Return what `_texts` found in the layer before, None for a layer that was not read yet."""
+    known = store.recall("contents", diff_id)
+    if not isinstance(known, dict) or known.get("format") != FORMAT:
+        return None
+    return {str(name): str(text) for name, text in known["texts"].items()}
+
+
 def _texts(store: Store, layer: Layer) -> dict[str, str]:
     """Return the files of one layer that tell of packages, and its whiteouts."""
-    known = store.recall("contents", layer.diff_id)
-    if isinstance(known, dict) and known.get("format") == FORMAT:
-        return {str(name): str(text) for name, text in known["texts"].items()}
+    if (known := _recorded(store, layer.diff_id)) is not None:
+        return known
     texts: dict[str, str] = {}
     try:
         with opened(layer.path) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:

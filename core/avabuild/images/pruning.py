@@ -9,8 +9,9 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from filelock import Timeout
 
@@ -20,7 +21,7 @@ from avabuild.images.finding import Image, local_images, storage_of
 from avabuild.images.leftovers import Leftover, is_of_build, leftovers, remove_leftovers, sweep_builds
 from avabuild.images.usage import SHARED, Item, items, last_use, needs_of, size_of
 from avabuild.store import Store
-from avabuild.store.scratch import is_alive, sweep, unfinished
+from avabuild.store.scratch import is_alive, strays, sweep, unfinished
 
 _SHARED = frozenset(SHARED)
 _APT = frozenset({"Debian packages", "package lists"})
@@ -53,12 +54,14 @@ class Removed:
 class Chosen:
     """What would be removed: things of the cache, images of the storage, scratch of killed builds.
 
+    `strays` are files on their way into the cache whose writers were killed.
     `size` are the cache's bytes before; `running` says how many other processes use it.
     """
 
     items: tuple[Item, ...]
     images: tuple[Leftover, ...]
     dead: tuple[str, ...]
+    strays: tuple[Path, ...]
     size: int
     running: int
 
@@ -79,9 +82,10 @@ def choose(store: Store, tools: Tools, wish: Wish) -> Chosen:
     if leases:
         candidates = [one for one in candidates if one.kind not in _SHARED]
     dead = tuple(build for build in unfinished(store) if not is_alive(store, build))
-    scratch = sum(size_of(store.root / "tmp" / build) for build in dead)
+    lost = tuple(strays(store))
+    scratch = sum(map(size_of, [*(store.root / "tmp" / build for build in dead), *lost]))
     chosen = tuple(_least_used(candidates, total - scratch, wish.keep_size))
-    return Chosen(chosen, leftovers(tools, store), dead, total, len(leases))
+    return Chosen(chosen, leftovers(tools, store), dead, lost, total, len(leases))
 
 
 def present(tools: Tools, store: Store) -> tuple[Image, ...]:
@@ -110,7 +114,10 @@ def prune(store: Store, tools: Tools, chosen: Chosen) -> tuple[Removed, ...]:
     scratch = {build: size_of(store.root / "tmp" / build) for build in chosen.dead}
     here = storage_of(tools) is not None
     swept = sweep_builds(store, lambda: tools) if here else sweep(store, lambda _: None)
-    gone += [(SCRATCH, scratch.get(build, 0)) for build in swept]
+    left = {build for build in swept if os.path.lexists(store.root / "tmp" / build)}
+    gone += [(SCRATCH, scratch.get(build, 0)) for build in swept if build not in left]
+    lost = [(path, size_of(path)) for path in chosen.strays]
+    gone += [(SCRATCH, size) for path, size in lost if _delete(path)]
     gone += [(IMAGES, one.size) for one in remove_leftovers(chosen.images, tools)]
     with ExitStack() as stack:
         wanted = {item.kind for item in chosen.items}
@@ -131,16 +138,21 @@ def _archives(store: Store, stack: ExitStack) -> bool:
 
 
 def _remove(store: Store, item: Item) -> bool:
-    """Remove one thing unless it was used since it was chosen."""
+    """Remove one thing unless it was used since it was chosen; return whether it is gone."""
     with store.uses.removing():
         if last_use(item.path, item.mark) > item.used:
             return False
-        if item.path.is_dir() and not item.path.is_symlink():
-            shutil.rmtree(item.path, ignore_errors=True)
-        else:
-            item.path.unlink(missing_ok=True)
-        item.mark.unlink(missing_ok=True)
-    return True
+        return _delete(item.path) and (item.mark == item.path or _delete(item.mark))
+
+
+def _delete(path: Path) -> bool:
+    """Delete a file or directory; return whether it is gone: one of another user's may not be."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+    return not os.path.lexists(path)
 
 
 def summed(gone: Iterable[tuple[str, int]]) -> tuple[Removed, ...]:
@@ -154,6 +166,7 @@ def summed(gone: Iterable[tuple[str, int]]) -> tuple[Removed, ...]:
 
 def planned(chosen: Chosen, store: Store) -> tuple[Removed, ...]:
     """Return what a dry run says."""
-    gone = [(SCRATCH, size_of(store.root / "tmp" / build)) for build in chosen.dead]
+    scratch = [*(store.root / "tmp" / build for build in chosen.dead), *chosen.strays]
+    gone = [(SCRATCH, size_of(path)) for path in scratch]
     gone += [(IMAGES, one.size) for one in chosen.images]
     return summed([*gone, *((item.kind, item.size) for item in chosen.items)])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from avabuild import image
+from avabuild.build.layout import subject_of
 from avabuild.errors import ImageError
 from avabuild.images.writing import write_file
 from avabuild.store.store import disk_errors
@@ -70,18 +71,14 @@ def add_to_layout(directory: Path, digest: str, data: bytes, media_type: str, ti
         if subject is None:
             raise ImageError(f"{directory} has no image {digest}")
         made = referrer(data, media_type, subject, title)
-        kept = [entry for entry in index["manifests"] if not _same(entry, media_type, digest, blobs)]
-        for name, content in {**made.blobs, str(made.descriptor["digest"]): made.manifest}.items():
+        own = str(made.descriptor["digest"])
+        kept = [
+            entry
+            for entry in index["manifests"]
+            if entry["digest"] != own
+            and not (entry.get("artifactType") == media_type and subject_of(entry, blobs) == digest)
+        ]
+        for name, content in {**made.blobs, own: made.manifest}.items():
             write_file(blobs / name.removeprefix("sha256:"), content)
         write_file(index_path, image.encode({**index, "manifests": [*kept, dict(made.descriptor)]}))
-    return str(made.descriptor["digest"])
-
-
-def _same(entry: Mapping[str, Any], media_type: str, digest: str, blobs: Path) -> bool:
-    if entry.get("artifactType") != media_type:
-        return False
-    try:
-        manifest = image.decode((blobs / entry["digest"].removeprefix("sha256:")).read_bytes())
-    except (OSError, ValueError):
-        return True
-    return bool((manifest.get("subject") or {}).get("digest") == digest)
+    return own

@@ -5,8 +5,8 @@ The same image gives the same bytes: no clock and no chance reaches them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from packaging.utils import canonicalize_name
 
@@ -16,11 +16,14 @@ from avabuild.errors import ImageError
 from avabuild.images.bill import Bill
 from avabuild.images.contents import kept_layers, layers_of
 from avabuild.images.finding import Image, kept_image
-from avabuild.images.packages import Contents, read_packages
+from avabuild.images.packages import Contents, read_packages, recorded_packages
 from avabuild.images.referrer import add_to_layout
 from avabuild.images.writing import write_file
 from avabuild.store import Store
 from avabuild.value import canonical
+
+if TYPE_CHECKING:
+    from avabuild.registries.repository import Repository
 
 Format = Literal["spdx", "cyclonedx"]
 MEDIA_TYPES: Mapping[Format, str] = {
@@ -36,13 +39,14 @@ def sbom_of(one: Image, tools: Tools, store: Store, kind: Format) -> bytes:
     Raises:
         ImageError: nothing in it says what is installed.
     """
-    with layers_of(one, tools, store) as layers:
-        contents = read_packages(store, layers)
-        if contents.packages:
-            return _written(one, contents, _hashes(one), kind)
-    raise ImageError(
-        f"{one.reference} records no packages", hint="neither dpkg's status nor Python's metadata is in it"
-    )
+    contents = recorded_packages(store, one.config["rootfs"]["diff_ids"])
+    if contents is None:
+        with layers_of(one, tools, store) as layers:
+            contents = read_packages(store, layers)
+    if not contents.packages:
+        hint = "neither dpkg's status nor Python's metadata is in it"
+        raise ImageError(f"{one.reference} records no packages", hint=hint)
+    return _written(one, contents, _hashes(one), kind)
 
 
 def sbom_of_kept(store: Store, reference: str, digest: str, kind: Format) -> bytes:
@@ -52,13 +56,12 @@ def sbom_of_kept(store: Store, reference: str, digest: str, kind: Format) -> byt
     return _written(one, contents, _hashes(one), kind)
 
 
-def write_beside(store: Store, reference: str, digest: str, output: Output, kind: Format) -> str:
-    """Write the bill of a built image beside where it went; return what names it.
+def write_beside(store: Store, digest: str, output: Output, data: bytes, kind: Format) -> str:
+    """Write the bill `data` of a built image beside where it went; return what names it.
 
     In a layout it is a referrer of the image; beside an archive it is a file of the archive's name.
     """
     assert output.path is not None  # noqa: S101 - the local storage has no place for one
-    data = sbom_of_kept(store, reference, digest, kind)
     if output.kind == "oci":
         title = f"sbom{ENDINGS[kind]}"
         with store.lock("layout", str(output.path)):
@@ -66,6 +69,20 @@ def write_beside(store: Store, reference: str, digest: str, output: Output, kind
     path = output.path.with_name(output.path.name + ENDINGS[kind])
     write_file(path, data)
     return str(path)
+
+
+def push_bill(repository: Repository, store: Store, digest: str, data: bytes, kind: Format) -> str:
+    """Push a bill of the image with the digest `digest` to its repository; return what names it there."""
+    from avabuild.images.attached import attach  # noqa: PLC0415 - httpx is slow to import
+
+    return attach(repository, store, digest, data, MEDIA_TYPES[kind], f"sbom{ENDINGS[kind]}")
+
+
+def has_bills(repository: Repository, digest: str, kinds: Sequence[Format]) -> bool:
+    """Whether the repository has all these bills of an image."""
+    from avabuild.images.attached import is_attached  # noqa: PLC0415 - httpx is slow to import
+
+    return all(is_attached(repository, digest, MEDIA_TYPES[kind]) for kind in kinds)
 
 
 def _written(one: Image, contents: Contents, hashes: Mapping[tuple[str, str], str], kind: Format) -> bytes:

@@ -46,11 +46,15 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What present images need of the cache: names of blobs, of wheels by hash, and of archives."""
+    """What present images need of the cache: names of blobs, of wheels by hash, and of archives.
+
+    `bases` are the blobs of all bases, needed or not.
+    """
 
     blobs: frozenset[str] = frozenset()
     wheels: frozenset[str] = frozenset()
     debs: frozenset[str] = frozenset()
+    bases: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,14 @@ class Usage:
 
 @dataclass
 class _Index:
-    """What the store's index says of its blobs: those of bases, and by diff ID which blob a layer is."""
+    """What the store's index says of its blobs: those of bases, and by diff ID which blob a layer is.
+
+    `built` are the wheels, by sha256, that were built of a source.
+    """
 
     bases: dict[str, Base] = field(default_factory=dict)
     by_diff_id: dict[str, set[str]] = field(default_factory=dict)
+    built: dict[str, set[str]] = field(default_factory=dict)
 
 
 def needs_of(store: Store, images: Iterable[Image]) -> Needs:
@@ -80,9 +88,18 @@ def needs_of(store: Store, images: Iterable[Image]) -> Needs:
         lock = one.description.lock
         if lock:
             wheels |= {package.sha256 for package in lock.python}
+            wheels |= {wheel for package in lock.python for wheel in index.built.get(package.source, ())}
             debs |= {file_name(deb) for apt in lock.apt for deb in apt.debs}
-    names = frozenset(digest.removeprefix("sha256:") for digest in blobs)
-    return Needs(names, frozenset(wheels), frozenset(debs))
+    bases = [digest for base in index.bases.values() for digest in _of_base(base)]
+    return Needs(_names(blobs), frozenset(wheels), frozenset(debs), _names(bases))
+
+
+def _of_base(base: Base) -> tuple[str, ...]:
+    return (base.digest, base.config, *(blob.digest for blob in base.layers))
+
+
+def _names(digests: Iterable[str]) -> frozenset[str]:
+    return frozenset(digest.removeprefix("sha256:") for digest in digests)
 
 
 def _blobs(store: Store, one: Image, index: _Index) -> set[str]:
@@ -95,7 +112,7 @@ def _blobs(store: Store, one: Image, index: _Index) -> set[str]:
         for diff_id in one.config["rootfs"]["diff_ids"]:
             found |= index.by_diff_id.get(diff_id, set())
     if base := index.bases.get(labels_of(one.config).get(BASE, "")):
-        found |= {base.digest, base.config, *(blob.digest for blob in base.layers)}
+        found |= set(_of_base(base))
     return found
 
 
@@ -112,6 +129,9 @@ def _index(store: Store) -> _Index:
     for data in _entries(store, "layer"):
         if isinstance(data, Mapping) and {"diff_id", "digest"} <= data.keys():
             index.by_diff_id.setdefault(str(data["diff_id"]), set()).add(str(data["digest"]))
+    for data in _entries(store, "built"):
+        if isinstance(data, Mapping) and {"source", "sha256"} <= data.keys():
+            index.built.setdefault(str(data["source"]), set()).add(str(data["sha256"]))
     return index
 
 
@@ -125,21 +145,17 @@ def _entries(store: Store, kind: str) -> Iterator[Any]:
 
 def items(store: Store, needs: Needs) -> Iterator[Item]:
     """Yield all that may be removed from the cache, and what of it is needed."""
-    root, index = store.root, _index(store)
-    bases = {
-        digest.removeprefix("sha256:")
-        for base in index.bases.values()
-        for digest in (base.digest, base.config, *(blob.digest for blob in base.layers))
-    }
+    root = store.root
     for path in _below(store.blobs):
-        kind = "bases" if path.name in bases else "layers"
+        kind = "bases" if path.name in needs.bases else "layers"
         yield _item(kind, path, needed=path.name in needs.blobs)
     for path in _below(root / "wheels", "*/*"):
         file = next((inner for inner in _below(path) if not inner.name.startswith(".")), None)
         kind = "wheels" if file else "downloads"  # one that was begun, and may still go on
         yield _item(kind, path, needed=path.name in needs.wheels, mark=file)
     for path in _below(root / "built"):
-        yield _item("wheels", path, mark=store.use_mark("built", path.name))
+        mark = store.use_mark("built", path.name)
+        yield _item("wheels", path, needed=path.name in needs.wheels, mark=mark)
     for path in _below(root / "pyc"):
         yield _item("bytecode", path)
     for path in _below(root / "debs", "*.deb"):

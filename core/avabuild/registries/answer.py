@@ -16,6 +16,7 @@ from avabuild.errors import AvabuildError, DiskFullError, RegistryError, Unavail
 RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
 _PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
 _FULL = ("no space left on device", "disk quota exceeded", "not enough space", "insufficient storage")
+_FULL_NUMBER = re.compile(r'"err":\s*(28|122)\b')  # ENOSPC and EDQUOT, as distribution's drivers tell them
 _SHOWN = 300  # characters of a registry's own words
 
 
@@ -57,7 +58,7 @@ def _line(error: Mapping[str, object]) -> str:
 def is_full(body: bytes) -> bool:
     """Whether an error says that the registry's disk is full."""
     lowered = body.decode(errors="replace").lower()
-    return any(text in lowered for text in _FULL)
+    return any(text in lowered for text in _FULL) or _FULL_NUMBER.search(lowered) is not None
 
 
 def failure(host: str, what: str, status: int, body: bytes) -> AvabuildError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -26,23 +25,31 @@ from avabuild.registries.repository import Came
 from avabuild.registries.sending import note_place, send_blob
 from avabuild.report import Event, Report
 from avabuild.resolve.cancellation import Cancellation, CancelledError
-from avabuild.store import Kept, Store
+from avabuild.store import Kept, Scratch, Store
+from avabuild.store.store import disk_errors
 
 ARTIFACT = "application/vnd.avabuild.entry.v1+json"
 BLOB = "application/vnd.avabuild.blob.v1"
 RECORD = "org.avabuild.record"
-MOVING = "base-name-"  # the only entries that mean another thing after an upgrade
 ABOUT = ("linkage", "tree")  # what the store knows of a layer by its digest
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What is to be kept there, while its blobs are on their way."""
+    """What is to be kept there, while its blobs are on their way.
+
+    Attributes:
+        there: the digest of what the registry has for it already, None for nothing.
+        coming: what becomes of each blob, none of them where the entry is there as it is to be.
+        anew: whether what is there may mean something else than this.
+    """
 
     store: Store
     record: Any
     blobs: tuple[Kept, ...]
-    coming: tuple[Future[Came], ...]
+    there: Future[str | None]
+    coming: tuple[Future[Came | None], ...]
+    anew: bool
 
 
 class Cache:
@@ -62,6 +69,7 @@ class Cache:
         self._asked: dict[str, bool] = {}  # by tag: whether it came from there
         self._entries: dict[str, _Entry] = {}
         self._given_up: set[str] = set()
+        self._finished = False
 
     def __enter__(self) -> Self:
         return self
@@ -71,24 +79,29 @@ class Cache:
     ) -> None:
         if error is not None and not isinstance(error, AvabuildError):
             self.stop()
-        elif self._entries and not self._given_up:
+        else:
             try:
-                self._finish()
+                self.finish()
             except BaseException:
                 self.stop()
                 raise
 
-    def _finish(self) -> None:
-        with self._report.step(f"keep layers in {self._name}", "cache") as said:
-            pending = [self._pool.submit(self._enter, tag, one) for tag, one in self._entries.items()]
-            sent = [size for future in pending if (size := future.result()) is not None]
-            if not self._given_up:
-                said.append(f"{len(sent)} new, {sum(sent) / 1e6:.1f} MB" if sent else "all were there")
+    def finish(self) -> bool:
+        """Send what is left of all that was to be kept; return whether the registry has it now."""
+        if self._entries and not self._finished and not self._given_up:
+            self._finished = True
+            with self._report.step(f"keep layers in {self._name}", "cache") as said:
+                pending = [self._pool.submit(self._enter, tag, one) for tag, one in self._entries.items()]
+                sent = [size for future in pending if (size := future.result()) is not None]
+                if not self._given_up:
+                    said.append(f"{len(sent)} new, {sum(sent) / 1e6:.1f} MB" if sent else "all were there")
+        return not self._given_up
 
     def stop(self) -> None:
         """End what is under way."""
         self._stop.stop()
         for entry in self._entries.values():
+            entry.there.cancel()
             for future in entry.coming:
                 future.cancel()
 
@@ -101,9 +114,10 @@ class Cache:
             if self._given_up & {"reading"} or tag in self._asked:
                 return self._asked.get(tag, False)
             try:
-                self._asked[tag] = self._brought(store, kind, key, tag)
-            except AvabuildError as error:
-                self._give_up("reading", f"the cache {self._name} is left alone: {error.message}")
+                with disk_errors(store.root):
+                    self._asked[tag] = self._brought(store, kind, key, tag)
+            except (AvabuildError, OSError) as error:
+                self._give_up("reading", f"the cache {self._name} is left alone: {_words(error)}")
                 return False
             return self._asked[tag]
 
@@ -118,56 +132,66 @@ class Cache:
             facts = str(read["config"]["digest"])
             if not all(is_digest(digest) for digest in (facts, *(blob.digest for blob in blobs))):
                 return False
-        except (ValueError, LookupError, TypeError):
+            about = image.decode(self._repository.read(facts)) if blobs else {}
+        except (ValueError, LookupError, TypeError, RecursionError):
             return False  # somebody else's
         for blob in blobs:
             self._download(store, blob, f"{kind} {blob.digest[7:19]}")
-        if blobs:
-            about = json.loads(self._repository.read(facts))
-            for blob, name in itertools.product(blobs, ABOUT):
-                if (known := about.get(f"{name} {blob.digest}")) is not None:
-                    store.record(name, blob.digest, known)
+        for blob, name in itertools.product(blobs, ABOUT):
+            if (known := about.get(f"{name} {blob.digest}")) is not None:
+                store.record(name, blob.digest, known)
         store.record(kind, key, record)
         return True
 
     def _download(self, store: Store, blob: Kept, words: str) -> None:
         if store.has(blob.digest, blob.size):
             return
-        name = f"fetch-{blob.digest.removeprefix('sha256:')[:16]}-{os.getpid()}-{threading.get_ident()}"
-        partial = store.root / "tmp" / name
 
         def progress(done: int, total: int) -> None:
             self._report.emit(Event("progress", words, done=done, total=total))
 
-        try:
+        with Scratch(store) as scratch:
+            partial = scratch.path / "fetched"
             self._repository.fetch(blob.digest, blob.size, partial, progress)
             store.adopt(partial, blob.digest)
             note_place(store, self._repository, blob.digest)
-        finally:
-            partial.unlink(missing_ok=True)
 
     # -- to the registry -------------------------------------------------------------------------------------
 
-    def keep(self, store: Store, kind: str, key: str, record: Any, blobs: Sequence[Kept]) -> None:
+    def keep(
+        self, store: Store, kind: str, key: str, record: Any, blobs: Sequence[Kept], *, anew: bool = False
+    ) -> None:
         """Begin to send the blobs of `key`; its entry follows in the end, when all is known about them."""
         tag = _tag(kind, key)
         with self._lock:
             if tag in self._entries or self._given_up or self._asked.get(tag):
                 return
-            coming = tuple(self._pool.submit(self._send, store, blob) for blob in blobs)
-            self._entries[tag] = _Entry(store, record, tuple(blobs), coming)
+            there = self._pool.submit(self._known, tag)  # ahead of what waits for it, so nothing is stuck
+            coming = tuple(self._pool.submit(self._send, store, blob, there, anew=anew) for blob in blobs)
+            self._entries[tag] = _Entry(store, record, tuple(blobs), there, coming, anew)
 
-    def _send(self, store: Store, blob: Kept) -> Came:
+    def _known(self, tag: str) -> str | None:
         if self._given_up:
             raise CancelledError
+        try:
+            return self._repository.digest(tag)
+        except AvabuildError as error:
+            self._give_up("writing", f"nothing is kept in the cache {self._name}: {_words(error)}")
+            raise
+
+    def _send(self, store: Store, blob: Kept, there: Future[str | None], *, anew: bool) -> Came | None:
+        if self._given_up:
+            raise CancelledError
+        if there.result() and not anew:
+            return None
 
         def progress(done: int, total: int) -> None:
             self._report.emit(Event("progress", f"layer {blob.digest[7:19]}", "upload", done, total))
 
         try:
             return send_blob(self._repository, store, blob.digest, blob.size, progress)
-        except AvabuildError as error:
-            self._give_up("writing", f"nothing is kept in the cache {self._name}: {error.message}")
+        except (AvabuildError, OSError) as error:
+            self._give_up("writing", f"nothing is kept in the cache {self._name}: {_words(error)}")
             raise
 
     def _enter(self, tag: str, entry: _Entry) -> int | None:
@@ -175,21 +199,20 @@ class Cache:
         if self._given_up:
             return None
         try:
+            if (there := entry.there.result()) and not entry.anew:
+                return None
             came = [future.result() for future in entry.coming]
             facts = image.encode(dict(_facts(entry)))
             digest = entry.store.put(facts)
             manifest = image.encode(_manifest(entry, facts))
-            there = self._repository.digest(tag)
-            if there and (
-                not tag.startswith(MOVING) or there == f"sha256:{hashlib.sha256(manifest).hexdigest()}"
-            ):
+            if there == f"sha256:{hashlib.sha256(manifest).hexdigest()}":
                 return None
             send_blob(self._repository, entry.store, digest, len(facts), lambda *_: None)
             self._repository.put_manifest(tag, manifest)
         except CancelledError:
             return None
-        except AvabuildError as error:
-            self._give_up("writing", f"nothing is kept in the cache {self._name}: {error.message}")
+        except (AvabuildError, OSError) as error:
+            self._give_up("writing", f"nothing is kept in the cache {self._name}: {_words(error)}")
             return None
         return sum(blob.size for blob, how in zip(entry.blobs, came, strict=True) if how == "sent")
 
@@ -199,6 +222,10 @@ class Cache:
             self._given_up.add(what)
         if first:
             self._report.warn(words)
+
+
+def _words(error: AvabuildError | OSError) -> str:
+    return error.message if isinstance(error, AvabuildError) else str(error)
 
 
 def _facts(entry: _Entry) -> Iterator[tuple[str, Any]]:

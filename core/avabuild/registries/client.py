@@ -9,7 +9,6 @@ import random
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -95,15 +94,6 @@ class Registry:
             CancelledError: the owner stopped it.
         """
         return self.patiently(request, stop, lambda: self.once(request, stop))
-
-    @contextmanager
-    def stream(self, request: Request, stop: Cancellation) -> Iterator[httpx.Response]:
-        """Yield the answer with its body still to be read; the first attempt that is answered counts."""
-        response = self.patiently(request, stop, lambda: self.once(request, stop, stream=True))
-        try:
-            yield response
-        finally:
-            response.close()
 
     def location(self, response: httpx.Response) -> str:
         """Return where an answer says to go on; never from TLS to plain http on one host."""

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from avabuild.errors import HostError
 from avabuild.value import Value
 
@@ -29,11 +31,8 @@ class Credentials(Value):
     """Who asks: a user name with a password, or an identity token of an OAuth server."""
 
     user: str = ""
-    password: str = ""
-    token: str = ""
-
-    def __repr__(self) -> str:
-        return f"Credentials({self.user!r})"
+    password: str = Field("", repr=False)
+    token: str = Field("", repr=False)
 
 
 class AuthFiles:

@@ -72,3 +72,13 @@ def is_digest(text: str) -> bool:
 def is_host(text: str) -> bool:
     """Whether the first part of a name is a registry rather than a namespace."""
     return bool(_HOST.fullmatch(text)) and ("." in text or ":" in text or text == "localhost")
+
+
+def referrers_tag(digest: str) -> str:
+    """Return the tag under which clients list what belongs to a manifest, where a registry lists nothing."""
+    return digest.replace(":", "-")
+
+
+def is_referrers_tag(tag: str) -> bool:
+    """Whether a tag is such a list's, and no image's."""
+    return bool(_DIGEST.fullmatch(tag.replace("-", ":", 1)))

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import httpx
 
 from avabuild import image
-from avabuild.errors import RegistryError, UnavailableError
+from avabuild.errors import RegistryError
 from avabuild.registries.client import Registry, Request, scopes
+from avabuild.registries.name import referrers_tag
 from avabuild.resolve.cancellation import Cancellation
 
 ACCEPT = (
@@ -66,7 +68,7 @@ class Repository:
         )
         if response.status_code == 404:
             return None
-        digest = "sha256:" + hashlib.sha256(response.content).hexdigest()
+        digest = _digest(response.content)
         if reference.startswith("sha256:") and digest != reference:
             raise RegistryError(f"{self.registry.host} gave something else for {self.name}@{reference}")
         kind = response.headers.get("Content-Type", "").partition(";")[0]
@@ -85,7 +87,14 @@ class Repository:
 
     def put_manifest(self, reference: str, data: bytes, media_type: str = image.MANIFEST) -> str:
         """Give what is uploaded a name, and return the manifest's digest."""
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        self._put(reference, data, media_type)
+        return _digest(data)
+
+    def put_referrer(self, data: bytes) -> bool:
+        """Push the manifest of an artefact; return whether the registry lists it by its subject by itself."""
+        return "OCI-Subject" in self._put(_digest(data), data, image.MANIFEST).headers
+
+    def _put(self, reference: str, data: bytes, media_type: str) -> httpx.Response:
         response = self.registry.send(
             Request(
                 f"push {self.name}:{reference}",
@@ -98,9 +107,26 @@ class Repository:
             ),
             self.stop,
         )
+        digest = _digest(data)
         if (named := response.headers.get("Docker-Content-Digest", digest)) != digest:
             raise RegistryError(f"{self.registry.host} keeps {self.name} as {named}, not as {digest}")
-        return digest
+        return response
+
+    def referrers(self, digest: str) -> tuple[Mapping[str, Any], ...]:
+        """Return the descriptors of what belongs to the manifest `digest`, none where nothing says so."""
+        response = self._ask(
+            f"look for what belongs to {self.name}@{digest}",
+            "GET",
+            f"referrers/{digest}",
+            accepted=(200, 404),
+            accept=image.INDEX,
+        )
+        return _entries(response.content) if response.status_code == 200 else self.tagged_referrers(digest)
+
+    def tagged_referrers(self, digest: str) -> tuple[Mapping[str, Any], ...]:
+        """Return the same from the list that clients keep where the registry keeps none."""
+        found = self.manifest(referrers_tag(digest))
+        return _entries(found.data) if found else ()
 
     def tags(self) -> tuple[str, ...]:
         """Return all tags of the repository, none when there is no such repository."""
@@ -126,36 +152,37 @@ class Repository:
     def read(self, digest: str) -> bytes:
         """Return a small blob (a config), held against its digest."""
         data = self._ask(f"read {self.name}@{digest}", "GET", f"blobs/{digest}").content
-        if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
+        if _digest(data) != digest:
             raise RegistryError(f"{self.registry.host} gave a damaged blob for {self.name}@{digest}")
         return data
 
     def fetch(self, digest: str, size: int, path: Path, progress: Progress) -> None:
-        """Download a blob to `path`, held against its digest.
+        """Download a blob to `path`, held against its digest; what breaks off is gone on with.
 
         Raises:
             RegistryError: what came is something else. UnavailableError: it didn't come whole.
         """
-        request = Request(
-            f"read {self.name}@{digest}", "GET", f"{self._path}/blobs/{digest}", scopes("pull", self.name)
+        what, url, rights = (
+            f"read {self.name}@{digest}",
+            f"{self._path}/blobs/{digest}",
+            scopes("pull", self.name),
         )
-        hashed, done, told = hashlib.sha256(), 0, 0
-        with self.registry.stream(request, self.stop) as response, path.open("wb") as file:
-            try:
-                for chunk in response.iter_raw(1 << 20):
-                    self.stop.check()
-                    file.write(chunk)
-                    hashed.update(chunk)
-                    done += len(chunk)
-                    if done - told >= _STEP:
-                        progress(done, size)
-                        told = done
-            except httpx.TransportError as error:
-                self.stop.check()
-                raise UnavailableError(f"{self.registry.host} broke off a download: {error}") from error
-        if f"sha256:{hashed.hexdigest()}" != digest:
+        request = Request(what, "GET", url, rights, (200, 206))
+        with path.open("wb") as file:
+            arriving = _Arriving(file, size, progress)
+
+            def attempt() -> httpx.Response:
+                rest = (("Range", f"bytes={arriving.done}-"),) if arriving.done else ()
+                response = self.registry.once(replace(request, headers=rest), self.stop, stream=True)
+                if response.status_code in request.accepted:
+                    with closing(response):
+                        arriving.take(response, self.stop)
+                return response
+
+            self.registry.patiently(request, self.stop, attempt)
+        if f"sha256:{arriving.hashed.hexdigest()}" != digest:
             raise RegistryError(f"{self.registry.host} gave a damaged blob for {self.name}@{digest}")
-        progress(done, done)
+        progress(arriving.done, arriving.done)
 
     def upload(
         self, digest: str, size: int, path: Path, progress: Progress, source: str | None = None
@@ -217,6 +244,46 @@ class Repository:
         return self.registry.send(
             Request(what, method, f"{self._path}/{path}", rights, accepted, given), self.stop
         )
+
+
+class _Arriving:
+    """A blob on its way into a file, through as many answers as it takes."""
+
+    def __init__(self, file: BinaryIO, size: int, progress: Progress) -> None:
+        self._file = file
+        self._size = size
+        self._progress = progress
+        self.hashed = hashlib.sha256()
+        self.done = 0
+
+    def take(self, response: httpx.Response, stop: Cancellation) -> None:
+        """Take what an answer has: the rest, else all of it from the start."""
+        if response.status_code != 206 and self.done:
+            self._file.seek(0)
+            self._file.truncate()
+            self.hashed, self.done = hashlib.sha256(), 0
+        told = self.done
+        for chunk in response.iter_raw(1 << 20):
+            stop.check()
+            self._file.write(chunk)
+            self.hashed.update(chunk)
+            self.done += len(chunk)
+            if self.done - told >= _STEP:
+                self._progress(self.done, self._size)
+                told = self.done
+
+
+def _digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _entries(data: bytes) -> tuple[Mapping[str, Any], ...]:
+    """Return the descriptors of an index, none of what is no index."""
+    try:
+        listed = image.decode(data).get("manifests")
+    except ValueError:
+        return ()
+    return tuple(entry for entry in listed if isinstance(entry, dict)) if isinstance(listed, list) else ()
 
 
 def _chunks(path: Path, size: int, progress: Progress, stop: Cancellation) -> Iterator[bytes]:

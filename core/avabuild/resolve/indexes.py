@@ -47,7 +47,7 @@ class Indexes:
     best_match: bool = False
     ca_bundle: Path | None = None
     alone: bool = False
-    others: tuple[tuple[str, str], ...] = ()
+    others: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def at(self, url: str) -> Indexes:
         """Return the one index `url` in place of all of these, with the login that they have for its host."""

@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class Resolved:
     """A package of the lock, and the URL that its file had when it was resolved (empty for git)."""
 
     package: Package
-    url: str
+    url: str = field(repr=False)  # an index's may have a password in it
 
 
 def read_pylock(path: Path, platform: Platform, recipe_dir: Path) -> tuple[Resolved, ...]:

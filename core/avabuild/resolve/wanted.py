@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Policy:
 class Wanted:
     """One file to get: `url` of http, https or file; `sha256` in hex; `size` in bytes, 0 where unknown."""
 
-    url: str
+    url: str = field(repr=False)  # it may have a password in it
     sha256: str
     size: int
     filename: str

@@ -11,6 +11,7 @@ from typing import Any
 
 from avabuild import commands
 from avabuild.errors import StepError, UnavailableError
+from avabuild.registries.name import is_referrers_tag
 from avabuild.site.values import Slice
 from avabuild.value import Value
 
@@ -54,7 +55,7 @@ def _tags(ask: Ask, repository: str) -> list[str]:
         if any(words in error.tail.lower() for words in _ABSENT):
             return []
         raise _refused(repository, error) from error
-    return sorted(map(str, answer.get("Tags") or ()))
+    return sorted(tag for tag in map(str, answer.get("Tags") or ()) if not is_referrers_tag(tag))
 
 
 def _image(ask: Ask, namespace: str, name: str, tag: str) -> Held | None:

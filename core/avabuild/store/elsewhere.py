@@ -32,8 +32,13 @@ class Elsewhere(Protocol):
     def bring(self, store: Store, kind: str, key: str) -> bool:
         """Bring what `key` of `kind` is, with its blobs; return whether the store has it now."""
 
-    def keep(self, store: Store, kind: str, key: str, record: Any, blobs: Sequence[Kept]) -> None:
-        """Be told what `key` of `kind` is: its blobs are in the store, and stay while the run lasts."""
+    def keep(
+        self, store: Store, kind: str, key: str, record: Any, blobs: Sequence[Kept], *, anew: bool = False
+    ) -> None:
+        """Be told what `key` of `kind` is: its blobs are in the store, and stay while the run lasts.
+
+        What is known of it there stays as it is, unless this is something `anew`.
+        """
 
     def stop(self) -> None:
         """End what is under way soon."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,7 @@ from avabuild.store.store import Store, disk_errors
 from avabuild.store.uses import is_free
 
 _PATIENCE = 50  # tenths of a second
+_DAY = 86400.0  # seconds
 
 
 class Scratch:
@@ -59,6 +61,15 @@ class Scratch:
 def unfinished(store: Store) -> tuple[str, ...]:
     """Return the ids of builds that have their scratch still: those that run, and those that were killed."""
     return tuple(path.name.removesuffix(".lock") for path in sorted((store.root / "tmp").glob("*.lock")))
+
+
+def strays(store: Store) -> Iterator[Path]:
+    """Yield what is in no build's scratch and was last written a day ago: its writer was killed meanwhile."""
+    builds, old = set(unfinished(store)), time.time() - _DAY
+    for path in sorted((store.root / "tmp").iterdir()):
+        with suppress(FileNotFoundError):  # it was finished just now
+            if path.name.removesuffix(".lock") not in builds and path.lstat().st_mtime < old:
+                yield path
 
 
 def is_alive(store: Store, build: str) -> bool:

@@ -203,10 +203,12 @@ class Store:
             found = self.recall(kind, key)
         return found
 
-    def offer(self, kind: str, key: str, record: Any, blobs: Sequence[Kept] = ()) -> None:
-        """Tell whoever is elsewhere what `key` is."""
+    def offer(
+        self, kind: str, key: str, record: Any, blobs: Sequence[Kept] = (), *, anew: bool = False
+    ) -> None:
+        """Tell whoever is elsewhere what `key` is; `anew` where it may have been something else."""
         if self.elsewhere:
-            self.elsewhere.keep(self, kind, key, record, blobs)
+            self.elsewhere.keep(self, kind, key, record, blobs, anew=anew)
 
     def layer(self, key: str, *, private: bool = False) -> Blob | None:
         """Return the layer made for `key` when its blob is here whole, else None.

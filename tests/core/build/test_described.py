@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from avabuild.build.described import image_key
+from avabuild import bytecode, chain, compiled, wheel
+from avabuild.build import described as module
+from avabuild.build import files, workshop
+from avabuild.build.described import contents, described, image_key
+from avabuild.describe import KEY
 from avabuild.image import Settings
 from avabuild.layers import File, Files, Mount, Run
 from avabuild.lock import Package, TargetLock
@@ -102,3 +107,47 @@ def test_a_shell_text_is(key, plan):
 def test_where_a_secret_decides_there_is_none(key, plan):
     secret = plan.last[0].model_copy(update={"layer": Run(shell="make", secrets=("TOKEN",))})
     assert key(plan.model_copy(update={"last": (secret,)}), TOKEN="t") is None
+
+
+def test_a_file_that_is_not_there_leaves_none(key, plan, tmp_path):
+    (tmp_path / "motd").unlink()
+    assert key(plan) is None
+
+
+@pytest.mark.parametrize("of", [wheel, bytecode, chain, files, compiled, workshop])
+def test_the_format_of_every_kind_of_layer_is(of):
+    """An image of an older avabuild is none of this one's."""
+    assert len(module._FORMATS) == 7
+    place = (module, wheel, bytecode, chain, files, compiled, workshop).index(of)
+    assert module._FORMATS[place] == of.FORMAT
+
+
+@dataclass(frozen=True)
+class Asked:
+    """As much of a job as an image's description is made of."""
+
+    plan: Plan
+    directory: Path
+    content: dict[str, Any]
+
+
+@pytest.fixture
+def job(plan: Plan, tmp_path: Path) -> Any:
+    return Asked(plan, tmp_path, {"name": "demo"})
+
+
+def test_an_image_has_the_key_that_a_look_into_the_registry_asks_for(key, plan, job, store, tmp_path):
+    began = contents(store, plan, tmp_path, {})
+    assert described(store, job, LOCK, {}, began)[1][KEY] == key(plan)
+
+
+def test_an_image_whose_files_were_changed_while_it_was_built_is_nobodys(plan, job, store, tmp_path):
+    began = contents(store, plan, tmp_path, {})
+    (tmp_path / "src" / "main.c").write_text("int other;")
+    assert KEY not in described(store, job, LOCK, {}, began)[1]
+
+
+def test_what_a_user_with_one_id_made_is_not_taken_for_the_real_one(key, plan, job, store, tmp_path):
+    began = contents(store, plan, tmp_path, {})
+    annotations = described(store, job, LOCK, {}, began, flattened=True)[1]
+    assert annotations[KEY] == chain.flat(str(key(plan)))

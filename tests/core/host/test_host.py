@@ -108,3 +108,10 @@ def test_steps_of_a_host_with_one_index_see_no_other():
         "UV_DEFAULT_INDEX": "https://packages.example.invalid/simple",
     }
     assert one.environment["A"] == "b"
+
+
+def test_what_the_environment_holds_is_not_shown_with_the_host():
+    shown = probe({"HUB_TOKEN": "horse", "https_proxy": "http://me:battery@proxy.example.invalid"})
+    for text in (str(shown), repr([shown])):
+        assert "horse" not in text
+        assert "battery" not in text

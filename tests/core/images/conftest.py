@@ -63,6 +63,7 @@ class Storage:
     """A local storage on the disk, and what is asked of the tools about it."""
 
     root: Path
+    mode: str = "root"
     removed: list[str] = field(default_factory=list)
     images: list[dict[str, Any]] = field(default_factory=list)
     layers: list[dict[str, Any]] = field(default_factory=list)

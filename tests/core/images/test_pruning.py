@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from avabuild.errors import ImageError, StepError
+from avabuild.build.workshop import built_record
+from avabuild.errors import HostError, ImageError, StepError
 from avabuild.images.leftovers import DAY, leftovers
 from avabuild.images.pruning import Wish, choose, planned, prune
 from avabuild.images.removing import remove
 from avabuild.images.storage_usage import storage_usage
 from avabuild.images.usage import items, needs_of, usage
+from avabuild.lock import Package
 from avabuild.store import Scratch, Store
+
+from .conftest import LOCK
 
 NAME = "localhost/ava-demo:py311-cuda90-cudnn7"
 LONG_AGO = 1_000_000_000 * 10**9  # in nanoseconds
@@ -97,6 +103,25 @@ def test_only_what_was_not_used_for_so_long(store, storage, files):
     os.utime(files["blob"], ns=(recent, recent))
     prune(store, storage, choose(store, storage, Wish(older_than=7200)))
     assert [name for name, path in files.items() if path.exists()] == ["blob"]
+
+
+class Blind:
+    """Tools of a host where there may be images that nothing can look into."""
+
+    def __init__(self, mode):
+        self.mode = mode
+
+    @property
+    def storage(self):
+        raise HostError("buildah is not on PATH")
+
+
+def test_nothing_is_removed_where_nobody_can_tell_which_images_there_are(store, make_image, files):
+    make_image()
+    age(store)
+    with pytest.raises(HostError, match="buildah is not on PATH"):
+        choose(store, Blind("subuid"), Wish())
+    assert choose(store, Blind("none"), Wish()).items, "who can have no storage has no images"
 
 
 def test_the_least_recently_used_goes_first_until_the_cache_is_small_enough(store, storage, files):
@@ -206,6 +231,60 @@ def test_leftovers_of_killed_builds_go_and_those_of_running_ones_stay(store, sto
     assert not killed.path.exists()
     assert running.path.exists()
     running.__exit__(None, None, None)
+
+
+def test_what_was_on_its_way_when_its_writer_was_killed_goes_after_a_day(store, storage):
+    tmp = store.root / "tmp"
+    names = ("write-old", "write-new", "tmpold", "tmpnew")
+    for name in names:
+        path = tmp / name / "taken" if name.startswith("tmp") else tmp / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x" * 5000)
+    running = Scratch(store)
+    with running:
+        for path in (tmp / "write-old", tmp / "tmpold", running.path, tmp / f"{running.build}.lock"):
+            os.utime(path, (time.time() - 2 * DAY,) * 2)
+        chosen = choose(store, storage, Wish())
+        told = planned(chosen, store)
+        assert told == prune(store, storage, chosen)
+        assert [(one.kind, one.count, one.size >= 10_000) for one in told] == [("scratch", 2, True)]
+        left = {path.name for path in tmp.iterdir()}
+    assert left == {"write-new", "tmpnew", running.build, f"{running.build}.lock"}
+
+
+def test_what_could_not_be_removed_is_not_told_as_freed(store, storage, files, monkeypatch):
+    """As in a directory of a cache that others share, where only the owner may remove."""
+    age(store)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    assert prune(store, storage, choose(store, storage, Wish())) == ()
+    monkeypatch.undo()
+    assert prune(store, storage, choose(store, storage, Wish()))
+
+
+def test_a_wheel_that_was_built_of_a_source_is_needed_by_an_image_of_it(store, storage, make_image, files):
+    """Whether that is a file or a commit of a repository."""
+    commit = Package(name="b", version="1", kind="git", url="https://git.example.invalid/b", commit="c" * 40)
+    source = Package(name="a", version="1", kind="sdist", filename="a-1.tar.gz", sha256="a" * 64)
+    wheels = {}
+    for number, package in enumerate((source, commit, source.model_copy(update={"sha256": "e" * 64}))):
+        path = store.root / "built" / (str(number) * 64) / "x-1-py3-none-any.whl"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x" * 5000)
+        wheels[package.source] = path
+        store.record("built", f"key {number}", built_record(package, path, f"sha256:{path.parent.name}"))
+    storage.add(make_image(lock=LOCK.model_copy(update={"python": (source, commit)})), store, NAME)
+    age(store)
+    for path in wheels.values():
+        mark = store.use_mark("built", path.parent.name)
+        mark.touch()
+        os.utime(mark, ns=(LONG_AGO, LONG_AGO))
+    prune(store, storage, choose(store, storage, Wish()))
+    assert [path.exists() for path in wheels.values()] == [True, True, False]
 
 
 def test_what_a_build_of_another_cache_may_use_stays_for_a_day(store, storage, make_image):

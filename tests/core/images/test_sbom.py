@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 
 import pytest
 from cyclonedx.schema import SchemaVersion
@@ -12,11 +16,13 @@ from avabuild import image
 from avabuild.build.layout import write_layout
 from avabuild.build.output import Output
 from avabuild.errors import ImageError, StoreError
+from avabuild.host.sharing import Sharing
 from avabuild.images.contents import Layer
 from avabuild.images.finding import find
 from avabuild.images.packages import read_packages
 from avabuild.images.referrer import add_to_layout
 from avabuild.images.sbom import sbom_of, sbom_of_kept, write_beside
+from avabuild.store import Store
 
 NAME = "localhost/ava-demo:py311-cuda90-cudnn7"
 SITE = "opt/venv/lib/python3.11/site-packages"
@@ -96,8 +102,36 @@ def test_cyclonedx_is_valid(store, storage, make_image):
 
 @pytest.mark.parametrize("kind", ["spdx", "cyclonedx"])
 def test_the_same_image_gives_the_same_bytes(store, make_image, kind):
+    """By any clock and any chance: of each process anew, a second later."""
     digest = make_image().digest
-    assert sbom_of_kept(store, NAME, digest, kind) == sbom_of_kept(store, NAME, digest, kind)
+    program = f"""
+import sys
+from pathlib import Path
+from avabuild.images.sbom import sbom_of_kept
+from avabuild.store import Store
+sys.stdout.buffer.write(sbom_of_kept(Store(Path({str(store.root)!r})), {NAME!r}, {digest!r}, {kind!r}))
+"""
+    here = sbom_of_kept(store, NAME, digest, kind)
+    time.sleep(1.1 - time.time() % 1)  # bills count in seconds
+    other = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert other.stdout == here
+
+
+def test_layers_of_a_shared_cache_are_read_where_they_are(store, make_image, tmp_path):
+    composed = make_image()
+    mine = Store(tmp_path / "mine", Sharing(directory=store.root, users=(os.geteuid(),)))
+    assert sbom_of_kept(mine, NAME, composed.digest, "spdx") == sbom_of_kept(
+        store, NAME, composed.digest, "spdx"
+    )
+
+
+def test_an_image_whose_layers_were_read_before_is_not_fetched_for_it(store, storage, make_image):
+    composed = make_image()
+    storage.add(composed, store, NAME)
+    data = sbom_of(find(NAME, storage, store), storage, store, "spdx")
+    for blob in composed.blobs:
+        store.blob_path(blob.digest).unlink()  # the storage of these tests has none to give
+    assert sbom_of(find(NAME, storage, store), storage, store, "spdx") == data
 
 
 def test_an_image_without_packages_says_so(store, storage, keep_layer):
@@ -114,7 +148,8 @@ def test_an_image_without_packages_says_so(store, storage, keep_layer):
 def test_a_layout_has_the_bill_as_a_referrer_of_the_image(store, make_image, tmp_path):
     composed = make_image()
     write_layout(store, composed, tmp_path / "images", "one")
-    write_beside(store, NAME, composed.digest, Output.parse(f"oci:{tmp_path}/images"), "spdx")
+    data = sbom_of_kept(store, NAME, composed.digest, "spdx")
+    write_beside(store, composed.digest, Output.parse(f"oci:{tmp_path}/images"), data, "spdx")
     index = json.loads((tmp_path / "images" / "index.json").read_text())
     first, second = index["manifests"]
     assert first["digest"] == composed.digest
@@ -124,7 +159,7 @@ def test_a_layout_has_the_bill_as_a_referrer_of_the_image(store, make_image, tmp
     assert manifest["subject"]["digest"] == composed.digest
     assert manifest["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
     bill = (blobs / manifest["layers"][0]["digest"].removeprefix("sha256:")).read_bytes()
-    assert bill == sbom_of_kept(store, NAME, composed.digest, "spdx")
+    assert bill == data
 
 
 def test_a_newer_bill_takes_the_place_of_the_same_images_and_of_no_other(store, make_image, tmp_path):
@@ -140,6 +175,23 @@ def test_a_newer_bill_takes_the_place_of_the_same_images_and_of_no_other(store, 
     assert kinds == ["application/spdx+json"] * 2 + ["application/vnd.cyclonedx+json"] + ["image"] * 2
 
 
+def test_the_bills_of_an_image_go_with_its_last_name(store, make_image, tmp_path):
+    old, new = make_image(), make_image(more={"x": b"x"})
+    for name in ("one", "two"):
+        write_layout(store, old, tmp_path, name)
+    bill = add_to_layout(tmp_path, old.digest, b"1", "application/spdx+json", "sbom.spdx.json")
+
+    def listed() -> list[str]:
+        return [
+            entry["digest"] for entry in image.decode((tmp_path / "index.json").read_bytes())["manifests"]
+        ]
+
+    write_layout(store, new, tmp_path, "one")
+    assert listed() == [old.digest, bill, new.digest]
+    write_layout(store, new, tmp_path, "two")
+    assert listed() == [new.digest, new.digest]
+
+
 def test_a_bill_of_an_image_that_the_layout_lacks_is_refused(store, make_image, tmp_path):
     write_layout(store, make_image(), tmp_path, "one")
     with pytest.raises(ImageError, match="has no image sha256:0"):
@@ -149,5 +201,6 @@ def test_a_bill_of_an_image_that_the_layout_lacks_is_refused(store, make_image, 
 def test_beside_an_archive_the_bill_is_a_file(store, make_image, tmp_path):
     composed = make_image()
     output = Output.parse(f"oci-archive:{tmp_path}/a.tar")
-    assert write_beside(store, NAME, composed.digest, output, "cyclonedx") == f"{tmp_path}/a.tar.cdx.json"
+    data = sbom_of_kept(store, NAME, composed.digest, "cyclonedx")
+    assert write_beside(store, composed.digest, output, data, "cyclonedx") == f"{tmp_path}/a.tar.cdx.json"
     assert json.loads((tmp_path / "a.tar.cdx.json").read_text())["bomFormat"] == "CycloneDX"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -53,3 +55,57 @@ def keep_image(
         return store.put(manifest), store.put(config), {blob.digest: blob.size for blob in blobs}
 
     return keep
+
+
+class Fake(ThreadingHTTPServer):
+    """A registry of plain http that answers as a test wants: (method, path) -> status, headers, body.
+
+    A body that is shorter than its Content-Length breaks off.
+    """
+
+    def __init__(self, answer: Callable[[str, str, bytes], tuple[int, dict[str, str], bytes]]) -> None:
+        super().__init__(("127.0.0.1", 0), _Asked)
+        self.answer = answer
+        self.asked: list[tuple[str, str]] = []
+        self.host = f"127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that are gone."""
+
+
+class _Asked(BaseHTTPRequestHandler):
+    server: Fake
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if "Range" in self.headers:
+            self.path += f" {self.headers['Range']}"
+        self.server.asked.append((self.command, self.path))
+        status, headers, said = self.server.answer(self.command, self.path, body)
+        self.send_response(status)
+        for name, text in ({"Content-Length": str(len(said))} | headers).items():
+            self.send_header(name, text)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(said)
+
+    do_HEAD = do_PUT = do_POST = do_GET  # noqa: N815 - the standard library's names
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
+        """Say nothing."""
+
+
+@pytest.fixture
+def fake() -> Iterator[Callable[..., Fake]]:
+    """Return a function that starts a registry which answers as it is told."""
+    started: list[Fake] = []
+
+    def start(answer: Callable[[str, str, bytes], tuple[int, dict[str, str], bytes]]) -> Fake:
+        started.append(Fake(answer))
+        threading.Thread(target=started[-1].serve_forever, daemon=True).start()
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.shutdown()
+        server.server_close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from avabuild import image
 from avabuild.blob import Blob
 from avabuild.registries import Cache, Remote
+from avabuild.registries.repository import Repository
 from avabuild.registries.sending import send_blob
 from avabuild.report import Event, Report
 from avabuild.store import Kept, Store
@@ -123,9 +126,98 @@ def test_a_record_without_blobs_and_one_with_two_are_kept(cache_of, tmp_path):
 def test_a_name_that_means_something_else_now_is_renewed(cache_of, tmp_path):
     for value in ("sha256:old", "sha256:new"):
         with cache_of() as cache:
-            stored(tmp_path / value[-3:], cache).offer("base-name", "debian:bookworm", value)
+            stored(tmp_path / value[-3:], cache).offer("base-name", "debian:bookworm", value, anew=True)
     with cache_of() as cache:
         assert stored(tmp_path / "two", cache).known("base-name", "debian:bookworm") == "sha256:new"
+
+
+def test_what_a_name_meant_once_does_not_come_back(cache_of, tmp_path):
+    """A machine whose base is older than the cache's says so in vain."""
+    for value, anew in (("sha256:new", True), ("sha256:old", False)):
+        with cache_of() as cache:
+            stored(tmp_path / value[-3:], cache).offer("base-name", "debian:bookworm", value, anew=anew)
+    with cache_of() as cache:
+        assert stored(tmp_path / "two", cache).known("base-name", "debian:bookworm") == "sha256:new"
+
+
+def test_of_what_is_there_nothing_else_is_asked(cache_of, registries, distribution, tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        with cache_of() as cache:
+            make(stored(tmp_path / name, None), KEY, b"asked once", [])
+            if name == "two":
+                monkeypatch.setattr(Repository, "has", None)  # nobody looks for a blob of it
+            assert stored(tmp_path / name, cache).layer(KEY)
+
+
+@pytest.mark.parametrize("facts", [b"no JSON", b"[1]", b"[" * 100_000])
+def test_what_nobody_can_read_is_no_entry(cache_of, registries, distribution, tmp_path, events, facts):
+    with cache_of() as cache:
+        store = stored(tmp_path / "one", cache)
+        make(store, KEY, b"a layer of mine", [])
+    repository, tag = registries.repository(cache._name), f"layer-{'a' * 64}"
+    entry = repository.manifest(tag).read()
+    path = store.blob_path(store.put(facts))
+    repository.upload(f"sha256:{path.name}", len(facts), path, lambda *_: None)
+    entry["config"] |= {"digest": f"sha256:{path.name}", "size": len(facts)}
+    repository.put_manifest(tag, image.encode(entry))
+    with cache_of() as cache:
+        assert stored(tmp_path / "two", cache).layer(KEY) is None
+    assert warnings(events) == []
+
+
+def test_a_blob_that_nobody_may_read_ends_the_keeping_and_no_build(cache_of, tmp_path, events, monkeypatch):
+    monkeypatch.setattr(Path, "open", gone(Path.open))
+    with cache_of() as cache:
+        make(stored(tmp_path / "one", cache), KEY, os.urandom(100), [])
+    (words,) = warnings(events)
+    assert "nothing is kept in the cache" in words
+
+
+def gone(opened: Callable[..., Any]) -> Callable[..., Any]:
+    """A disk that gives no blob any more."""
+
+    def fail(path: Path, *args: Any, **more: Any) -> Any:
+        if "blobs" in path.parts and args[:1] == ("rb",):
+            raise OSError(errno.EIO, "Input/output error")
+        return opened(path, *args, **more)
+
+    return fail
+
+
+def test_a_full_disk_is_told_of_as_one_and_leaves_nothing(cache_of, tmp_path, events, monkeypatch):
+    with cache_of() as cache:
+        make(stored(tmp_path / "one", cache), KEY, b"too much", [])
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Repository, "fetch", full)
+    with cache_of() as cache:
+        second = stored(tmp_path / "two", cache)
+        assert second.layer(KEY) is None
+    (words,) = warnings(events)
+    assert "no space left" in words
+    assert list((tmp_path / "two" / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("ranges", [True, False], ids=["ranges", "no ranges"])
+def test_a_download_that_breaks_off_goes_on(fake, registries_of, tmp_path, ranges):
+    blob = os.urandom(300_000)
+    digest = "sha256:" + hashlib.sha256(blob).hexdigest()
+
+    def answer(method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        begun = int(path.partition("bytes=")[2].rstrip("-") or 0) if ranges else 0
+        rest = blob[begun:]
+        broken = len(registry.asked) == 1
+        head = {"Content-Length": str(len(rest))}
+        return 206 if begun else 200, head, rest[:100_000] if broken else rest
+
+    registry = fake(answer)
+    repository = registries_of({}, insecure=True).repository(Remote(host=registry.host, repository="ns/ava"))
+    registry.asked.clear()
+    repository.fetch(digest, len(blob), tmp_path / "out", lambda *_: None)
+    assert (tmp_path / "out").read_bytes() == blob
+    assert len(registry.asked) == 2
 
 
 def test_what_is_not_to_be_shared_is_not(cache_of, tmp_path):

@@ -134,3 +134,5 @@ def test_an_entry_that_is_no_base64_is_named(environ, tmp_path):
 def test_a_password_is_not_shown_with_its_owner():
     assert "horse" not in repr(AVA)
     assert "horse" not in str([AVA])
+    assert "horse" not in str(AVA)
+    assert "horse" not in str(Credentials(token="horse"))

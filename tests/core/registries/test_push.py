@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -222,19 +220,6 @@ def test_a_registry_that_is_back_in_time_is_not_even_mentioned(
     pushed = push(patient, f"{registry.host}/back/ava:1", store, image, Report(take))
     assert broken.is_set()
     assert pushed.sent == 1
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk")
-    place = tmp_path / "small"
-    place.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)], check=False)
-    if made.returncode != 0:
-        pytest.skip("no tmpfs can be mounted here")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def test_a_full_disk_of_the_registry_is_named_as_such(

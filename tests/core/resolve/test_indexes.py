@@ -3,7 +3,10 @@ from pathlib import Path
 import pytest
 
 from avabuild.errors import HostError
+from avabuild.lock import Package
 from avabuild.resolve.indexes import Indexes, from_host, pip_conf_paths, redact
+from avabuild.resolve.pylock import Resolved
+from avabuild.resolve.wanted import Wanted
 
 
 def conf(tmp_path, text, name="pip.conf"):
@@ -137,6 +140,12 @@ def test_an_indexes_value_does_not_show_its_secrets():
     assert "secret" not in repr(
         Indexes(index="https://me:secret@a.example.invalid", extra=("https://secret@b",))
     )
+
+
+def test_where_a_file_was_seen_is_not_shown_with_it():
+    assert "secret" not in repr(Wanted("https://me:secret@a.example.invalid/x.whl", "0", 1, "x.whl"))
+    assert "secret" not in repr(Resolved(Package(name="x", version="1"), "https://me:secret@a/x.whl"))
+    assert "secret" not in repr(Indexes(others=(("UV_INDEX_A_PASSWORD", "secret"),)))
 
 
 def test_one_index_in_place_of_all_keeps_a_login_for_its_own_host_only():
