@@ -6,7 +6,6 @@ Source: OCI distribution-spec 1.1, "Pull" and "Push".
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,6 @@ ACCEPT = (
 )
 CHUNK = 1 << 18
 _STEP = 1 << 20  # bytes between two words of progress
-_NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 
 Came = Literal["there", "mounted", "sent"]
 Progress = Callable[[int, int], None]
@@ -57,14 +55,9 @@ class Repository:
 
     def manifest(self, reference: str) -> Manifest | None:
         """Return the manifest or index that a tag or digest names, None when there is none."""
-        response = self._ask(
-            f"read {self.name}:{reference}",
-            "GET",
-            f"manifests/{reference}",
-            accepted=(200, 404),
-            accept=ACCEPT,
-        )
-        if response.status_code == 404:
+        request = self._request(f"read {self.name}:{reference}", "GET", f"manifests/{reference}", ACCEPT)
+        response = self.registry.send(request, self.stop)
+        if self.registry.absent(request, response):
             return None
         digest = "sha256:" + hashlib.sha256(response.content).hexdigest()
         if reference.startswith("sha256:") and digest != reference:
@@ -74,13 +67,8 @@ class Repository:
 
     def digest(self, reference: str) -> str | None:
         """Return the digest that a tag names, None when there is no such tag or the registry doesn't say."""
-        response = self._ask(
-            f"look for {self.name}:{reference}",
-            "HEAD",
-            f"manifests/{reference}",
-            accepted=(200, 404),
-            accept=ACCEPT,
-        )
+        request = self._request(f"look for {self.name}:{reference}", "HEAD", f"manifests/{reference}", ACCEPT)
+        response = self.registry.send(request, self.stop)
         return response.headers.get("Docker-Content-Digest") if response.status_code == 200 else None
 
     def put_manifest(self, reference: str, data: bytes, media_type: str = image.MANIFEST) -> str:
@@ -104,28 +92,23 @@ class Repository:
 
     def tags(self) -> tuple[str, ...]:
         """Return all tags of the repository, none when there is no such repository."""
-        found: list[str] = []
-        url: str | None = f"{self._path}/tags/list?n=1000"
-        while url:
-            response = self.registry.send(
-                Request(f"list {self.name}", "GET", url, scopes("pull", self.name), (200, 404)), self.stop
-            )
-            if response.status_code == 404:
-                break
-            found += response.json().get("tags") or []
-            following = _NEXT.search(response.headers.get("Link", ""))
-            url = str(response.url.join(following[1])) if following else None
-        return tuple(found)
+        request = self._request(f"list {self.name}", "GET", "tags/list?n=1000")
+        return tuple(self.registry.listed(request, "tags", self.stop))
 
     # -- blobs ---------------------------------------------------------------------------------------------
 
     def has(self, digest: str) -> bool:
         """Whether the repository has the blob."""
-        return self._ask("look for a blob", "HEAD", f"blobs/{digest}", accepted=(200, 404)).status_code == 200
+        request = self._request("look for a blob", "HEAD", f"blobs/{digest}")
+        return self.registry.send(request, self.stop).status_code == 200
 
     def read(self, digest: str) -> bytes:
         """Return a small blob (a config), held against its digest."""
-        data = self._ask(f"read {self.name}@{digest}", "GET", f"blobs/{digest}").content
+        request = self._request(f"read {self.name}@{digest}", "GET", f"blobs/{digest}")
+        response = self.registry.send(request, self.stop)
+        if self.registry.absent(request, response):
+            raise RegistryError(f"{self.registry.host} has no blob {digest} in {self.name}")
+        data = response.content
         if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
             raise RegistryError(f"{self.registry.host} gave a damaged blob for {self.name}@{digest}")
         return data
@@ -209,14 +192,10 @@ class Repository:
             Request(what, "POST", url, scopes("pull,push", self.name), (202,), none), self.stop
         )
 
-    def _ask(
-        self, what: str, method: str, path: str, accepted: tuple[int, ...] = (200,), accept: str = "*/*"
-    ) -> httpx.Response:
+    def _request(self, what: str, method: str, path: str, accept: str = "*/*") -> Request:
+        """Return a question to which 404 is an answer."""
         given = (("Accept", accept),)
-        rights = scopes("pull", self.name)
-        return self.registry.send(
-            Request(what, method, f"{self._path}/{path}", rights, accepted, given), self.stop
-        )
+        return Request(what, method, f"{self._path}/{path}", scopes("pull", self.name), (200, 404), given)
 
 
 def _chunks(path: Path, size: int, progress: Progress, stop: Cancellation) -> Iterator[bytes]:
