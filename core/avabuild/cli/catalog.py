@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +37,7 @@ def catalog(
     """
     del debug  # main() looks for it
     from avabuild.catalogue import Catalogue
-    from avabuild.host import probe
+    from avabuild.cli.host import host_for
     from avabuild.report import Report
     from avabuild.site.build import pages, site_of
     from avabuild.site.gather import entry_of
@@ -47,9 +47,10 @@ def catalog(
 
     recipes = dict(_recipes(paths))
     report = Report(_say_warnings)
-    catalogue = Catalogue(list(recipes), Workplace.on(probe(os.environ)), report, assume=True, fetch=False)
-    shown = catalogue.forecasts(catalogue.entries(), ask=False)
-    entries = [entry_of(entry, rows, recipes[entry.session.path]) for entry, rows in shown]
+    with closing(Workplace.on(host_for())) as workplace:
+        catalogue = Catalogue(list(recipes), workplace, report, assume=True, fetch=False)
+        shown = catalogue.forecasts(catalogue.entries(), ask=False)
+        entries = [entry_of(entry, rows, recipes[entry.session.path]) for entry, rows in shown]
     missing = [Missing(name=lost.name, reason=lost.error.message) for lost in catalogue.lost]
     namespace = registry.removeprefix("docker://").rstrip("/")
     found = _held(catalogue, namespace, sorted({entry.name for entry in entries})) if namespace else ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -30,16 +29,17 @@ def login(
     Example: avabuild login registry.example.com --username ava
     """
     del debug  # main() looks for it
-    from avabuild.host import probe
-    from avabuild.registries import BRIEF, Credentials, Registries
+    from avabuild.cli.host import host_for
+    from avabuild.registries.credentials import Credentials
+    from avabuild.registries.registries import BRIEF, Registries
 
-    host = _host(registry)
+    host, mine = _host(registry), host_for()
     user = username or (_asked("User name") if not password_stdin else "")
     if not user:
         raise typer.BadParameter("is needed with --password-stdin", param_hint="--username")
     password = sys.stdin.read().rstrip("\r\n") if password_stdin else _asked("Password", hidden=True)
     given = Credentials(user=user, password=password)
-    with Registries(probe(os.environ), insecure=insecure, policy=BRIEF) as registries:
+    with Registries(mine, insecure=insecure, policy=BRIEF) as registries:
         registries.registry_for(host, given).greet()
         path = registries.files.login(host, given)
     typer.echo(f"logged in to {host} as {user}, kept in {path}", err=True)
@@ -54,10 +54,11 @@ def logout(
     Example: avabuild logout registry.example.com
     """
     del debug  # main() looks for it
-    from avabuild.registries import AuthFiles
+    from avabuild.cli.host import host_for
+    from avabuild.registries.credentials import AuthFiles
 
     host = _host(registry)
-    files = AuthFiles(os.environ)
+    files = AuthFiles(host_for().environment)
     changed = files.logout(host)
     if left := files.find(host):
         typer.echo(

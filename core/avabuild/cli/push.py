@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from typing import Annotated
 
@@ -35,15 +34,15 @@ def push(
     Example: avabuild push ava-keras:py311-cpu registry.example.com/ava-public/ava-keras
     """
     del debug  # main() looks for it
+    from avabuild.cli.host import host_for
     from avabuild.cli.recipe import console_for
     from avabuild.errors import AvabuildError
-    from avabuild.host import probe
     from avabuild.outgoing import Outgoing
-    from avabuild.registries import Registries
+    from avabuild.registries.registries import Registries
     from avabuild.report import Report
     from avabuild.workplace import Workplace
 
-    console, host = console_for(as_json=as_json, quiet=quiet, verbose=verbose), probe(os.environ)
+    console, host = console_for(as_json=as_json, quiet=quiet, verbose=verbose), host_for()
     with (
         console,
         closing(Workplace.on(host)) as workplace,
@@ -71,13 +70,13 @@ def tag(
     Example: avabuild tag ava-keras:py311-cpu registry.example.com/ava-public/ava-keras
     """
     del debug  # main() looks for it
-    from avabuild.host import probe
+    from avabuild.cli.host import host_for
     from avabuild.outgoing import Outgoing
     from avabuild.report import Report, silent
     from avabuild.workplace import Workplace
 
     try:
-        with closing(Workplace.on(probe(os.environ))) as workplace:
+        with closing(Workplace.on(host_for())) as workplace:
             typer.echo(Outgoing(workplace, Report(silent)).tag(image, name))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="NAME") from None

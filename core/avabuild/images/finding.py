@@ -20,6 +20,7 @@ from avabuild.target import Target
 
 FILES = ("oci:", "oci-archive:", "docker-archive:")
 REGISTRY = "docker://"
+LOCAL = "localhost/"  # before names of the local storage that have no registry
 _ID = re.compile(r"(sha256:)?(?P<hex>[0-9a-f]{7,64})")
 
 
@@ -167,8 +168,8 @@ def find_local(name: str, tools: Tools, store: Store) -> Image:
 
 def unknown(name: str, others: list[str]) -> ImageError:
     """Return the error for a name that no local image has."""
-    short = {other.removeprefix("localhost/"): other for other in others}
-    near = difflib.get_close_matches(name.removeprefix("localhost/"), list(short), 1)
+    short = {other.removeprefix(LOCAL): other for other in others}
+    near = difflib.get_close_matches(name.removeprefix(LOCAL), list(short), 1)
     hint = f"did you mean {short[near[0]]}?" if near else "avabuild images lists those there are"
     return ImageError(f"there is no image {name} in the local storage", hint=hint)
 
@@ -176,7 +177,7 @@ def unknown(name: str, others: list[str]) -> ImageError:
 def _matching(name: str, images: list[Image]) -> Image | None:
     """Return the one that has the name, with or without `localhost/` and `:latest`, else the id."""
     tagged = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
-    for wanted in (name, f"localhost/{name}", tagged, f"localhost/{tagged}"):
+    for wanted in (name, f"{LOCAL}{name}", tagged, f"{LOCAL}{tagged}"):
         for one in images:
             if one.reference == wanted:
                 return one

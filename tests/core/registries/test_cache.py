@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from avabuild.blob import Blob
-from avabuild.registries import Cache, Remote
+from avabuild.registries.cache import Cache
+from avabuild.registries.name import Remote
 from avabuild.registries.sending import send_blob
 from avabuild.report import Event, Report
 from avabuild.store import Kept, Store
