@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from avabuild.cli.host import InsecureOption
+
 
 def login(
     registry: Annotated[str, typer.Argument(metavar="REGISTRY", help="As in names of images: HOST[:PORT].")],
@@ -17,9 +19,7 @@ def login(
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from the standard input.")
     ] = False,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Let the registry do without verified TLS.")
-    ] = False,
+    insecure: InsecureOption = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Log in to a registry; the password is tried before it is kept.

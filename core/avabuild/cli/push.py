@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from avabuild.cli.host import InsecureOption
+
 
 def push(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="Name or id in the local storage.")],
@@ -16,9 +18,7 @@ def push(
             metavar="[DEST]", help="REGISTRY/NAME[:TAG]; else what the image is called, with its own tag."
         ),
     ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Let the registry do without verified TLS.")
-    ] = False,
+    insecure: InsecureOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
     quiet: Annotated[
         bool, typer.Option("-q", "--quiet", help="Print only the pushed digest's name.")

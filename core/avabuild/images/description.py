@@ -118,8 +118,10 @@ def describe(
 
 def _device(tag: str, recipe: Mapping[str, Any]) -> str:
     """Return the device that a tag names without its dots, as the recipe's matrix writes it."""
-    devices = (recipe.get("matrix") or {}).get("device") or ()
-    return next((str(text) for text in devices if str(text).replace(".", "") == tag), tag)
+    matrix = recipe.get("matrix")
+    devices = matrix.get("device") if isinstance(matrix, dict) else ()
+    known = map(str, devices if isinstance(devices, list) else ())
+    return next((text for text in known if text.replace(".", "") == tag), tag)
 
 
 def table_of(text: str | None) -> dict[str, Any]:
