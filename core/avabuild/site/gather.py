@@ -10,6 +10,7 @@ from avabuild.catalogue import Entry as Planned
 from avabuild.describe import exact_version
 from avabuild.driver import driver_minimum
 from avabuild.forecast import Row
+from avabuild.framework_columns import split
 from avabuild.images.finding import Image
 from avabuild.layers import Apt
 from avabuild.lock import TargetLock
@@ -19,8 +20,6 @@ from avabuild.resolution import still_locked
 from avabuild.site.values import Entry, Part, Slice, State, natural
 from avabuild.target import Device
 
-_SDK, _JUPYTERLAB = "ava-sdk", "jupyterlab"
-_TOLD_ELSEWHERE = frozenset({_SDK, _JUPYTERLAB, "python", "cuda"})  # they have columns of their own
 _DEBIAN = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13"}
 
 
@@ -157,15 +156,10 @@ def _versions(plan: Plan, locked: TargetLock | None) -> dict[str, str]:
     return {one.name: exact_version(one.name, one.series, packages) for one in plan.frameworks}
 
 
-def _frameworks(versions: Mapping[str, Any]) -> dict[str, Any]:
-    parts = (Part(name=str(name), version=str(version)) for name, version in versions.items())
-    return {
-        "sdk": str(versions.get(_SDK, "")),
-        "jupyterlab": str(versions.get(_JUPYTERLAB, "")),
-        "frameworks": tuple(
-            sorted((p for p in parts if p.name not in _TOLD_ELSEWHERE), key=lambda p: natural(p.name))
-        ),
-    }
+def _frameworks(versions: Mapping[str, str]) -> dict[str, Any]:
+    own, others = split(versions)
+    parts = (Part(name=name, version=version) for name, version in others.items())
+    return {**own, "frameworks": tuple(sorted(parts, key=lambda part: natural(part.name)))}
 
 
 def _device(python: str, device: Device) -> dict[str, str]:
