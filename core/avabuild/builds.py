@@ -73,9 +73,6 @@ def pushed_before(entries: Sequence[Entry], bills: Sequence[Format] = ()) -> dic
 
     Raises UnavailableError, RegistryError: the registry can't be asked.
     """
-    for publisher in {entry.session.workplace.publisher for entry in entries}:
-        if publisher:
-            publisher.greet()
     with ThreadPoolExecutor(8, "look") as pool:
         found = pool.map(lambda entry: (entry.plan.reference, _there(entry, bills)), entries)
         return {reference: there for reference, there in found if there}

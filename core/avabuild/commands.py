@@ -99,16 +99,10 @@ def info() -> list[str]:
     return ["info"]
 
 
-def copy(source: str, destination: str) -> list[str]:
-    """`skopeo copy` between two transports, keeping digests."""
-    return ["copy", "--quiet", "--insecure-policy", source, destination]
-
-
-def publish(source: str, destination: str, digest: str, *, verify: bool) -> list[str]:
-    """`skopeo copy` to a registry; the manifest's digest goes to the file `digest`."""
-    trust = [] if verify else ["--dest-tls-verify=false"]
-    fixed = ["--insecure-policy", "--retry-times", "3", "--digestfile", digest]
-    return ["copy", *fixed, *trust, source, destination]
+def copy(source: str, destination: str, *, verify: bool = True) -> list[str]:
+    """`skopeo copy` between two transports, keeping digests; `verify` is about a source's TLS."""
+    trust = [] if verify else ["--src-tls-verify=false"]
+    return ["copy", "--quiet", "--insecure-policy", *trust, source, destination]
 
 
 def bootstrap(
@@ -125,11 +119,6 @@ def bootstrap(
     if inside:
         flags += ["--skip=chroot/mount/dev", '--aptopt=APT::Sandbox::User "root"']
     return [*flags, suite, str(tarball), *([mirror] if mirror else [])]
-
-
-def list_tags(repository: str) -> list[str]:
-    """`skopeo list-tags`: the tags of a repository of a registry as JSON."""
-    return ["list-tags", f"docker://{repository}"]
 
 
 def inspect_manifest(source: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from avabuild.base import Base
 from avabuild.blob import Blob
@@ -12,11 +13,16 @@ from avabuild.build.job import Built
 from avabuild.build.layout import Composed
 from avabuild.describe import KEY
 from avabuild.plan import Plan
-from avabuild.registries import Push, Pushed, Registries, Remote, Repository
+from avabuild.registries.name import Remote
+from avabuild.registries.pushed import Pushed
 from avabuild.report import Report
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.store import Store
 from avabuild.value import Value
+
+if TYPE_CHECKING:
+    from avabuild.registries.registries import Registries
+    from avabuild.registries.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,9 @@ class Publisher:
     @contextmanager
     def push(self, plan: Plan, base: Base, store: Store, report: Report, stop: Cancellation) -> Iterator[Way]:
         """Begin with the base; yield what takes a layer as it is made, and what finishes with the image."""
+        # httpx takes a tenth of a second to import, and most builds push nothing.
+        from avabuild.registries.push import Push  # noqa: PLC0415
+
         name = self.name(plan)
         with Push(self._registries, name, store, report, stop) as push:
 

@@ -10,17 +10,20 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avabuild.build.output import LOCAL, Output
 from avabuild.buildah import Tools
 from avabuild.host import Host
 from avabuild.host.survey import means_of, survey
 from avabuild.inside.namespace import Namespace
-from avabuild.publish import Publisher
 from avabuild.registry import Registry, installed
 from avabuild.report import Report
 from avabuild.resolve import Indexes, from_host, pip_conf_paths
 from avabuild.store import Elsewhere, Store
+
+if TYPE_CHECKING:
+    from avabuild.publish import Publisher
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import os
-import shutil
-import socket
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -190,65 +186,17 @@ def test_an_exported_containerfile_builds_the_same_packages_without_avabuild(roo
     assert "it's $5" in theirs
 
 
-@dataclass
-class Registry:
-    """A registry on the loopback address, with a certificate of its own and one user."""
-
-    directory: Path
-    port: int
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def environment(self, password: str = "correct horse") -> dict[str, str]:
-        file = self.directory / f"{len(password)}.json"
-        auth = base64.b64encode(f"ava:{password}".encode()).decode()
-        file.write_text(json.dumps({"auths": {self.host: {"auth": auth}}}))
-        return {"REGISTRY_AUTH_FILE": str(file), "SSL_CERT_FILE": str(self.directory / "cert.pem")}
+@pytest.fixture
+def registry(make_distribution: Callable[..., Any]) -> Any:
+    """A registry that holds nothing yet."""
+    made = make_distribution()
+    made.start()
+    return made
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    directory = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        made = Registry(directory, free.getsockname()[1])
-    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1 "
-    words += "-addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem"
-    subprocess.run(["openssl", *words.split()], cwd=directory, check=True, capture_output=True)
-    # of "correct horse"
-    (directory / "htpasswd").write_text("ava:$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e\n")
-    settings = {
-        "version": "0.1",
-        "log": {"level": "error"},
-        "storage": {"filesystem": {"rootdirectory": str(directory / "storage")}},
-        "http": {
-            "addr": made.host,
-            "tls": {"certificate": str(directory / "cert.pem"), "key": str(directory / "key.pem")},
-        },
-        "auth": {"htpasswd": {"realm": "test", "path": str(directory / "htpasswd")}},
-    }
-    (directory / "config.yml").write_text(json.dumps(settings))
-    assert shutil.which("docker-registry"), "make setup installs it"
-    process = subprocess.Popen(
-        ["docker-registry", "serve", directory / "config.yml"], stderr=subprocess.DEVNULL
-    )
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", made.port)) == 0:
-                break
-        time.sleep(0.02)
-    yield made
-    process.kill()
-    process.wait()
-
-
-def test_images_of_a_registry_are_listed_and_shown_without_being_pulled(
-    tiny: User, registry: Registry
-) -> None:
+def test_images_of_a_registry_are_listed_and_shown_without_being_pulled(tiny: User, registry: Any) -> None:
     image = made(tiny)
-    tiny.env |= registry.environment()
+    tiny.env |= registry.environment
     assert tiny.avabuild("export", REFERENCE, "-f", "oci-archive", "-o", "a.tar").code == 0
     assert tiny.avabuild("rm", REFERENCE).code == 0
     for name in ("team/ava-test-tiny:cpu", "team/ava-test-tiny:two", "other/ava-test-tiny:cpu"):
@@ -271,18 +219,21 @@ def test_images_of_a_registry_are_listed_and_shown_without_being_pulled(
     assert bill["packages"][1]["name"] == "libc6"
 
 
-def test_a_registry_that_refuses_is_told_with_what_to_do(tiny: User, registry: Registry) -> None:
-    tiny.env |= registry.environment()
+def test_a_registry_that_refuses_is_told_with_what_to_do(tiny: User, registry: Any) -> None:
+    tiny.env |= registry.environment
     missing = tiny.avabuild("inspect", f"{registry.host}/team/nothing:1")
     assert missing.code == 14
     assert "has no image" in missing.err
-    tiny.env |= registry.environment("wrong")
+    tiny.env["REGISTRY_AUTH_FILE"] = str(registry.auth_file("wrong"))
     for argv in (("inspect", f"{registry.host}/team/x:1"), ("images", "--registry", f"{registry.host}/team")):
         refused = tiny.avabuild(*argv)
-        assert refused.code == 14, refused.err
-        assert f"{registry.host} does not let you read" in refused.err
-        assert "log in" in refused.err
+        assert refused.code == 77, refused.err
+        assert f"{registry.host} doesn't accept the password of ava" in refused.err
+        assert f"avabuild login {registry.host}" in refused.err
     tiny.env["SSL_CERT_FILE"] = "/etc/ssl/certs/ca-certificates.crt"
     stranger = tiny.avabuild("inspect", f"{registry.host}/team/x:1")
-    assert stranger.code == 14
+    assert stranger.code == 77
     assert "certificate" in stranger.err
+    tiny.env["REGISTRY_AUTH_FILE"] = str(registry.auth_file())
+    let_off = tiny.avabuild("images", "--registry", f"{registry.host}/team/x", "--insecure")
+    assert f"{registry.host} has no repository team/x" in let_off.err

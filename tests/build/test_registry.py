@@ -264,6 +264,14 @@ def test_an_image_comes_back_as_it_was_pushed_and_passes_its_checks(
     assert pushed.events[-1]["digest"] == built.image["digest"]
     assert (pushed.events[-1]["sent"], pushed.events[-1]["mounted"]) == (0, pushed.events[-1]["layers"])
 
+    manifest = distribution.manifest("back/ava-test-pushed:py311-cpu")
+    blob = root.cache / "blobs" / "sha256" / manifest["layers"][-1]["digest"].removeprefix("sha256:")
+    aside = blob.rename(blob.with_name("aside"))
+    lost = root.avabuild("push", f"{named}:py311-cpu", f"{distribution.host}/other/pushed", "--json")
+    aside.rename(blob)
+    assert lost.code == 0, lost.err
+    assert [event for event in lost.events if "compress" in str(event.get("step"))]
+
     root.buildah("rmi", local, f"{named}:py311-cpu")
     pinned = str(built.image["pushed"])
     assert root.buildah("pull", "--quiet", pinned).strip() == identity
@@ -291,6 +299,9 @@ def test_a_foreign_image_is_pushed_too(root: User, distribution: Any, tmp_path: 
     outcome = root.avabuild("push", "ava-test-foreign:1", name)
     assert outcome.code == 0, outcome.err
     assert outcome.out == f"{name}@{digest(f'{name}:1', root)}\n"
+    again = root.avabuild("push", "ava-test-foreign:1", name, "--json")
+    assert again.events[-1]["pushed"] == outcome.out.strip()
+    assert not [event for event in again.events if "compress" in str(event.get("step"))]
 
 
 def test_a_push_of_what_is_not_there_says_what_is(root: User, distribution: Any) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,29 +31,21 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """The address of a registry that is empty and answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"127.0.0.1:{port}"
-    config = tmp_path / "registry.yml"
-    storage = json.dumps({"filesystem": {"rootdirectory": str(tmp_path / "registry")}})
-    config.write_text(f'version: 0.1\nstorage: {storage}\nhttp: {{addr: "{address}"}}\n')
-    with subprocess.Popen(
-        ["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as server:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield address
-        server.terminate()
+def registry(make_distribution: Callable[..., Any]) -> Any:
+    """A registry that is empty, answers, and speaks plain HTTP."""
+    made = make_distribution(certificate="")
+    made.start()
+    return made
 
 
 @pytest.fixture
-def run(tmp_path: Path, address: str) -> Run:
+def address(registry: Any) -> str:
+    """The registry's address."""
+    return str(registry.host)
+
+
+@pytest.fixture
+def run(tmp_path: Path, address: str, registry: Any) -> Run:
     """Return a function that runs a command whose home knows that the registry speaks plain HTTP."""
     settings = tmp_path / "home" / ".config" / "containers"
     settings.mkdir(parents=True)
@@ -63,6 +54,7 @@ def run(tmp_path: Path, address: str) -> Run:
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path / "home"),
         "AVABUILD_CACHE": str(tmp_path / "cache"),
+        "REGISTRY_AUTH_FILE": str(registry.auth_file()),
     }
 
     def run(*command: str | Path) -> subprocess.CompletedProcess[str]:

@@ -53,6 +53,13 @@ def test_a_command_s_help_and_usage_errors_import_none_of_the_engine(arguments):
     assert imported(arguments, HEAVY) == []
 
 
+def test_a_plan_speaks_to_no_registry_and_loads_no_client_for_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("AVABUILD_CACHE", str(tmp_path / "cache"))
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('name = "mine"\nbase = "scratch"\n[image]\nenv = { A = "b" }\n')
+    assert imported(["plan", str(recipe)], ("avabuild.session", "httpx")) == ["avabuild.session"]
+
+
 def test_version_is_the_package_s(avabuild):
     said = avabuild("--version")
     assert (said.returncode, said.stdout) == (0, f"avabuild {__version__}\n")

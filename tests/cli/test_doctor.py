@@ -61,7 +61,10 @@ def test_settings_of_the_users_file_are_used_and_checked(avabuild: Run, tmp_path
     assert f"chosen   mode by {config}:1" in done.stdout
     assert "mode     none" in done.stdout
     config.write_text('mod = "none"\n')
-    for argv in (("doctor",), ("plan", "x.toml"), ("recipe", "x.toml"), ("check", "x")):
+    for argv in (
+        ("doctor",), ("plan", "x.toml"), ("recipe", "x.toml"), ("check", "x"), ("images",), ("catalog", "x.toml"),
+        ("push", "x", "r.example/x"), ("tag", "x", "y"), ("login", "r.example", "-u", "x"), ("logout", "r.example"),
+    ):  # fmt: skip
         done = avabuild(*argv)
         assert done.returncode == 78
         assert f'{config}:1: mod: unknown key; did you mean "mode"?' in done.stderr

@@ -86,3 +86,10 @@ def test_where_to_push_is_read_before_anything_is_done(run, tmp_path, options, w
     done = run("recipe", str(tmp_path / "mine.toml"), *options)
     assert done.returncode == 2
     assert words in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_a_run_that_may_not_push_ends_before_its_base_is_asked_for(run, distribution, tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('name = "mine"\nbase = { image = "127.0.0.1:9/base:1" }\n')
+    done = run("recipe", str(recipe), "--push", f"{distribution.host}/ns")
+    assert (done.returncode, f"{distribution.host} wants a login" in done.stderr) == (77, True), done.stderr

@@ -257,7 +257,6 @@ class _Build:
         )
         arch = plan.target.oci_arch
         composed = compose_image(context.store, job.base, chain.pieces, settings, arch, annotations)
-        context.store.record("image", composed.config, composed.model_dump(mode="json"))
         identity = prove_image(context, job, chain.pieces, composed)
         if job.output.kind == "storage":
             context.tools.tag(identity, plan.reference)

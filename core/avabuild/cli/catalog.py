@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from avabuild.cli.host import InsecureOption
+
 if TYPE_CHECKING:
-    from avabuild.catalogue import Catalogue
+    from avabuild.host import Host
+    from avabuild.images.finding import Image
     from avabuild.report import Event
-    from avabuild.site.remote import Held
 
 
 def catalog(
@@ -26,6 +28,7 @@ def catalog(
         str, typer.Option(metavar="REF", help="Show what this namespace holds: reg.example.com/ava-public.")
     ] = "",
     title: Annotated[str, typer.Option(help="The front page's title.")] = "Container images",
+    insecure: InsecureOption = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Write web pages of the images: a table to search, and a page each. Builds and fetches nothing.
@@ -37,7 +40,7 @@ def catalog(
     """
     del debug  # main() looks for it
     from avabuild.catalogue import Catalogue
-    from avabuild.host import probe
+    from avabuild.cli.host import host_for
     from avabuild.report import Report
     from avabuild.site.build import pages, site_of
     from avabuild.site.gather import entry_of
@@ -47,12 +50,14 @@ def catalog(
 
     recipes = dict(_recipes(paths))
     report = Report(_say_warnings)
-    catalogue = Catalogue(list(recipes), Workplace.on(probe(os.environ)), report, assume=True, fetch=False)
-    shown = catalogue.forecasts(catalogue.entries(), ask=False)
-    entries = [entry_of(entry, rows, recipes[entry.session.path]) for entry, rows in shown]
+    with closing(Workplace.on(host_for())) as workplace:
+        catalogue = Catalogue(list(recipes), workplace, report, assume=True, fetch=False)
+        shown = catalogue.forecasts(catalogue.entries(), ask=False)
+        entries = [entry_of(entry, rows, recipes[entry.session.path]) for entry, rows in shown]
     missing = [Missing(name=lost.name, reason=lost.error.message) for lost in catalogue.lost]
     namespace = registry.removeprefix("docker://").rstrip("/")
-    found = _held(catalogue, namespace, sorted({entry.name for entry in entries})) if namespace else ()
+    names = sorted({entry.name for entry in entries})
+    found = _held(workplace.host, namespace, names, insecure=insecure) if namespace else ()
     site = site_of(title, entries, missing, namespace, found)
     done = write(pages(site), output)
     for path in done.kept:
@@ -84,8 +89,8 @@ def _recipes(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
         yield from ((recipe, f"{top}/{recipe.relative_to(path).as_posix()}") for recipe in found)
 
 
-def _held(catalogue: Catalogue, namespace: str, names: Sequence[str]) -> tuple[Held, ...]:
-    from avabuild.site.remote import held
+def _held(host: Host, namespace: str, names: Sequence[str], *, insecure: bool) -> tuple[Image, ...]:
+    from avabuild.images.remote import remote_images
 
-    tools = catalogue.workplace.tools(catalogue.report, "catalog")
-    return held(tools.skopeo, namespace, names)
+    with remote_images(host, insecure=insecure) as images:
+        return tuple(one for one in images.within(namespace, names) if one.description.own)

@@ -13,7 +13,7 @@ from avabuild.cli.table import Row, about, lines_of
 if TYPE_CHECKING:
     from avabuild.errors import AvabuildError
     from avabuild.publish import Done
-    from avabuild.registries import Pushed
+    from avabuild.registries.pushed import Pushed
     from avabuild.report import Event
 
 BIG = 5_000_000  # bytes of a download that is worth showing on its own

@@ -14,7 +14,7 @@ from avabuild.cli.console import QuietConsole, described
 if TYPE_CHECKING:
     from avabuild.errors import AvabuildError
     from avabuild.publish import Done
-    from avabuild.registries import Pushed
+    from avabuild.registries.pushed import Pushed
     from avabuild.report import Event
 
 
@@ -55,7 +55,7 @@ class JsonConsole(QuietConsole):
 
     def pushed(self, image: str, pushed: Pushed) -> None:
         """Print what came of a push."""
-        data = {"reference": image, "name": str(pushed.name), **pushed.model_dump(exclude={"name", "anew"})}
+        data = {"reference": image, "name": str(pushed.name), **pushed.model_dump(exclude={"name"})}
         _print({"event": "pushed", "pushed": pushed.pinned, **data})
 
     def failed(self, error: AvabuildError, image: str = "") -> None:

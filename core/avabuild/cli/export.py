@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from avabuild.cli.host import InsecureOption
 from avabuild.cli.inspect import IMAGE
 
 
@@ -33,6 +34,7 @@ def export(
             "--output", "-o", metavar="PATH", help="A new directory, or the archive's file; else NAME-TAG."
         ),
     ] = None,
+    insecure: InsecureOption = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Write an image as an archive, or as a Containerfile or definition with the versions of its lock.
@@ -48,7 +50,7 @@ def export(
 
     with closing(Workplace.on(host_for())) as workplace:
         tools = workplace.tools(Report(lambda _: None), "export")
-        found = find(image, tools, workplace.store)
+        found = find(image, tools, workplace.store, insecure=insecure)
         place = (output or Path(_name(found.reference, kind))).absolute()
         typer.echo(write(found, kind.value, place, tools, workplace.store))
 

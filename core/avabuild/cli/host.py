@@ -27,6 +27,7 @@ RunnerOption = Annotated[
     str | None,
     typer.Option(metavar="RUNNER", help="Run steps by `buildah` run; else by our `own` runner."),
 ]
+InsecureOption = Annotated[bool, typer.Option("--insecure", help="Let the registry do without verified TLS.")]
 
 
 def flags_of(

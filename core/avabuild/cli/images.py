@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from avabuild.cli.host import InsecureOption
+
 if TYPE_CHECKING:
     from avabuild.images.finding import Image
 
@@ -27,6 +29,7 @@ def images(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only the references.")] = False,
+    insecure: InsecureOption = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """List the images that avabuild made: of the local storage, or of a registry.
@@ -40,10 +43,10 @@ def images(
     from avabuild.workplace import Workplace
 
     with closing(Workplace.on(host_for())) as workplace:
-        tools = workplace.tools(Report(lambda _: None), "images")
         if registry:
-            found = listed_remote(registry, tools, everything=everything)
+            found = listed_remote(registry, workplace.host, everything=everything, insecure=insecure)
         else:
+            tools = workplace.tools(Report(lambda _: None), "images")
             found = listed(tools, workplace.store, everything=everything)
     if as_json:
         typer.echo(json.dumps([summary(image) for image in found], indent=2, ensure_ascii=False))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from avabuild.cli.host import InsecureOption
+
 if TYPE_CHECKING:
     from avabuild.images.description import Description
     from avabuild.images.finding import Image
@@ -30,6 +32,7 @@ def inspect(
         typer.Option("--lock", help="Print the image's lock file: beside its recipe, it makes it again."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    insecure: InsecureOption = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Show an image's recipe, frameworks, plugins, layers and lock; one of a registry is not pulled.
@@ -43,7 +46,8 @@ def inspect(
     from avabuild.workplace import Workplace
 
     with closing(Workplace.on(host_for())) as workplace:
-        found = find(image, workplace.tools(Report(lambda _: None), "inspect"), workplace.store)
+        tools = workplace.tools(Report(lambda _: None), "inspect")
+        found = find(image, tools, workplace.store, insecure=insecure)
     if lock:
         from avabuild.images.lockfile import lock_of
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
 import typer
+
+from avabuild.cli.host import InsecureOption
 
 
 def login(
@@ -18,9 +19,7 @@ def login(
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from the standard input.")
     ] = False,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Let the registry do without verified TLS.")
-    ] = False,
+    insecure: InsecureOption = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Log in to a registry; the password is tried before it is kept.
@@ -30,16 +29,17 @@ def login(
     Example: avabuild login registry.example.com --username ava
     """
     del debug  # main() looks for it
-    from avabuild.host import probe
-    from avabuild.registries import BRIEF, Credentials, Registries
+    from avabuild.cli.host import host_for
+    from avabuild.registries.credentials import Credentials
+    from avabuild.registries.registries import BRIEF, Registries
 
-    host = _host(registry)
+    host, mine = _host(registry), host_for()
     user = username or (_asked("User name") if not password_stdin else "")
     if not user:
         raise typer.BadParameter("is needed with --password-stdin", param_hint="--username")
     password = sys.stdin.read().rstrip("\r\n") if password_stdin else _asked("Password", hidden=True)
     given = Credentials(user=user, password=password)
-    with Registries(probe(os.environ), insecure=insecure, policy=BRIEF) as registries:
+    with Registries(mine, insecure=insecure, policy=BRIEF) as registries:
         registries.registry_for(host, given).greet()
         path = registries.files.login(host, given)
     typer.echo(f"logged in to {host} as {user}, kept in {path}", err=True)
@@ -54,10 +54,11 @@ def logout(
     Example: avabuild logout registry.example.com
     """
     del debug  # main() looks for it
-    from avabuild.registries import AuthFiles
+    from avabuild.cli.host import host_for
+    from avabuild.registries.credentials import AuthFiles
 
     host = _host(registry)
-    files = AuthFiles(os.environ)
+    files = AuthFiles(host_for().environment)
     changed = files.logout(host)
     if left := files.find(host):
         typer.echo(

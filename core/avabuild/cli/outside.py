@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import typer
 
 from avabuild.host import Host
 from avabuild.publish import Publisher
-from avabuild.registries import BRIEF, Cache, Registries, Remote
+from avabuild.registries.name import Remote
 from avabuild.report import Report
 
-Outsiders = tuple[Publisher | None, Cache | None]
+if TYPE_CHECKING:
+    from avabuild.registries.cache import Cache
+
+Outsiders: TypeAlias = "tuple[Publisher | None, Cache | None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,13 @@ class Outside:
     @contextmanager
     def open(self, host: Host, report: Report) -> Iterator[Outsiders]:
         """Open what is needed; what is on its way is finished in the end."""
+        if self.push is None and self.cache is None:
+            yield None, None
+            return
+        # httpx takes a tenth of a second to import, and most builds need no registry.
+        from avabuild.registries.cache import Cache
+        from avabuild.registries.registries import BRIEF, Registries
+
         with (
             Registries(host, insecure=self.insecure) as registries,
             Registries(host, insecure=self.insecure, policy=BRIEF) as brief,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from avabuild.cli.host import InsecureOption
 from avabuild.cli.sbom import Kind
 
 if TYPE_CHECKING:
-    from avabuild.outgoing import Local
-    from avabuild.registries import Pushed, Registries
+    from avabuild.registries.pushed import Pushed
+    from avabuild.registries.registries import Registries
     from avabuild.report import Report
     from avabuild.workplace import Workplace
 
@@ -30,9 +30,7 @@ def push(
     sbom: Annotated[
         list[Kind] | None, typer.Option(help="Push a bill of materials of the image as well. Repeatable.")
     ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Let the registry do without verified TLS.")
-    ] = False,
+    insecure: InsecureOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
     quiet: Annotated[
         bool, typer.Option("-q", "--quiet", help="Print only the pushed digest's name.")
@@ -48,15 +46,15 @@ def push(
     Example: avabuild push ava-keras:py311-cpu registry.example.com/ava-public/ava-keras
     """
     del debug  # main() looks for it
+    from avabuild.cli.host import host_for
     from avabuild.cli.recipe import console_for
     from avabuild.errors import AvabuildError
-    from avabuild.host import probe
     from avabuild.outgoing import Outgoing
-    from avabuild.registries import Registries
+    from avabuild.registries.registries import Registries
     from avabuild.report import Report
     from avabuild.workplace import Workplace
 
-    console, host = console_for(as_json=as_json, quiet=quiet, verbose=verbose), probe(os.environ)
+    console, host = console_for(as_json=as_json, quiet=quiet, verbose=verbose), host_for()
     with (
         console,
         closing(Workplace.on(host)) as workplace,
@@ -64,10 +62,9 @@ def push(
     ):
         try:
             report = Report(console.take)
-            outgoing = Outgoing(workplace, report)
-            pushed = outgoing.push(image, destination, registries)
+            pushed = Outgoing(workplace, report).push(image, destination, registries)
             if sbom:
-                _push_bills(outgoing.find(image), sbom, pushed, registries, workplace, report)
+                _push_bills(image, sbom, pushed, registries, workplace, report)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="DEST") from None
         except AvabuildError as error:
@@ -77,7 +74,7 @@ def push(
 
 
 def _push_bills(
-    local: Local,
+    image: str,
     kinds: Sequence[Kind],
     pushed: Pushed,
     registries: Registries,
@@ -89,7 +86,7 @@ def _push_bills(
     from avabuild.images.sbom import push_bill, sbom_of
 
     tools, store = workplace.tools(report, "sbom"), workplace.store
-    one = replace(find_local(local.identity, tools, store), digest=pushed.digest)
+    one = replace(find_local(image, tools, store), digest=pushed.digest)
     for kind in dict.fromkeys(kind.known for kind in kinds):
         with report.step(f"{kind} of {pushed.name}", "sbom"):
             data = sbom_of(one, tools, store, kind)
@@ -108,13 +105,13 @@ def tag(
     Example: avabuild tag ava-keras:py311-cpu registry.example.com/ava-public/ava-keras
     """
     del debug  # main() looks for it
-    from avabuild.host import probe
+    from avabuild.cli.host import host_for
     from avabuild.outgoing import Outgoing
     from avabuild.report import Report, silent
     from avabuild.workplace import Workplace
 
     try:
-        with closing(Workplace.on(probe(os.environ))) as workplace:
+        with closing(Workplace.on(host_for())) as workplace:
             typer.echo(Outgoing(workplace, Report(silent)).tag(image, name))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="NAME") from None

@@ -88,6 +88,8 @@ class Run:
             shared = wishes.output.model_copy(update={"shared": True})
             wishes = dataclasses.replace(wishes, output=shared)
         catalogue = Catalogue(stale, Workplace.on(host, wishes, *outside), report)
+        if outside[0]:
+            outside[0].greet()  # before bases are fetched for what can't be pushed
         entries = catalogue.entries(only)
         if not keep_going:
             together([lost.error for lost in catalogue.lost])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from avabuild.cli.host import InsecureOption
 from avabuild.cli.inspect import IMAGE
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def sbom(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write it there instead of printing it."),
     ] = None,
+    insecure: InsecureOption = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Print a bill of an image's Debian and Python packages, read from its layers without a container.
@@ -52,7 +54,8 @@ def sbom(
 
     with closing(Workplace.on(host_for())) as workplace:
         tools = workplace.tools(Report(lambda _: None), "sbom")
-        data = sbom_of(find(image, tools, workplace.store), tools, workplace.store, kind.known)
+        found = find(image, tools, workplace.store, insecure=insecure)
+        data = sbom_of(found, tools, workplace.store, kind.known)
     if output is None:
         typer.echo(data.decode(), nl=False)
     else:

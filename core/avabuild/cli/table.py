@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from avabuild.cli.columns import aligned
 from avabuild.cli.sizes import human
+from avabuild.framework_columns import OWN, split
 
 if TYPE_CHECKING:
     from avabuild.lock import Package
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 HEAD = ("image", "Python", "SDK", "JupyterLab", "device", "framework", "size", "seconds", "state")
 _RIGHT = ("size", "seconds")
-_SDK, _JUPYTERLAB = "ava-sdk", "jupyterlab"
 NOTHING = "-"
 
 
@@ -32,19 +32,13 @@ class Row:
 
 def about(plan: Plan, packages: Iterable[Package] = ()) -> dict[str, str]:
     """Return the columns that say what an image holds; `packages` tell whole versions."""
-    versions = {package.name: package.version for package in packages}
-    series = {chosen.name: chosen.series for chosen in plan.frameworks}
-
-    def version(name: str) -> str:
-        return versions.get(name) or series.get(name) or NOTHING
-
-    others = [f"{name} {number}" for name, number in series.items() if name not in {_SDK, _JUPYTERLAB}]
+    whole = {package.name: package.version for package in packages if package.name in OWN.values()}
+    own, others = split({chosen.name: chosen.series for chosen in plan.frameworks} | whole)
     return {
         "python": plan.target.python or NOTHING,
-        "sdk": version(_SDK),
-        "jupyterlab": version(_JUPYTERLAB),
+        **{column: version or NOTHING for column, version in own.items()},
         "device": str(plan.target.device),
-        "framework": ", ".join(others) or NOTHING,
+        "framework": ", ".join(f"{name} {number}" for name, number in others.items()) or NOTHING,
     }
 
 

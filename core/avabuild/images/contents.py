@@ -10,8 +10,6 @@ from typing import Any
 
 from avabuild import commands, image
 from avabuild.buildah import Tools
-from avabuild.errors import StepError
-from avabuild.images import remote
 from avabuild.images.finding import Image
 from avabuild.store import Scratch, Store
 
@@ -39,11 +37,7 @@ def kept_layers(one: Image, store: Store) -> tuple[Layer, ...]:
 
 @contextmanager
 def layers_of(one: Image, tools: Tools, store: Store) -> Iterator[tuple[Layer, ...]]:
-    """Yield the layers, lowest first; they may be gone after the block.
-
-    Raises:
-        ImageError, UnavailableError: a registry refuses, or does not answer.
-    """
+    """Yield the layers, lowest first; they may be gone after the block."""
     if one.manifest is not None and is_kept(one, store):
         yield kept_layers(one, store)
         return
@@ -62,10 +56,7 @@ def fetch(one: Image, destination: str, tools: Tools) -> None:
     if one.where == "storage":
         tools.buildah(commands.push(one.source, destination), place=one.reference)
         return
-    try:
-        tools.skopeo(commands.copy(one.source, destination), place=one.reference)
-    except StepError as error:
-        raise remote.explained(error, one.reference) from error
+    tools.skopeo(commands.copy(one.source, destination, verify=not one.insecure), place=one.reference)
 
 
 def _read(manifest: Any, config: Any, place: Callable[[str], Path]) -> tuple[Layer, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from avabuild.describe import FORMAT_LABEL, FRAMEWORKS, LAYERS, LOCK, PLUGINS, RECIPE, TARGET
+from avabuild.framework_columns import split
 from avabuild.lock import TargetLock
 
 _TAG = re.compile(r"(?:py(?P<major>\d)(?P<minor>\d+)-)?(?P<device>cpu|cuda\w+(?:-cudnn\w+)?)")
@@ -69,16 +70,13 @@ class Description:
     @property
     def columns(self) -> dict[str, str]:
         """The columns that say in the table of images what an image holds."""
-        others = [f"{name} {text}" for name, text in self.frameworks.items() if name not in _COLUMNS.values()]
+        own, others = split(self.frameworks)
         return {
             "python": self.python or "-",
-            **{column: self.frameworks.get(name, "-") for column, name in _COLUMNS.items()},
+            **{column: version or "-" for column, version in own.items()},
             "device": self.device or "-",
-            "framework": ", ".join(others) or "-",
+            "framework": ", ".join(f"{name} {version}" for name, version in others.items()) or "-",
         }
-
-
-_COLUMNS = {"sdk": "ava-sdk", "jupyterlab": "jupyterlab"}
 
 
 def is_ours(config: Mapping[str, Any]) -> bool:
@@ -119,8 +117,10 @@ def describe(
 
 def _device(tag: str, recipe: Mapping[str, Any]) -> str:
     """Return the device that a tag names without its dots, as the recipe's matrix writes it."""
-    devices = (recipe.get("matrix") or {}).get("device") or ()
-    return next((str(text) for text in devices if str(text).replace(".", "") == tag), tag)
+    matrix = recipe.get("matrix")
+    devices = matrix.get("device") if isinstance(matrix, dict) else ()
+    known = map(str, devices if isinstance(devices, list) else ())
+    return next((text for text in known if text.replace(".", "") == tag), tag)
 
 
 def table_of(text: str | None) -> dict[str, Any]:

@@ -13,14 +13,14 @@ from typing import Any, Literal
 from avabuild import commands, image
 from avabuild.buildah import Tools
 from avabuild.errors import HostError, ImageError, StepError
-from avabuild.images import remote
 from avabuild.images.description import Description, describe
 from avabuild.local_storage import LocalImage, LocalStorage
+from avabuild.registries.name import is_remote
 from avabuild.store import Store
-from avabuild.target import Target
 
 FILES = ("oci:", "oci-archive:", "docker-archive:")
 REGISTRY = "docker://"
+LOCAL = "localhost/"  # before names of the local storage that have no registry
 _ID = re.compile(r"(sha256:)?(?P<hex>[0-9a-f]{7,64})")
 
 
@@ -38,6 +38,7 @@ class Image:
         id: hex digits of the config's digest.
         came: when it came into the local storage, in seconds since the epoch; None elsewhere.
         unpacked: sizes of tars by diff ID, as far as they are known.
+        insecure: whether its registry may do without verified TLS.
     """
 
     reference: str
@@ -49,6 +50,7 @@ class Image:
     id: str = ""
     came: float | None = None
     unpacked: Mapping[str, int] = field(default_factory=dict)
+    insecure: bool = False
 
     @cached_property
     def description(self) -> Description:
@@ -136,23 +138,23 @@ def kept_image(store: Store, reference: str, digest: str) -> Image:
     )
 
 
-def find(name: str, tools: Tools, store: Store) -> Image:
-    """Return the image that `name` means.
+def find(name: str, tools: Tools, store: Store, *, insecure: bool = False) -> Image:
+    """Return the image that `name` means; a registry may be `insecure`.
 
     Raises:
-        ImageError: there is none, or the registry does not let this user see it.
-        UnavailableError: the registry does not answer.
+        ImageError: there is none.
+        RegistryError: the registry does not let this user see it. UnavailableError: it does not answer.
     """
     if name.startswith(FILES):
         return _file(name, tools)
     if name.startswith(REGISTRY):
-        return registry_image(name.removeprefix(REGISTRY), tools)
-    away = remote.is_remote(name)
+        return _away(name.removeprefix(REGISTRY), tools, insecure=insecure)
+    away = is_remote(name) and not name.startswith(LOCAL)
     local = _local(tools, store, needed=not away)
     if found := _matching(name, local):
         return found
     if away:
-        return registry_image(name, tools)
+        return _away(name, tools, insecure=insecure)
     raise unknown(name, [one.reference for one in local])
 
 
@@ -167,6 +169,14 @@ def _local(tools: Tools, store: Store, *, needed: bool = True) -> list[Image]:
     return list(local_images(storage, store)) if storage else []
 
 
+def _away(name: str, tools: Tools, *, insecure: bool) -> Image:
+    # httpx takes a tenth of a second to import, and most commands ask no registry.
+    from avabuild.images.remote import remote_images  # noqa: PLC0415
+
+    with remote_images(tools.host, insecure=insecure) as images:
+        return images.find(name)
+
+
 def find_local(name: str, tools: Tools, store: Store) -> Image:
     """Return the local image that `name` means; ImageError when there is none."""
     local = _local(tools, store)
@@ -178,8 +188,8 @@ def find_local(name: str, tools: Tools, store: Store) -> Image:
 
 def unknown(name: str, others: list[str]) -> ImageError:
     """Return the error for a name that no local image has."""
-    short = {other.removeprefix("localhost/"): other for other in others}
-    near = difflib.get_close_matches(name.removeprefix("localhost/"), list(short), 1)
+    short = {other.removeprefix(LOCAL): other for other in others}
+    near = difflib.get_close_matches(name.removeprefix(LOCAL), list(short), 1)
     hint = f"did you mean {short[near[0]]}?" if near else "avabuild images lists those there are"
     return ImageError(f"there is no image {name} in the local storage", hint=hint)
 
@@ -187,7 +197,7 @@ def unknown(name: str, others: list[str]) -> ImageError:
 def _matching(name: str, images: list[Image]) -> Image | None:
     """Return the one that has the name, with or without `localhost/` and `:latest`, else the id."""
     tagged = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
-    for wanted in (name, f"localhost/{name}", tagged, f"localhost/{tagged}"):
+    for wanted in (name, f"{LOCAL}{name}", tagged, f"{LOCAL}{tagged}"):
         for one in images:
             if one.reference == wanted:
                 return one
@@ -200,49 +210,26 @@ def _matching(name: str, images: list[Image]) -> Image | None:
 
 def _file(name: str, tools: Tools) -> Image:
     try:
-        return _read(name, name, "file", tools)
+        data = tools.skopeo(commands.inspect_manifest(name), place=name).encode()
+        config = image.decode(tools.skopeo(commands.inspect_config(name), place=name).encode())
     except StepError as error:
         lines = error.tail.strip().splitlines()[-1:] or [error.message]
         why = re.sub(r'^.*msg="?|"$', "", lines[0])
         raise ImageError(
             f"{name} is no image: {why}", hint="a layout of several needs a tag: oci:DIR:TAG"
         ) from error
-
-
-def registry_image(name: str, tools: Tools) -> Image:
-    """Return an image of a registry, of which nothing but manifest and config is read."""
-    try:
-        return _read(name, f"{REGISTRY}{name}", "registry", tools)
-    except StepError as error:
-        raise remote.explained(error, name) from error
-
-
-def _read(name: str, source: str, where: Literal["file", "registry"], tools: Tools) -> Image:
-    text = tools.skopeo(commands.inspect_manifest(source), place=name)
-    data = text.encode()
     manifest = image.decode(data)
     if "manifests" in manifest:
-        text = tools.skopeo(commands.inspect_manifest(_for_this_machine(source, manifest, tools)), place=name)
-        data, manifest = text.encode(), image.decode(text.encode())
-    config = image.decode(tools.skopeo(commands.inspect_config(source), place=name).encode())
+        raise ImageError(f"{name} is for several kinds of machines", hint="copy out the one that you mean")
     return Image(
         reference=name,
-        where=where,
-        source=source,
+        where="file",
+        source=name,
         config=config,
         manifest=manifest,
         digest="sha256:" + hashlib.sha256(data).hexdigest(),
         id=str(manifest["config"]["digest"]).removeprefix("sha256:"),
     )
-
-
-def _for_this_machine(source: str, index: Mapping[str, Any], tools: Tools) -> str:
-    """Return what names the image of this machine's kind in an image for several."""
-    arch = Target.for_base(tools.host.arch).oci_arch
-    for entry in index["manifests"]:
-        if (entry.get("platform") or {}).get("architecture") == arch and source.startswith(REGISTRY):
-            return f"{bare(source)}@{entry['digest']}"
-    raise ImageError(f"{source.removeprefix(REGISTRY)} is no image for {arch}")
 
 
 def bare(name: str) -> str:

@@ -1,139 +1,153 @@
-"""What is asked of a registry beside an image itself: its repositories, their tags, and why it refused.
-
-Images and tags are read by skopeo, with the user's own credentials; the list of repositories, which skopeo
-does not know, by one request of ours (distribution-spec, "Listing repositories" of the Docker registry API).
-"""
+"""Images of registries, of which nothing but manifest and config is read, by the client that pushes too."""
 
 from __future__ import annotations
 
-import base64
-import json
-import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
 
-from avabuild import commands
-from avabuild.buildah import Tools
-from avabuild.errors import AvabuildError, ImageError, StepError, UnavailableError
+from avabuild import image
+from avabuild.errors import ImageError, RegistryError
 from avabuild.host import Host
+from avabuild.images.finding import REGISTRY, Image
+from avabuild.registries.credentials import DOCKER_HUB
+from avabuild.registries.name import Remote, is_host, is_referrers_tag
+from avabuild.registries.registries import BRIEF, Registries
+from avabuild.registries.repository import Manifest, Repository
+from avabuild.target import Target
 
-if TYPE_CHECKING:
-    import httpx
-
-_NO_ANSWER = ("temporary failure", "could not resolve", "connection refused", "timeout", "timed out",
-              "no such host", "network is unreachable", "connection reset", "unexpected eof")  # fmt: skip
-_REFUSED = ("unauthorized", "authentication required", "denied", "invalid username/password", "forbidden")
-_ABSENT = ("manifest unknown", "name unknown", "name_unknown", "not found")
-_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
-
-
-def is_remote(name: str) -> bool:
-    """Whether a name begins with a registry's host, by the rule that all tools have for it."""
-    host, slash, _ = name.partition("/")
-    return bool(slash) and (host == "localhost" or "." in host or ":" in host)
+_CONFIGS = frozenset({image.CONFIG, "application/vnd.docker.container.image.v1+json"})
+_AT_ONCE = 8
 
 
-def tags(repository: str, tools: Tools) -> tuple[str, ...]:
-    """Return the tags of a repository, `host/path`."""
-    try:
-        listed = json.loads(tools.skopeo(commands.list_tags(repository), place=repository))
-    except StepError as error:
-        raise explained(error, repository) from error
-    return tuple(listed.get("Tags") or ())
+@contextmanager
+def remote_images(host: Host, *, insecure: bool = False) -> Iterator[RemoteImages]:
+    """Yield the images of registries for machines like `host`, for as long as connections are open."""
+    with Registries(host, insecure=insecure, policy=BRIEF) as registries:
+        yield RemoteImages(registries, Target.for_base(host.arch).oci_arch, insecure=insecure)
 
 
-def explained(error: StepError, name: str) -> AvabuildError:
-    """Return what a refusal of skopeo means to a person."""
-    tail, host = error.tail.lower(), name.partition("/")[0]
-    if any(words in tail for words in _NO_ANSWER):
-        return UnavailableError(f"{host} does not answer", hint=f"try again later; full log: {error.log}")
-    if any(words in tail for words in _REFUSED):
-        return _denied(host, name)
-    if "x509" in tail or "certificate" in tail:
-        return ImageError(f"the certificate of {host} is not trusted", hint=f"full log: {error.log}")
-    if any(words in tail for words in _ABSENT):
-        return ImageError(
-            f"{host} has no image {name}", hint=f"avabuild images --registry {name.rpartition('/')[0]}"
-        )
-    return error
+class RemoteImages:
+    """The images of registries for machines of one kind.
 
+    What is asked raises UnavailableError where a registry doesn't answer, RegistryError where it refuses.
 
-def _denied(host: str, name: str) -> ImageError:
-    return ImageError(f"{host} does not let you read {name}", hint=f"log in: skopeo login {host}")
-
-
-def repositories(namespace: str, host: Host) -> tuple[str, ...]:
-    """Return the repositories of `registry/path` whose names begin with that path, as `registry/name`.
-
-    Raises:
-        UnavailableError: the registry does not answer.
-        ImageError: it keeps no list, or not for this user.
+    Args:
+        arch: the kind, as configs name it.
+        insecure: whether the registries may do without verified TLS.
     """
-    registry, _, path = namespace.strip("/").partition("/")
-    inside = f"{path}/" if path else ""
-    return tuple(f"{registry}/{name}" for name in _catalog(registry, host) if name.startswith(inside))
 
+    def __init__(self, registries: Registries, arch: str, *, insecure: bool) -> None:
+        self._registries = registries
+        self._arch = arch
+        self._insecure = insecure
 
-def _catalog(registry: str, host: Host) -> Iterator[str]:
-    import httpx  # noqa: PLC0415 - a tenth of a second, which no other command needs
-
-    verify: Any = True
-    if host.ca_bundle:
-        import ssl  # noqa: PLC0415
-
-        verify = ssl.create_default_context(cafile=str(host.ca_bundle))
-    headers: dict[str, str] = {}
-    with httpx.Client(verify=verify, timeout=30, follow_redirects=True) as client:
-        url: str | None = f"https://{registry}/v2/_catalog?n=1000"
+    def find(self, name: str) -> Image:
+        """Return the image of a name; ImageError when there is none, or only for other machines."""
         try:
-            while url:
-                answer = client.get(url, headers=headers)
-                if answer.status_code == 401 and not headers:
-                    headers = _authorization(client, answer, _credentials(registry, host.environment))
-                    answer = client.get(url, headers=headers)
-                if answer.status_code in {401, 403}:
-                    raise _denied(registry, "its list of repositories")
-                if answer.status_code != 200:
-                    raise ImageError(
-                        f"{registry} has no list of repositories (it answers {answer.status_code})",
-                        hint="name a repository: --registry HOST/PATH/NAME",
-                    )
-                yield from answer.json().get("repositories") or ()
-                url = str(answer.url.join(answer.links["next"]["url"])) if "next" in answer.links else None
-        except httpx.HTTPError as error:
-            raise UnavailableError(f"{registry} does not answer: {error}", hint="try again later") from error
+            remote = Remote.parse(name)
+        except ValueError as error:
+            raise ImageError(str(error)) from error
+        if remote.host == DOCKER_HUB and "/" not in remote.repository:
+            remote = remote.model_copy(update={"repository": f"library/{remote.repository}"})
+        repository = self._registries.repository(remote)
+        found = repository.manifest(remote.reference)
+        if found is None:
+            hint = f"avabuild images --registry {remote.bare.rpartition('/')[0]} lists those there are"
+            raise ImageError(f"{remote.host} has no image {name}", hint=hint)
+        one = self._read(repository, found, name)
+        if one is None:
+            raise ImageError(f"{name} is no image for {self._arch}")
+        return one
 
+    def below(self, place: str) -> tuple[Image, ...]:
+        """Return the images of a registry below `place`, `host/path`, or of the repository that it names.
 
-def _authorization(client: httpx.Client, refusal: httpx.Response, credentials: str | None) -> dict[str, str]:
-    """Answer a challenge (RFC 7235; distribution's token authentication) with what the user has."""
-    basic = {"Authorization": f"Basic {credentials}"} if credentials else {}
-    challenge = refusal.headers.get("WWW-Authenticate", "")
-    if not challenge.lower().startswith("bearer "):
-        return basic
-    asked = dict(_CHALLENGE.findall(challenge))
-    parameters = {"service": asked.get("service", ""), "scope": "registry:catalog:*"}
-    answer = client.get(asked["realm"], params=parameters, headers=basic)
-    if answer.status_code != 200:
-        return basic
-    said = answer.json()
-    return {"Authorization": f"Bearer {said.get('token') or said.get('access_token')}"}
+        Raises ImageError when there is no such repository, nor one below.
+        """
+        host, _, path = place.partition("/")
+        if not is_host(host):
+            raise ImageError(f"{host} is no registry", hint="write it as host.example.com/path")
+        return self._images(self._repositories(host, path))
 
+    def within(self, namespace: str, names: Sequence[str]) -> tuple[Image, ...]:
+        """Return the images of the repositories `names` below `namespace`, `host/path`; one may be absent."""
+        host, _, path = namespace.partition("/")
+        return self._images([self._repository(host, f"{path}/{name}" if path else name) for name in names])
 
-def _credentials(registry: str, environ: Mapping[str, str]) -> str | None:
-    """Return the user's credentials for a registry, as containers-auth.json(5) keeps them."""
-    home = Path(environ.get("HOME", "/"))
-    places = [environ.get("REGISTRY_AUTH_FILE")]
-    if runtime := environ.get("XDG_RUNTIME_DIR"):
-        places.append(f"{runtime}/containers/auth.json")
-    config = environ.get("XDG_CONFIG_HOME") or home / ".config"
-    places += [f"/run/containers/{environ.get('UID', '0')}/auth.json"]
-    places += [f"{config}/containers/auth.json", f"{home}/.docker/config.json"]
-    for place in filter(None, places):
+    def _repositories(self, host: str, path: str) -> list[Repository]:
+        refusal: RegistryError | None = None
+        names: tuple[str, ...] = ()
         try:
-            found = json.loads(Path(place).read_bytes())["auths"][registry]["auth"]
-            base64.b64decode(found, validate=True)
-        except (OSError, ValueError, LookupError, TypeError):
-            continue
-        return str(found)
-    return None
+            names = self._registries.registry(host, path).repositories()
+        except RegistryError as error:  # not every registry tells what it has, but it may have this
+            if not path:
+                raise
+            refusal = error
+        found = [name for name in names if not path or name == path or name.startswith(f"{path}/")]
+        if path and not found:
+            if not self._repository(host, path).tags():
+                raise refusal or ImageError(f"{host} has no repository {path}, and none below it")
+            found = [path]
+        return [self._repository(host, name) for name in found]
+
+    def _repository(self, host: str, name: str) -> Repository:
+        return self._registries.repository(Remote(host=host, repository=name))
+
+    def _images(self, repositories: Sequence[Repository]) -> tuple[Image, ...]:
+        """Return what the tags of repositories name; what is no image, or is gone by now, is left out."""
+        with ThreadPoolExecutor(_AT_ONCE, "registry") as pool:
+            tags = pool.map(Repository.tags, repositories)
+            named = [(one, tag) for one, some in zip(repositories, tags, strict=True) for tag in sorted(some)]
+            named = [(one, tag) for one, tag in named if not is_referrers_tag(tag)]
+            found = pool.map(lambda pair: self._tagged(*pair), named)
+            return tuple(one for one in found if one)
+
+    def _tagged(self, repository: Repository, tag: str) -> Image | None:
+        found = repository.manifest(tag)
+        name = f"{repository.registry.host}/{repository.name}:{tag}"
+        return self._read(repository, found, name) if found else None
+
+    def _read(self, repository: Repository, found: Manifest, name: str) -> Image | None:
+        """Return the image of a manifest, or of an index for this machine; None where it is none."""
+        manifest = _decoded(found)
+        if "manifests" in manifest:
+            digest = self._fitting(manifest)
+            inner = repository.manifest(digest) if digest else None
+            if inner is None:
+                return None
+            found, manifest = inner, _decoded(inner)
+        config = manifest.get("config")
+        if not isinstance(config, dict) or config.get("mediaType") not in _CONFIGS:
+            return None  # a bill of materials, a layer of a cache, or whatever else registries keep
+        try:
+            known = image.decode(repository.read(str(config["digest"])))
+            if len(known["rootfs"]["diff_ids"]) != len(manifest["layers"]):
+                return None
+        except (ValueError, LookupError, TypeError):
+            return None
+        return Image(
+            reference=name,
+            where="registry",
+            source=f"{REGISTRY}{repository.registry.host}/{repository.name}@{found.digest}",
+            config=known,
+            manifest=manifest,
+            digest=found.digest,
+            id=str(config["digest"]).removeprefix("sha256:"),
+            insecure=self._insecure,
+        )
+
+    def _fitting(self, index: Mapping[str, Any]) -> str | None:
+        """Return the digest of the image for this machine's kind in one for several."""
+        for entry in index["manifests"] or ():
+            if isinstance(entry, dict) and (entry.get("platform") or {}).get("architecture") == self._arch:
+                return str(entry.get("digest"))
+        return None
+
+
+def _decoded(found: Manifest) -> dict[str, Any]:
+    try:
+        return found.read()
+    except ValueError:
+        return {}

@@ -1,10 +1,10 @@
 """The private home of the tools inside: what they would read of the user's is said to them here instead.
 
 A home that can't be written, a stale XDG_RUNTIME_DIR, a full /tmp or somebody else's storage.conf then can't
-stop a build. Only credentials are the user's own, by reference.
+stop a build. Only what is said of registries is the user's own, by reference: credentials, registries.conf
+and certificates.
 
-Source: containers-storage.conf(5), containers.conf(5), containers-registries.conf(5),
-containers-policy.json(5), containers-auth.json(5).
+Source: containers-storage.conf(5), containers.conf(5), containers-policy.json(5).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from avabuild.host.means import Means, Storage
+from avabuild.host.registry_files import auth_files, main_registries_conf, settings_directory
 
 _POLICY = '{"default":[{"type":"insecureAcceptAnything"}]}\n'
 _REGISTRIES = 'short-name-mode = "permissive"\n'
@@ -37,7 +38,7 @@ def settle(means: Means, environ: Mapping[str, str]) -> dict[str, str]:
     config.mkdir(parents=True, exist_ok=True)
     _write(config / "storage.conf", storage_conf(storage, single=means.mode == "single"))
     _write(config / "policy.json", _POLICY)
-    _write(config / "registries.conf", _REGISTRIES)
+    _settle_registries(config, environ)
     _write(config / "containers.conf", _CONTAINERS)
     env = {name: value for name, value in environ.items() if name not in _DROPPED}
     env |= {"HOME": str(home), "XDG_RUNTIME_DIR": str(runtime)}
@@ -74,19 +75,37 @@ def auth_file(environ: Mapping[str, str]) -> Path | None:
     """Return the user's own file of registry credentials, or None."""
     if named := environ.get("REGISTRY_AUTH_FILE"):
         return Path(named)
-    home = Path(environ.get("HOME") or "/")
-    runtime, config = environ.get("XDG_RUNTIME_DIR"), environ.get("XDG_CONFIG_HOME")
-    candidates = [
-        *([Path(runtime) / "containers" / "auth.json"] if runtime else []),
-        (Path(config) if config else home / ".config") / "containers" / "auth.json",
-        home / ".docker" / "config.json",
-    ]
-    return next((path for path in candidates if os.access(path, os.R_OK)), None)
+    return next((path for path in auth_files(environ) if os.access(path, os.R_OK)), None)
+
+
+def _settle_registries(config: Path, environ: Mapping[str, str]) -> None:
+    """Have the settings of registries and their certificates that this user has, by reference."""
+    conf, own = main_registries_conf(environ), settings_directory(environ)
+    if conf and os.access(conf, os.R_OK):
+        _link(config / "registries.conf", conf)
+    else:
+        _write(config / "registries.conf", _REGISTRIES)
+    for name in ("registries.conf.d", "certs.d"):
+        if os.access(own / name, os.R_OK | os.X_OK):
+            _link(config / name, own / name)
+        else:
+            (config / name).unlink(missing_ok=True)
+
+
+def _link(path: Path, target: Path) -> None:
+    """Have a link to `target` at `path`; at no time is there none."""
+    target = target.absolute()
+    if path.is_symlink() and path.readlink() == target:
+        return
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(target)
+    partial.replace(path)
 
 
 def _write(path: Path, text: str) -> None:
     """Write the file unless it says so already; nobody sees half of it."""
-    if path.exists() and path.read_text() == text:
+    if not path.is_symlink() and path.exists() and path.read_text() == text:
         return
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text)

@@ -55,10 +55,30 @@ def _line(error: Mapping[str, object]) -> str:
     return f"{message}: {json.dumps(detail)}" if detail and message in {"", "unknown error"} else message
 
 
+def is_registrys(body: bytes) -> bool:
+    """Whether a registry says this, rather than a server that is none: no word, or its errors."""
+    try:
+        return not body.strip() or bool(json.loads(body)["errors"])
+    except (ValueError, LookupError, TypeError):
+        return False
+
+
 def is_full(body: bytes) -> bool:
     """Whether an error says that the registry's disk is full."""
     lowered = body.decode(errors="replace").lower()
     return any(text in lowered for text in _FULL) or _FULL_NUMBER.search(lowered) is not None
+
+
+_REFUSED = {
+    405: (
+        "takes nothing",
+        "it is read-only, for now or for good; push to another, or ask its administrator",
+    ),
+    413: (
+        "refuses what is so big",
+        "a proxy in front of it has a limit on requests: its administrator can raise that",
+    ),
+}
 
 
 def failure(host: str, what: str, status: int, body: bytes) -> AvabuildError:
@@ -76,10 +96,10 @@ def failure(host: str, what: str, status: int, body: bytes) -> AvabuildError:
     if status in {401, 403}:
         hint = f"ask for the right to, or be somebody else: avabuild login {host}"
         return RegistryError(f"{host} doesn't let you {what}: {reason}", hint=hint)
-    if status == 405:
-        hint = "it is read-only, for now or for good; push to another, or ask its administrator"
-        return RegistryError(f"{host} takes nothing: {what}: {reason}", hint=hint)
-    if status == 413:
-        hint = "a proxy in front of it has a limit on requests: its administrator can raise that"
-        return RegistryError(f"{host} refuses what is so big: {what}: {reason}", hint=hint)
+    if status in _REFUSED:
+        refuses, hint = _REFUSED[status]
+        return RegistryError(f"{host} {refuses}: {what}: {reason}", hint=hint)
+    if status == 404 and not is_registrys(body):
+        hint = "is it a registry? a proxy or a web server may answer in its place"
+        return RegistryError(f"{host} knows no such address: can't {what}: {reason}", hint=hint)
     return RegistryError(f"{host} refuses to {what}: {reason}")

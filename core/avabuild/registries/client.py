@@ -6,16 +6,17 @@ Source: OCI distribution-spec 1.1.
 from __future__ import annotations
 
 import random
+import re
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import httpx
 
 from avabuild.errors import AvabuildError, RegistryError, UnavailableError
-from avabuild.registries.answer import RETRIED, failure, is_full
+from avabuild.registries.answer import RETRIED, failure, is_full, is_registrys
 from avabuild.registries.credentials import DOCKER_HUB, Credentials
 from avabuild.registries.identity import Identity
 from avabuild.registries.trust import Trust
@@ -23,9 +24,11 @@ from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.wanted import Policy
 
 CONNECTIONS = 8
+CATALOG = ("registry:catalog:*",)
 _TIMES = httpx.Timeout(connect=10, read=60, write=60, pool=None)
 _PATIENT = httpx.Timeout(connect=10, read=600, write=60, pool=None)  # it hashes and stores what arrived
 _LONGEST_WAIT = 30.0
+_NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 _LOOPBACK = ("localhost", "127.", "[::1]")
 
 Body = Callable[[], Iterator[bytes]]
@@ -62,13 +65,21 @@ class Registry:
         trust: which certificates are good.
         credentials: who asks, or None.
         policy: how often what is temporary is tried.
+        let_off: whether it may do without verified TLS.
     """
 
     def __init__(
-        self, host: str, trust: Trust, credentials: Credentials | None, policy: Policy | None = None
+        self,
+        host: str,
+        trust: Trust,
+        credentials: Credentials | None,
+        policy: Policy | None = None,
+        *,
+        let_off: bool = False,
     ) -> None:
         self.host = host
         self._trust = trust
+        self._let_off = let_off
         self._policy = policy or Policy()
         self._identity = Identity(host, credentials)
         self._lock = threading.Lock()
@@ -84,6 +95,34 @@ class Registry:
         """Be let in, or raise what `send` raises: nothing else is asked (distribution-spec, end-1)."""
         self.send(Request("log in", "GET", "/v2/"), Cancellation())
 
+    def repositories(self) -> tuple[str, ...]:
+        """Return the names of all repositories (Docker registry API, "Listing Repositories").
+
+        Raises what `send` raises: RegistryError also where it keeps no list, or not for everybody.
+        """
+        what, url = "list its repositories", "/v2/_catalog?n=1000"
+        return tuple(self.listed(Request(what, "GET", url, CATALOG), "repositories", Cancellation()))
+
+    def listed(self, request: Request, key: str, stop: Cancellation) -> Iterator[str]:
+        """Yield what the pages of a list have under `key`, the first by `request`; none of an absent one."""
+        url: str | None = request.url
+        while url:
+            response = self.send(replace(request, url=url), stop)
+            if response.status_code == 404 and self.absent(request, response):
+                return
+            try:
+                yield from map(str, response.json().get(key) or ())
+            except (ValueError, AttributeError, TypeError) as error:
+                raise RegistryError(f"{self.host} answers something else: can't {request.what}") from error
+            following = _NEXT.search(response.headers.get("Link", ""))
+            url = self._follow(response, following[1]) if following else None
+
+    def absent(self, request: Request, response: httpx.Response) -> bool:
+        """Whether a 404 says that there is no such thing; raise RegistryError where no registry says so."""
+        if response.status_code == 404 and not is_registrys(response.content):
+            raise failure(self.host, request.what, response.status_code, response.content)
+        return response.status_code == 404
+
     def send(self, request: Request, stop: Cancellation) -> httpx.Response:
         """Return the answer, its body read, after as many attempts as it takes.
 
@@ -97,7 +136,11 @@ class Registry:
 
     def location(self, response: httpx.Response) -> str:
         """Return where an answer says to go on; never from TLS to plain http on one host."""
-        url = response.url.join(response.headers["Location"])
+        return self._follow(response, response.headers["Location"])
+
+    @staticmethod
+    def _follow(response: httpx.Response, target: str) -> str:
+        url = response.url.join(target)
         if url.host == response.url.host and url.scheme != response.url.scheme:
             url = url.copy_with(scheme=response.url.scheme, port=response.url.port)
         return str(url)
@@ -159,10 +202,8 @@ class Registry:
         """Return the client; the first one to ask finds out how the registry is spoken to."""
         with self._lock:
             if self._client is None:
-                self._client = self._made(verify=True)
-                if self._trust.lets_off(self.host):
-                    self._client.close()
-                    self._client = self._made(verify=False)
+                self._client = self._made(verify=not self._let_off)
+                if self._let_off:
                     self._choose_scheme(self._client, stop)
             return self._client
 

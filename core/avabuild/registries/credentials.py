@@ -1,8 +1,6 @@
-"""Credentials for registries, in the file that buildah, podman and skopeo share: containers-auth.json(5).
+"""Credentials for registries, in the files that buildah, podman and skopeo share: containers-auth.json(5).
 
-`$REGISTRY_AUTH_FILE` when it is set; else `$XDG_RUNTIME_DIR/containers/auth.json`, else that of
-`/run/containers/UID`, else `containers/auth.json` in the user's configuration, where it outlives a reboot.
-Docker's own `config.json` is read last, and never written. A password is never an argument or in a log.
+Docker's own `config.json` is read, and never written. A password is never an argument or in a log.
 """
 
 from __future__ import annotations
@@ -13,13 +11,14 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from avabuild.errors import HostError
+from avabuild.host.registry_files import auth_files
 from avabuild.value import Value
 
 DOCKER_HUB = "docker.io"
@@ -40,7 +39,7 @@ class AuthFiles:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self.paths = tuple(_places(environ))
+        self.paths = auth_files(environ)
 
     @property
     def path(self) -> Path:
@@ -100,20 +99,6 @@ class AuthFiles:
         except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError):
             return None
         return Credentials(token=secret) if user == _TOKEN_USER else Credentials(user=user, password=secret)
-
-
-def _places(environ: Mapping[str, str]) -> Iterator[Path]:
-    if named := environ.get("REGISTRY_AUTH_FILE"):
-        yield Path(named)
-        return
-    home = Path(environ.get("HOME") or Path.home())
-    runtime = environ.get("XDG_RUNTIME_DIR")
-    if runtime and Path(runtime).is_dir():
-        yield Path(runtime) / "containers" / "auth.json"
-    elif os.access(own := Path(f"/run/containers/{os.getuid()}/auth.json"), os.R_OK):
-        yield own
-    yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "auth.json"
-    yield Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
 
 
 def _names(host: str, repository: str) -> list[str]:

@@ -69,6 +69,12 @@ def is_digest(text: str) -> bool:
     return bool(_DIGEST.fullmatch(text))
 
 
+def is_remote(text: str) -> bool:
+    """Whether a name begins with a registry, by the rule that all tools have for it."""
+    host, slash, _ = text.partition("/")
+    return bool(slash) and is_host(host)
+
+
 def is_host(text: str) -> bool:
     """Whether the first part of a name is a registry rather than a namespace."""
     return bool(_HOST.fullmatch(text)) and ("." in text or ":" in text or text == "localhost")

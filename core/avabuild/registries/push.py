@@ -14,45 +14,13 @@ from types import TracebackType
 from typing import Self
 
 from avabuild.registries.name import Remote
+from avabuild.registries.pushed import Pushed
 from avabuild.registries.registries import Registries
 from avabuild.registries.repository import Came
 from avabuild.registries.sending import send_blob
 from avabuild.report import Event, Report
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.store import Store
-from avabuild.value import Value
-
-
-class Pushed(Value):
-    """What a push came to.
-
-    Attributes:
-        name: the image, by tag.
-        digest: of its manifest.
-        layers: how many it has; `sent` and `mounted` are how many of them.
-        uploaded: bytes of those that were sent.
-        anew: whether layers were compressed for this push, which then knows no numbers.
-    """
-
-    name: Remote
-    digest: str
-    layers: int = 0
-    sent: int = 0
-    mounted: int = 0
-    uploaded: int = 0
-    anew: bool = False
-
-    @property
-    def pinned(self) -> str:
-        """The name that always means this image."""
-        return f"{self.name.bare}@{self.digest}"
-
-    def __str__(self) -> str:
-        if self.anew:
-            return "its layers were compressed anew"
-        sent = f"{self.sent} of {self.layers} layers sent, {self.uploaded / 1e6:.1f} MB" if self.sent else ""
-        mounted = f"{self.mounted} mounted from another repository" if self.mounted else ""
-        return ", ".join(text for text in (sent, mounted) if text) or "all layers were there"
 
 
 class Push:

@@ -34,7 +34,8 @@ class Registries:
         self._trust = Trust.of(host, insecure=insecure)
         self._policy = policy
         self._lock = threading.Lock()
-        self._open: dict[tuple[str, Credentials | None], Registry] = {}
+        self._known: dict[tuple[str, str], Credentials | None] = {}
+        self._open: dict[tuple[str, Credentials | None, bool], Registry] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -52,22 +53,23 @@ class Registries:
         """The threads of all transfers of the run."""
         return ThreadPoolExecutor(AT_ONCE, "transfer")
 
-    def lets_off(self, host: str) -> bool:
-        """Whether the registry may do without verified TLS."""
-        return self._trust.lets_off(host)
-
     def repository(self, name: Remote, stop: Cancellation | None = None) -> Repository:
         """Return the repository that `name` is in; `stop` ends what is under way."""
         return Repository(self.registry(name.host, name.repository), name.repository, stop)
 
     def registry(self, host: str, repository: str = "") -> Registry:
-        """Return the registry, for whom this user's files say."""
-        return self.registry_for(host, self.files.find(host, repository))
-
-    def registry_for(self, host: str, credentials: Credentials | None) -> Registry:
-        """Return the registry as it is for somebody."""
+        """Return the registry, for whom this user's files say when it is asked for first."""
         with self._lock:
-            key = (host, credentials)
+            if (host, repository) not in self._known:
+                self._known[host, repository] = self.files.find(host, repository)
+            credentials = self._known[host, repository]
+        return self.registry_for(host, credentials, repository)
+
+    def registry_for(self, host: str, credentials: Credentials | None, repository: str = "") -> Registry:
+        """Return the registry as it is for somebody."""
+        let_off = self._trust.lets_off(host, repository)
+        with self._lock:
+            key = (host, credentials, let_off)
             if key not in self._open:
-                self._open[key] = Registry(host, self._trust, credentials, self._policy)
+                self._open[key] = Registry(host, self._trust, credentials, self._policy, let_off=let_off)
             return self._open[key]

@@ -6,7 +6,6 @@ Source: OCI distribution-spec 1.1, "Pull" and "Push".
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -27,7 +26,6 @@ ACCEPT = (
 )
 CHUNK = 1 << 18
 _STEP = 1 << 20  # bytes between two words of progress
-_NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 
 Came = Literal["there", "mounted", "sent"]
 Progress = Callable[[int, int], None]
@@ -59,14 +57,9 @@ class Repository:
 
     def manifest(self, reference: str) -> Manifest | None:
         """Return the manifest or index that a tag or digest names, None when there is none."""
-        response = self._ask(
-            f"read {self.name}:{reference}",
-            "GET",
-            f"manifests/{reference}",
-            accepted=(200, 404),
-            accept=ACCEPT,
-        )
-        if response.status_code == 404:
+        request = self._request(f"read {self.name}:{reference}", "GET", f"manifests/{reference}", ACCEPT)
+        response = self.registry.send(request, self.stop)
+        if self.registry.absent(request, response):
             return None
         digest = _digest(response.content)
         if reference.startswith("sha256:") and digest != reference:
@@ -76,13 +69,8 @@ class Repository:
 
     def digest(self, reference: str) -> str | None:
         """Return the digest that a tag names, None when there is no such tag or the registry doesn't say."""
-        response = self._ask(
-            f"look for {self.name}:{reference}",
-            "HEAD",
-            f"manifests/{reference}",
-            accepted=(200, 404),
-            accept=ACCEPT,
-        )
+        request = self._request(f"look for {self.name}:{reference}", "HEAD", f"manifests/{reference}", ACCEPT)
+        response = self.registry.send(request, self.stop)
         return response.headers.get("Docker-Content-Digest") if response.status_code == 200 else None
 
     def put_manifest(self, reference: str, data: bytes, media_type: str = image.MANIFEST) -> str:
@@ -114,13 +102,9 @@ class Repository:
 
     def referrers(self, digest: str) -> tuple[Mapping[str, Any], ...]:
         """Return the descriptors of what belongs to the manifest `digest`, none where nothing says so."""
-        response = self._ask(
-            f"look for what belongs to {self.name}@{digest}",
-            "GET",
-            f"referrers/{digest}",
-            accepted=(200, 404),
-            accept=image.INDEX,
-        )
+        what = f"look for what belongs to {self.name}@{digest}"
+        request = self._request(what, "GET", f"referrers/{digest}", image.INDEX)
+        response = self.registry.send(request, self.stop)
         return _entries(response.content) if response.status_code == 200 else self.tagged_referrers(digest)
 
     def tagged_referrers(self, digest: str) -> tuple[Mapping[str, Any], ...]:
@@ -130,28 +114,23 @@ class Repository:
 
     def tags(self) -> tuple[str, ...]:
         """Return all tags of the repository, none when there is no such repository."""
-        found: list[str] = []
-        url: str | None = f"{self._path}/tags/list?n=1000"
-        while url:
-            response = self.registry.send(
-                Request(f"list {self.name}", "GET", url, scopes("pull", self.name), (200, 404)), self.stop
-            )
-            if response.status_code == 404:
-                break
-            found += response.json().get("tags") or []
-            following = _NEXT.search(response.headers.get("Link", ""))
-            url = str(response.url.join(following[1])) if following else None
-        return tuple(found)
+        request = self._request(f"list {self.name}", "GET", "tags/list?n=1000")
+        return tuple(self.registry.listed(request, "tags", self.stop))
 
     # -- blobs ---------------------------------------------------------------------------------------------
 
     def has(self, digest: str) -> bool:
         """Whether the repository has the blob."""
-        return self._ask("look for a blob", "HEAD", f"blobs/{digest}", accepted=(200, 404)).status_code == 200
+        request = self._request("look for a blob", "HEAD", f"blobs/{digest}")
+        return self.registry.send(request, self.stop).status_code == 200
 
     def read(self, digest: str) -> bytes:
         """Return a small blob (a config), held against its digest."""
-        data = self._ask(f"read {self.name}@{digest}", "GET", f"blobs/{digest}").content
+        request = self._request(f"read {self.name}@{digest}", "GET", f"blobs/{digest}")
+        response = self.registry.send(request, self.stop)
+        if self.registry.absent(request, response):
+            raise RegistryError(f"{self.registry.host} has no blob {digest} in {self.name}")
+        data = response.content
         if _digest(data) != digest:
             raise RegistryError(f"{self.registry.host} gave a damaged blob for {self.name}@{digest}")
         return data
@@ -236,14 +215,10 @@ class Repository:
             Request(what, "POST", url, scopes("pull,push", self.name), (202,), none), self.stop
         )
 
-    def _ask(
-        self, what: str, method: str, path: str, accepted: tuple[int, ...] = (200,), accept: str = "*/*"
-    ) -> httpx.Response:
+    def _request(self, what: str, method: str, path: str, accept: str = "*/*") -> Request:
+        """Return a question to which 404 is an answer."""
         given = (("Accept", accept),)
-        rights = scopes("pull", self.name)
-        return self.registry.send(
-            Request(what, method, f"{self._path}/{path}", rights, accepted, given), self.stop
-        )
+        return Request(what, method, f"{self._path}/{path}", scopes("pull", self.name), (200, 404), given)
 
 
 class _Arriving:

@@ -11,46 +11,46 @@ import ssl
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from avabuild.errors import HostError
 from avabuild.host import Host
+from avabuild.host.registry_files import registries_conf, settings_directories
 
-_SYSTEM = (Path("/etc/containers"), Path("/etc/docker"))
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trust:
     """What this host trusts.
 
     Attributes:
         bundle: the authorities' certificates, or None for OpenSSL's own.
         insecure: whether all registries are let off.
-        directories: where `certs.d` and `registries.conf` are, the user's own first.
-        settings: the registries.conf that counts, None for the first that is there.
+        directories: where `certs.d` is, the user's own first.
+        settings: the registries.conf that counts and what is dropped in beside it; the last counts most.
     """
 
     bundle: Path | None = None
     insecure: bool = False
-    directories: tuple[Path, ...] = _SYSTEM
-    settings: Path | None = None
+    directories: tuple[Path, ...] = ()
+    settings: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, host: Host, *, insecure: bool = False) -> Trust:
         """Return what `host` trusts."""
         environ = host.environment
-        home = Path(environ.get("HOME") or Path.home())
-        own = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers"
-        named = environ.get("CONTAINERS_REGISTRIES_CONF")
-        return cls(host.ca_bundle, insecure, (own, *_SYSTEM), Path(named) if named else None)
+        return cls(host.ca_bundle, insecure, settings_directories(environ), registries_conf(environ))
 
-    def lets_off(self, registry: str) -> bool:
-        """Whether `registry` may do without verified TLS."""
-        if self.insecure:
-            return True
-        files = [self.settings] if self.settings else [d / "registries.conf" for d in self.directories]
-        path = next((file for file in files if file.is_file()), None)
-        return path is not None and registry in _let_off(path)
+    def lets_off(self, registry: str, repository: str = "") -> bool:
+        """Whether `repository` of `registry` may do without verified TLS: as the most exact entry has it."""
+        name = f"{registry}/{repository}" if repository else registry
+        fitting = [prefix for prefix in self._entries if _covers(prefix, registry, name)]
+        return self.insecure or bool(fitting and self._entries[max(fitting, key=len)])
+
+    @cached_property
+    def _entries(self) -> dict[str, bool]:
+        """Whether a registry, or what is below a namespace of it, is let off."""
+        return dict(entry for path in self.settings for entry in _entries(path))
 
     def context(self, registry: str, *, verify: bool) -> ssl.SSLContext:
         """Return the TLS settings for `registry`.
@@ -74,11 +74,18 @@ class Trust:
         return made
 
 
-def _let_off(path: Path) -> Iterator[str]:
+def _covers(prefix: str, registry: str, name: str) -> bool:
+    """Whether an entry of registries.conf(5) is about `name`: `host`, `host/namespace` or `*.domain`."""
+    if prefix.startswith("*."):
+        return registry.endswith(prefix[1:])
+    return name == prefix or name.startswith(f"{prefix}/")
+
+
+def _entries(path: Path) -> Iterator[tuple[str, bool]]:
     try:
         read = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise HostError(f"can't be read: {error}", place=str(path)) from error
     for entry in read.get("registry") or ():
-        if isinstance(entry, dict) and entry.get("insecure") is True:
-            yield str(entry.get("location") or entry.get("prefix") or "").partition("/")[0]
+        if isinstance(entry, dict) and (name := entry.get("location") or entry.get("prefix")):
+            yield str(name), entry.get("insecure") is True

@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from importlib.resources import files
 
+from avabuild.images.finding import Image
 from avabuild.site.detail import detail
 from avabuild.site.frame import DATA, SCRIPT, STYLE
 from avabuild.site.front import front
-from avabuild.site.gather import published, unplanned
-from avabuild.site.remote import Held
+from avabuild.site.gather import named, published, unplanned
 from avabuild.site.values import Entry, Missing, Site, order
 
 
@@ -19,10 +19,10 @@ def site_of(
     entries: Sequence[Entry],
     missing: Sequence[Missing],
     registry: str = "",
-    held: Sequence[Held] = (),
+    held: Sequence[Image] = (),
 ) -> Site:
     """Return the site of the recipes' images and of those that the registry holds."""
-    there = {(image.name, image.tag): image for image in held}
+    there = {named(image): image for image in held}
     planned = {(entry.name, entry.tag) for entry in entries}
     merged = [
         published(entry, there[entry.name, entry.tag]) if (entry.name, entry.tag) in there else entry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from avabuild.framework_columns import OWN
 from avabuild.site.frame import counted, dash, listed, page, size_words, unseen
 from avabuild.site.markup import Html, el, join
 from avabuild.site.values import Entry, Missing, Site, natural
@@ -173,7 +174,7 @@ def _words(entry: Entry) -> Iterator[str]:
     yield from map(str, entry.frameworks)
     yield from (
         f"{name} {version}"
-        for name, version in (("ava-sdk", entry.sdk), ("jupyterlab", entry.jupyterlab))
+        for name, version in ((OWN["sdk"], entry.sdk), (OWN["jupyterlab"], entry.jupyterlab))
         if version
     )
     yield from (part.name for part in entry.python_packages)

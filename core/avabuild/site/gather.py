@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,17 +10,16 @@ from avabuild.catalogue import Entry as Planned
 from avabuild.describe import exact_version
 from avabuild.driver import driver_minimum
 from avabuild.forecast import Row
+from avabuild.framework_columns import split
+from avabuild.images.finding import Image
 from avabuild.layers import Apt
 from avabuild.lock import TargetLock
 from avabuild.plan import Plan
 from avabuild.prepare import requirements
 from avabuild.resolution import still_locked
-from avabuild.site.remote import Held
 from avabuild.site.values import Entry, Part, Slice, State, natural
 from avabuild.target import Device
 
-_SDK, _JUPYTERLAB = "ava-sdk", "jupyterlab"
-_TOLD_ELSEWHERE = frozenset({_SDK, _JUPYTERLAB, "python", "cuda"})  # they have columns of their own
 _DEBIAN = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13"}
 
 
@@ -65,23 +63,57 @@ def base_words(plan: Plan) -> str:
     return str(named).rpartition("/")[2] if kind == "archive" else str(named)
 
 
-def published(entry: Entry, held: Held) -> Entry:
+def named(held: Image) -> tuple[str, str]:
+    """Return name and tag of an image of a registry, as entries have them."""
+    name, _, tag = held.reference.rpartition("/")[2].partition(":")
+    return name, tag
+
+
+def published(entry: Entry, held: Image) -> Entry:
     """Return the entry of a recipe's image that is in the registry: what that one holds is what counts."""
-    found = _labelled(held)
+    found = unplanned(held)
     alike = (found.frameworks, found.sdk, found.jupyterlab) == (entry.frameworks, entry.sdk, entry.jupyterlab)
     told: dict[str, Any] = {"recipe": entry.recipe, "base": entry.base}
-    if alike:  # else the recipe went on since, and its lock speaks of other packages
+    if (
+        alike and held.description.lock is None
+    ):  # else the recipe went on since, and its lock speaks of others
         told |= {
             "python_packages": entry.python_packages,
             "apt_packages": entry.apt_packages,
             "requirements": entry.requirements,
         }
-    return found.model_copy(update={**told, "slices": _joined(entry.slices, held.slices)})
+    return found.model_copy(update={**told, "slices": _joined(entry.slices, found.slices)})
 
 
-def unplanned(held: Held) -> Entry:
-    """Return the entry of an image in the registry that none of the recipes makes."""
-    return _labelled(held)
+def unplanned(held: Image) -> Entry:
+    """Return the entry of an image in the registry that none of the recipes makes: by what it says itself."""
+    name, tag = named(held)
+    about = held.description
+    arch = str(held.config.get("architecture") or "")
+    slices = tuple(Slice(name=one.name, size=one.size or 0, origins=one.origins) for one in about.layers)
+    return Entry(
+        name=name,
+        tag=tag,
+        reference=held.reference,
+        state="published",
+        arch={"amd64": "x86_64", "arm64": "aarch64"}.get(arch, arch),
+        ports=_ports(sorted((held.config.get("config") or {}).get("ExposedPorts") or ())),
+        slices=slices,
+        python_packages=_packages(about.lock),
+        apt_packages=_debs(about.lock),
+        digest=held.digest,
+        size=sum(one.size for one in slices),
+        **_device(about.python, _parsed(about.device)),
+        **_frameworks(about.frameworks),
+    )
+
+
+def _parsed(device: str) -> Device:
+    """Return the device that an image names; what can't be read is none."""
+    try:
+        return Device.parse(device)
+    except ValueError:
+        return Device()
 
 
 def _joined(planned: Sequence[Slice], there: Sequence[Slice]) -> tuple[Slice, ...]:
@@ -93,51 +125,6 @@ def _joined(planned: Sequence[Slice], there: Sequence[Slice]) -> tuple[Slice, ..
         else one
         for one in there
     )
-
-
-def _labelled(held: Held) -> Entry:
-    labels = dict(held.labels)
-    python, _, device = _point(labels)
-    return Entry(
-        name=held.name,
-        tag=held.tag,
-        reference=held.reference,
-        state="published",
-        arch=held.arch,
-        ports=_ports(held.ports),
-        slices=held.slices,
-        digest=held.digest,
-        size=sum(one.size for one in held.slices),
-        **_device(python, device),
-        **_frameworks(_read(labels.get("org.avabuild.frameworks"))),
-    )
-
-
-def _point(labels: Mapping[str, str]) -> tuple[str, str, Device]:
-    """Return Python and device of an image: as its recipe's matrix writes what its target's tag shortens."""
-    tag = labels.get("org.avabuild.target", "")
-    matrix = _read(labels.get("org.avabuild.recipe")).get("matrix")
-    matrix = matrix if isinstance(matrix, dict) else {}
-    first, _, rest = tag.partition("-")
-    python = f"{first[2]}.{first[3:]}" if first.startswith("py") and first[2:].isdigit() else ""
-    wanted = rest if python else tag
-    for text in matrix.get("device") or ():
-        try:
-            device = Device.parse(str(text))
-        except ValueError:
-            continue
-        if device.tag == wanted:
-            return python, wanted, device
-    return python, wanted, Device()
-
-
-def _read(text: str | None) -> dict[str, Any]:
-    """Read a label of ours; whatever is none is empty."""
-    try:
-        data = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return data if isinstance(data, dict) else {}
 
 
 def _ports(written: Sequence[str]) -> tuple[str, ...]:
@@ -169,15 +156,10 @@ def _versions(plan: Plan, locked: TargetLock | None) -> dict[str, str]:
     return {one.name: exact_version(one.name, one.series, packages) for one in plan.frameworks}
 
 
-def _frameworks(versions: Mapping[str, Any]) -> dict[str, Any]:
-    parts = (Part(name=str(name), version=str(version)) for name, version in versions.items())
-    return {
-        "sdk": str(versions.get(_SDK, "")),
-        "jupyterlab": str(versions.get(_JUPYTERLAB, "")),
-        "frameworks": tuple(
-            sorted((p for p in parts if p.name not in _TOLD_ELSEWHERE), key=lambda p: natural(p.name))
-        ),
-    }
+def _frameworks(versions: Mapping[str, str]) -> dict[str, Any]:
+    own, others = split(versions)
+    parts = (Part(name=name, version=version) for name, version in others.items())
+    return {**own, "frameworks": tuple(sorted(parts, key=lambda part: natural(part.name)))}
 
 
 def _device(python: str, device: Device) -> dict[str, str]:

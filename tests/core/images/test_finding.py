@@ -8,7 +8,7 @@ from avabuild.errors import HostError, ImageError, StepError
 from avabuild.images.finding import bare, find, local_images
 from avabuild.images.listing import listed
 from avabuild.images.lockfile import lock_of
-from avabuild.images.remote import is_remote
+from avabuild.registries.name import is_remote
 from avabuild.resolve.lockfile import read_lock
 
 NAME = "localhost/ava-demo:py311-cuda90-cudnn7"

@@ -61,3 +61,26 @@ def test_credentials_are_the_users_own_file(tmp_path, name):
 def test_credentials_that_are_named_are_taken(tmp_path):
     assert auth_file({"HOME": str(tmp_path), "REGISTRY_AUTH_FILE": "/secret/auth"}) == Path("/secret/auth")
     assert auth_file({"HOME": str(tmp_path)}) is None
+
+
+def test_registries_and_their_certificates_are_the_users_own(means, tmp_path):
+    own = tmp_path / "home" / ".config" / "containers"
+    (own / "registries.conf.d").mkdir(parents=True)
+    (own / "registries.conf.d" / "mine.conf").write_text('[[registry]]\nlocation = "r"\ninsecure = true\n')
+    (own / "certs.d" / "registry.example.com").mkdir(parents=True)
+    (own / "certs.d" / "registry.example.com" / "ca.crt").write_text("mine")
+    (own / "registries.conf").write_text('unqualified-search-registries = ["r"]\n')
+    environ = {"HOME": str(tmp_path / "home")}
+    seen = Path(settle(means, environ)["HOME"]) / ".config" / "containers"
+    for name in ("registries.conf", "registries.conf.d/mine.conf", "certs.d/registry.example.com/ca.crt"):
+        assert (seen / name).read_text() == (own / name).read_text()
+    named = tmp_path / "named.conf"
+    named.write_text("# named\n")
+    settle(means, environ | {"CONTAINERS_REGISTRIES_CONF": str(named)})
+    assert (seen / "registries.conf").read_text() == "# named\n"
+    own.rename(tmp_path / "gone")
+    settle(means, environ)
+    assert sorted(path.name for path in seen.iterdir()) == [
+        "containers.conf", "policy.json", "registries.conf", "storage.conf",
+    ]  # fmt: skip
+    assert (seen / "registries.conf").exists()

@@ -12,7 +12,7 @@ import pytest
 from avabuild import image
 from avabuild.blob import Blob
 from avabuild.host import Host
-from avabuild.registries import Registries
+from avabuild.registries.registries import Registries
 from avabuild.resolve.wanted import Policy
 from avabuild.store import Store
 

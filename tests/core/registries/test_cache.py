@@ -14,7 +14,8 @@ import pytest
 
 from avabuild import image
 from avabuild.blob import Blob
-from avabuild.registries import Cache, Remote
+from avabuild.registries.cache import Cache
+from avabuild.registries.name import Remote
 from avabuild.registries.repository import Repository
 from avabuild.registries.sending import send_blob
 from avabuild.report import Event, Report

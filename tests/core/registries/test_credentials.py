@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.errors import HostError
-from avabuild.registries import AuthFiles, Credentials
+from avabuild.registries.credentials import AuthFiles, Credentials
 
 AVA = Credentials(user="ava", password="correct:horse")
 

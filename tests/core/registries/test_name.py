@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.registries import Remote
+from avabuild.registries.name import Remote
 
 DIGEST = "sha256:" + "0" * 64
 

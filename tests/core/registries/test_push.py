@@ -9,7 +9,10 @@ import threading
 import pytest
 
 from avabuild.errors import AvabuildError, DiskFullError, RegistryError, StoreError, UnavailableError
-from avabuild.registries import Push, Pushed, Registries, Remote
+from avabuild.registries.name import Remote
+from avabuild.registries.push import Push
+from avabuild.registries.pushed import Pushed
+from avabuild.registries.registries import Registries
 from avabuild.report import Event, Report, silent
 from avabuild.resolve.cancellation import Cancellation, CancelledError
 from avabuild.resolve.wanted import Policy

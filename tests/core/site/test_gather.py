@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from avabuild import describe
 from avabuild.blob import Blob
 from avabuild.catalogue import Catalogue
+from avabuild.images.finding import Image
 from avabuild.lock import AptLock, Deb, Lock, Package, TargetLock
 from avabuild.prepare import request_of
 from avabuild.report import Report, silent
 from avabuild.resolve import write_lock
 from avabuild.site.build import site_of
 from avabuild.site.gather import entry_of
-from avabuild.site.remote import Held
-from avabuild.site.values import Entry, Part, Slice
+from avabuild.site.values import Entry, Part
 from avabuild.workplace import Workplace
 
 RECIPE = """\
@@ -172,23 +173,28 @@ def test_a_base_whose_name_says_what_it_is_needs_no_network(planned):
 # -- a registry ----------------------------------------------------------------------------------------------
 
 
-def held_of(entry: Entry, **changes: object) -> Held:
+def held_of(entry: Entry, tag: str = "", **changes: str) -> Image:
     versions = {part.name: part.version for part in entry.frameworks} | {"jupyterlab": entry.jupyterlab}
-    given: dict[str, object] = {
-        "name": entry.name,
-        "tag": entry.tag,
-        "reference": f"reg.example.com/ava/{entry.title}",
-        "digest": "sha256:" + "9" * 64,
-        "arch": "x86_64",
-        "slices": (Slice(name="base", size=50), Slice(name="wheels of packages", size=7)),
-        "labels": (
-            ("org.avabuild.frameworks", json.dumps(versions)),
-            ("org.avabuild.recipe", json.dumps({"matrix": {"device": ["cpu", "cuda9.0-cudnn7"]}})),
-            ("org.avabuild.target", "py311-cpu"),
-        ),
-        "ports": ("8888/tcp",),
+    labels = {
+        describe.FORMAT_LABEL: "1",
+        describe.FRAMEWORKS: json.dumps(versions),
+        describe.RECIPE: json.dumps({"matrix": {"device": ["cpu", "cuda9.0-cudnn7"]}}),
+        describe.TARGET: "py311-cpu",
     }
-    return Held.model_validate(given | changes)
+    config = {
+        "architecture": "amd64",
+        "config": {"Labels": labels | changes, "ExposedPorts": {"8888/tcp": {}}},
+        "rootfs": {"diff_ids": ["sha256:1", "sha256:2"]},
+        "history": [{"created_by": "mmdebstrap"}, {"created_by": "avabuild: wheels of packages"}],
+    }
+    return Image(
+        reference=f"reg.example.com/ava/{entry.name}:{tag or entry.tag}",
+        where="registry",
+        source="",
+        config=config,
+        manifest={"layers": [{"digest": "sha256:3", "size": 50}, {"digest": "sha256:4", "size": 7}]},
+        digest="sha256:" + "9" * 64,
+    )
 
 
 def test_what_the_registry_holds_is_what_a_reader_gets(planned):
@@ -214,8 +220,7 @@ def test_an_older_image_there_has_its_own_versions_and_not_the_lock_s_packages(p
 
 def test_an_image_that_no_recipe_makes_any_more_is_shown_by_its_labels(planned):
     (entry,) = planned(RECIPE)
-    labels = dict(held_of(entry).labels) | {"org.avabuild.target": "py27-cuda90-cudnn7"}
-    old = held_of(entry, tag="py27-cuda90-cudnn7", labels=tuple(labels.items()))
+    old = held_of(entry, "py27-cuda90-cudnn7", **{describe.TARGET: "py27-cuda90-cudnn7"})
     found = {one.tag: one for one in site_of("T", [entry], [], "reg.example.com/ava", [old]).entries}
     shown = found["py27-cuda90-cudnn7"]
     assert (shown.python, shown.cuda, shown.cudnn, shown.recipe) == ("2.7", "9.0", "7", "")
@@ -225,6 +230,22 @@ def test_an_image_that_no_recipe_makes_any_more_is_shown_by_its_labels(planned):
 @pytest.mark.parametrize("text", ["no json", "[]", '{"matrix": 3}', '{"matrix": {"device": ["?", 4]}}'])
 def test_labels_that_are_broken_break_nothing(planned, text):
     (entry,) = planned(RECIPE)
-    labels = (("org.avabuild.frameworks", text), ("org.avabuild.recipe", text), ("org.avabuild.target", "?"))
-    site = site_of("T", [], [], "reg.example.com/ava", [held_of(entry, labels=labels)])
-    assert site.entries[0].python == ""
+    for target in ("?", "py311-cpu"):
+        held = held_of(
+            entry,
+            **dict.fromkeys((describe.FRAMEWORKS, describe.RECIPE, describe.LOCK), text),
+            **{describe.TARGET: target},
+        )
+        (shown,) = site_of("T", [], [], "reg.example.com/ava", [held]).entries
+        assert shown.python == ("3.11" if target == "py311-cpu" else "")
+        assert (shown.python_packages, shown.cuda) == ((), "")
+
+
+def test_an_image_that_has_its_lock_tells_its_own_packages(planned):
+    (entry,) = planned(RECIPE, lock=True)
+    six = Package(name="six", version="1.16", filename="s.whl", sha256="e" * 64, size=10_000)
+    lock = TargetLock(target="py311-cpu", request="sha256:1", base="sha256:2", python=(six,))
+    held = held_of(entry, **{describe.LOCK: lock.model_dump_json()})
+    (shown,) = site_of("T", [entry], [], "reg.example.com/ava", [held]).entries
+    assert shown.python_packages == (Part(name="six", version="1.16", size=10_000),)
+    assert shown.apt_packages == ()
