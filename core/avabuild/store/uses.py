@@ -40,7 +40,7 @@ class Uses:
                 handle = _open(self._path, os.O_EXCL)
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 self.began = os.fstat(handle).st_mtime_ns
-            weakref.finalize(self, _end, handle, self._path, os.getpid())
+            self._end = weakref.finalize(self, _end, handle, self._path, os.getpid())
 
     def use(self, path: Path) -> bool:
         """Mark the file as used by this process; return whether it is there."""
@@ -122,5 +122,6 @@ def is_free(path: Path) -> bool:
 
 def _end(handle: int, path: Path, owner: int) -> None:
     if os.getpid() == owner:  # not in a fork of it
-        path.unlink(missing_ok=True)
+        with suppress(*_CLOSED):  # who comes next finds it free
+            path.unlink(missing_ok=True)
     os.close(handle)

@@ -16,6 +16,7 @@ from avabuild.blob import Blob, BlobWriter
 from avabuild.errors import DiskFullError, StoreError
 from avabuild.store import Scratch, Store
 from avabuild.store.store import disk_errors
+from avabuild.store.uses import Uses
 
 KEY = "sha256:" + "1" * 64
 
@@ -129,6 +130,14 @@ def test_a_cache_that_is_read_only_says_so_whatever_is_written(open_directory, a
     closed = [store.root, *(path for path in store.root.rglob("*") if path.is_dir())]
     with nobody(*closed), pytest.raises(StoreError, match=f"can't write to {store.root}"):
         attempt(store)
+
+
+def test_who_leaves_a_cache_that_was_closed_meanwhile_does_so_silently(open_directory):
+    store = Store(open_directory / "cache")
+    with nobody(store.root / "leases"):
+        store.uses._end()
+    assert len(list((store.root / "leases").glob("[0-9]*"))) == 1
+    assert Uses(store.root / "leases").others() == (), "it is forgotten by who comes next"
 
 
 def test_what_is_cached_can_be_read_from_a_read_only_cache(open_directory):
