@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from avabuild.errors import HostError, ImageError, StepError
+from avabuild.errors import ImageError
 from avabuild.images.finding import bare, find, local_images
 from avabuild.images.listing import listed
 from avabuild.images.lockfile import lock_of
@@ -31,23 +31,6 @@ def test_a_local_image_is_found_by_its_name_with_or_without_the_host_and_by_its_
         assert (found.id, found.digest, found.came) == (identity, composed.digest, 5.0)
     assert found.size == composed.size
     assert found.unpacked_size == sum(blob.unpacked for blob in composed.blobs)
-
-
-def test_an_image_of_a_registry_needs_no_storage_here(store):
-    class Tools:
-        mode = "root"
-
-        @property
-        def storage(self):
-            raise HostError("buildah is not on PATH")
-
-        def skopeo(self, argv, place):
-            raise StepError("skopeo failed", tail=f"manifest unknown: {place}")
-
-    with pytest.raises(ImageError, match="has no image"):
-        find("registry.example.com/ava:1", Tools(), store)
-    with pytest.raises(HostError, match="buildah is not on PATH"):
-        find("ava:1", Tools(), store)
 
 
 def test_without_its_manifest_in_the_cache_an_image_has_no_size_as_it_is_pushed(store, storage, make_image):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from avabuild import image
-from avabuild.errors import ImageError, RegistryError, UnavailableError
+from avabuild.errors import HostError, ImageError, RegistryError, UnavailableError
 from avabuild.images.finding import find
 from avabuild.images.listing import listed_remote
 from avabuild.images.remote import remote_images
@@ -68,6 +68,22 @@ def test_images_are_listed_below_a_path_of_one_repository_or_of_the_whole_regist
     assert names(listed_remote(f"docker://{host}/list/ava-demo/", user)) == names(found)[:2]
     assert "list/foreign:a" in names(listed_remote(f"{host}/list", user, everything=True))
     assert {"listing/other:a", "list/deep/er:a"} <= set(names(listed_remote(host, user)))
+
+
+def test_an_image_of_a_registry_needs_no_storage_here(there, user, distribution, store):
+    class Tools:
+        mode, host = "root", user
+
+        @property
+        def storage(self) -> Any:
+            raise HostError("buildah is not on PATH")
+
+    made, tools = there("bare/ava-demo:a"), Tools()
+    assert find(f"{distribution.host}/bare/ava-demo:a", tools, store).digest == made.digest
+    with pytest.raises(ImageError, match="has no image"):
+        find(f"{distribution.host}/bare/ava-demo:b", tools, store)
+    with pytest.raises(HostError, match="buildah is not on PATH"):
+        find("ava-demo:a", tools, store)
 
 
 def test_what_is_no_image_has_no_place_in_a_list(there, user, distribution, repository, store):

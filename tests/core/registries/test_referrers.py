@@ -11,7 +11,7 @@ import pytest
 from avabuild import image
 from avabuild.errors import RegistryError
 from avabuild.images.attached import attach, is_attached
-from avabuild.registries import Remote
+from avabuild.registries.name import Remote
 
 SPDX, CYCLONEDX = "application/spdx+json", "application/vnd.cyclonedx+json"
 
