@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from avabuild.base.bootstrap import is_older
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.build
 
+GLIBC = "2.36"  # of Debian bookworm
 RECIPE = """
     name = "ava-test-user"
     base = { debian = "bookworm" }
@@ -89,6 +92,9 @@ def test_a_user_without_a_range_builds_all_kinds_of_layers_too(bare: User, bases
     assert said.startswith("0\nroot\ntree v2")
     assert bare.leftovers() == []
     assert "nothing to do" in bare.avabuild("recipe", recipe).err
+    if is_older(GLIBC):  # a host of a later Debian: fakechroot can't make this one
+        assert "all files of the Debian base are owned by root" in outcome.out
+        return
     theirs = base_digests(Path(bases("bookworm")))
     assert theirs
     assert theirs.items() <= base_digests(bare.cache).items(), "the base keeps its owners"
