@@ -49,7 +49,7 @@ def test_a_registry_that_does_not_answer_may_answer_later(alone):
     for arguments in (("images", "--registry", "127.0.0.1:9/a"), ("inspect", "127.0.0.1:9/a:1")):
         done = alone(*arguments)
         assert done.returncode == 75, done.stderr
-        assert "127.0.0.1:9 does not answer" in done.stderr
+        assert "127.0.0.1:9 doesn't answer" in done.stderr
 
 
 @pytest.mark.parametrize(
