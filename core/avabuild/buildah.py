@@ -167,7 +167,7 @@ class Tools(Calls):
         if self._checked:
             return
         self._checked = True
-        text = self.call("buildah", ["--version"])
+        text = self.call("buildah", ["--version"], env=self._private, inside=True)
         found = re.search(r"\d+\.\d+", text)
         if not found or not new_enough(found[0]):
             needed = ".".join(map(str, BUILDAH))

@@ -130,7 +130,7 @@ DATA, VAR, TMP, SHM = (
 SITUATIONS = {
     "no session": (Situation(), "subuid overlay own storage", f"single overlay {DATA}"),
     "a stale session": (
-        Situation(env={"XDG_RUNTIME_DIR": "/run/user/4242424"}), "subuid overlay own storage", f"single overlay {DATA}",
+        Situation(env={"XDG_RUNTIME_DIR": "/run/user/4242424", "CONTAINERS_STORAGE_CONF": "/run/user/4242424/storage.conf"}), "subuid overlay own storage", f"single overlay {DATA}",
     ),
     "a home that can't be written": (
         Situation(READ_ONLY_HOME), f"subuid overlay {VAR}", f"single overlay {VAR}",
