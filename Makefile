@@ -1,6 +1,6 @@
 # Two commands for a fresh machine: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-buildah-new rootless lint bench bench-rootless bench-matrix bench-push clean
+.PHONY: help setup demo test test-all test-slow test-buildah-new rootless lint bench bench-rootless bench-matrix bench-push clean
 
 BIN := .venv/bin
 
@@ -23,6 +23,10 @@ lint: setup ## ruff, mypy --strict and import-linter
 test: lint ## lint, then the suite, real builds included, a file at a time on each of two processors
 	@scripts/setup --tests
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+test-all: setup ## the suite with both kinds of users also where one is enough to find most
+	@scripts/setup --tests
+	@AVABUILD_TEST_ALL=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-slow: setup ## the tests that take many minutes: Caffe compiled for every Debian
 	@scripts/setup --tests

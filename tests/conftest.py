@@ -31,6 +31,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/golden anew; review the diff")
 
 
+# Files whose tests take longest. With a process for each processor the last file decides when all is over,
+# so these are handed out first, and what makes no image last.
+LONGEST = (
+    "compiles",
+    "crashes",
+    "image",
+    "failures",
+    "classic",
+    "users",
+    "rows",
+    "frameworks",
+    "tutorial",
+    "cuda",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        name = item.path.stem.removeprefix("test_")
+        if not item.get_closest_marker("build"):
+            return len(LONGEST) + 1
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    items.sort(key=rank)
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """Return a function that holds a text against tests/golden/NAME."""

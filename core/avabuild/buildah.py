@@ -6,8 +6,8 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from avabuild.inside.namespace import Namespace, Started
 from avabuild.local_storage import LocalStorage
 from avabuild.report import Report
 from avabuild.streams import Pipe, ending
+
+_TRIES = 4
+_GOING = "layer not known"
 
 
 class _Child:
@@ -183,6 +186,12 @@ class Tools(Calls):
 
         The image is named after the layout's directory, which is the caller's to remove with `untag`.
         """
+        for _ in range(_TRIES - 1):
+            with _layers_going():
+                return self._pull(layout)
+        return self._pull(layout)
+
+    def _pull(self, layout: Path) -> str:
         return self.buildah(commands.pull(layout.name), place="import", cwd=layout.parent).split()[-1]
 
     @cached_property
@@ -200,8 +209,15 @@ class Tools(Calls):
 
     def untag(self, layouts: Sequence[Path]) -> None:
         """Remove the names that `pull` gave, and with them images that have no other."""
-        with suppress(StepError):
-            self.buildah(commands.remove_images([f"localhost/{path.name}:latest" for path in layouts]))
+        names = [f"localhost/{path.name}:latest" for path in layouts]
+        for _ in range(_TRIES):
+            with suppress(StepError):
+                self.buildah(commands.remove_images(names))
+                return
+            there = self.image_ids()  # without those that were never pulled
+            names = [name for name in names if name in there]
+            if not names:
+                return
 
     def remove_image(self, name: str) -> None:
         """Take the name from a local image, and with its last name the image."""
@@ -225,3 +241,13 @@ class Tools(Calls):
         """Return name -> id of the local images."""
         listed = json.loads(self.buildah(commands.images()) or "[]") or []
         return {name: image["id"] for image in listed for name in image.get("names") or []}
+
+
+@contextmanager
+def _layers_going() -> Iterator[None]:
+    """Swallow that a layer, which the storage had a moment ago, went away with another build's image."""
+    try:
+        yield
+    except StepError as error:
+        if _GOING not in error.tail:
+            raise

@@ -49,6 +49,7 @@ class Calls:
         self._running: dict[int, Running] = {}
         self._lock = threading.Lock()
         self._stopped = False
+        self._cleaning = threading.local()  # `on` in the threads that go on after `stop`
 
     def follow(self, tool: str, shown: str, place: str | None, timeout: float | None, start: Start) -> str:
         """Wait for what `start` starts; return what it printed on its standard output.
@@ -96,7 +97,7 @@ class Calls:
         late = threading.Event()
         with Pipe() as printed, Pipe() as complained:
             with self._lock:
-                if self._stopped:
+                if self._halted:
                     raise KeyboardInterrupt
                 running = start(printed, complained)
                 self._running[id(running)] = running
@@ -118,8 +119,8 @@ class Calls:
                 timer.cancel()
                 with self._lock:
                     self._running.pop(id(running), None)
-                    stopped = self._stopped
-                if stopped:
+                    halted = self._halted
+                if halted:
                     raise KeyboardInterrupt
         return None if late.is_set() else code
 
@@ -136,16 +137,23 @@ class Calls:
             with suppress(ProcessLookupError, OSError):
                 running.stop()
 
-    def reopen_for_cleanup(self, act: Any) -> None:
-        """Run `act` even after `stop`, swallowing what a half-made container answers."""
-        with self._lock:
-            stopped, self._stopped = self._stopped, False
+    def reopen_for_cleanup(self, act: Callable[[], Any]) -> None:
+        """Run `act` even after `stop`, swallowing what a half-made container answers.
+
+        Only this thread goes on: what others were about to start stays stopped.
+        """
+        outer = getattr(self._cleaning, "on", False)
+        self._cleaning.on = True
         try:
             with suppress(StepError):
                 act()
         finally:
-            with self._lock:
-                self._stopped = stopped or self._stopped
+            self._cleaning.on = outer
+
+    @property
+    def _halted(self) -> bool:
+        """Whether this thread may start nothing more."""
+        return self._stopped and not getattr(self._cleaning, "on", False)
 
 
 class _Log:

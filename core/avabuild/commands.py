@@ -21,6 +21,7 @@ class Bind(Value):
 
 # No cgroup and no OCI runtime can refuse this isolation.
 _CHROOT = ("--isolation", "chroot")
+_APT_PARTIAL = ("/var/cache/apt/archives/partial", "/var/lib/apt/lists/partial")
 
 
 def pull(layout: str) -> list[str]:
@@ -112,10 +113,12 @@ def bootstrap(
 
     `mode` is how it comes by the rights of root: `root`, `unshare` or `fakechroot`; `inside` says that it has
     one id and may make no device. The tool's own mirror is used unless one is given. Caches and logs stay out
-    of the archive by its default hooks; SOURCE_DATE_EPOCH in the environment makes two runs alike. Quietly it
-    would not say why it failed.
+    of the archive by its default hooks. SOURCE_DATE_EPOCH in the environment makes two runs alike, and so
+    does giving APT's two directories to its user: the tool leaves them to root below a TMPDIR that APT's
+    user can't enter. Quietly it would not say why it failed.
     """
     flags = [f"--mode={mode}", "--variant=minbase", f"--architectures={arch}", "--include=ca-certificates"]
+    flags.append(f'--customize-hook=chroot "$1" chown _apt {" ".join(_APT_PARTIAL)}')
     if inside:
         flags += ["--skip=chroot/mount/dev", '--aptopt=APT::Sandbox::User "root"']
     return [*flags, suite, str(tarball), *([mirror] if mirror else [])]

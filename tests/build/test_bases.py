@@ -138,6 +138,11 @@ print(session.obtain(session.projects[0], workplace.tools(report, "base"), repor
 def test_a_debian_bootstrapped_without_a_range_of_ids_is_the_very_one_that_root_has(
     make_user: Callable[[str, bool], User], root: User
 ) -> None:
+    """Root's with a TMPDIR that APT's own user can't enter, where APT works without that user."""
+    private = root.home / "private"
+    private.mkdir(mode=0o700)
+    root.cache = root.home / "cache"
+    root.env["TMPDIR"] = str(private)
     digests = []
     for user in (make_user("avatestdebian", False), root):
         path = user.recipe('name = "ava-test-debian"\nbase = { debian = "bookworm" }\n')

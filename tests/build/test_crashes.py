@@ -106,6 +106,7 @@ def test_a_build_that_is_killed_at_ten_points_is_followed_by_a_good_one(own: Use
     assert "nothing to do" in own.avabuild("recipe", recipe).err
 
 
+@pytest.mark.one_builder
 def test_an_interrupt_in_any_phase_stops_cleanly(own: User) -> None:
     recipe = own.recipe(RECIPE.replace("sleep 1;", "sleep 60;"))
     shutil.rmtree(own.cache / "wheels", ignore_errors=True)
@@ -141,7 +142,7 @@ def test_three_builds_of_two_users_at_once_all_succeed(
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         digests.append(json.loads(out.splitlines()[-1])["digest"])
-    assert digests[0] == digests[2] != digests[1]
+    assert len(set(digests)) == 3, "who has one id makes other layers, and says so in the image"
     for user in users:
         assert user.leftovers() == []
         user.clear_images(user.home)
@@ -160,6 +161,7 @@ def disk(place: Path, user: User, size: str) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
+@pytest.mark.one_builder
 def test_an_image_storage_without_room_is_named_and_the_same_build_succeeds_with_more(
     own: User, tmp_path: Path
 ) -> None:
@@ -176,6 +178,7 @@ def test_an_image_storage_without_room_is_named_and_the_same_build_succeeds_with
         assert again.code == 0, again.err
 
 
+@pytest.mark.one_builder
 def test_a_full_tmpdir_of_the_users_is_not_in_the_way(own: User, tmp_path: Path) -> None:
     with disk(tmp_path / "tmp", own, "64k") as place:
         (place / "filler").write_bytes(b"x" * (60 << 10))

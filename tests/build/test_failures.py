@@ -63,6 +63,7 @@ def test_a_kept_container_can_be_entered(own: User) -> None:
     assert "there is no working container" in gone.err
 
 
+@pytest.mark.one_builder
 def test_a_wheel_that_differs_from_its_hash_is_refused_and_not_kept(
     own: User, index: Index, tmp_path: Path
 ) -> None:
@@ -90,6 +91,7 @@ def _wheel_of(user: User, name: str, place: Path) -> list[Path]:
     return list(target.iterdir())
 
 
+@pytest.mark.one_builder
 def test_an_index_that_is_down_leaves_nothing_half_cached(own: User) -> None:
     shutil.rmtree(own.cache / "wheels", ignore_errors=True)
     own.env |= {
@@ -107,6 +109,7 @@ def test_an_index_that_is_down_leaves_nothing_half_cached(own: User) -> None:
     assert own.avabuild("recipe", own.home / "recipe.toml").code == 0
 
 
+@pytest.mark.one_builder
 def test_conflicting_requirements_keep_the_resolvers_explanation(own: User) -> None:
     recipe = own.recipe(
         'name = "x"\nbase = { debian = "bookworm" }\n[packages]\npip = ["requests==2.31.0", "urllib3==1.20"]\n'
@@ -117,6 +120,7 @@ def test_conflicting_requirements_keep_the_resolvers_explanation(own: User) -> N
     assert "urllib3" in outcome.err
 
 
+@pytest.mark.one_builder
 def test_an_unknown_debian_package_is_named(own: User) -> None:
     recipe = own.recipe(
         'name = "x"\nbase = { debian = "bookworm" }\n[packages]\napt = ["no-such-package-at-all"]\n'

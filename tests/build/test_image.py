@@ -87,6 +87,7 @@ def test_a_small_image_holds_what_was_asked_for_and_nothing_of_the_host(builder:
     assert builder.leftovers() == []
 
 
+@pytest.mark.one_builder
 def test_no_layer_holds_certificates_indexes_or_variables_of_the_host(
     builder: User, small: str, tmp_path: Path
 ) -> None:
@@ -114,6 +115,7 @@ def test_no_layer_holds_certificates_indexes_or_variables_of_the_host(
     assert "no-proxy-mark" not in inspected
 
 
+@pytest.mark.one_builder
 def test_labels_say_what_the_image_is(builder: User, small: str) -> None:
     outcome = builder.avabuild("recipe", small, "--json")
     inspected = json.loads(builder.buildah("inspect", "--type", "image", str(outcome.image["reference"])))
@@ -165,6 +167,7 @@ def test_one_more_apt_package_remakes_no_wheel_layer(builder: User, small: str) 
     assert "Hello, world" in builder.inside(str(outcome.image["reference"]), "hello")
 
 
+@pytest.mark.one_builder
 def test_the_same_lock_gives_the_same_digest_from_an_empty_cache(
     builder: User, small: str, tmp_path: Path
 ) -> None:
@@ -178,6 +181,7 @@ def test_the_same_lock_gives_the_same_digest_from_an_empty_cache(
     assert again.image["digest"] == first.image["digest"]
 
 
+@pytest.mark.one_builder
 def test_plan_tells_what_would_be_rebuilt_and_why(builder: User, small: str) -> None:
     assert builder.avabuild("recipe", small).code == 0
     settled = builder.avabuild("plan", small, "--json")

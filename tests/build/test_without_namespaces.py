@@ -102,10 +102,10 @@ def test_layers_of_files_are_built_with_no_tool_at_all(confined: User, kind: str
 
 
 def test_what_needs_a_container_is_told_at_once_and_before_any_work(confined: User) -> None:
-    confined.recipe(EXEC, "exec.toml")
+    confined.recipe(EXEC, "told.toml")
     confined.recipe(FILES, "files.toml")
     confined.cache = confined.home / "other-cache"
-    outcome = run(confined, "recipe", "exec.toml", "files.toml", "--json")
+    outcome = run(confined, "recipe", "told.toml", "files.toml", "--json")
     assert outcome.code == 6, outcome.err
     (told,) = [event for event in outcome.events if event["event"] == "error"]
     assert (told["class"], told["exit_code"]) == ("HostError", 6)
@@ -115,7 +115,7 @@ def test_what_needs_a_container_is_told_at_once_and_before_any_work(confined: Us
     assert outcome.err.count("--output oci:DIR needs none") == 2
     assert "user.max_user_namespaces" in outcome.err
     assert "AVABUILD_SHARED_CACHE" in outcome.err
-    assert not (confined.home / "exec.lock").exists()
+    assert not (confined.home / "told.lock").exists()
     assert list((confined.cache / "index").glob("layer/*")) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -80,3 +81,28 @@ def test_a_buildah_without_netavark_is_the_hosts_trouble(calls: Calls) -> None:
 @pytest.mark.parametrize("log", ["/dev/full", "/nowhere/log"])
 def test_what_can_be_logged_nowhere_is_done_all_the_same(log: str) -> None:
     assert follow(Calls(Report(lambda _: None), Path(log)), "echo done") == "done\n"
+
+
+def test_while_one_thread_cleans_up_after_a_stop_no_other_starts_anything(calls: Calls) -> None:
+    cleaning, tried = threading.Event(), threading.Event()
+
+    def clean() -> None:
+        follow(calls, "true")
+        cleaning.set()
+        assert tried.wait(10)
+        follow(calls, "echo cleaned")
+
+    calls.stop()
+    cleaner = threading.Thread(target=lambda: calls.reopen_for_cleanup(clean))
+    cleaner.start()
+    assert cleaning.wait(10)
+    with pytest.raises(KeyboardInterrupt):
+        follow(calls, "echo more")
+    tried.set()
+    cleaner.join(10)
+    assert not cleaner.is_alive()
+    said = calls.log.read_text().splitlines()
+    assert "cleaned" in said
+    assert "more" not in said
+    with pytest.raises(KeyboardInterrupt):
+        follow(calls, "echo after")
