@@ -82,18 +82,21 @@ def _own_sizes(storage: LocalStorage) -> dict[str, int]:
 
 def sweep_builds(store: Store, tools: Callable[[], Tools]) -> tuple[str, ...]:
     """Remove what killed builds left: scratch, working containers, half-imported images; return their ids."""
-    dead = sweep(store, lambda path: tools().remove_tree(path))
-    if not dead:
-        return ()
-    found = tools()
-    marks = tuple(f"avabuild-{build}-" for build in dead)
-    for name in found.container_names():
-        if name.startswith(marks):
-            found.remove(name)
-    for name in found.image_ids():
-        if name.removeprefix("localhost/").startswith(marks):
+
+    def clear(build: str) -> bool:
+        found, mark = tools(), f"avabuild-{build}-"
+        for name in found.container_names():
+            if name.startswith(mark):
+                found.remove(name)
+        for name in _named(found, mark):
             found.remove_image(name)
-    return dead
+        return not _named(found, mark)
+
+    return sweep(store, lambda path: tools().remove_tree(path), clear)
+
+
+def _named(tools: Tools, mark: str) -> list[str]:
+    return [name for name in tools.image_ids() if name.removeprefix("localhost/").startswith(mark)]
 
 
 def remove_leftovers(found: tuple[Leftover, ...], tools: Tools) -> Iterator[Leftover]:

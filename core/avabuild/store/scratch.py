@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from avabuild.store.store import Store, disk_errors
 from avabuild.store.uses import is_free
+from avabuild.store.whole import sweep_writes
 
 _PATIENCE = 50  # tenths of a second
 _DAY = 86400.0  # seconds
@@ -80,12 +81,16 @@ def is_alive(store: Store, build: str) -> bool:
         return False
 
 
-def sweep(store: Store, force: Callable[[Path], None]) -> tuple[str, ...]:
-    """Remove the scratch of builds that no longer live; return their ids.
+def sweep(
+    store: Store, force: Callable[[Path], None], clear: Callable[[str], bool] = lambda _: True
+) -> tuple[str, ...]:
+    """Remove the scratch of builds that no longer live; return the ids of those of which nothing is left.
 
-    `force` removes what holds files of other users, as a container's root leaves them.
+    `force` removes what holds files of other users, as a container's root leaves them. `clear` removes what
+    a build has elsewhere, and says whether that is gone: what is not is tried again by the next sweep.
     """
     dead = []
+    sweep_writes(store.root / "tmp")
     for marker in sorted((store.root / "tmp").glob("*.lock")):
         lock = FileLock(marker)
         try:
@@ -94,11 +99,13 @@ def sweep(store: Store, force: Callable[[Path], None]) -> tuple[str, ...]:
             continue
         build = marker.name.removesuffix(".lock")
         path = store.root / "tmp" / build
-        shutil.rmtree(path, ignore_errors=True)
-        if path.exists():
-            force(path)
-        if not path.exists():
-            marker.unlink(missing_ok=True)
-        lock.release()
-        dead.append(build)
+        try:
+            shutil.rmtree(path, ignore_errors=True)
+            if path.exists():
+                force(path)
+            if clear(build) and not path.exists():
+                marker.unlink(missing_ok=True)
+                dead.append(build)
+        finally:
+            lock.release()
     return tuple(dead)

@@ -37,6 +37,7 @@ from avabuild.store.elsewhere import Elsewhere, Kept, entry_name
 from avabuild.store.modes import file_lock, make_directory, open_up
 from avabuild.store.shared import Found, Shared
 from avabuild.store.uses import Uses
+from avabuild.store.whole import write_whole
 
 # What an index entry of a shared store may say: all that does not depend on this user or their other files.
 _SHARED = {"layer", "base", "base-name", "base-of", "compiled", "built", "linkage", "tree"}
@@ -273,16 +274,7 @@ class Store:
 
     def _write(self, path: Path, data: bytes) -> None:
         with disk_errors(self.root):
-            handle, name = tempfile.mkstemp(dir=self.root / "tmp", prefix="write-")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                open_up(Path(name), path.parent)
-                Path(name).replace(path)
-            except BaseException:
-                with suppress(FileNotFoundError):
-                    Path(name).unlink()
-                raise
+            write_whole(path, data, self.root / "tmp", lambda partial: open_up(partial, path.parent))
 
 
 @contextmanager
