@@ -29,10 +29,11 @@ def write_whole(path: Path, data: bytes, directory: Path, ready: Callable[[Path]
                 file.flush()
                 ready(partial)
                 partial.replace(path)
-                return
             except FileNotFoundError:
                 if partial.exists() or not tries_left:
                     raise  # else it was swept before it was locked
+            else:
+                return
             finally:
                 partial.unlink(missing_ok=True)
 
