@@ -219,9 +219,12 @@ class Tools(Calls):
             if not names:
                 return
 
-    def remove_image(self, name: str) -> None:
-        """Take the name from a local image, and with its last name the image."""
-        self.reopen_for_cleanup(lambda: self.buildah(commands.remove_images([name])))
+    def remove_image(self, name: str, *, force: bool = False) -> None:
+        """Take the name from a local image, and with its last name the image.
+
+        By `force` containers of it go too: one whose start was killed is in nobody's list and keeps it.
+        """
+        self.reopen_for_cleanup(lambda: self.buildah(commands.remove_images([name], force=force)))
 
     def remove_tree(self, path: Path) -> None:
         """Remove a directory that holds files of ids which are ours inside alone."""

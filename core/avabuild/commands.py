@@ -34,9 +34,9 @@ def tag(image: str, name: str) -> list[str]:
     return ["tag", image, name]
 
 
-def remove_images(names: Sequence[str]) -> list[str]:
-    """`buildah rmi`: take names away, and images with their last ones."""
-    return ["rmi", *names]
+def remove_images(names: Sequence[str], *, force: bool = False) -> list[str]:
+    """`buildah rmi`: take names away, and images with their last ones; by `force` with their containers."""
+    return ["rmi", *(["--force"] if force else []), *names]
 
 
 def start(image: str, name: str) -> list[str]:

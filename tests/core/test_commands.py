@@ -61,6 +61,7 @@ def test_a_bootstrap_with_one_id_makes_no_device_and_changes_to_no_user():
         (commands.pull("layout"), ["pull", "--quiet", "oci:layout"]),
         (commands.tag("id", "name"), ["tag", "id", "name"]),
         (commands.remove_images(["one", "two"]), ["rmi", "one", "two"]),
+        (commands.remove_images(["one"], force=True), ["rmi", "--force", "one"]),
         (commands.remove_container("box"), ["rm", "box"]),
         (commands.mount("box"), ["mount", "box"]),
         (commands.inspect_container("box"), ["inspect", "--type", "container", "box"]),

@@ -89,7 +89,7 @@ def sweep_builds(store: Store, tools: Callable[[], Tools]) -> tuple[str, ...]:
             if name.startswith(mark):
                 found.remove(name)
         for name in _named(found, mark):
-            found.remove_image(name)
+            found.remove_image(name, force=True)
         return not _named(found, mark)
 
     return sweep(store, lambda path: tools().remove_tree(path), clear)

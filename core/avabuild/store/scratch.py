@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from avabuild.store.store import Store, disk_errors
 from avabuild.store.uses import is_free
-from avabuild.store.whole import sweep_writes
+from avabuild.store.whole import is_write, sweep_writes
 
 _PATIENCE = 50  # tenths of a second
 _DAY = 86400.0  # seconds
@@ -69,7 +69,8 @@ def strays(store: Store) -> Iterator[Path]:
     builds, old = set(unfinished(store)), time.time() - _DAY
     for path in sorted((store.root / "tmp").iterdir()):
         with suppress(FileNotFoundError):  # it was finished just now
-            if path.name.removesuffix(".lock") not in builds and path.lstat().st_mtime < old:
+            known = path.name.removesuffix(".lock") in builds or is_write(path)
+            if not known and path.lstat().st_mtime < old:
                 yield path
 
 

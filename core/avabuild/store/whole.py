@@ -38,6 +38,11 @@ def write_whole(path: Path, data: bytes, directory: Path, ready: Callable[[Path]
                 partial.unlink(missing_ok=True)
 
 
+def is_write(path: Path) -> bool:
+    """Whether `path` is such a file on its way."""
+    return path.name.startswith(_PREFIX)
+
+
 def sweep_writes(directory: Path) -> None:
     """Remove what killed writers left in `directory`."""
     for path in directory.glob(f"{_PREFIX}*"):

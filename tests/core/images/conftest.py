@@ -84,7 +84,7 @@ class Storage:
             self.remove_image(name)
         return ""
 
-    def remove_image(self, name: str) -> None:
+    def remove_image(self, name: str, *, force: bool = False) -> None:
         self.removed.append(name)
         kept = [one for one in self.images if name not in one["names"] and not one["id"].startswith(name)]
         self.images = kept

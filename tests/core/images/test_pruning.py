@@ -235,21 +235,21 @@ def test_leftovers_of_killed_builds_go_and_those_of_running_ones_stay(store, sto
 
 def test_what_was_on_its_way_when_its_writer_was_killed_goes_after_a_day(store, storage):
     tmp = store.root / "tmp"
-    names = ("write-old", "write-new", "tmpold", "tmpnew")
+    names = ("file-old", "file-new", "tmpold", "tmpnew")
     for name in names:
         path = tmp / name / "taken" if name.startswith("tmp") else tmp / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x" * 5000)
     running = Scratch(store)
     with running:
-        for path in (tmp / "write-old", tmp / "tmpold", running.path, tmp / f"{running.build}.lock"):
+        for path in (tmp / "file-old", tmp / "tmpold", running.path, tmp / f"{running.build}.lock"):
             os.utime(path, (time.time() - 2 * DAY,) * 2)
         chosen = choose(store, storage, Wish())
         told = planned(chosen, store)
         assert told == prune(store, storage, chosen)
         assert [(one.kind, one.count, one.size >= 10_000) for one in told] == [("scratch", 2, True)]
         left = {path.name for path in tmp.iterdir()}
-    assert left == {"write-new", "tmpnew", running.build, f"{running.build}.lock"}
+    assert left == {"file-new", "tmpnew", running.build, f"{running.build}.lock"}
 
 
 def test_what_could_not_be_removed_is_not_told_as_freed(store, storage, files, monkeypatch):
