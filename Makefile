@@ -22,11 +22,11 @@ lint: setup ## ruff, mypy --strict and import-linter
 
 test: lint ## lint, then the suite, real builds included, a file at a time on each of two processors
 	@scripts/setup --tests
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-all: setup ## the suite with both kinds of users also where one is enough to find most
 	@scripts/setup --tests
-	@AVABUILD_TEST_ALL=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
+	@AVABUILD_TEST_ALL=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: setup ## the tests that take many minutes: Caffe compiled for every Debian
 	@scripts/setup --tests

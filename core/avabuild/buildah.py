@@ -207,12 +207,12 @@ class Tools(Calls):
         """Give a local image one more name; an image that had it loses it."""
         self.buildah(commands.tag(image, name))
 
-    def untag(self, layouts: Sequence[Path]) -> None:
-        """Remove the names that `pull` gave, and with them images that have no other."""
+    def untag(self, layouts: Sequence[Path], *, force: bool = False) -> None:
+        """Remove the names that `pull` gave, and with them images that have no other; see `remove_image`."""
         names = [f"localhost/{path.name}:latest" for path in layouts]
         for _ in range(_TRIES):
             with suppress(StepError):
-                self.buildah(commands.remove_images(names))
+                self.buildah(commands.remove_images(names, force=force))
                 return
             there = self.image_ids()  # without those that were never pulled
             names = [name for name in names if name in there]

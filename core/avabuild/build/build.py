@@ -259,7 +259,7 @@ class _Build:
         composed = compose_image(context.store, job.base, chain.pieces, settings, arch, annotations)
         identity = prove_image(context, job, chain.pieces, composed)
         if job.output.kind == "storage":
-            context.tools.tag(identity, plan.reference)
+            identity = context.name_image(composed, identity, plan.reference)
         else:
             write_output(context, composed, job.output, plan.reference)
             identity = ""

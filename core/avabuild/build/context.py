@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from avabuild.build.intake import Intake
@@ -14,6 +14,7 @@ from avabuild.build.layout import Composed
 from avabuild.buildah import Tools
 from avabuild.chain import FLAT
 from avabuild.container import Container, container
+from avabuild.errors import StepError
 from avabuild.host import Host
 from avabuild.report import Report
 from avabuild.store import Scratch, Store
@@ -64,13 +65,29 @@ class Context:
         build, however far the import came.
         """
         if not self.layouts:
-            self.cleanup.callback(self.tools.reopen_for_cleanup, lambda: self.tools.untag(self.layouts))
+            # A container that is kept has its image kept; one whose start was stopped would keep it too.
+            untag = partial(self.tools.untag, self.layouts, force=not self.keep)
+            self.cleanup.callback(self.tools.reopen_for_cleanup, untag)
         self.layouts.append(self.scratch.path / f"avabuild-{self.scratch.build}-{len(self.layouts) + 1}")
         return self.layouts[-1]
 
     def import_image(self, composed: Composed) -> str:
         """Import an image into the local storage and return its id there."""
         return self.intake.take(composed, self.layout)
+
+    def name_image(self, composed: Composed, identity: str, reference: str) -> str:
+        """Give an image that was imported its name; return its id.
+
+        It is imported once more where another program took it for one that nobody names.
+        """
+        try:
+            self.tools.tag(identity, reference)
+        except StepError as error:
+            if "image not known" not in error.tail:
+                raise
+            identity = self.import_image(composed)
+            self.tools.tag(identity, reference)
+        return identity
 
     @cached_property
     def intake(self) -> Intake:

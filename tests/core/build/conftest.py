@@ -24,6 +24,8 @@ class FakeTools:
     pulled: list[list[str]] = field(default_factory=list)
     copied: list[list[str]] = field(default_factory=list)
     untagged: list[str] = field(default_factory=list)
+    tagged: dict[str, str] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
     failing: bool = False
     held: dict[str, int] | None = None
     complaint: str = ""
@@ -36,11 +38,16 @@ class FakeTools:
         self.pulled.append([layer["digest"] for layer in manifest_of(layout)["layers"]])
         return f"id-{len(self.pulled)}"
 
+    def tag(self, image: str, name: str) -> None:
+        if image in self.gone:
+            raise StepError("buildah failed", tail=f"{image}: image not known")
+        self.tagged[name] = image
+
     def skopeo(self, argv: list[str], *, place: str | None = None) -> str:
         self.copied.append(argv)
         return ""
 
-    def untag(self, layouts: list[Path]) -> None:
+    def untag(self, layouts: list[Path], *, force: bool = False) -> None:
         self.untagged += [layout.name for layout in layouts]
 
     def held_layers(self) -> dict[str, int] | None:

@@ -140,3 +140,14 @@ def test_a_damaged_layer_of_the_cache_is_named(context, tools, composed, pulled,
     assert str(path) in str(raised.value)
     assert pulled == []
     assert inflated(context) == []
+
+
+def test_an_image_that_went_before_it_had_its_name_is_imported_once_more(context, tools, composed):
+    identity = context.import_image(composed)
+    tools.gone = (identity,)
+    again = context.name_image(composed, identity, "ava:1")
+    assert again != identity
+    assert tools.tagged == {"ava:1": again}
+    tools.gone = (identity, again, "id-3")
+    with pytest.raises(StepError):
+        context.name_image(composed, again, "ava:2")
