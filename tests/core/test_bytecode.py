@@ -125,8 +125,12 @@ def test_a_layer_of_several_packs_has_each_directory_once(
         wheel = make_wheel(tmp_path, {f"ns/{name}.py": b""}, name=f"{name}-1-py3-none-any.whl")
         packs[wheel] = tmp_path / name
     compile_wheels(packs, SCHEME, OURS)
-    blobs = [write_bytecode(list(packs.values()), tmp_path / "layer", SCHEME) for _ in range(2)]
-    assert blobs[0] == blobs[1]
+    layers = [tmp_path / "layer", tmp_path / "again"]
+    blobs = [write_bytecode(list(packs.values()), out, SCHEME) for out in layers]
+    contents = [[(info.name, info.mode, data) for info, data in entries(out)] for out in layers]
+    assert contents[0] == contents[1]
+    assert layers[0].read_bytes() == layers[1].read_bytes()
+    assert blobs[0].model_dump() == blobs[1].model_dump()
     names = [info.name for info, _ in entries(tmp_path / "layer")]
     assert names[0] == "opt/venv"
     assert len(set(names)) == len(names)
