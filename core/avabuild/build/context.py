@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 from avabuild.build.intake import Intake
@@ -18,6 +19,9 @@ from avabuild.errors import StepError
 from avabuild.host import Host
 from avabuild.report import Report
 from avabuild.store import Scratch, Store
+from avabuild.store.scratch import is_alive
+
+_OF_BUILD = re.compile(r"localhost/avabuild-(?P<build>[0-9a-f]{12})-\d+:latest")
 
 
 @dataclass
@@ -65,11 +69,26 @@ class Context:
         build, however far the import came.
         """
         if not self.layouts:
-            # A container that is kept has its image kept; one whose start was stopped would keep it too.
-            untag = partial(self.tools.untag, self.layouts, force=not self.keep)
-            self.cleanup.callback(self.tools.reopen_for_cleanup, untag)
+            self.cleanup.callback(self.tools.reopen_for_cleanup, self._untag)
         self.layouts.append(self.scratch.path / f"avabuild-{self.scratch.build}-{len(self.layouts) + 1}")
         return self.layouts[-1]
+
+    def _untag(self) -> None:
+        """Remove the names that this build gave, and those of ended builds that are on the same images.
+
+        Two builds that name one image at once write each other's names back: who ends last removes them.
+        """
+        given = {f"localhost/{layout.name}:latest" for layout in self.layouts}
+        ids: dict[str, str] = {}
+        with contextlib.suppress(StepError):
+            ids = self.tools.image_ids()
+        mine = {ids.get(name) for name in given}
+        # A container that is kept has its image kept; one whose start was stopped would keep it too.
+        self.tools.untag(self.layouts, force=not self.keep)
+        for name, identity in ids.items():
+            found = _OF_BUILD.fullmatch(name)
+            if found and identity in mine and name not in given and not is_alive(self.store, found["build"]):
+                self.tools.remove_image(name)
 
     def import_image(self, composed: Composed) -> str:
         """Import an image into the local storage and return its id there."""

@@ -50,6 +50,12 @@ class FakeTools:
     def untag(self, layouts: list[Path], *, force: bool = False) -> None:
         self.untagged += [layout.name for layout in layouts]
 
+    def image_ids(self) -> dict[str, str]:
+        return dict(self.tagged)
+
+    def remove_image(self, name: str) -> None:
+        self.tagged.pop(name)
+
     def held_layers(self) -> dict[str, int] | None:
         return self.held
 
