@@ -151,6 +151,11 @@ class Calls:
             self._cleaning.on = outer
 
     @property
+    def stopped(self) -> bool:
+        """Whether what ran was ended in the middle of what it did."""
+        return self._stopped
+
+    @property
     def _halted(self) -> bool:
         """Whether this thread may start nothing more."""
         return self._stopped and not getattr(self._cleaning, "on", False)

@@ -83,8 +83,9 @@ class Context:
         with contextlib.suppress(StepError):
             ids = self.tools.image_ids()
         mine = {ids.get(name) for name in given}
-        # A container that is kept has its image kept; one whose start was stopped would keep it too.
-        self.tools.untag(self.layouts, force=not self.keep)
+        # A container whose start was stopped would keep its image, and no list shows it. Else none of ours is
+        # left but one that is to be kept, and force might end another build's.
+        self.tools.untag(self.layouts, force=self.tools.stopped and not self.keep)
         for name, identity in ids.items():
             found = _OF_BUILD.fullmatch(name)
             if found and identity in mine and name not in given and not is_alive(self.store, found["build"]):

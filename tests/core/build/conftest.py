@@ -26,6 +26,8 @@ class FakeTools:
     untagged: list[str] = field(default_factory=list)
     tagged: dict[str, str] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
+    stopped: bool = False
+    forced: bool = False
     failing: bool = False
     held: dict[str, int] | None = None
     complaint: str = ""
@@ -48,6 +50,7 @@ class FakeTools:
         return ""
 
     def untag(self, layouts: list[Path], *, force: bool = False) -> None:
+        self.forced = force
         self.untagged += [layout.name for layout in layouts]
 
     def image_ids(self) -> dict[str, str]:

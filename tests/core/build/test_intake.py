@@ -169,3 +169,15 @@ def test_names_of_ended_builds_on_the_same_image_go_with_the_builds_own(context,
     assert set(tools.tagged) == {
         mine, "localhost/ava:1", theirs, "localhost/avabuild-0123456789ab-1:latest"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stopped", "keep", "forced"), [(False, False, False), (True, False, True), (True, True, False)]
+)
+def test_containers_go_with_their_images_only_after_a_stop_and_never_kept_ones(
+    context, tools, composed, stopped, keep, forced
+):
+    context.keep, tools.stopped = keep, stopped
+    context.import_image(composed)
+    context.cleanup.close()
+    assert tools.forced is forced
