@@ -10,6 +10,10 @@ from typing import Literal
 
 State = Literal["done", "failed", "skipped"]
 
+# Seconds between two looks of the main thread, which alone acts on signals. The kernel may hand one to another
+# thread, and then nothing wakes the main one from its wait (signal(7), "Signal mask and pending signals").
+PULSE = 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -79,7 +83,7 @@ class Graph:
             try:
                 while self._waiting or self._running:
                     self._begin(pool)
-                    self._finish(wait(self._running, return_when=FIRST_COMPLETED).done)
+                    self._finish(wait(self._running, PULSE, FIRST_COMPLETED).done)
             except BaseException:
                 self._waiting = ()
                 self._stop()

@@ -20,6 +20,7 @@ from avabuild.build.workshop import Workshop
 from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.errors import AvabuildError, UnavailableError
+from avabuild.graph import PULSE
 from avabuild.layers import Apt
 from avabuild.lock import AptLock, Package, TargetLock
 from avabuild.prepare import request_of
@@ -54,7 +55,8 @@ def lock_all(catalogue: Catalogue, entries: Sequence[Entry]) -> tuple[Locked, ..
     with ThreadPoolExecutor(4, "lock") as pool:
         asked = [pool.submit(_lock, catalogue, entry, running) for entry in entries]
         try:
-            wait(asked)
+            while wait(asked, PULSE).not_done:
+                pass
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             running.stop()

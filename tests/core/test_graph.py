@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -127,3 +129,27 @@ def test_an_interrupt_stops_what_runs_begins_nothing_and_goes_on(run):
 
 def test_nothing_to_do_is_done(run):
     assert run((), Work()) == ({}, [])
+
+
+INTERRUPTED = """
+import signal, threading, time
+from avabuild.graph import Graph, Node
+
+stopped = threading.Event()
+
+def work(node):
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # as the kernel may do with one for the process
+    assert stopped.wait(20), "the main thread never heard of it"
+
+graph = Graph([Node("one")], work, jobs=1, keep_going=False, stop=stopped.set, ended=lambda _: None)
+began = time.monotonic()
+try:
+    graph.run()
+except KeyboardInterrupt:
+    print("stopped" if time.monotonic() - began < 10 else "late")
+"""
+
+
+def test_an_interrupt_that_another_thread_gets_stops_the_work_all_the_same():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=False)
+    assert done.stdout == "stopped\n", done.stderr
