@@ -10,8 +10,8 @@ from typing import Literal
 
 State = Literal["done", "failed", "skipped"]
 
-# Seconds between two looks of the main thread, which alone acts on signals. The kernel may hand one to another
-# thread, and then nothing wakes the main one from its wait (signal(7), "Signal mask and pending signals").
+# Seconds between two looks of the main thread, which alone acts on signals. The kernel may hand one to
+# another thread, and then nothing wakes the main one from its wait (signal(7), "Signal mask").
 PULSE = 0.2
 
 

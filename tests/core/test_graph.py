@@ -138,6 +138,7 @@ from avabuild.graph import Graph, Node
 stopped = threading.Event()
 
 def work(node):
+    time.sleep(0.5)  # the main thread waits by now
     signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # as the kernel may do with one for the process
     assert stopped.wait(20), "the main thread never heard of it"
 
