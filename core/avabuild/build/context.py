@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,13 +14,10 @@ from avabuild.build.layout import Composed
 from avabuild.buildah import Tools
 from avabuild.chain import FLAT
 from avabuild.container import Container, container
-from avabuild.errors import StepError
+from avabuild.errors import AvabuildError, StepError
 from avabuild.host import Host
 from avabuild.report import Report
 from avabuild.store import Scratch, Store
-from avabuild.store.scratch import is_alive
-
-_OF_BUILD = re.compile(r"localhost/avabuild-(?P<build>[0-9a-f]{12})-\d+:latest")
 
 
 @dataclass
@@ -55,11 +51,12 @@ class Context:
 
     @contextlib.contextmanager
     def importing(self) -> Iterator[None]:
-        """Held while an image is imported: the storage extracts one at a time, under a lock of its own.
+        """Held while an image is imported, or names of images change, by all builds with this store.
 
-        Two imports at once would both unpack what they share.
+        Two imports at once would both unpack what they share. Two programs that name one image at once write
+        each other's names back, for the storage changes the list of them that it read before.
         """
-        with self.store.claims.hold("the local storage"):
+        with self.store.claims.hold("the local storage"), self.store.lock("local storage", "images"):
             yield
 
     def layout(self) -> Path:
@@ -74,22 +71,13 @@ class Context:
         return self.layouts[-1]
 
     def _untag(self) -> None:
-        """Remove the names that this build gave, and those of ended builds that are on the same images.
-
-        Two builds that name one image at once write each other's names back: who ends last removes them.
-        """
-        given = {f"localhost/{layout.name}:latest" for layout in self.layouts}
-        ids: dict[str, str] = {}
-        with contextlib.suppress(StepError):
-            ids = self.tools.image_ids()
-        mine = {ids.get(name) for name in given}
-        # A container whose start was stopped would keep its image, and no list shows it. Else none of ours is
-        # left but one that is to be kept, and force might end another build's.
-        self.tools.untag(self.layouts, force=self.tools.stopped and not self.keep)
-        for name, identity in ids.items():
-            found = _OF_BUILD.fullmatch(name)
-            if found and identity in mine and name not in given and not is_alive(self.store, found["build"]):
-                self.tools.remove_image(name)
+        """Remove the names that this build gave."""
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(AvabuildError):  # a full disk has no room for a lock
+                held.enter_context(self.importing())
+            # A container whose start was stopped would keep its image, and no list shows it. Else none of
+            # ours is left but one that is to be kept, and force might end another build's.
+            self.tools.untag(self.layouts, force=self.tools.stopped and not self.keep)
 
     def import_image(self, composed: Composed) -> str:
         """Import an image into the local storage and return its id there."""
@@ -100,13 +88,14 @@ class Context:
 
         It is imported once more where another program took it for one that nobody names.
         """
-        try:
-            self.tools.tag(identity, reference)
-        except StepError as error:
-            if "image not known" not in error.tail:
-                raise
-            identity = self.import_image(composed)
-            self.tools.tag(identity, reference)
+        with self.importing():
+            try:
+                self.tools.tag(identity, reference)
+            except StepError as error:
+                if "image not known" not in error.tail:
+                    raise
+                identity = self.import_image(composed)
+                self.tools.tag(identity, reference)
         return identity
 
     @cached_property

@@ -53,12 +53,6 @@ class FakeTools:
         self.forced = force
         self.untagged += [layout.name for layout in layouts]
 
-    def image_ids(self) -> dict[str, str]:
-        return dict(self.tagged)
-
-    def remove_image(self, name: str) -> None:
-        self.tagged.pop(name)
-
     def held_layers(self) -> dict[str, int] | None:
         return self.held
 

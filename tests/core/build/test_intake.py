@@ -14,7 +14,6 @@ from avabuild.blob import Blob
 from avabuild.build.layout import compose_image
 from avabuild.errors import StepError, StoreError
 from avabuild.image import Piece, Settings
-from avabuild.store import Scratch
 
 
 @pytest.fixture
@@ -152,23 +151,6 @@ def test_an_image_that_went_before_it_had_its_name_is_imported_once_more(context
     tools.gone = (identity, again, "id-3")
     with pytest.raises(StepError):
         context.name_image(composed, again, "ava:2")
-
-
-def test_names_of_ended_builds_on_the_same_image_go_with_the_builds_own(context, tools, composed):
-    identity = context.import_image(composed)
-    mine = f"localhost/{context.layouts[0].name}:latest"
-    with Scratch(context.store) as living:
-        theirs = f"localhost/avabuild-{living.build}-1:latest"
-        tools.tagged = {
-            mine: identity, "localhost/ava:1": identity, theirs: identity,
-            "localhost/avabuild-0123456789ab-3:latest": identity,
-            "localhost/avabuild-0123456789ab-1:latest": "another",
-        }  # fmt: skip
-        context.cleanup.close()
-    assert tools.untagged == [context.layouts[0].name]
-    assert set(tools.tagged) == {
-        mine, "localhost/ava:1", theirs, "localhost/avabuild-0123456789ab-1:latest"
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
