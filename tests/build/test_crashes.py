@@ -72,11 +72,13 @@ def start_until(user: User, recipe: Path, point: str) -> subprocess.Popen[str]:
 def processes(user: User) -> list[str]:
     """Return the command lines of what runs as the user; the kernel needs a moment for what was killed."""
     for _ in range(200):
-        found = subprocess.run(["pgrep", "-u", user.name, "-a"], capture_output=True, text=True, check=False)
-        if not found.stdout:
+        listed = ["ps", "-u", user.name, "-o", "stat=,args="]
+        found = subprocess.run(listed, capture_output=True, text=True, check=False).stdout.splitlines()
+        alive = [line for line in found if not line.startswith("Z")]  # whose parent has not asked yet
+        if not alive:
             break
         time.sleep(0.1)
-    return found.stdout.splitlines()
+    return alive
 
 
 def mounts(user: User) -> list[str]:

@@ -196,8 +196,8 @@ def test_a_registry_that_goes_down_in_mid_push_is_gone_on_with_when_it_is_back(
     name = f"{registry.host}/down/ava:1"
     opened = registries_of(registry.environment)
     under_way = Push(opened, Remote.parse(name), store, Report(take), Cancellation())
-    under_way.offer(small, layers[small], "small").result()
-    with pytest.raises(UnavailableError, match="doesn't answer") as caught:
+    with pytest.raises(UnavailableError, match="doesn't answer") as caught, under_way:
+        under_way.offer(small, layers[small], "small").result()
         under_way.finish(manifest, config, layers)
     assert "what has arrived is not sent again" in (caught.value.hint or "")
     registry.start()
