@@ -182,9 +182,8 @@ def test_a_registry_that_goes_down_in_mid_push_is_gone_on_with_when_it_is_back(
     registry = make_distribution()
     registry.start()
     image = keep_image(b"small one", os.urandom(40_000_000))
-    manifest, config, layers = image
-    small, big = layers
-
+    layers = image[2]
+    _, big = layers
     down = threading.Event()
 
     def take(event: Event) -> None:
@@ -195,10 +194,9 @@ def test_a_registry_that_goes_down_in_mid_push_is_gone_on_with_when_it_is_back(
 
     name = f"{registry.host}/down/ava:1"
     opened = registries_of(registry.environment)
-    under_way = Push(opened, Remote.parse(name), store, Report(take), Cancellation())
-    with pytest.raises(UnavailableError, match="doesn't answer") as caught, under_way:
-        under_way.offer(small, layers[small], "small").result()
-        under_way.finish(manifest, config, layers)
+    push(opened, f"{registry.host}/down/ava:0", store, keep_image(b"small one"))
+    with pytest.raises(UnavailableError, match="doesn't answer") as caught:
+        push(opened, name, store, image, Report(take))
     assert "what has arrived is not sent again" in (caught.value.hint or "")
     registry.start()
     again = push(registries_of(registry.environment), name, store, image)
