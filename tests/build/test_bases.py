@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import program
+from .user import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .conftest import User
+    from .user import User
 
 pytestmark = [pytest.mark.build, pytest.mark.one_builder]
 

@@ -21,8 +21,8 @@ import pytest
 from avabuild.host import trial_worker
 
 from . import without_namespaces
-from .conftest import User, interpreter, program
 from .tiny import write_tiny
+from .user import User, interpreter, program
 
 pytestmark = pytest.mark.build
 

@@ -14,7 +14,7 @@ from .test_registry import trusting
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import User
+    from .user import User
 
 pytestmark = pytest.mark.build
 

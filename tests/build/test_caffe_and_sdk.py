@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from .conftest import User
+    from .user import User
 
 pytestmark = [pytest.mark.build, pytest.mark.one_builder, pytest.mark.network, pytest.mark.slow]
 

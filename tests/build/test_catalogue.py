@@ -20,7 +20,7 @@ from avabuild.resolve import read_lock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .conftest import User
+    from .user import User
 
 pytestmark = [pytest.mark.build, pytest.mark.one_builder]
 

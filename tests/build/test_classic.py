@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import User
+from .user import User
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .conftest import Index
+    from .origins import Index
 
 pytestmark = [pytest.mark.build, pytest.mark.one_builder, pytest.mark.network]
 

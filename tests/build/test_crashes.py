@@ -17,7 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .conftest import User
+    from .user import User
 
 pytestmark = pytest.mark.build
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from .conftest import Repo, User
+    from .origins import Repo
+    from .user import User
 
 pytestmark = [pytest.mark.build, pytest.mark.one_builder]
 

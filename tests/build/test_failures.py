@@ -15,7 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .conftest import Index, User
+    from .origins import Index
+    from .user import User
 
 pytestmark = pytest.mark.build
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from .conftest import User
+    from .user import User
 
 pytestmark = [pytest.mark.build, pytest.mark.root_builder]
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Repo, User
+from .origins import Repo
 from .test_repositories import write
 from .tiny import write_tiny
+from .user import User
 
 pytestmark = pytest.mark.build
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from .conftest import User
+    from .user import User
 
 CHANGED = ("/etc/note/note.txt", "/tmp/ava-note", "/usr/bin/ava-note")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .conftest import User
+    from .user import User
 
 pytestmark = pytest.mark.build
 

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import User
+    from .user import User
 
 pytestmark = pytest.mark.build
 

@@ -17,7 +17,8 @@ import pytest
 from avabuild.host import ca_bundle
 
 if TYPE_CHECKING:
-    from .conftest import Index, User
+    from .origins import Index
+    from .user import User
 
 pytestmark = pytest.mark.build
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from .conftest import Index, Repo, User
+    from .origins import Index, Repo
+    from .user import User
 
 pytestmark = [pytest.mark.build, pytest.mark.one_builder]
 

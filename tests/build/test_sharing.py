@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import program
+from .user import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .conftest import User
+    from .user import User
 
 pytestmark = pytest.mark.build
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from . import without_namespaces
-from .conftest import Outcome, User
 from .test_batch_hosts import NETWORK_HOME, SMALL_TMP
 from .test_sharing import write_base
 from .tiny import write_tiny
+from .user import Outcome, User
 
 pytestmark = [pytest.mark.build, pytest.mark.network, pytest.mark.slow]
 

@@ -13,7 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import Index, User
+    from .origins import Index
+    from .user import User
 
 pytestmark = [pytest.mark.build, pytest.mark.one_builder]
 

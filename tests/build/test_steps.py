@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import User
 from .tiny import write_tiny
+from .user import User
 
 pytestmark = pytest.mark.build
 

@@ -14,7 +14,7 @@ from avabuild.base.bootstrap import is_older
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .conftest import User
+    from .user import User
 
 pytestmark = pytest.mark.build
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import program
 from .test_sharing import write_base
 from .tiny import write_tiny
+from .user import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .conftest import Outcome, User
+    from .user import Outcome, User
 
 pytestmark = pytest.mark.build
 
@@ -64,7 +64,7 @@ def confined(make_user: Callable[[str, bool], User]) -> User:
 
 def run(user: User, *argv: str, **env: str) -> Outcome:
     """Run avabuild where the limit of user namespaces is 0; the machine's own is as it was afterwards."""
-    from .conftest import Outcome
+    from .user import Outcome
 
     before = LIMIT.read_text()
     uid = str(pwd.getpwnam(user.name).pw_uid)
