@@ -91,7 +91,8 @@ def environment(work: Path, mode: str) -> dict[str, str]:
     home.mkdir(exist_ok=True)
     configuration = work / "storage.conf"
     configuration.write_text(f'[storage]\ndriver="overlay"\ngraphroot="{work}/graph"\nrunroot="{work}/run"\n')
-    paths = os.pathsep.join(path for path in sys.path if path)
+    beyond = (path for path in sys.path if path and not Path(path).is_relative_to(sys.base_prefix))
+    paths = os.pathsep.join(beyond)  # PYTHON has a standard library of its own
     own = {"CONTAINERS_STORAGE_CONF": str(configuration)} if mode == "root" else {}
     return {
         "HOME": str(home),
