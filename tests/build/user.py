@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -207,6 +209,11 @@ def add_user(name: str, home: Path, ranged: bool) -> None:
 
 
 def remove_user(name: str) -> None:
+    """Remove the user, with what avabuild and buildah 1.28 keep for them where temporary files are."""
+    with suppress(KeyError):
+        owner = pwd.getpwnam(name).pw_uid
+        for kind in ("avabuild", "containers-user", "podman-run"):
+            shutil.rmtree(f"/var/tmp/{kind}-{owner}", ignore_errors=True)
     with FileLock(USERS):
         subprocess.run(["userdel", name], capture_output=True, check=False)
         _write_ranges(name, [])
