@@ -27,6 +27,7 @@ from avabuild.streams import Pipe, ending
 
 _TRIES = 4
 _GOING = "layer not known"
+_ONE_THREAD = {"GOMAXPROCS": "1"}  # an import does one thing after another: threads only hand it on
 
 
 class _Child:
@@ -74,12 +75,12 @@ class Tools(Calls):
         place: str | None = None,
         cwd: Path | None = None,
         timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> str:
         """Run buildah inside the namespace and return what it printed on its standard output."""
         self._check_version()
-        return self.call(
-            "buildah", argv, env=self._private, place=place, cwd=cwd, timeout=timeout, inside=True
-        )
+        known = {**self._private, **(env or {})}
+        return self.call("buildah", argv, env=known, place=place, cwd=cwd, timeout=timeout, inside=True)
 
     @property
     def mode(self) -> Mode:
@@ -192,7 +193,8 @@ class Tools(Calls):
         return self._pull(layout)
 
     def _pull(self, layout: Path) -> str:
-        return self.buildah(commands.pull(layout.name), place="import", cwd=layout.parent).split()[-1]
+        argv = commands.pull(layout.name)
+        return self.buildah(argv, place="import", cwd=layout.parent, env=_ONE_THREAD).split()[-1]
 
     @cached_property
     def storage(self) -> LocalStorage:
