@@ -208,11 +208,13 @@ class _Copied(_Changes):
     """
 
     def _below(self) -> tuple[Path, ...]:
-        """The copy that the container was started from, by the layer store's own list."""
-        layers = json.loads((self.merged.parents[2] / "vfs-layers" / "layers.json").read_bytes())
+        """The copy that the container was started from; newer storages list containers as volatile layers."""
+        lists = (self.merged.parents[2] / "vfs-layers").glob("*layers.json")
+        layers = [layer for path in lists for layer in json.loads(path.read_bytes())]
         parents = {layer["id"]: layer.get("parent") for layer in layers}
-        parent = parents.get(self.merged.name)
-        return (self.merged.parent / parent,) if parent else ()
+        if self.merged.name not in parents:  # all of it would come out as changed
+            raise HostError(f"the image storage does not list the layer {self.merged.name} of its container")
+        return (self.merged.parent / parent,) if (parent := parents[self.merged.name]) else ()
 
     def walk(self, directory: str, *, whole: bool = False) -> None:
         """Write the changes below `directory`; all of it when `whole`."""

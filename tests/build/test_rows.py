@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ ROWS = {
         "keras": r"keras 3\.\S+ on torch loss",
     },
 }
+# Rows whose CUDA comes as NVIDIA's wheels, 2 to 3 GB of them each.
+CUDA = {"tensorflow-cuda125": "tensorflow", "jax-cuda129": "jax", "pytorch-cuda132": "pytorch",
+        "mxnet-cuda112": "mxnet"}  # fmt: skip
 
 
 def built(user: User, row: str) -> dict[str, str]:
@@ -46,6 +50,15 @@ def test_a_row_is_built_and_its_checks_compute(builder: User, row: str) -> None:
     said = built(builder, row)
     for framework, words in ROWS[row].items():
         assert re.search(words, said[f"check {framework}"]), said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", CUDA)
+def test_a_row_with_cuda_is_built_and_says_that_no_gpu_computed(own: User, row: str) -> None:
+    said = built(own, f"cuda/{row}")
+    assert re.search(r"no GPU here", said[f"check {CUDA[row]}"]), said
+    assert re.search(r"\d+ files", said["linkage"]), "each library that a wheel needs was found"
+    shutil.rmtree(own.cache)  # 10 GB and more
 
 
 @pytest.mark.slow

@@ -11,8 +11,19 @@ from pathlib import Path
 import pytest
 
 from avabuild.changes import write_changes
+from avabuild.errors import HostError
 
 Read = Callable[[Callable[[Path], object]], dict[str, bytes]]
+
+
+def write_lists(root: Path, lasting: list[str], volatile: list[str] | None = None) -> None:
+    """Write the layer store's lists; containers of newer releases are in one of their own."""
+    known = {"BASE": {"id": "BASE"}, "CONTAINER": {"id": "CONTAINER", "parent": "BASE"}}
+    (root / "vfs-layers").mkdir(exist_ok=True)
+    for name, listed in (("layers", lasting), ("volatile-layers", volatile)):
+        if listed is not None:
+            text = json.dumps([known[identity] for identity in listed])
+            (root / "vfs-layers" / f"{name}.json").write_text(text)
 
 
 @pytest.fixture
@@ -25,9 +36,7 @@ def changed(tmp_path: Path, entries) -> Read:
         (base / name).write_text("base")
     (base / "link").symlink_to("file")
     shutil.copytree(base, container, symlinks=True)
-    layers = tmp_path / "vfs-layers" / "layers.json"
-    layers.parent.mkdir()
-    layers.write_text(json.dumps([{"id": "BASE"}, {"id": "CONTAINER", "parent": "BASE"}]))
+    write_lists(tmp_path, ["BASE", "CONTAINER"])
 
     def read(act: Callable[[Path], object], *drop: str) -> dict[str, bytes]:
         act(container)
@@ -39,6 +48,17 @@ def changed(tmp_path: Path, entries) -> Read:
 
 def test_nothing_was_done(changed: Read) -> None:
     assert changed(lambda root: None) == {}
+
+
+def test_a_container_in_the_list_of_volatile_layers_has_a_parent_too(changed: Read, tmp_path: Path) -> None:
+    write_lists(tmp_path, ["BASE"], ["CONTAINER"])
+    assert list(changed(lambda root: (root / "new").touch())) == ["new"]
+
+
+def test_a_container_in_no_list_is_refused_rather_than_written_whole(changed: Read, tmp_path: Path) -> None:
+    write_lists(tmp_path, ["BASE"])
+    with pytest.raises(HostError, match="does not list the layer"):
+        changed(lambda root: None)
 
 
 def test_what_is_new_comes_with_its_directories(changed: Read) -> None:
