@@ -36,14 +36,15 @@ gcc -shared -fPIC -I$include -o $OUT$SITE/avatestlib.so $SOURCES/module.c -L$lib
 gcc --version > $OUT/compiler
 test $JOBS -gt 0
 """
+TOOLS = ("gcc", "libc6-dev", "python3-dev")
 PLUGIN = """
 from avabuild.api import Compile, Download, Framework, Release, Repository, hookimpl
 
 def layers(request):
     return [Compile(
         name="avatest", shell={shell!r}, env=(("ANSWER", "42"),),
-        packages=("gcc", "libc6-dev", "python3-dev", *{packages!r}), repositories=({repositories}),
-        requirements=("toolz==1.0.0",), sources=tuple(Download(url=u, sha256=s) for u, s in {sources!r}),
+        packages={packages!r}, repositories=({repositories}),
+        requirements={requirements!r}, sources=tuple(Download(url=u, sha256=s) for u, s in {sources!r}),
     )]
 
 @hookimpl
@@ -75,13 +76,20 @@ def sources(index: Index) -> list[tuple[str, str]]:
 
 
 def install(
-    user: User, sources: list[tuple[str, str]], shell: str = SHELL, repository: Path | None = None
+    user: User,
+    sources: list[tuple[str, str]],
+    shell: str = SHELL,
+    repository: Path | None = None,
+    *,
+    tools: bool = True,
 ) -> None:
     """Put a plugin that compiles where the user's avabuild finds it: a module with its metadata.
 
-    It also needs the package ava-tool where there is a `repository` with it.
+    It also needs the package ava-tool where there is a `repository` with it, and no `tools` where none of
+    them matters: installing a compiler takes most of a compile.
     """
-    packages = ("ava-tool",) if repository else ()
+    packages = (*(TOOLS if tools else ()), *(("ava-tool",) if repository else ()))
+    requirements = ("toolz==1.0.0",) if tools else ()
     known = f"name='mine', uri='file:{repository}', suite='stable', key='ava-test.asc'"
     repositories = f"Repository({known})," if repository else ""
     place = user.home / "plugin"
@@ -90,23 +98,18 @@ def install(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: avabuild-avatest\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[avabuild]\navatest = avabuild_avatest\n")
     (place / "avabuild_avatest.py").write_text(
-        PLUGIN.format(shell=shell, sources=sources, packages=packages, repositories=repositories)
+        PLUGIN.format(
+            shell=shell,
+            sources=sources,
+            packages=packages,
+            requirements=requirements,
+            repositories=repositories,
+        )
     )
     for path in (place, info, *info.iterdir(), place / "avabuild_avatest.py"):
         user.own(path)
     if not user.env["PYTHONPATH"].startswith(str(place)):
         user.env["PYTHONPATH"] = f"{place}:{user.env['PYTHONPATH']}"
-
-
-def install_bare(user: User, sources: list[tuple[str, str]], shell: str) -> None:
-    """Put a plugin whose compile needs no tools there: installing a compiler takes most of a compile."""
-    install(user, sources, shell)
-    module = user.home / "plugin" / "avabuild_avatest.py"
-    text = module.read_text()
-    for tools in ('("gcc", "libc6-dev", "python3-dev", *())', '("toolz==1.0.0",)'):
-        assert tools in text
-        text = text.replace(tools, "()")
-    module.write_text(text)
 
 
 def logged(user: User, place: str) -> Path:
@@ -186,7 +189,7 @@ def test_a_compile_that_fails_says_why_keeps_its_log_and_is_not_kept(
     builder: User, sources: list[tuple[str, str]]
 ) -> None:
     begun = "mkdir $OUT/begun; cp $SOURCES/library.c $OUT/begun\n"
-    install_bare(builder, sources, f"{begun}echo now it breaks >&2\nfalse\n")
+    install(builder, sources, f"{begun}echo now it breaks >&2\nfalse\n", tools=False)
     recipe = builder.recipe(RECIPE.format(apt=""))
     outcome = builder.avabuild("recipe", recipe)
     assert outcome.code == 5
@@ -205,7 +208,7 @@ def test_a_compile_that_fails_says_why_keeps_its_log_and_is_not_kept(
     assert f"let it go: avabuild leave {container}" in kept.err
     assert builder.avabuild("leave", container).code == 0
     assert builder.leftovers() == []
-    install_bare(builder, sources, begun)
+    install(builder, sources, begun, tools=False)
     assert builder.avabuild("recipe", recipe, "--no-check").code == 0
 
 
@@ -222,7 +225,7 @@ def test_a_compile_that_fails_says_why_keeps_its_log_and_is_not_kept(
 def test_what_can_be_no_layer_is_refused(
     builder: User, sources: list[tuple[str, str]], shell: str, words: str
 ) -> None:
-    install_bare(builder, sources, shell)
+    install(builder, sources, shell, tools=False)
     outcome = builder.avabuild("recipe", builder.recipe(RECIPE.format(apt="")))
     assert outcome.code == 5
     assert words in outcome.err
@@ -233,7 +236,7 @@ def test_a_source_with_another_hash_is_refused_before_anything_reads_it(
     builder: User, sources: list[tuple[str, str]]
 ) -> None:
     (address, _), module = sources
-    install_bare(builder, [(address, "0" * 64), module], "echo it runs; touch $OUT/x")
+    install(builder, [(address, "0" * 64), module], "echo it runs; touch $OUT/x", tools=False)
     outcome = builder.avabuild("recipe", builder.recipe(RECIPE.format(apt="")))
     assert outcome.code == 10, outcome.err
     assert f"library.c has another hash: expected sha256 {'0' * 64}, got" in outcome.err
@@ -243,7 +246,7 @@ def test_a_source_with_another_hash_is_refused_before_anything_reads_it(
 
 def test_a_source_that_is_not_there_is_said_so(builder: User, sources: list[tuple[str, str]]) -> None:
     address, _ = sources[0]
-    install_bare(builder, [(address.replace("library", "gone"), "1" * 64)], "true")
+    install(builder, [(address.replace("library", "gone"), "1" * 64)], "true", tools=False)
     outcome = builder.avabuild("recipe", builder.recipe(RECIPE.format(apt="")))
     assert outcome.code == 75, outcome.err
     assert "gone.c is refused" in outcome.err

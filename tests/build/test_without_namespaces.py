@@ -14,12 +14,12 @@ import pytest
 
 from .test_sharing import write_base
 from .tiny import write_tiny
-from .user import program
+from .user import Outcome, program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .user import Outcome, User
+    from .user import User
 
 pytestmark = pytest.mark.build
 
@@ -64,8 +64,6 @@ def confined(make_user: Callable[[str, bool], User]) -> User:
 
 def run(user: User, *argv: str, **env: str) -> Outcome:
     """Run avabuild where the limit of user namespaces is 0; the machine's own is as it was afterwards."""
-    from .user import Outcome
-
     before = LIMIT.read_text()
     uid = str(pwd.getpwnam(user.name).pw_uid)
     command = [sys.executable, str(Path(__file__).with_name("without_namespaces.py")), uid]
