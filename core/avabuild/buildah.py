@@ -6,11 +6,11 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import sh
 
@@ -21,10 +21,11 @@ from avabuild.host import Host
 from avabuild.host.means import BUILDAH, Mode, new_enough, slowness
 from avabuild.inside.home import settle
 from avabuild.inside.namespace import Namespace, Started
-from avabuild.local_storage import LocalStorage
+from avabuild.local_storage import LocalLayer, LocalStorage
 from avabuild.report import Report
 from avabuild.streams import Pipe, ending
 
+FEEDER = "containers-storage"
 _TRIES = 4
 _GOING = "layer not known"
 _ONE_THREAD = {"GOMAXPROCS": "1"}  # an import does one thing after another: threads only hand it on
@@ -117,10 +118,11 @@ class Tools(Calls):
         cwd: Path | None = None,
         timeout: float | None = None,
         inside: bool = False,
+        source: BinaryIO | None = None,
     ) -> str:
         """Run `tool` with exactly `argv`; `env` is added to the host's environment, or all it has `inside`.
 
-        It is ended after `timeout` seconds.
+        It reads from `source` when there is one, and is ended after `timeout` seconds.
         """
         try:
             command = sh.Command(tool)
@@ -136,6 +138,7 @@ class Tools(Calls):
             return _Child(
                 command(
                     *argv,
+                    _in=source,
                     _out=out.writer,
                     _err=err.writer,
                     _env=variables,
@@ -204,6 +207,32 @@ class Tools(Calls):
     def held_layers(self) -> dict[str, int] | None:
         """Return the diff IDs of the storage's layers with their sizes; None when that can't be told."""
         return self.storage.layers()
+
+    @cached_property
+    def feeds(self) -> bool:
+        """Whether there is a `containers-storage` that came with buildah: an older one spoils its lists."""
+        path = self.host.environment.get("PATH")
+        found = [shutil.which(tool, path=path) for tool in ("buildah", FEEDER)]
+        places = [Path(program).resolve().parent for program in found if program]
+        return len(places) == len(found) and places[0] == places[1]
+
+    def listed_layers(self) -> dict[str, LocalLayer] | None:
+        """Return the storage's whole layers by id; None when they can't be told."""
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            return {name: one for name, one in self.storage.list_layers().items() if one.whole}
+        return None
+
+    def feed_layer(self, layer: str, parent: str, source: BinaryIO) -> str:
+        """Extract the tar that `source` has as `layer` on `parent`; return what is known of it."""
+        argv = commands.import_layer(layer, parent)
+        env = {**self._private, **_ONE_THREAD}
+        return self.call(FEEDER, argv, env=env, place="import", inside=True, source=source)
+
+    def drop_layers(self, layers: Collection[str]) -> None:
+        """Remove those of the layers that no image, no container and no other layer stands on."""
+        if loose := self.storage.loose(layers):
+            argv = commands.delete_layers(loose)
+            self.reopen_for_cleanup(lambda: self.call(FEEDER, argv, env=self._private, inside=True))
 
     def tag(self, image: str, name: str) -> None:
         """Give a local image one more name; an image that had it loses it."""

@@ -29,6 +29,16 @@ def pull(layout: str) -> list[str]:
     return ["pull", "--quiet", f"oci:{layout}"]
 
 
+def import_layer(layer: str, parent: str) -> list[str]:
+    """`containers-storage import-layer`: extract a tar on another layer, or on none."""
+    return ["import-layer", "--json", "--id", layer, *([parent] if parent else [])]
+
+
+def delete_layers(layers: Sequence[str]) -> list[str]:
+    """`containers-storage delete-layer`: delete those that nothing uses."""
+    return ["delete-layer", *layers]
+
+
 def tag(image: str, name: str) -> list[str]:
     """`buildah tag`: give a local image one more name."""
     return ["tag", image, name]

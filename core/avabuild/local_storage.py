@@ -7,8 +7,10 @@ a hint: whoever reads it must go on when the storage turns out to be otherwise.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +36,30 @@ class LocalImage(Value):
 
 
 class LocalLayer(Value):
-    """One layer of the local storage: the id of what is below it, its diff ID, and the bytes of its tar."""
+    """One layer of the local storage.
+
+    Attributes:
+        parent: the id of what is below it, if anything.
+        diff_id: of its tar, which has `size` bytes.
+        whole: whether it was extracted to its end.
+    """
 
     parent: str = ""
     diff_id: str = ""
     size: int = 0
+    whole: bool = True
+
+
+def layer_ids(diff_ids: Sequence[str]) -> tuple[str, ...]:
+    """Return the ids that an import gives to layers that stand on each other, lowest first.
+
+    Source: containers/image, storage/storage_dest.go. They are no chain IDs (OCI image-spec, config.md).
+    """
+    ids: list[str] = []
+    for diff_id in diff_ids:
+        own = diff_id.removeprefix("sha256:")
+        ids.append(hashlib.sha256(f"{ids[-1]}+{own}".encode()).hexdigest() if ids else own)
+    return tuple(ids)
 
 
 class LocalStorage(Value):
@@ -108,6 +129,32 @@ class LocalStorage(Value):
                 parent=str(one.get("parent", "")),
                 diff_id=str(one.get("diff-digest", "")),
                 size=int(one.get("diff-size", 0)),
+                whole=not (one.get("flags") or {}).get("incomplete"),
             )
             for one in listed
         }
+
+    def loose(self, layers: Collection[str]) -> tuple[str, ...]:
+        """Return those of `layers` on which no image and no container stands, upper ones first."""
+        listed = self.list_layers()
+        tops = [one.top for one in self.list_images()]
+        for name in ("containers.json", "volatile-containers.json"):
+            with suppress(FileNotFoundError):
+                known = json.loads((self.root / f"{self.driver}-containers" / name).read_bytes())
+                tops += [str(one.get("layer", "")) for one in known]
+        used: set[str] = set()
+        for top in tops:
+            layer = top
+            while layer in listed and layer not in used:
+                used.add(layer)
+                layer = listed[layer].parent
+        own = [layer for layer in layers if layer in listed and layer not in used]
+        return tuple(sorted(own, key=lambda layer: _height(listed, layer), reverse=True))
+
+
+def _height(layers: Mapping[str, LocalLayer], layer: str) -> int:
+    """How many layers are below it."""
+    count = 0
+    while (layer := layers[layer].parent) in layers:
+        count += 1
+    return count

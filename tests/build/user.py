@@ -20,6 +20,7 @@ from pathlib import Path
 from filelock import FileLock
 from uv import find_uv_bin
 
+from avabuild.local_storage import LocalStorage
 from avabuild.store.uses import is_free
 
 INSIDE = (Path(__file__).parent / "inside.py").read_text()
@@ -144,7 +145,7 @@ class User:
         self.cache = place
 
     def leftovers(self) -> list[str]:
-        """Working containers, scratch and half-imported images that a build should not leave behind."""
+        """Working containers, scratch, half-imported images and their layers, which no build should leave."""
         listed = json.loads(self.buildah("containers", "--json") or "[]") or []
         containers = [container["containername"] for container in listed]
         images = [
@@ -155,7 +156,9 @@ class User:
         tmp = self.cache / "tmp"
         living = {lock.stem for lock in tmp.glob("*.lock") if not is_free(lock)}  # root's tests share a cache
         scratch = [path.name for path in tmp.iterdir() if path.stem not in living] if tmp.exists() else []
-        return [name for name in containers if name.startswith("avabuild-")] + images + scratch
+        storage = LocalStorage.of(json.loads(self.buildah("info")))
+        layers = storage.loose([layer for layer, one in storage.list_layers().items() if one.diff_id])
+        return [name for name in containers if name.startswith("avabuild-")] + images + scratch + [*layers]
 
 
 def program() -> list[str]:

@@ -60,6 +60,9 @@ def test_a_bootstrap_with_one_id_makes_no_device_and_changes_to_no_user():
     [
         (commands.pull("layout"), ["pull", "--quiet", "oci:layout"]),
         (commands.tag("id", "name"), ["tag", "id", "name"]),
+        (commands.import_layer("id", ""), ["import-layer", "--json", "--id", "id"]),
+        (commands.import_layer("id", "below"), ["import-layer", "--json", "--id", "id", "below"]),
+        (commands.delete_layers(["upper", "lower"]), ["delete-layer", "upper", "lower"]),
         (commands.remove_images(["one", "two"]), ["rmi", "one", "two"]),
         (commands.remove_images(["one"], force=True), ["rmi", "--force", "one"]),
         (commands.remove_container("box"), ["rm", "box"]),

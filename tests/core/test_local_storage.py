@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
-from avabuild.local_storage import LocalStorage
+from avabuild.local_storage import LocalStorage, layer_ids
 
 
 @pytest.fixture
@@ -54,3 +55,41 @@ def test_a_new_storage_has_no_layers(storage):
 def test_a_list_in_another_form_tells_nothing(storage, text):
     listed(storage, text)
     assert storage.layers() is None
+
+
+def test_the_ids_of_layers_depend_on_all_that_is_below():
+    low, high = "a" * 64, "b" * 64
+    above = hashlib.sha256(f"{low}+{high}".encode()).hexdigest()
+    assert layer_ids([f"sha256:{low}", f"sha256:{high}"]) == (low, above)
+    assert layer_ids([f"sha256:{high}"]) == (high,)
+    assert layer_ids([]) == ()
+
+
+def stack(storage: LocalStorage, **parents: str) -> None:
+    layers = [{"id": name, "parent": below, "diff-digest": name} for name, below in parents.items()]
+    listed(storage, json.dumps(layers))
+
+
+def test_layers_are_loose_when_no_image_and_no_container_stands_on_them(storage, tmp_path):
+    stack(storage, base="", one="base", two="one", three="two", other="base", box="other")
+    (tmp_path / "overlay-images").mkdir()
+    storage.images.write_text(json.dumps([{"id": "i", "layer": "one"}]))
+    containers = tmp_path / "overlay-containers"
+    containers.mkdir()
+    (containers / "containers.json").write_text(json.dumps([{"id": "c", "layer": "box"}]))
+    everything = ("base", "one", "three", "two", "other", "box")
+    assert storage.loose(everything) == ("three", "two"), "upper ones first"
+    assert storage.loose(("two", "gone")) == ("two",)
+    (containers / "containers.json").rename(containers / "volatile-containers.json")
+    assert storage.loose(everything) == ("three", "two")
+    storage.images.unlink()
+    assert storage.loose(("base", "one")) == ("one",)
+
+
+def test_a_new_storage_has_no_loose_layers(storage):
+    assert storage.loose(("a",)) == ()
+
+
+def test_a_layer_that_is_not_whole_says_so(storage):
+    listed(storage, json.dumps([{"id": "a", "flags": {"incomplete": True}}, {"id": "b"}]))
+    assert {name: layer.whole for name, layer in storage.list_layers().items()} == {"a": False, "b": True}

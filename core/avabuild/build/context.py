@@ -83,6 +83,10 @@ class Context:
         """Import an image into the local storage and return its id there."""
         return self.intake.take(composed, self.layout)
 
+    def import_ahead(self, composed: Composed) -> None:
+        """Import the layers of an image on which this build's will stand."""
+        self.intake.ahead(composed, self.layout)
+
     def name_image(self, composed: Composed, identity: str, reference: str) -> str:
         """Give an image that was imported its name; return its id.
 
@@ -101,9 +105,17 @@ class Context:
     @cached_property
     def intake(self) -> Intake:
         """What hands images to the local storage."""
-        made = Intake(self.store, self.tools, self.scratch.path / "plain", self.host.cores)
-        self.cleanup.callback(made.close)
+        made = Intake(self.store, self.tools, self.scratch.path, self.host.cores)
+        self.cleanup.callback(self._close, made)
         return made
+
+    def _close(self, intake: Intake) -> None:
+        """End the intake, after the names that this build gave are gone."""
+        intake.close()
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(AvabuildError):
+                held.enter_context(self.importing())
+            self.tools.reopen_for_cleanup(intake.withdraw)
 
     @contextlib.contextmanager
     def container(self, image: str, words: str) -> Iterator[Container]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
+from avabuild.build.pool import Pool
 from avabuild.store.claims import Claims
 
 Work = Callable[[Sequence[str]], None]
@@ -15,12 +16,14 @@ Work = Callable[[Sequence[str]], None]
 class Crew:
     """Makes what has a key. What another build is making is left to it, and looked at again when it ended."""
 
-    def __init__(self, pool: ThreadPoolExecutor, claims: Claims) -> None:
+    def __init__(self, pool: Pool, claims: Claims) -> None:
         self._pool = pool
         self._claims = claims
 
-    def submit(self, keys: Sequence[str], work: Work, after: Sequence[Future[Any]] = ()) -> Future[None]:
-        """Return the future of `work`, begun when `after` is done.
+    def submit(
+        self, keys: Sequence[str], work: Work, after: Sequence[Future[Any]] = (), urgency: int = 0
+    ) -> Future[None]:
+        """Return the future of `work`, begun when `after` is done and nothing of smaller `urgency` waits.
 
         `work` is called with those of `keys` that nobody else is making, and again for the others once they
         were left: it has to find out itself what is there by then.
@@ -38,21 +41,21 @@ class Crew:
                 left -= 1
                 last = left == 0
             if last:
-                self._later(keys, work, promise)
+                self._later(keys, work, promise, urgency)
 
         for future in after:
             future.add_done_callback(arrived)
         if not after:
-            self._later(keys, work, promise)
+            self._later(keys, work, promise, urgency)
         return promise
 
-    def _later(self, keys: Sequence[str], work: Work, promise: Future[None]) -> None:
+    def _later(self, keys: Sequence[str], work: Work, promise: Future[None], urgency: int) -> None:
         try:
-            self._pool.submit(self._run, keys, work, promise)
+            self._pool.submit(urgency, lambda: self._run(keys, work, promise, urgency))
         except RuntimeError:  # the build has ended meanwhile
             promise.cancel()
 
-    def _run(self, keys: Sequence[str], work: Work, promise: Future[None]) -> None:
+    def _run(self, keys: Sequence[str], work: Work, promise: Future[None], urgency: int) -> None:
         mine = [key for key in keys if self._claims.take(key)]
         try:
             if mine:
@@ -66,9 +69,9 @@ class Crew:
         others = [key for key in keys if key not in mine]
         if not others:
             _end(promise)
-        elif self._claims.take(others[0], lambda: self._later(others, work, promise)):
+        elif self._claims.take(others[0], lambda: self._later(others, work, promise, urgency)):
             self._claims.leave(others[0])
-            self._later(others, work, promise)
+            self._later(others, work, promise, urgency)
 
 
 def _end(promise: Future[Any], error: BaseException | None = None) -> None:

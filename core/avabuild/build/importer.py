@@ -1,8 +1,7 @@
 """Importing an image into the local storage while its upper layers are still being made.
 
 The storage extracts layers one by one, lowest first, and that is the slowest part of a build. So as soon as
-a heavy layer and all below it are there, an image of just those is imported; the whole image then finds
-them in the storage.
+enough layers are there and all below them, they are imported; the whole image then finds them in the storage.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ from avabuild.base import Base
 from avabuild.build.context import Context
 from avabuild.build.layout import Composed, compose_image
 from avabuild.image import Piece, Settings
-
-HEAVY = 150_000_000  # bytes unpacked: an import of its own costs a tenth of a second
 
 
 class Importer:
@@ -70,11 +67,11 @@ class Importer:
         self.fill(0, None)
 
     def _ready(self) -> list[Piece]:
-        """Take the longest prefix there is, when it has a heavy piece that was not imported yet."""
+        """Take the longest prefix there is, when what was not imported yet of it is worth it."""
         end = next((i for i, slot in enumerate(self._slots) if slot is False), len(self._slots))
         fresh = [slot for slot in self._slots[self._done : end] if isinstance(slot, Piece)]
-        heavy = sum(piece.blob.unpacked for piece in fresh) >= HEAVY
-        if self._busy or self._closed or not heavy or end == len(self._slots):
+        worth = sum(piece.blob.unpacked for piece in fresh) >= self._context.intake.worth
+        if self._busy or self._closed or not worth or end == len(self._slots):
             return []
         self._done = end
         return [*self._lower, *(slot for slot in self._slots[:end] if isinstance(slot, Piece))]
@@ -100,7 +97,7 @@ class Importer:
         composed = compose_image(context.store, self._base, pieces, Settings(), self._arch)
         title = f"import the base and {len(pieces)} layers"
         with context.importing(), context.report.step(title, "import"):
-            context.import_image(composed)
+            context.import_ahead(composed)
 
     def settle(self) -> None:
         """Wait for the import that runs; raise what any raised."""

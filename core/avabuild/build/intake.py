@@ -1,8 +1,9 @@
 """Intake: handing images to the local storage, as uncompressed layers and only those that it lacks.
 
 The storage inflates a compressed layer twice, once for its diff ID and once to extract it, in one thread and
-much slower than ISA-L does. So a layer that is new to it is inflated here, beside what else goes on, and
-named by its diff ID; by that name the storage knows what it has, however that came there.
+much slower than ISA-L does. So a layer that is new to it is inflated here, into the tool that takes single
+layers (feed.py), or where there is no such tool into a file, beside what else goes on. The image then names
+it by its diff ID; by that name the storage knows what it has, however that came there.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from avabuild.base.facts import DAMAGE, opened
-from avabuild.blob import BLOCK, Blob
+from avabuild.blob import Blob
+from avabuild.build.feed import RECORD, Feed, Feeding
+from avabuild.build.inflate import inflate
 from avabuild.build.layout import Composed, write_layout, write_plain_layout
-from avabuild.errors import StepError, StoreError
+from avabuild.errors import StepError
 from avabuild.store import Store
 from avabuild.store.store import disk_errors
 
 ROOM = 4  # times the bytes to inflate that the disk must have free: the storage writes them twice more
+FED = 10_000_000  # bytes unpacked that are worth an import ahead of the image: it starts one process
+PULLED = 150_000_000  # the same where each costs an image: a tenth of a second
 
 
-class Importing(Protocol):
+class Importing(Feeding, Protocol):
     """What the intake asks of the tools."""
 
     def held_layers(self) -> Mapping[str, int] | None:
@@ -36,27 +40,41 @@ class Importing(Protocol):
 
 
 class Intake:
-    """Imports images; safe to use from several threads.
+    """Imports images; safe to use from several threads, one of which imports at a time.
 
-    `directory` is where layers are inflated, on the store's disk; `jobs` how many at once.
+    `scratch` is where layers are inflated, on the store's disk; `jobs` how many at once.
     """
 
-    def __init__(self, store: Store, tools: Importing, directory: Path, jobs: int) -> None:
+    def __init__(self, store: Store, tools: Importing, scratch: Path, jobs: int) -> None:
         self._store = store
         self._tools = tools
-        self._directory = directory
+        self._feed = Feed(store, tools, scratch / RECORD)
+        self._directory = scratch / "plain"
         self._jobs = jobs
         self._lock = threading.Lock()
         self._inflated: dict[str, Future[Path]] = {}
 
     def prepare(self, blob: Blob) -> None:
         """Begin to inflate `blob`, which will be imported soon, unless the storage has it."""
+        if self._feed.works:
+            return
         held = self._tools.held_layers()
         if held is not None and blob.diff_id not in held and self._has_room((blob,)):
             self._begin(blob)
 
+    @property
+    def worth(self) -> int:
+        """How many bytes unpacked are worth `ahead`."""
+        return FED if self._feed.works else PULLED
+
+    def ahead(self, composed: Composed, layout: Callable[[], Path]) -> None:
+        """Have the storage hold the layers of an image on which others will stand."""
+        if not self._feed.give(composed.blobs):
+            self.take(composed, layout)
+
     def take(self, composed: Composed, layout: Callable[[], Path]) -> str:
         """Import an image by way of a new directory that `layout` names; return its id."""
+        self._feed.give(composed.blobs)
         held = self._tools.held_layers()
         missing = [b for b in composed.blobs if held is not None and b.diff_id not in held]
         if held is None or not self._has_room(missing):
@@ -77,6 +95,10 @@ class Intake:
     def close(self) -> None:
         """Wait for what is being inflated."""
         self._pool.shutdown(cancel_futures=True)
+
+    def withdraw(self) -> None:
+        """Remove the layers that were taken for an image which is not there."""
+        self._feed.withdraw()
 
     def _whole(self, composed: Composed, layout: Path) -> str:
         write_layout(self._store, composed, layout)
@@ -99,16 +121,12 @@ class Intake:
     def _inflate(self, blob: Blob) -> Path:
         self._directory.mkdir(exist_ok=True)
         out = self._directory / blob.diff_id.removeprefix("sha256:")
-        compressed = self._store.blob_path(blob.digest)
         try:
-            with disk_errors(self._directory), opened(compressed) as source, out.open("wb") as target:
-                shutil.copyfileobj(source, target, BLOCK)
-        except BaseException as error:
+            with disk_errors(self._directory), out.open("wb") as target:
+                inflate(self._store.blob_path(blob.digest), target)
+        except BaseException:
             out.unlink(missing_ok=True)
-            if not isinstance(error, DAMAGE):
-                raise
-            hint = f"remove {compressed}; it is made again"
-            raise StoreError(f"a layer in the cache is damaged: {error}", hint=hint) from error
+            raise
         return out
 
     def _drop(self, inflated: Mapping[str, Future[Path]]) -> None:

@@ -13,6 +13,7 @@ from avabuild.blob import Blob, Compression
 from avabuild.build.compiler import Compiler
 from avabuild.build.context import Context
 from avabuild.build.crew import Crew
+from avabuild.build.pool import Pool
 from avabuild.build.workshop import PACKS, Workshop
 from avabuild.bytecode import FORMAT, compile_wheels, is_whole, write_bytecode
 from avabuild.linkage.inventory import Collector, keep_inventory
@@ -113,15 +114,9 @@ class Layers:
         missing = self._missing(layers, ready)
         if not missing:
             return
-        with ThreadPoolExecutor(max(2, self._context.host.cores), "layers") as pool:
-            running: list[Future[None]] = []
-            try:
-                running += self._begin(missing, pool, ready)
-                for future in as_completed(running):
-                    future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        with Pool(max(2, self._context.host.cores), "layers") as pool:
+            for future in as_completed(self._begin(missing, pool, ready)):
+                future.result()
         self._report_clashes(layers)
 
     def _missing(
@@ -147,14 +142,15 @@ class Layers:
     def _begin(
         self,
         missing: Sequence[FileLayer],
-        pool: ThreadPoolExecutor,
+        pool: Pool,
         ready: Callable[[FileLayer, Blob, bool], None],
     ) -> list[Future[None]]:
         """Submit each layer's work when its last wheel is there, and each wheel's bytecode before that.
 
         What is lowest is to be ready early, so that the image below the rest can be imported: bytecode is
-        compiled in batches of its own layer.
+        compiled in batches of its own layer, and of what could begin the work of the lowest layer does.
         """
+        places = {layer.key: place for place, layer in enumerate(missing)}
         waiting = {layer.key: {p.name for p in layer.packages} for layer in missing}
         homes = {p.name: layer for layer in missing if layer.kind == "bytecode" for p in layer.packages}
         packages = tuple({p.name: p for layer in missing for p in layer.packages}.values())
@@ -166,7 +162,8 @@ class Layers:
         def start(layer: FileLayer) -> None:
             compile_batch(layer)
             before = tuple(compiling[layer.key])
-            running.append(crew.submit([layer.key], lambda _: self._layer(layer, ready), before))
+            place = places[layer.key]
+            running.append(crew.submit([layer.key], lambda _: self._layer(layer, ready), before, place))
 
         def compile_batch(layer: FileLayer) -> None:
             by_name = {str(path): path for path in batches[layer.key]}
@@ -176,7 +173,8 @@ class Layers:
                 self._compile([by_name[name] for name in names])
 
             if by_name:
-                compiling[layer.key].append(crew.submit(tuple(by_name), work, (self._python.below,)))
+                below, place = (self._python.below,), places[layer.key]
+                compiling[layer.key].append(crew.submit(tuple(by_name), work, below, place))
 
         for layer in missing:
             if not layer.packages:

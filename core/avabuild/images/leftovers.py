@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from avabuild import commands
+from avabuild.build.feed import RECORD, withdraw
 from avabuild.buildah import Tools
 from avabuild.errors import StepError
 from avabuild.images.description import is_ours
@@ -81,7 +82,7 @@ def _own_sizes(storage: LocalStorage) -> dict[str, int]:
 
 
 def sweep_builds(store: Store, tools: Callable[[], Tools]) -> tuple[str, ...]:
-    """Remove what killed builds left: scratch, working containers, half-imported images; return their ids."""
+    """Remove what killed builds left: scratch, working containers, images and layers; return their ids."""
 
     def clear(build: str) -> bool:
         found, mark = tools(), f"avabuild-{build}-"
@@ -90,6 +91,7 @@ def sweep_builds(store: Store, tools: Callable[[], Tools]) -> tuple[str, ...]:
                 found.remove(name)
         for name in _named(found, mark):
             found.remove_image(name, force=True)
+        withdraw(store.root / "tmp" / build / RECORD, found)
         return not _named(found, mark)
 
     return sweep(store, lambda path: tools().remove_tree(path), clear)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from avabuild.build.context import Context
 from avabuild.errors import StepError
 from avabuild.host import Host
+from avabuild.local_storage import LocalLayer
 from avabuild.report import Event, Report
 from avabuild.store import Scratch, Store
 
@@ -31,6 +33,9 @@ class FakeTools:
     failing: bool = False
     held: dict[str, int] | None = None
     complaint: str = ""
+    feeds: bool = False
+    fed: dict[str, LocalLayer] = field(default_factory=dict)
+    refused: str = ""
     before_pull: Callable[[], Any] = lambda: None
 
     def pull(self, layout: Path) -> str:
@@ -55,6 +60,26 @@ class FakeTools:
 
     def held_layers(self) -> dict[str, int] | None:
         return self.held
+
+    def listed_layers(self) -> dict[str, LocalLayer] | None:
+        return dict(self.fed)
+
+    def feed_layer(self, layer: str, parent: str, source: BinaryIO) -> str:
+        """Hash what comes, as the tool does; it does not mind when that is cut off."""
+        if self.refused == layer:
+            raise StepError("containers-storage failed", command="containers-storage import-layer")
+        assert parent in {"", *self.fed}
+        tar = source.read()
+        diff_id = "sha256:" + hashlib.sha256(tar).hexdigest()
+        self.fed[layer] = LocalLayer(parent=parent, diff_id=diff_id, size=len(tar))
+        if self.held is not None:
+            self.held[diff_id] = len(tar)
+        return json.dumps({"id": layer, "diff-digest": diff_id})
+
+    def drop_layers(self, layers: Collection[str]) -> None:
+        gone = [self.fed.pop(layer) for layer in layers if layer in self.fed]
+        for layer in gone:
+            (self.held or {}).pop(layer.diff_id, None)
 
     def reopen_for_cleanup(self, act: Callable[[], None]) -> None:
         act()

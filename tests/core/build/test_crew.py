@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import pytest
 
 from avabuild.build.crew import Crew
+from avabuild.build.pool import Pool
 from avabuild.store.claims import Claims
 
 
@@ -40,7 +41,7 @@ def maker() -> Maker:
 
 def test_a_build_that_needs_what_another_makes_goes_on_with_something_else(maker):
     claims = Claims()
-    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
+    with Pool(1, "test") as one, Pool(1, "test") as two:
         first = Crew(one, claims).submit(["wheel"], maker.slow)
         assert maker.begun.wait(10)
         crew = Crew(two, claims)
@@ -56,7 +57,7 @@ def test_a_build_that_needs_what_another_makes_goes_on_with_something_else(maker
 def test_of_many_things_those_that_nobody_makes_are_made_at_once(maker):
     claims = Claims()
     claims.take("b")
-    with ThreadPoolExecutor(1) as pool:
+    with Pool(1, "test") as pool:
         future = Crew(pool, claims).submit(["a", "b", "c"], maker.quick)
         while maker.made != ["a", "c"]:
             assert not future.done()
@@ -73,7 +74,7 @@ def test_what_the_other_build_failed_to_make_is_made_here(maker):
         maker.gate.wait(10)
         raise ValueError("broken")
 
-    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
+    with Pool(1, "test") as one, Pool(1, "test") as two:
         failing = Crew(one, claims).submit(["a"], fail)
         assert maker.begun.wait(10)
         mine = Crew(two, claims).submit(["a"], maker.quick)
@@ -85,7 +86,7 @@ def test_what_the_other_build_failed_to_make_is_made_here(maker):
 
 def test_work_begins_when_what_it_comes_after_is_done(maker):
     before: Future[None] = Future()
-    with ThreadPoolExecutor(1) as pool:
+    with Pool(1, "test") as pool:
         crew = Crew(pool, Claims())
         after = crew.submit(["a"], maker.quick, [before])
         crew.submit(["b"], maker.quick).result(10)
@@ -97,7 +98,7 @@ def test_work_begins_when_what_it_comes_after_is_done(maker):
 def test_work_after_a_failure_fails_with_it(maker):
     before: Future[None] = Future()
     before.set_exception(ValueError("broken"))
-    with ThreadPoolExecutor(1) as pool:
+    with Pool(1, "test") as pool:
         after = Crew(pool, Claims()).submit(["a"], maker.quick, [before])
         assert isinstance(after.exception(10), ValueError)
     assert maker.made == []
@@ -106,7 +107,7 @@ def test_work_after_a_failure_fails_with_it(maker):
 def test_a_build_that_has_ended_takes_up_nothing_more(maker):
     claims = Claims()
     claims.take("a")
-    with ThreadPoolExecutor(1) as pool:
+    with Pool(1, "test") as pool:
         future = Crew(pool, claims).submit(["a"], maker.quick)
     claims.leave("a")
     assert future.cancelled()

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from avabuild.base import Base
-from avabuild.build.importer import HEAVY, Importer, import_image
+from avabuild.build.importer import Importer, import_image
+from avabuild.build.intake import FED
+from avabuild.build.intake import PULLED as HEAVY
 from avabuild.build.layout import compose_image
 from avabuild.errors import StepError
 from avabuild.image import Piece, Settings
@@ -65,6 +67,20 @@ def test_nothing_is_imported_while_all_is_light(context, base, tools, piece):
             importer.fill(index, piece(f"p{index}", HEAVY // 4))
         importer.settle()
     assert tools.pulled == []
+
+
+def test_where_layers_are_fed_lighter_ones_go_ahead_too(context, base, tools, piece):
+    tools.feeds = True
+    ahead: list[list[str]] = []
+    context.import_ahead = lambda composed: ahead.append([blob.digest for blob in composed.blobs[1:]])
+    one, two = piece("one", FED), piece("two", FED - 1)
+    with Importer(context, base, "amd64") as importer:
+        importer.expect(3)
+        importer.fill(0, one)
+        wait(lambda: bool(ahead))
+        importer.fill(1, two)
+        importer.settle()
+    assert ahead == [digests(one)]
 
 
 def test_light_pieces_are_heavy_together(context, base, tools, piece):
