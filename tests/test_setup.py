@@ -17,6 +17,7 @@ TOOLS = {
     "runc": "runc",
     "newuidmap": "uidmap",
     "skopeo": "skopeo",
+    "containers-storage": "containers-storage",
     "mmdebstrap": "mmdebstrap",
     "fakechroot": "fakechroot",
     "fakeroot": "fakeroot",
@@ -131,9 +132,26 @@ def test_a_second_run_says_nothing_and_starts_no_installer(machine: Machine) -> 
 
 def test_only_what_is_missing_is_installed(machine: Machine) -> None:
     machine.install("buildah", "crun", "newuidmap", "mmdebstrap", "fakechroot", "fakeroot")
+    machine.install("containers-storage")
     machine.setup()
     packages = {word for word in machine.called("install -y")[0].split() if word in TOOLS.values()}
     assert packages == {"skopeo"}
+
+
+def test_what_the_distribution_does_not_have_is_not_asked_for(machine: Machine) -> None:
+    machine.fake("apt-cache", "[ $2 = buildah ] && echo '  Candidate: 1.28.2' || echo '  Candidate: (none)'")
+    machine.setup()
+    assert "containers-storage" not in machine.called("install -y")[0].split()
+    machine.calls.unlink()
+    assert machine.setup() == ""
+
+
+def test_what_only_fresh_lists_offer_is_installed_too(machine: Machine) -> None:
+    """A new system has no package lists: nothing is offered before the first update."""
+    updated = '$(cat "$CALLS" 2>/dev/null)'
+    machine.fake("apt-cache", f'case "{updated}" in *update*) echo "  Candidate: 1.28.2";; esac')
+    machine.setup()
+    assert machine.called("install -y")[0].split().count("containers-storage") == 1
 
 
 def test_with_the_tools_there_an_ordinary_user_needs_no_sudo(tmp_path: Path) -> None:

@@ -18,14 +18,13 @@ from avabuild import commands
 from avabuild.calls import Calls
 from avabuild.errors import HostError, StepError
 from avabuild.host import Host
-from avabuild.host.means import BUILDAH, Mode, new_enough, slowness
+from avabuild.host.means import BUILDAH, FEEDER, Mode, came_together, new_enough, slowness
 from avabuild.inside.home import settle
 from avabuild.inside.namespace import Namespace, Started
 from avabuild.local_storage import LocalLayer, LocalStorage
 from avabuild.report import Report
 from avabuild.streams import Pipe, ending
 
-FEEDER = "containers-storage"
 _TRIES = 4
 _GOING = "layer not known"
 _ONE_THREAD = {"GOMAXPROCS": "1"}  # an import does one thing after another: threads only hand it on
@@ -210,11 +209,10 @@ class Tools(Calls):
 
     @cached_property
     def feeds(self) -> bool:
-        """Whether there is a `containers-storage` that came with buildah: an older one spoils its lists."""
+        """Whether single layers can be given to the local storage."""
         path = self.host.environment.get("PATH")
-        found = [shutil.which(tool, path=path) for tool in ("buildah", FEEDER)]
-        places = [Path(program).resolve().parent for program in found if program]
-        return len(places) == len(found) and places[0] == places[1]
+        buildah, feeder = (shutil.which(tool, path=path) for tool in ("buildah", FEEDER))
+        return came_together(Path(buildah) if buildah else None, Path(feeder) if feeder else None)
 
     def listed_layers(self) -> dict[str, LocalLayer] | None:
         """Return the storage's whole layers by id; None when they can't be told."""

@@ -24,7 +24,7 @@ _MARKS = {
     "limited": ("limited", "yellow"),
     "bad": ("missing", "red"),
 }
-_WIDE = 140  # columns for logs and pipes
+_WIDE = 1000  # columns for logs and pipes: nothing is folded
 _MODES = {
     "root": "you are root",
     "subuid": "a range of ids is mapped, and files in images keep their owners",

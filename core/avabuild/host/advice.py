@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from avabuild.host.findings import Directory, Findings, Trial
-from avabuild.host.means import BUILDAH, Means, new_enough
+from avabuild.host.means import BUILDAH, FEEDER, Means, came_together, new_enough
 from avabuild.host.subids import COUNT
 from avabuild.value import Value
 
@@ -202,10 +202,28 @@ def _tools(findings: Findings, means: Means | None) -> Iterator[Remark]:
             )
         else:
             yield Remark(about=name, state="good", found=f"{tool.version} at {tool.path}", leads=_USES[name])
+    yield _imports(findings)
     runtimes = [name for name in ("crun", "runc") if findings.tool(name)]
     groups = findings.cgroup or "none"
     found = f"{', '.join(runtimes) or 'none'}; control groups: {groups}"
     yield Remark(about="OCI runtimes", state="good", found=found, leads="none is needed")
+
+
+def _imports(findings: Findings) -> Remark:
+    buildah, feeder = findings.tool("buildah"), findings.tool(FEEDER)
+    if buildah and feeder and came_together(buildah.path, feeder.path):
+        leads = "layers are extracted as they are made"
+        return Remark(about="imports", state="good", found=f"{FEEDER} at {feeder.path}", leads=leads)
+    if feeder:
+        found = f"{feeder.path} is not where buildah is"
+        return Remark(about="imports", state="spare", found=found, leads="it may be older, and is not used")
+    return Remark(
+        about="imports",
+        state="spare",
+        found=f"{FEEDER} is not on PATH",
+        leads="images come into the local storage more slowly",
+        admin=(f"apt-get install {FEEDER}",),
+    )
 
 
 def _environment(findings: Findings) -> Iterator[Remark]:

@@ -20,6 +20,7 @@ from typing import Any
 from avabuild.errors import HostError
 from avabuild.host import trial_worker
 from avabuild.host.findings import Directory, Findings, Kind, OwnStorage, Tool, Trial
+from avabuild.host.means import FEEDER
 from avabuild.host.settings import Settings
 from avabuild.host.storage_conf import Configured, configured
 from avabuild.host.subids import arguments, free_range
@@ -27,7 +28,9 @@ from avabuild.places import Candidate, candidates, existing, name, trouble
 
 PATIENCE = 20  # seconds: a network's file system may hang
 _KINDS: tuple[Kind, ...] = ("root", "subuid", "single")
-TOOLS = ("buildah", "skopeo", "mmdebstrap", "fuse-overlayfs", "newuidmap", "newgidmap", "crun", "runc")
+TOOLS = (
+    "buildah", FEEDER, "skopeo", "mmdebstrap", "fuse-overlayfs", "newuidmap", "newgidmap", "crun", "runc",
+)  # fmt: skip
 _ASKED = ("buildah", "skopeo")  # which start quickly enough to be asked for their versions
 _KERNEL = (
     "user/max_user_namespaces",

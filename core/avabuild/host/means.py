@@ -70,6 +70,15 @@ def slowness(means: Means) -> str:
     return ""
 
 
+FEEDER = "containers-storage"
+"""The tool that takes single layers: of buildah's library, in the image storage's own package."""
+
+
+def came_together(buildah: Path | None, feeder: Path | None) -> bool:
+    """Whether the two programs are of one release: an older `feeder` would spoil the storage's lists."""
+    return bool(buildah and feeder and buildah.resolve().parent == feeder.resolve().parent)
+
+
 def new_enough(version: str) -> bool:
     """Whether a buildah that calls itself `version` works."""
     numbers = version.split(".")[:2]

@@ -9,12 +9,12 @@ import pytest
 from avabuild.host.advice import Remark, can_build, remarks
 from avabuild.host.choose import choose
 from avabuild.host.findings import Directory, Findings, OwnStorage, Tool, Trial
-from avabuild.host.means import new_enough
+from avabuild.host.means import came_together, new_enough
 from avabuild.host.settings import Settings
 
 TOOLS = tuple(
     Tool(name=name, path=Path("/usr/bin") / name, version="1.28.2")
-    for name in ("buildah", "skopeo", "mmdebstrap", "newuidmap", "newgidmap")
+    for name in ("buildah", "skopeo", "mmdebstrap", "newuidmap", "newgidmap", "containers-storage")
 )
 LOCAL = Directory(
     path=Path("/home/ada/share"), origin="XDG_DATA_HOME", filesystem="ext4", overlay=("subuid", "single"),
@@ -99,6 +99,27 @@ def test_what_a_missing_tool_takes_away_is_told(name: str) -> None:
     remark = said(tools=tuple(tool for tool in TOOLS if tool.name != name))[name]
     assert (remark.state, remark.admin) == ("limited", (f"apt-get install {name}",))
     assert remark.leads.startswith("without it can't be had: ")
+
+
+def test_whether_layers_are_extracted_as_they_are_made_is_told(tmp_path: Path) -> None:
+    assert said()["imports"].state == "good"
+    missing = said(tools=TOOLS[:-1])["imports"]
+    assert (missing.state, missing.admin) == ("spare", ("apt-get install containers-storage",))
+    other = TOOLS[-1].model_copy(update={"path": Path("/opt/bin/containers-storage")})
+    remark = said(tools=(*TOOLS[:-1], other))["imports"]
+    assert (remark.state, remark.found) == ("spare", "/opt/bin/containers-storage is not where buildah is")
+
+
+def test_tools_of_two_places_are_of_two_releases_but_links_lead_to_one(tmp_path: Path) -> None:
+    for name in ("usr/buildah", "usr/feeder", "local/feeder"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "bin").symlink_to("usr")
+    buildah = tmp_path / "usr/buildah"
+    assert came_together(buildah, tmp_path / "bin/feeder")
+    assert not came_together(buildah, tmp_path / "local/feeder")
+    assert not came_together(buildah, None)
+    assert not came_together(None, tmp_path / "usr/feeder")
 
 
 @pytest.mark.parametrize(
