@@ -17,6 +17,7 @@ from avabuild.build.stage import CACHE as UV_CACHE
 from avabuild.build.stage import UV
 from avabuild.commands import Bind
 from avabuild.host import Host
+from avabuild.host.means import FEEDER
 from avabuild.layers import Compile
 from avabuild.plan import Plan
 from avabuild.prepare import make_plan, open_project, targets
@@ -72,6 +73,12 @@ def in_container(box: str, command: list[str], binds: list[Bind]) -> Iterator[li
     yield ["step", *map(str, binds), *command]
 
 
+def imported(layout: str) -> Iterator[list[str]]:
+    """An image that comes into the local storage: each of its layers, then itself."""
+    yield [FEEDER, *commands.import_layer("LAYER", "PARENT")]
+    yield ["buildah", *commands.pull(layout)]
+
+
 def flow(plan: Plan) -> Iterator[list[str]]:
     """The commands of a cold build of the plan; what differs between two builds is in capitals."""
     given = Bind(source="SCRATCH/step", target=GIVEN)
@@ -89,19 +96,19 @@ def flow(plan: Plan) -> Iterator[list[str]]:
     for step in plan.steps:
         if step.layer.kind in {"apt", "run"}:
             box, binds = step.layer.kind.upper(), apt if step.layer.kind == "apt" else []
-            yield ["buildah", *commands.pull("avabuild-BUILD-1")]
+            yield from imported("avabuild-BUILD-1")
             yield ["buildah", *commands.start("BASE", box)]
             yield from in_container(box, shell, [given, *binds])
             yield ["buildah", *commands.remove_container(box)]
         if isinstance(step.layer, Compile):
             files = [file.filename for file in step.layer.source_files]
             sources = [Bind(source=f"CACHE/{name}", target=f"/stage/sources/{name}") for name in files]
-            yield ["buildah", *commands.pull("avabuild-BUILD-1")]
+            yield from imported("avabuild-BUILD-1")
             yield ["buildah", *commands.start("BASE", "COMPILE")]
             yield from in_container("COMPILE", shell, [given, *apt])
             yield ["step", *map(str, [given, *tools, *sources]), *shell]
             yield ["buildah", *commands.remove_container("COMPILE")]
-    yield ["buildah", *commands.pull("avabuild-BUILD-2")]
+    yield from imported("avabuild-BUILD-2")
     yield ["buildah", *commands.start("IMAGE", "CHECK")]
     for number, check in enumerate(plan.checks):
         begun = in_container("CHECK", ["python", f"{GIVEN}/check_{check.framework}.py"], [given])

@@ -158,24 +158,37 @@ def _question(chain: Chain, apt: Apt) -> str:
 def _resolve_script(packages: Sequence[str], update: str) -> str:
     """Return what prints what `packages` bring, downloads it, and leaves the files' names, sorted, in PLACE.
 
-    APT names no address of what is in the archives already, so it is asked where nothing is.
+    APT names no address of what is in the archives already, so it is asked where nothing is. What is missing
+    is fetched by APT's own helper, which does not work out again what is needed. It makes links to what is on
+    no web server: that, and what the helper fails at, is APT's to fetch.
     """
     asked = shlex.join(packages)
+    uri = r"s/^'\([^']*\)' \([^ ]*\.deb\) [0-9]* SHA256:\([0-9a-f]*\).*/\3 \2 \1/p"
     return f"""
 {update}
 apt-get install -qq --print-uris -o Dir::Cache::Archives={PLACE}/none/ {asked} >{PLACE}/uris
-sed -n "s/^'[^']*' \\([^ ]*\\.deb\\) [0-9]* SHA256:\\([0-9a-f]*\\).*/\\2  \\1/p" {PLACE}/uris >{PLACE}/sums
+sed -n "{uri}" {PLACE}/uris >{PLACE}/sums
+helper=/usr/lib/apt/apt-helper
 missing=
+set --
 cd {ARCHIVES}
-while read -r sum file; do
+while read -r sum file uri; do
     if ! {{ [ -e "$file" ] && echo "$sum  $file" | sha256sum --status --check; }}; then
-        rm -f "$file"
-        missing=yes
+        rm -f "$file" "partial/$file"
+        missing="$missing $file"
+        set -- "$@" "$uri" "{ARCHIVES}/partial/$file" "SHA256:$sum"
+        case "$uri" in http://* | https://*) ;; *) helper=false ;; esac
     fi
 done <{PLACE}/sums
+if [ -n "$missing" ]; then
+    if $helper download-file "$@" >/dev/null; then
+        for file in $missing; do mv "partial/$file" "$file"; done
+    else
+        apt-get install -qq --download-only {asked} >&2
+    fi
+fi
 cd /
-[ -z "$missing" ] || apt-get install -qq --download-only {asked} >&2
-sed 's/^[0-9a-f]*  //' {PLACE}/sums | LC_ALL=C sort >{PLACE}/files
+sed 's/^[0-9a-f]* //; s/ .*//' {PLACE}/sums | LC_ALL=C sort >{PLACE}/files
 cat {PLACE}/uris
 """
 

@@ -129,6 +129,7 @@ def configuration(*, lists: bool, ca: bool) -> str:
         'APT::Sandbox::User "root";\nAPT::Install-Recommends "false";\nAPT::Get::Assume-Yes "true";\n'
         'APT::Keep-Downloaded-Packages "true";\nAcquire::Languages "none";\nAcquire::Retries "3";\n'
         'Acquire::ForceHash "SHA256";\nDpkg::Use-Pty "false";\n'
+        'Acquire::CompressionTypes::Order { "gz"; };\n'  # a third bigger than xz, read in a third of the time
         f'Dir::Cache::Archives "{ARCHIVES}/";\nDir::State::lists "{PLACE}/{"lists" if lists else "none"}/";\n'
         + "".join(f'Dir::Cache::{n} "{PLACE}/cache/{n}.bin";\n' for n in ("pkgcache", "srcpkgcache") if lists)
         + (f'Acquire::https::CAInfo "{GIVEN}/ca.pem";\n' if ca else "")
