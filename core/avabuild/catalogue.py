@@ -92,6 +92,7 @@ class Catalogue:
         self._assume = assume
         self._fetch = fetch
         self._refused: dict[str, AvabuildError] = {}  # by the base's name: nobody is asked twice
+        self._assumed: set[str] = set()  # names of bases that can't be had
 
     def entries(self, only: Sequence[str] = ()) -> tuple[Entry, ...]:
         """Return every image whose tag, or name and tag, fits one of the patterns `only`; all without any.
@@ -130,6 +131,8 @@ class Catalogue:
         base, name = session.known_base(project), session.base_name(project)
         if base is not None or isinstance(project.recipe.one_base, DebianBase):
             return base
+        if name in self._assumed:
+            return None
         if name in self._refused:
             raise self._refused[name]
         if not self._fetch and isinstance(project.recipe.one_base, ImageBase):
@@ -141,6 +144,7 @@ class Catalogue:
         except AvabuildError as error:
             if self._assume and assumed_base(project):
                 self.report.warn(f"{base_title(project)} can't be had here: its plan goes by its name")
+                self._assumed.add(name)
                 return None
             self._refused[name] = error
             raise

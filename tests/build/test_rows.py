@@ -22,6 +22,10 @@ ROWS = {
         "mxnet": r"mxnet 1\.9\.1 computed on the CPU loss 2",
         "jupyterlab": "serves /lab; kernels: python3",
     },
+    "pytorch": {
+        "pytorch": r"torch 2\.13\.0\+cpu built for CPU, computed on the CPU$",
+        "jupyterlab": "serves /lab; kernels: python3",
+    },
     "trixie/keras-jax": {"jax": r"jax 0\.\d+\.\S+ computed on cpu$", "keras": r"keras 3\.\S+ on jax loss"},
     "trixie/keras-torch": {
         "pytorch": r"torch 2\.6\.0\S* built for CPU, computed on the CPU$",
@@ -42,9 +46,13 @@ def built(user: User, row: str) -> dict[str, str]:
     return {str(e["step"]): str(e.get("text")) for e in outcome.events if e["event"] == "finish"}
 
 
-# Debian's torch alone is 180 MB of packages, and each needs a base of its own.
+# Torch alone is 180 MB, as a wheel that an index or folder of this host must have, and as Debian's packages,
+# which need a base of their own.
+SLOW = {row for row in ROWS if row == "pytorch" or row.startswith("trixie/")}
+
+
 @pytest.mark.parametrize(
-    "row", [pytest.param(row, marks=pytest.mark.slow) if row.startswith("trixie/") else row for row in ROWS]
+    "row", [pytest.param(row, marks=pytest.mark.slow) if row in SLOW else row for row in ROWS]
 )
 def test_a_row_is_built_and_its_checks_compute(builder: User, row: str) -> None:
     said = built(builder, row)

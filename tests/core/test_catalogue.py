@@ -108,6 +108,23 @@ def test_two_recipes_that_make_one_image_are_refused(recipes, opened):
     assert str(error) == "b.toml:1: name: a:py311-cpu is made by a.toml too; choose another name or tag"
 
 
+def test_a_base_whose_name_will_do_for_a_plan_is_asked_for_once_and_told_of_once(recipes, host, monkeypatch):
+    asked: list[str] = []
+
+    def obtain(self, project, tools, report):
+        asked.append(project.recipe.name)
+        raise UnavailableError("the registry does not answer")
+
+    monkeypatch.setattr(Session, "obtain", obtain)
+    image = 'base = { image = "ubuntu:16.04" }\nmatrix.python = "3.5"\n'
+    workplace, told = Workplace.on(host), []
+    workplace.__dict__["confined"] = ""
+    found = Catalogue(recipes(a=image, b=image), workplace, Report(told.append), assume=True).entries()
+    assert [entry.name for entry in found] == ["a:py35-cpu", "b:py35-cpu"]
+    assert asked == ["a"]
+    assert [event.text for event in told] == ["ubuntu:16.04 can't be had here: its plan goes by its name"]
+
+
 def test_a_base_that_cant_be_had_is_asked_for_once_and_costs_only_its_own_images(
     recipes, opened, monkeypatch
 ):
