@@ -228,7 +228,10 @@ class Tools(Calls):
 
     def drop_layers(self, layers: Collection[str]) -> None:
         """Remove those of the layers that no image, no container and no other layer stands on."""
-        if loose := self.storage.loose(layers):
+        loose: tuple[str, ...] = ()
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            loose = self.storage.loose(layers)
+        if loose:
             argv = commands.delete_layers(loose)
             self.reopen_for_cleanup(lambda: self.call(FEEDER, argv, env=self._private, inside=True))
 

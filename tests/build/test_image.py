@@ -136,6 +136,43 @@ def test_a_second_build_does_nothing_without_network_tools_or_containers(builder
     assert "nothing to do" in again.out + again.err
 
 
+def test_layers_that_were_fed_and_an_image_that_was_pulled_are_the_same_to_the_storage(
+    builder: User, small: str, tmp_path: Path
+) -> None:
+    """With the tool that takes single layers, and on a host that has all but it."""
+    fed = builder.avabuild("recipe", small, "--json")
+    assert fed.code == 0, fed.err
+    assert "$ containers-storage import-layer" in logs(builder)
+    reference = str(fed.image["reference"])
+    stored = builder.buildah("inspect", "--format", "{{.FromImageID}} {{.FromImageDigest}}", reference)
+    said = builder.inside(reference, "cat /who")
+    builder.buildah("rmi", "--force", reference)
+    shutil.rmtree(builder.cache / "logs")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for directory in ("/usr/sbin", "/usr/bin"):
+        for program in Path(directory).iterdir():
+            if program.name != "containers-storage" and not (programs / program.name).is_symlink():
+                (programs / program.name).symlink_to(program)
+    builder.own(programs)
+    builder.env["PATH"] = str(programs)
+    pulled = builder.avabuild("recipe", small, "--json")
+    assert pulled.code == 0, pulled.err
+    assert pulled.image["made"] == []
+    assert "containers-storage import-layer" not in logs(builder)
+    assert pulled.image["digest"] == fed.image["digest"]
+    assert (
+        builder.buildah("inspect", "--format", "{{.FromImageID}} {{.FromImageDigest}}", reference) == stored
+    )
+    assert builder.inside(reference, "cat /who") == said
+    assert builder.leftovers() == []
+
+
+def logs(user: User) -> str:
+    """What the user's builds have asked of other programs."""
+    return "".join(path.read_text() for path in sorted((user.cache / "logs").iterdir()))
+
+
 def test_a_build_from_the_lock_starts_no_container_and_asks_no_index(builder: User, small: str) -> None:
     assert builder.avabuild("recipe", small).code == 0
     shutil.rmtree(builder.cache / "stamps")

@@ -112,8 +112,10 @@ class Context:
     def _close(self, intake: Intake) -> None:
         """End the intake, after the names that this build gave are gone."""
         intake.close()
+        if not intake.loose:
+            return
         with contextlib.ExitStack() as held:
-            with contextlib.suppress(AvabuildError):
+            with contextlib.suppress(AvabuildError):  # as above
                 held.enter_context(self.importing())
             self.tools.reopen_for_cleanup(intake.withdraw)
 

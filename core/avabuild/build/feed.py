@@ -54,6 +54,7 @@ class Feed:
         self._tools = tools
         self._record = record
         self._refused = False
+        self._loose: set[str] = set()  # what was fed and is in no image yet
 
     @property
     def works(self) -> bool:
@@ -81,6 +82,7 @@ class Feed:
         """Feed one layer; a storage that has it by now, from another program, does not refuse it."""
         with disk_errors(self._record.parent), self._record.open("a") as record:
             record.write(f"{layer}\n")
+        self._loose.add(layer)
         try:
             with _Inflating(self._store.blob_path(blob.digest)) as inflating:
                 said = self._tools.feed_layer(layer, parent, inflating.reader)
@@ -93,6 +95,15 @@ class Feed:
             return True
         self._tools.drop_layers([layer])
         return False
+
+    def settle(self, blobs: Sequence[Blob]) -> None:
+        """Take note that there is an image of these layers."""
+        self._loose.difference_update(layer_ids([blob.diff_id for blob in blobs]))
+
+    @property
+    def loose(self) -> bool:
+        """Whether layers were fed of which there is no image."""
+        return bool(self._loose)
 
     def withdraw(self) -> None:
         """Remove the layers that were fed and that nothing stands on: the image that they were for is not."""
@@ -141,7 +152,7 @@ class _Inflating:
             raise self._error
 
     def _inflate(self) -> None:
-        with suppress(BrokenPipeError), os.fdopen(self._writer, "wb", 0) as target:
+        with suppress(BrokenPipeError), os.fdopen(self._writer, "wb") as target:
             try:
                 inflate(self._path, target)
             except BrokenPipeError:

@@ -75,6 +75,11 @@ class Intake:
     def take(self, composed: Composed, layout: Callable[[], Path]) -> str:
         """Import an image by way of a new directory that `layout` names; return its id."""
         self._feed.give(composed.blobs)
+        identity = self._pull(composed, layout)
+        self._feed.settle(composed.blobs)
+        return identity
+
+    def _pull(self, composed: Composed, layout: Callable[[], Path]) -> str:
         held = self._tools.held_layers()
         missing = [b for b in composed.blobs if held is not None and b.diff_id not in held]
         if held is None or not self._has_room(missing):
@@ -96,8 +101,13 @@ class Intake:
         """Wait for what is being inflated."""
         self._pool.shutdown(cancel_futures=True)
 
+    @property
+    def loose(self) -> bool:
+        """Whether layers were taken ahead of an image which never came."""
+        return self._feed.loose
+
     def withdraw(self) -> None:
-        """Remove the layers that were taken for an image which is not there."""
+        """Remove them, as far as nothing else stands on them."""
         self._feed.withdraw()
 
     def _whole(self, composed: Composed, layout: Path) -> str:

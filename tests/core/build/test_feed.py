@@ -174,6 +174,15 @@ def test_layers_of_an_image_that_never_came_are_taken_away_at_the_end(context, t
     assert tools.fed == {}
 
 
+def test_where_the_image_came_nothing_is_asked_at_the_end(context, tools, composed):
+    tools.drop_layers = None
+    tools.pull = lambda _: "id"
+    with context.cleanup:
+        context.import_ahead(composed)
+        context.import_image(composed)
+    assert len(tools.fed) == 3
+
+
 def test_a_stop_ends_the_feeding(context, tools, composed):
     def stop(*_: object) -> str:
         raise KeyboardInterrupt
