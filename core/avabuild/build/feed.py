@@ -113,7 +113,8 @@ class Feed:
 def withdraw(record: Path, tools: Feeding) -> None:
     """Remove the layers that a build's `record` names and that nothing stands on."""
     with suppress(FileNotFoundError):
-        tools.drop_layers(record.read_text().split())
+        layers = record.read_text().split()
+        tools.drop_layers(layers)
 
 
 def _diff_id(said: str) -> str:

@@ -192,7 +192,7 @@ def test_a_stop_ends_the_feeding(context, tools, composed):
         context.import_ahead(composed)
 
 
-BIG = 300_000_000
+BIG = 600_000_000
 INFLATE = f"""
 import io, os, resource, sys, tarfile
 from pathlib import Path
@@ -217,4 +217,4 @@ def test_a_big_layer_is_never_in_memory(tmp_path):
         [sys.executable, "-c", INFLATE, str(path)], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
-    assert int(run.stdout) < 150, "MB"
+    assert int(run.stdout) < 300, "MB"

@@ -90,6 +90,11 @@ class Storage:
         self.images = kept
         self.write()
 
+    def drop_layers(self, layers: list[str]) -> None:
+        gone = self.storage.loose(layers)
+        self.layers = [one for one in self.layers if one["id"] not in gone]
+        self.write()
+
     def add(self, composed: Composed, store: Store, *names: str, came: float | None = None) -> str:
         identity = composed.config.removeprefix("sha256:")
         below = ""

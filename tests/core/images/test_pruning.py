@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from avabuild.build.feed import RECORD
 from avabuild.build.workshop import built_record
 from avabuild.errors import HostError, ImageError, StepError
 from avabuild.images.leftovers import DAY, leftovers
@@ -231,6 +232,23 @@ def test_leftovers_of_killed_builds_go_and_those_of_running_ones_stay(store, sto
     assert not killed.path.exists()
     assert running.path.exists()
     running.__exit__(None, None, None)
+
+
+def test_layers_that_a_killed_build_had_fed_go_with_it_but_those_below_an_image(store, storage, make_image):
+    storage.add(make_image(), store, "localhost/kept:1")
+    kept = [one["id"] for one in storage.layers]
+    storage.layers += [
+        {"id": "fed", "parent": kept[-1], "diff-digest": "f"},
+        {"id": "other", "diff-digest": "o"},
+    ]
+    storage.write()
+    killed = Scratch(store)
+    killed.__enter__()
+    (killed.path / RECORD).write_text("".join(f"{layer}\n" for layer in (*kept, "fed")))
+    killed._lock.release()
+    prune(store, storage, choose(store, storage, Wish()))
+    assert [one["id"] for one in storage.layers] == [*kept, "other"]
+    assert not killed.path.exists()
 
 
 def test_what_was_on_its_way_when_its_writer_was_killed_goes_after_a_day(store, storage):
