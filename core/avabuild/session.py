@@ -50,6 +50,7 @@ class Session:
         self.lock_path = self.projects[0].lock_path
         self.lock = read_lock(self.lock_path)
         self._writing = threading.Lock()
+        self._renamed: set[str] = set()  # names of bases that are others than the lock's, which was told
         if workplace.wishes.locked and self.lock is None:
             raise LockError(f"{self.lock_path} does not exist", hint="run once without --locked, commit it")
 
@@ -154,7 +155,9 @@ class Session:
                     place=str(self.lock_path),
                     hint="take today's with --upgrade base",
                 )
-            report.warn("the base changed since the lock was written; the lock now names the new one")
+            if name not in self._renamed:
+                self._renamed.add(name)
+                report.warn("the base changed since the lock was written; the lock now names the new one")
         return base
 
     def _stage_name(self, suite: str) -> str:

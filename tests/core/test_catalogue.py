@@ -125,6 +125,19 @@ def test_a_base_whose_name_will_do_for_a_plan_is_asked_for_once_and_told_of_once
     assert [event.text for event in told] == ["ubuntu:16.04 can't be had here: its plan goes by its name"]
 
 
+def test_that_a_base_is_another_one_than_the_locks_is_told_once(recipes, host, monkeypatch):
+    (path,) = recipes(a=BOOKWORM)
+    session, told = Session(path, Workplace.on(host)), []
+    monkeypatch.setattr("avabuild.session.offer_base", lambda *_, **__: None)
+    monkeypatch.setattr(session, "known_base", lambda _: Base(digest="sha256:new"))
+    monkeypatch.setattr(session, "pinned", lambda _: "sha256:old")
+    for _ in range(2):  # for the plan, then for the build
+        assert session.obtain(session.projects[0], None, Report(told.append)).digest == "sha256:new"
+    assert [event.text for event in told] == [
+        "the base changed since the lock was written; the lock now names the new one"
+    ]
+
+
 def test_a_base_that_cant_be_had_is_asked_for_once_and_costs_only_its_own_images(
     recipes, opened, monkeypatch
 ):
