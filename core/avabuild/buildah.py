@@ -216,9 +216,7 @@ class Tools(Calls):
 
     def listed_layers(self) -> dict[str, LocalLayer] | None:
         """Return the storage's whole layers by id; None when they can't be told."""
-        with suppress(OSError, ValueError, LookupError, TypeError):
-            return {name: one for name, one in self.storage.list_layers().items() if one.whole}
-        return None
+        return self.storage.whole_layers()
 
     def feed_layer(self, layer: str, parent: str, source: BinaryIO) -> str:
         """Extract the tar that `source` has as `layer` on `parent`; return what is known of it."""
@@ -229,7 +227,7 @@ class Tools(Calls):
     def drop_layers(self, layers: Collection[str]) -> None:
         """Remove those of the layers that no image, no container and no other layer stands on."""
         loose: tuple[str, ...] = ()
-        with suppress(OSError, ValueError, LookupError, TypeError):
+        with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
             loose = self.storage.loose(layers)
         if loose:
             argv = commands.delete_layers(loose)

@@ -78,16 +78,19 @@ class LocalStorage(Value):
         """The list of images."""
         return self.root / f"{self.driver}-images" / "images.json"
 
-    def layers(self) -> dict[str, int] | None:
-        """Return the diff IDs of whole layers with their tars' sizes; None for a list that is no such."""
+    def whole_layers(self) -> dict[str, LocalLayer] | None:
+        """Return the layers that were extracted to their end, by the storage's own ids; see `layers`."""
         try:
-            listed = json.loads((self.root / f"{self.driver}-layers" / "layers.json").read_bytes())
-            whole = [one for one in listed if not (one.get("flags") or {}).get("incomplete")]
-            return {one["diff-digest"]: int(one["diff-size"]) for one in whole if one.get("diff-digest")}
-        except FileNotFoundError:
-            return {}
+            return {name: one for name, one in self.list_layers().items() if one.whole}
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
+
+    def layers(self) -> dict[str, int] | None:
+        """Return the diff IDs of whole layers with their tars' sizes; None for a list that is no such."""
+        whole = self.whole_layers()
+        if whole is None:
+            return None
+        return {one.diff_id: one.size for one in whole.values() if one.diff_id and one.size}
 
     def list_images(self) -> tuple[LocalImage, ...]:
         """Return all images, in the storage's order; none where there is no list."""

@@ -87,7 +87,7 @@ In brackets: the largest resident set of any one process.
 - The Containerfiles run under `buildah build --layers --isolation chroot`, with cache mounts; the one of uv
   compiles bytecode, as avabuild does. Their way to an OCI layout is a cold build and `buildah push`.
 - An apt package is added below the Python packages of a Containerfile, where it costs least. The first one
-  pays `apt-get update` (1.0 s of it), as theirs does; another finds lists that are good for an hour.
+  pays `apt-get update` (0.8 s of it), as theirs does; another finds lists that are good for an hour.
 
 `avabuild --help`: {help_cost.seconds * 1000:.0f} ms, the median of 20 (promised: under 150).
 """

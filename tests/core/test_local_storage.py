@@ -36,6 +36,11 @@ def test_a_layer_that_a_killed_import_left_is_none(storage):
     assert storage.layers() == {}
 
 
+def test_a_layer_of_unknown_size_can_not_be_named(storage):
+    listed(storage, json.dumps([{"id": "a", "diff-digest": "sha256:a"}]))
+    assert storage.layers() == {}
+
+
 def test_a_new_storage_has_no_layers(storage):
     assert storage.layers() == {}
 
@@ -50,6 +55,8 @@ def test_a_new_storage_has_no_layers(storage):
         '[{"diff-digest": "sha256:a"}]',
         '["a"]',
         '[{"diff-digest": 1, "diff-size": "x"}]',
+        '[{"id": "a", "diff-digest": "sha256:a", "diff-size": "x"}]',
+        '[{"id": "a", "flags": ["incomplete"]}]',
     ],
 )
 def test_a_list_in_another_form_tells_nothing(storage, text):

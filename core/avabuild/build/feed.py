@@ -46,7 +46,7 @@ class Feeding(Protocol):
 class Feed:
     """Feeds the local storage; one thread at a time.
 
-    `record` is the file that names the layers which no image may use yet, for who cleans up.
+    `record` is the file that names what was fed, for the build that cleans up after this one was killed.
     """
 
     def __init__(self, store: Store, tools: Feeding, record: Path) -> None:
@@ -87,6 +87,7 @@ class Feed:
             with _Inflating(self._store.blob_path(blob.digest)) as inflating:
                 said = self._tools.feed_layer(layer, parent, inflating.reader)
         except StepError:
+            self._loose.discard(layer)  # if it is there, it is the other program's
             return layer in (self._tools.listed_layers() or {})
         except StoreError:
             self._tools.drop_layers([layer])  # what came before the damage is a layer to the tool
@@ -107,14 +108,16 @@ class Feed:
 
     def withdraw(self) -> None:
         """Remove the layers that were fed and that nothing stands on: the image that they were for is not."""
-        withdraw(self._record, self._tools)
+        self._tools.drop_layers(self._loose)
 
 
-def withdraw(record: Path, tools: Feeding) -> None:
-    """Remove the layers that a build's `record` names and that nothing stands on."""
-    with suppress(FileNotFoundError):
-        layers = record.read_text().split()
-        tools.drop_layers(layers)
+def recorded(store: Store) -> dict[str, list[str]]:
+    """Return by build the layers that it fed, of all builds that have their scratch still."""
+    found = {}
+    for record in (store.root / "tmp").glob(f"*/{RECORD}"):
+        with suppress(OSError):  # the build has ended just now, or is another user's
+            found[record.parent.name] = record.read_text().split()
+    return found
 
 
 def _diff_id(said: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from avabuild import commands
-from avabuild.build.feed import RECORD, withdraw
+from avabuild.build.feed import recorded
 from avabuild.buildah import Tools
 from avabuild.errors import StepError
 from avabuild.images.description import is_ours
@@ -83,6 +83,7 @@ def _own_sizes(storage: LocalStorage) -> dict[str, int]:
 
 def sweep_builds(store: Store, tools: Callable[[], Tools]) -> tuple[str, ...]:
     """Remove what killed builds left: scratch, working containers, images and layers; return their ids."""
+    fed = recorded(store)  # it is in the scratch, which goes first: a full disk may stop all else
 
     def clear(build: str) -> bool:
         found, mark = tools(), f"avabuild-{build}-"
@@ -91,7 +92,8 @@ def sweep_builds(store: Store, tools: Callable[[], Tools]) -> tuple[str, ...]:
                 found.remove(name)
         for name in _named(found, mark):
             found.remove_image(name, force=True)
-        withdraw(store.root / "tmp" / build / RECORD, found)
+        if build in fed:
+            found.drop_layers(fed[build])
         return not _named(found, mark)
 
     return sweep(store, lambda path: tools().remove_tree(path), clear)

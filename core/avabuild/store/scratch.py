@@ -101,11 +101,10 @@ def sweep(
         build = marker.name.removesuffix(".lock")
         path = store.root / "tmp" / build
         try:
-            cleared = clear(build)  # what is elsewhere is known from what is here
             shutil.rmtree(path, ignore_errors=True)
             if path.exists():
                 force(path)
-            if cleared and not path.exists():
+            if clear(build) and not path.exists():
                 marker.unlink(missing_ok=True)
                 dead.append(build)
         finally:

@@ -11,7 +11,7 @@ import pytest
 from avabuild.build.feed import RECORD
 from avabuild.build.workshop import built_record
 from avabuild.errors import HostError, ImageError, StepError
-from avabuild.images.leftovers import DAY, leftovers
+from avabuild.images.leftovers import DAY, leftovers, sweep_builds
 from avabuild.images.pruning import Wish, choose, planned, prune
 from avabuild.images.removing import remove
 from avabuild.images.storage_usage import storage_usage
@@ -248,6 +248,22 @@ def test_layers_that_a_killed_build_had_fed_go_with_it_but_those_below_an_image(
     killed._lock.release()
     prune(store, storage, choose(store, storage, Wish()))
     assert [one["id"] for one in storage.layers] == [*kept, "other"]
+    assert not killed.path.exists()
+
+
+def test_the_scratch_of_a_killed_build_goes_first_whatever_the_storage_answers(store, storage, make_image):
+    """A full disk may stop every tool: what fills it must be gone before one is asked."""
+    killed = Scratch(store)
+    killed.__enter__()
+    (killed.path / RECORD).write_text("fed\n")
+    killed._lock.release()
+
+    def fail() -> tuple[str, ...]:
+        raise StepError("no space left")
+
+    storage.container_names = fail
+    with pytest.raises(StepError):
+        sweep_builds(store, lambda: storage)
     assert not killed.path.exists()
 
 
