@@ -54,7 +54,8 @@ class Feed:
         self._tools = tools
         self._record = record
         self._refused = False
-        self._loose: set[str] = set()  # what was fed and is in no image yet
+        self._fed: set[str] = set()
+        self._loose: set[str] = set()  # what of it is in no image yet
 
     @property
     def works(self) -> bool:
@@ -82,11 +83,13 @@ class Feed:
         """Feed one layer; a storage that has it by now, from another program, does not refuse it."""
         with disk_errors(self._record.parent), self._record.open("a") as record:
             record.write(f"{layer}\n")
+        self._fed.add(layer)
         self._loose.add(layer)
         try:
             with _Inflating(self._store.blob_path(blob.digest)) as inflating:
                 said = self._tools.feed_layer(layer, parent, inflating.reader)
         except StepError:
+            self._fed.discard(layer)
             self._loose.discard(layer)  # if it is there, it is the other program's
             return layer in (self._tools.listed_layers() or {})
         except StoreError:
@@ -107,8 +110,11 @@ class Feed:
         return bool(self._loose)
 
     def withdraw(self) -> None:
-        """Remove the layers that were fed and that nothing stands on: the image that they were for is not."""
-        self._tools.drop_layers(self._loose)
+        """Remove the layers that were fed and that nothing stands on: the image that they were for is not.
+
+        Those of an image that is gone are among them: what had been fed onto them kept them.
+        """
+        self._tools.drop_layers(self._fed)
 
 
 def recorded(store: Store) -> dict[str, list[str]]:

@@ -176,6 +176,18 @@ def test_layers_of_an_image_that_never_came_are_taken_away_at_the_end(context, t
     assert tools.fed == {}
 
 
+def test_what_had_kept_the_layers_of_an_image_that_went_does_not_outlive_the_build(
+    context, tools, composed, layer
+):
+    tools.pull = lambda _: "id"
+    with context.cleanup:
+        context.import_image(composed)
+        above = [*composed.blobs, layer(b"above")]
+        pieces = [Piece(blob=blob, created_by="layer") for blob in above]
+        context.import_ahead(compose_image(context.store, Base(), pieces, Settings(), "amd64"))
+    assert tools.fed == {}
+
+
 def test_where_the_image_came_nothing_is_asked_at_the_end(context, tools, composed):
     tools.drop_layers = None
     tools.pull = lambda _: "id"
