@@ -61,9 +61,12 @@ class Tools(Calls):
     it printed. `stop` ends whatever runs, from any thread.
     """
 
-    def __init__(self, host: Host, namespace: Namespace, report: Report, log: Path) -> None:
+    def __init__(
+        self, host: Host, namespace: Namespace, report: Report, log: Path, *, insecure: bool = False
+    ) -> None:
         super().__init__(report, log)
         self.host = host
+        self.insecure = insecure  # whether registries may do without verified TLS
         self.namespace = namespace
         self._checked = False
         self.temporary: Path | None = None

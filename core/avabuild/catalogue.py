@@ -9,11 +9,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
 
-from avabuild.base import Base
+from avabuild.base import Base, assumed_image
 from avabuild.errors import AvabuildError, ImageError, Problem, RecipeError
 from avabuild.forecast import Row
 from avabuild.plan import Plan
-from avabuild.prepare import Project, assumed_base, base_title
+from avabuild.prepare import Project, assumed_base, assumption, base_title
 from avabuild.recipe import DebianBase, ImageBase
 from avabuild.recipe.tags import DEFAULT
 from avabuild.report import Report
@@ -143,7 +143,7 @@ class Catalogue:
             return session.obtain(project, tools, self.report)
         except AvabuildError as error:
             if self._assume and assumed_base(project):
-                self.report.warn(f"{base_title(project)} can't be had here: its plan goes by its name")
+                self.report.warn(f"{base_title(project)} can't be had here: {assumption(project)}")
                 self._assumed.add(name)
                 return None
             self._refused[name] = error
@@ -151,7 +151,8 @@ class Catalogue:
 
     def _by_name(self, project: Project) -> None:
         """Raise unless the base's name alone says what it holds."""
-        if not (self._assume and assumed_base(project)):
+        base = project.recipe.one_base
+        if not (self._assume and isinstance(base, ImageBase) and assumed_image(base.image)):
             raise ImageError(
                 f"its base {base_title(project)} is not here, and its name does not tell what it has"
             )

@@ -38,8 +38,9 @@ class Outgoing:
 
         Raises ImageError for an unknown image, ValueError for what is no name.
         """
+        wanted = _nameable(other if is_remote(other) else f"{LOCAL}{other}")
         found = find_local(name, self._tools, self._store)
-        whole = str(_tagged(Remote.parse(other if is_remote(other) else f"{LOCAL}{other}"), found))
+        whole = str(_tagged(wanted, found))
         self._tools.tag(found.source, whole)
         return whole
 
@@ -50,8 +51,9 @@ class Outgoing:
             ImageError: there is no such image. ValueError: nothing says where to.
             RegistryError, UnavailableError, DiskFullError: as the registry has it.
         """
+        wanted = _nameable(destination) if destination else None
         found = find_local(name, self._tools, self._store)
-        remote = _tagged(Remote.parse(destination or _own(found)), found)
+        remote = _tagged(wanted or _nameable(_own(found)), found)
         if found.manifest is not None:
             try:
                 return self._sent(remote, found.digest, found.manifest, registries)
@@ -97,6 +99,14 @@ def _own(found: Image) -> str:
         f"{found.reference} names no registry; say where to: "
         f"avabuild push {found.reference} registry.example.com/{found.reference.removeprefix(LOCAL)}"
     )
+
+
+def _nameable(text: str) -> Remote:
+    """Return the name that an image is to get; ValueError for a digest, which only its content gives."""
+    name = Remote.parse(text)
+    if name.digest:
+        raise ValueError(f'"{text}" names a digest, which comes of the content alone; give it a tag instead')
+    return name
 
 
 def _tagged(name: Remote, found: Image) -> Remote:

@@ -118,6 +118,13 @@ def targets(recipe: Recipe, facts: Facts, host: Host, points: Sequence[Point] = 
         TargetError: the base can't give a Python that is asked for, or has none and one is needed.
     """
     needs_python = bool(recipe.frameworks or recipe.packages.pip)
+    here = Target.for_base(host.arch).oci_arch
+    if facts.arch not in {"", here}:
+        raise TargetError(
+            f"the base is for {facts.arch} machines, and this one is {here}",
+            place=recipe.place("base"),
+            hint="name one for this kind of machine, or build on one of that kind",
+        )
     matrix = itertools.product(recipe.matrix.python or (None,), recipe.matrix.devices)
     own = next((python for python in facts.offered if is_served(python)), None)
     points = [Point(python or own, device) for python, device in points or matrix]
@@ -131,8 +138,10 @@ def targets(recipe: Recipe, facts: Facts, host: Host, points: Sequence[Point] = 
             )
         if python is not None and facts.interpreter(python) is None:
             offered = f"it offers {', '.join(facts.offered)}" if facts.offered else "it has none"
+            closed = dict(facts.closed)
             raise TargetError(
-                f"the base ({facts.distribution}) can't give Python {python}; {offered}",
+                f"the base ({facts.distribution}) can't give Python {python}; "
+                + (f"only root may use it: {closed[python]}" if python in closed else offered),
                 place=recipe.place("matrix", "python"),
                 hint=_where(python),
             )
@@ -143,8 +152,10 @@ def targets(recipe: Recipe, facts: Facts, host: Host, points: Sequence[Point] = 
                 hint=_where(python),
             )
         if python is None and needs_python:
+            only = "".join(f"; {name} is there for root alone: {why}" for name, why in facts.closed)
             raise TargetError(
-                f"the base ({facts.distribution}) has no Python, which the frameworks and packages need",
+                f"the base ({facts.distribution}) has no Python, "
+                f"which the frameworks and packages need{only}",
                 place=recipe.place("base"),
                 hint='use a Debian base ({ debian = "bookworm" }) or an image that has Python',
             )
@@ -278,9 +289,31 @@ def request_of(plan: Plan) -> str:
 
 
 def assumed_base(project: Project) -> Facts | None:
-    """Return what the project's image base will be by its name, when that says it."""
+    """Return what the project's image base will be, by its name; else by the Pythons that the recipe names.
+
+    None for other bases, and where neither tells what Python there is. Of an image whose name does not tell,
+    the oldest C library that wheels are made for is assumed.
+    """
+    spec, recipe = project.recipe.one_base, project.recipe
+    if not isinstance(spec, ImageBase):
+        return None
+    if found := assumed_image(spec.image):
+        return found
+    if "alpine" in spec.image:  # for whose C library there are hardly any wheels
+        return None
+    named = [point.python for point in project.points] or list(recipe.matrix.python)
+    pythons = tuple((python, f"/usr/bin/python{python}") for python in dict.fromkeys(named) if python)
+    if not pythons and (recipe.frameworks or recipe.packages.pip):
+        return None
+    return Facts(pythons=pythons, apt=bool(recipe.packages.apt))
+
+
+def assumption(project: Project) -> str:
+    """Say what the plan of a project goes by whose image base can't be had."""
     spec = project.recipe.one_base
-    return assumed_image(spec.image) if isinstance(spec, ImageBase) else None
+    if isinstance(spec, ImageBase) and assumed_image(spec.image):
+        return "its plan goes by its name"
+    return "its plan goes by the Pythons that the recipe names, and by the oldest C library"
 
 
 def base_title(project: Project) -> str:

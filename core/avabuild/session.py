@@ -145,7 +145,9 @@ class Session:
             with report.step(f"base {base_title(project)}", "base"), Scratch(self.store) as scratch:
                 tools.temporary = scratch.directory("tmp")
                 pinned = self.pinned(project)
-                base = obtain(spec, project.directory, target, self.store, scratch, tools, name, pinned)
+                base = obtain(
+                    spec, project.directory, target, self.store, scratch, tools, name, pinned, self._pull
+                )
         offer_base(self.store, name, base, anew=known is None)
         pinned = self.pinned(project)
         if pinned and pinned != base.digest:
@@ -159,6 +161,15 @@ class Session:
                 self._renamed.add(name)
                 report.warn("the base changed since the lock was written; the lock now names the new one")
         return base
+
+    def _pull(self, name: str, directory: Path) -> None:
+        """Write the image of a registry as a layout in a new directory."""
+        # httpx takes a tenth of a second to import, and skopeo pulls nearly all bases.
+        from avabuild.registries.pull import pull_layout  # noqa: PLC0415
+
+        workplace = self.workplace
+        arch = Target.for_base(workplace.host.arch).oci_arch
+        pull_layout(workplace.host, name, arch, directory, insecure=workplace.wishes.insecure)
 
     def _stage_name(self, suite: str) -> str:
         host, directory = self.workplace.host, self.path.parent

@@ -37,6 +37,7 @@ class Wishes:
         upgrade: names of packages to resolve anew, `*` for everything.
         keep: leave the container of a failed step.
         force: build what the registry has too.
+        insecure: registries may do without verified TLS.
     """
 
     output: Output = LOCAL
@@ -45,6 +46,7 @@ class Wishes:
     upgrade: frozenset[str] = frozenset()
     keep: bool = False
     force: bool = False
+    insecure: bool = False
 
     @property
     def checks(self) -> bool:
@@ -116,7 +118,8 @@ class Workplace:
 
     def tools(self, report: Report, words: str) -> Tools:
         """Return the outside tools, with a log of this run that `words` name."""
-        return Tools(self.host, self.namespace, report, self.log(words))
+        log, insecure = self.log(words), self.wishes.insecure
+        return Tools(self.host, self.namespace, report, log, insecure=insecure)
 
     def log(self, words: str) -> Path:
         """Return the path of a log of this run."""

@@ -112,6 +112,12 @@ def test_scratch_holds_the_files_alone(builder: User) -> None:
         shell=True, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert listed.stdout == "greeting\n"
+    reference = str(outcome.image["reference"])
+    assert "  base        scratch\n" in builder.avabuild("inspect", reference).out
+    assert builder.avabuild("export", reference, "-o", "exported").code == 0
+    assert "FROM scratch AS below" in (builder.home / "exported" / "Containerfile").read_text()
+    refused = builder.avabuild("export", reference, "-f", "def", "-o", "definition")
+    assert (refused.code, "stands on nothing" in refused.err) == (14, True)
 
 
 def test_a_python_that_the_base_cannot_give_is_refused(builder: User) -> None:

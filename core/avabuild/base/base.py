@@ -26,6 +26,14 @@ class Base(Value):
     layers: tuple[Blob, ...] = ()
     facts: Facts = Facts()
 
+    @classmethod
+    def recorded(cls, data: Any) -> Base | None:
+        """Return the base that was written down as `data`; None of one with facts of another avabuild."""
+        try:
+            return cls.model_validate(data) if "format" in data["facts"] else None
+        except (ValueError, TypeError, LookupError):
+            return None
+
     def read_config(self, store: Store) -> dict[str, Any]:
         """Return the image config, empty for scratch."""
         return image.decode(store.blob_path(self.config).read_bytes()) if self.config else {}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 from avabuild import commands, image
+from avabuild.base.archives import choices, choose, unpack_chosen
 from avabuild.base.base import Base
 from avabuild.base.bootstrap import PROGRAMS, is_older, way_of
 from avabuild.base.facts import assumed, opened, read_facts
@@ -19,6 +21,7 @@ from avabuild.errors import (
     ResolveError,
     StepError,
     StoreError,
+    TargetError,
     UnavailableError,
 )
 from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, ScratchBase
@@ -28,9 +31,16 @@ from avabuild.store.hashing import file_digest
 from avabuild.target import Target
 
 EPOCH = str(MTIME)
+Pull = Callable[[str, Path], None]
+_FOREIGN = "no image found in manifest list for architecture"
+_OTHER_MACHINE = "name one for this kind of machine"
 GONE = ("does not have a Release file", "no longer has a Release file")
 _NO_ANSWER = ("temporary failure", "could not resolve", "connection refused", "timeout", "timed out",
               "no such host", "network is unreachable", "connection reset", "failed to fetch")  # fmt: skip
+
+
+def _no_pull(ref: str, directory: Path) -> None:
+    raise UnavailableError(f"nothing here pulls {ref} to {directory}")
 
 
 def reference(spec: BaseSpec, directory: Path, arch: str, store: Store, mirror: str | None) -> str:
@@ -58,10 +68,7 @@ def obtained(spec: BaseSpec, store: Store, name: str, pinned: str = "") -> Base 
     digest = pinned if pinned == last or store.recall("base-of", _given(name, pinned)) else last
     if not isinstance(digest, str) or not digest:
         return None
-    try:
-        base = Base.model_validate(store.recall("base", digest))
-    except ValueError:  # none, or of an avabuild that knew other facts
-        base = None
+    base = Base.recorded(store.recall("base", digest))
     if base is None or base.digest != digest:
         base = _recognized(store, digest)
     return base if base and base.is_whole(store) else None
@@ -91,6 +98,7 @@ def _described(store: Store, digest: str) -> Base:
     if not all(store.has(blob.digest, blob.size) for blob in layers):
         raise LookupError(digest)
     facts = read_facts(store.blob_path(blob.digest) for blob in layers)
+    facts = facts.model_copy(update={"arch": str(config.get("architecture") or facts.arch)})
     return Base(digest=digest, config=name, layers=layers, facts=facts)
 
 
@@ -103,13 +111,17 @@ def obtain(
     tools: Tools,
     name: str,
     pinned: str = "",
+    pull: Pull = _no_pull,
 ) -> Base:
     """Bring the base into the store under `name` and return it; one that is elsewhere is not made again.
+
+    `pull` writes an image that skopeo can't name as a layout in a new directory.
 
     Raises:
         UnavailableError: the mirror or registry did not answer.
         ResolveError: the mirror does not have the release.
         RecipeError: the archive is no image and no root file system.
+        TargetError: the image is for other machines.
         StepError: the tool failed otherwise.
     """
     with store.lock("base", name):
@@ -120,7 +132,7 @@ def obtain(
         if isinstance(spec, DebianBase):
             base = _bootstrap(spec, target, store, scratch, tools)
         elif isinstance(spec, ImageBase):
-            base = _pull(spec.image, store, scratch, tools)
+            base = _pull(spec.image, target, store, scratch, tools, pull)
         else:
             assert isinstance(spec, ArchiveBase)  # noqa: S101 - recipes are flattened, scratch is always there
             base = _unpack(directory / spec.archive, target, store, scratch, tools)
@@ -157,11 +169,8 @@ def bring_base(store: Store, name: str, pinned: str) -> bool:
     data = store.known("whole-base", digest) if digest else None
     if data is None or data["given"] != _plain(name):
         return False
-    try:
-        base = Base.model_validate(data["base"])
-    except ValueError:  # of an avabuild that knew other facts
-        return False
-    if base.digest != digest or not base.is_whole(store):
+    base = Base.recorded(data["base"])
+    if base is None or base.digest != digest or not base.is_whole(store):
         return False
     _keep(store, name, base, newest=not pinned)  # a lock's may be an old one
     return True
@@ -207,27 +216,49 @@ def _bootstrap(spec: DebianBase, target: Target, store: Store, scratch: Scratch,
     return _single(tarball, store, scratch, target)
 
 
-def _pull(ref: str, store: Store, scratch: Scratch, tools: Tools) -> Base:
-    transports = ("containers-storage", "docker")
-    local, remote = (f"containers-storage:{ref}", f"docker://{ref}")
-    source = local if tools.contain and ref in tools.image_ids() else remote
-    if ref.split(":", 1)[0] in {*transports, "oci", "oci-archive", "docker-archive", "dir"}:
-        source = ref
+def _pull(ref: str, target: Target, store: Store, scratch: Scratch, tools: Tools, pull: Pull) -> Base:
     layout = scratch.directory("base-image")
+    here = tools.contain and ref in tools.image_ids()
+    source = f"containers-storage:{ref}" if here else f"docker://{_one_of_tag_and_digest(ref)}"
+    if ref.startswith("[") and not here:
+        raw = scratch.path / "base-raw"
+        pull(ref, raw)
+        source = f"oci:{raw}"
+    argv = commands.copy(source, f"oci:{layout}:base", verify=not tools.insecure or here)
     try:
-        here = source.startswith("containers-storage:")
-        tools.skopeo(commands.copy(source, f"oci:{layout}:base"), place=f"base {ref}", storage=here)
+        tools.skopeo(argv, place=f"base {ref}", storage=here)
     except StepError as error:
+        if _FOREIGN in error.tail:
+            raise TargetError(f"image {ref} is not for {target.arch}", hint=_OTHER_MACHINE) from error
         raise _unreachable(error, f"image {ref} can't be had") from error
     return _adopt(layout, store)
+
+
+def _one_of_tag_and_digest(ref: str) -> str:
+    """Return the reference without its tag where a digest follows: skopeo takes one of both."""
+    name, at, digest = ref.partition("@")
+    head, colon, tail = name.rpartition(":")
+    return f"{head}{at}{digest}" if at and colon and "/" not in tail else ref
 
 
 def _unpack(path: Path, target: Target, store: Store, scratch: Scratch, tools: Tools) -> Base:
     kind = archive_kind(path)
     if kind == "rootfs":
         return _single(path, store, scratch, target)
-    layout = scratch.directory("base-image")
-    tools.skopeo(commands.copy(f"{kind}:{path}", f"oci:{layout}:base"), place=f"base {path.name}")
+    layout, source = scratch.directory("base-image"), f"{kind}:{path}"
+    chosen = choose(path, choices(path, kind), target.oci_arch)
+    if chosen and kind == "oci-archive":
+        raw = scratch.path / "base-raw"
+        unpack_chosen(path, chosen, raw)
+        source = f"oci:{raw}:base"
+    elif chosen:
+        source = f"{source}:@{chosen.index}"
+    try:
+        tools.skopeo(commands.copy(source, f"oci:{layout}:base"), place=f"base {path.name}")
+    except StepError as error:
+        if _FOREIGN not in error.tail:
+            raise
+        raise TargetError(f"{path.name} is not for {target.arch}", hint=_OTHER_MACHINE) from error
     return _adopt(layout, store)
 
 

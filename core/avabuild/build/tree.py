@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from avabuild.base.facts import opened
+from avabuild.base.merged import Merged, is_whiteout, plain
 from avabuild.blob import Blob
 from avabuild.errors import Problem, RecipeError
 from avabuild.store import Store
 
 _HOPS = 40  # links on one path, as Linux allows (path_resolution(7))
-_WHITEOUT = ".wh."
-_OPAQUE = ".wh..wh..opq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +69,10 @@ class Tree:
 
 def read_tree(store: Store, blobs: Sequence[Blob]) -> Tree:
     """Return the tree of layers, lowest first; each blob is read once, ever."""
-    merged: dict[str, Node] = {}
+    merged: Merged[Node] = Merged(lambda node: not node.link)
     for blob in blobs:
-        for name, fields in _nodes(store, blob):
-            head, _, last = name.rpartition("/")
-            if last == _OPAQUE:
-                _remove(merged, f"{head}/")
-            elif last.startswith(_WHITEOUT):
-                gone = f"{head}/{last.removeprefix(_WHITEOUT)}".lstrip("/")
-                merged.pop(gone, None)
-                _remove(merged, f"{gone}/")
-            else:
-                node = Node(*fields)
-                if node.link:
-                    _remove(merged, f"{name}/")
-                merged[name] = node
-    return Tree(merged)
-
-
-def _remove(merged: dict[str, Node], prefix: str) -> None:
-    for name in [name for name in merged if name.startswith(prefix)]:
-        del merged[name]
+        merged.add((name, Node(*fields)) for name, fields in _nodes(store, blob))
+    return Tree(dict(merged.items()))
 
 
 def _nodes(store: Store, blob: Blob) -> list[tuple[str, tuple[int, int, int, str]]]:
@@ -99,9 +81,8 @@ def _nodes(store: Store, blob: Blob) -> list[tuple[str, tuple[int, int, int, str
     known = []
     with opened(store.blob_path(blob.digest)) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
         for member in tar:
-            name = member.name.removeprefix("./").strip("/")
-            whiteout = name.rpartition("/")[2].startswith(_WHITEOUT)
-            if name not in {"", "."} and (member.isdir() or member.issym() or whiteout):
+            name = plain(member.name)
+            if name and (member.isdir() or member.issym() or is_whiteout(name)):
                 link = member.linkname if member.issym() else ""
                 known.append([name, [member.mode, member.uid, member.gid, link]])
     store.record("tree", blob.digest, known)

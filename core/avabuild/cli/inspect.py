@@ -108,9 +108,9 @@ def _about(about: Description) -> Iterator[str]:
     if about.frameworks:
         yield "  frameworks  " + ", ".join(f"{name} {text}" for name, text in about.frameworks.items())
         yield "  plugins     " + ", ".join(dict.fromkeys(map(str, about.plugins.values())))
-    base = about.recipe.get("base") or {}
-    stands = " ".join(f"{key} {value}" for key, value in base.items() if value not in (None, False))
-    yield f"  base        {stands or '-'}" + (
+    stands = " ".join(f"{key} {value}" for key, value in about.base.items() if value not in (None, False))
+    scratch = "scratch" if about.recipe.get("base") == "scratch" else "-"
+    yield f"  base        {stands or scratch}" + (
         f", {about.lock.base[:19]}" if about.lock and about.lock.base else ""
     )
     packages = about.recipe.get("packages") or {}

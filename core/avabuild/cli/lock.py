@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avabuild.cli.columns import aligned
+from avabuild.cli.host import InsecureOption
 from avabuild.cli.sizes import human
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def lock(
         list[str] | None,
         typer.Option(metavar="NAME", help="Resolve this package anew, '*' for all. Repeatable."),
     ] = None,
+    insecure: InsecureOption = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print events and the result as JSON lines.")
     ] = False,
@@ -55,7 +57,7 @@ def lock(
     from avabuild.together import together
     from avabuild.workplace import Wishes, Workplace
 
-    wishes = Wishes(upgrade=frozenset(map(canonicalize_name, upgrade or ())))
+    wishes = Wishes(upgrade=frozenset(map(canonicalize_name, upgrade or ())), insecure=insecure)
     console = console_for(as_json=as_json, quiet=False, verbose=False)
     with console:
         try:

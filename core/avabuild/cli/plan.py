@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from avabuild.cli.host import InsecureOption
 from avabuild.cli.sizes import human
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def plan(
             metavar="PATTERN", help="Only images whose tag, or name:tag, fits: 'py311-*'. Repeatable."
         ),
     ] = None,
+    insecure: InsecureOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plans as JSON.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
@@ -42,9 +44,10 @@ def plan(
     from avabuild.cli.host import host_for
     from avabuild.report import Report
     from avabuild.together import together
-    from avabuild.workplace import Workplace
+    from avabuild.workplace import Wishes, Workplace
 
-    catalogue = Catalogue(paths, Workplace.on(host_for()), Report(_say_warnings), assume=True)
+    workplace = Workplace.on(host_for(), Wishes(insecure=insecure))
+    catalogue = Catalogue(paths, workplace, Report(_say_warnings), assume=True)
     shown = catalogue.forecasts(catalogue.entries(only or ()))
     if as_json:
         data = [_data(entry.plan, rows, entry.base.digest if entry.base else None) for entry, rows in shown]

@@ -118,7 +118,9 @@ def recipe(
     if len(fresh) == len(marks):
         _nothing_to_do(console, fresh, began)
         return
-    wishes = _wishes(output, check, upgrade or [], locked=locked, keep=keep, push=push, force=force)
+    wishes = _wishes(
+        output, check, upgrade or [], locked=locked, keep=keep, push=push, force=force, insecure=insecure
+    )
     from avabuild.cli.outside import Outside
     from avabuild.cli.run import Run
 
@@ -203,6 +205,7 @@ def _wishes(
     keep: bool,
     push: str | None,
     force: bool,
+    insecure: bool,
 ) -> Wishes:
     from packaging.utils import canonicalize_name
 
@@ -214,4 +217,12 @@ def _wishes(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--output") from None
     names = frozenset(map(canonicalize_name, upgrade))
-    return Wishes(output=where, check=check, locked=locked, upgrade=names, keep=keep, force=force)
+    return Wishes(
+        output=where,
+        check=check,
+        locked=locked,
+        upgrade=names,
+        keep=keep,
+        force=force,
+        insecure=insecure,
+    )

@@ -68,6 +68,12 @@ class Description:
     layers: tuple[LayerAbout, ...] = ()
 
     @property
+    def base(self) -> Mapping[str, Any]:
+        """What the recipe says to stand on; empty for scratch."""
+        said = self.recipe.get("base")
+        return said if isinstance(said, dict) else {}
+
+    @property
     def columns(self) -> dict[str, str]:
         """The columns that say in the table of images what an image holds."""
         own, others = split(self.frameworks)

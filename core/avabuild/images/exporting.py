@@ -15,6 +15,7 @@ from isal import igzip
 
 from avabuild import image
 from avabuild.base.facts import opened
+from avabuild.base.merged import OPAQUE, WHITEOUT, is_whiteout
 from avabuild.blob import Blob
 from avabuild.build.layout import Composed, write_layout
 from avabuild.buildah import Tools
@@ -30,7 +31,6 @@ from avabuild.store.store import disk_errors
 
 Format = Literal["containerfile", "oci-archive", "docker-archive", "def"]
 _MAIN: Mapping[Format, str] = {"containerfile": "Containerfile", "def": "image.def"}
-_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 
 def export(one: Image, kind: Format, output: Path, tools: Tools, store: Store) -> Path:
@@ -42,6 +42,11 @@ def export(one: Image, kind: Format, output: Path, tools: Tools, store: Store) -
     if kind in {"oci-archive", "docker-archive"}:
         return _archive(one, kind, output, tools, store)
     made = rebuild(one.description, one.reference)
+    if kind == "def" and not made.base and not made.root:
+        raise ImageError(
+            f"{one.reference} stands on nothing, and a definition needs a shell to unpack its layers",
+            hint="export it as an archive: --format oci-archive",
+        )
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ImageError(f"{output} is there already", hint="name an empty or new directory with --output")
     partial = output.with_name(f".{output.name}.{os.getpid()}")
@@ -92,7 +97,7 @@ def _place(layer: Layer, directory: Path, name: str) -> tuple[str, list[str]]:
     packed: Any = igzip.open(out, "wb", 1)  # type: ignore[no-untyped-call]
     with packed, tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as target:
         for member, content in _members(layer):
-            if not _is_whiteout(member.name):
+            if not is_whiteout(member.name):
                 target.addfile(member, content)
     return f"{name}.gz", removed
 
@@ -100,9 +105,9 @@ def _place(layer: Layer, directory: Path, name: str) -> tuple[str, list[str]]:
 def _removed(layer: Layer) -> list[str]:
     found = []
     for member, _ in _members(layer):
-        if _is_whiteout(member.name):
+        if is_whiteout(member.name):
             head, _slash, last = member.name.removeprefix("./").strip("/").rpartition("/")
-            gone = head if last == _OPAQUE else f"{head}/{last.removeprefix(_WHITEOUT)}"
+            gone = head if last == OPAQUE else f"{head}/{last.removeprefix(WHITEOUT)}"
             found.append(f"/{gone.lstrip('/')}")
     return found
 
@@ -111,10 +116,6 @@ def _members(layer: Layer) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]
     with opened(layer.path) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
         for member in tar:
             yield member, tar.extractfile(member) if member.isreg() else None
-
-
-def _is_whiteout(name: str) -> bool:
-    return name.rpartition("/")[2].startswith(_WHITEOUT)
 
 
 def _write_base(path: Path, layers: Sequence[Layer], config: Mapping[str, Any]) -> None:

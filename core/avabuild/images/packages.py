@@ -15,6 +15,7 @@ from typing import Literal
 from packaging.utils import canonicalize_name
 
 from avabuild.base.facts import DAMAGE, opened
+from avabuild.base.merged import Merged, is_whiteout, plain
 from avabuild.errors import StoreError
 from avabuild.images.contents import Layer
 from avabuild.store import Store
@@ -25,7 +26,6 @@ _STATUS = re.compile(r"var/lib/dpkg/(status|status\.d/[^/]+)")
 _RELEASE = ("etc/os-release", "usr/lib/os-release")
 _METADATA = re.compile(r".*\.(dist-info/METADATA|egg-info/PKG-INFO|egg-info)")
 _OF_DEBIAN = re.compile(r"usr/lib/python[\d.]+/dist-packages/")  # in packages of dpkg, which names those
-_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 
 class Installed(Value):
@@ -76,29 +76,16 @@ def recorded_packages(store: Store, diff_ids: Iterable[str]) -> Contents | None:
 
 def _installed(texts: Iterable[Mapping[str, str]]) -> Contents:
     """Return what the files of layers, lowest first, say is installed in the image that they make."""
-    merged: dict[str, str] = {}
+    layered: Merged[str] = Merged(lambda _: False)
     for layer in texts:
-        for name, text in layer.items():
-            head, _, last = name.rpartition("/")
-            if last == _OPAQUE:
-                _drop(merged, f"{head}/")
-            elif last.startswith(_WHITEOUT):
-                gone = posixpath.join(head, last.removeprefix(_WHITEOUT))
-                merged.pop(gone, None)
-                _drop(merged, f"{gone}/")
-            else:
-                merged[name] = text
+        layered.add(layer.items())
+    merged = dict(layered.items())
     release = _pairs(next((merged[name] for name in _RELEASE if name in merged), ""))
     return Contents(
         packages=tuple(sorted({*_debs(merged), *_python(merged)}, key=lambda p: (p.kind, p.name, p.version))),
         distribution=release.get("ID", ""),
         codename=release.get("VERSION_CODENAME", ""),
     )
-
-
-def _drop(merged: dict[str, str], prefix: str) -> None:
-    for name in [name for name in merged if name.startswith(prefix)]:
-        del merged[name]
 
 
 def _recorded(store: Store, diff_id: str) -> dict[str, str] | None:
@@ -117,8 +104,8 @@ def _texts(store: Store, layer: Layer) -> dict[str, str]:
     try:
         with opened(layer.path) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
             for member in tar:
-                name = member.name.removeprefix("./").strip("/")
-                if name.rpartition("/")[2].startswith(_WHITEOUT):
+                name = plain(member.name)
+                if is_whiteout(name):
                     texts[name] = ""
                 elif member.isreg() and _tells(name):
                     file = tar.extractfile(member)

@@ -110,7 +110,7 @@ def rebuild(about: Description, reference: str) -> Rebuild:
         why = "an older avabuild made it: build it again" if about.own else "another tool made it"
         raise ImageError(f"{reference} doesn't say what it was made of", hint=why)
     root = tuple(index for index, layer in enumerate(about.layers) if layer.name == "base")
-    name = str((about.recipe.get("base") or {}).get("image") or "")
+    name = str(about.base.get("image") or "")
     refused = _refused(about)
     below: list[Step] = []
     above: list[Step] = []

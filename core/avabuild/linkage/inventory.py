@@ -19,6 +19,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from avabuild.base.facts import opened
+from avabuild.base.merged import OPAQUE, WHITEOUT, is_whiteout
 from avabuild.blob import Blob
 from avabuild.linkage.elf import MAGIC, Elf, Range, Reader
 from avabuild.store import Store
@@ -29,8 +30,6 @@ _PASSES = 3  # more can't come of a file that a linker wrote
 _TEXT = (".py", ".pyc", ".pyi", ".txt", ".h", ".hpp", ".js", ".json", ".map", ".html", ".css", ".svg", ".md",
          ".a", ".o", ".gz", ".xz", ".png", ".proto", ".pxd", ".pyx", ".typed", ".yaml", ".list")  # fmt: skip
 _HEADERS = 52  # bytes of the smallest ELF header
-_WHITEOUT = ".wh."
-_OPAQUE = ".wh..wh..opq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,7 @@ class Collector:
             self._text = bytearray()
         elif self._size >= _HEADERS and not self._name.endswith(_TEXT):
             self._head = bytearray()
-        if info.isreg() and posixpath.basename(self._name).startswith(_WHITEOUT):
+        if info.isreg() and is_whiteout(self._name):
             self._removal()
 
     @property
@@ -166,7 +165,7 @@ class Collector:
 
     def _removal(self) -> None:
         head, _, last = self._name.rpartition("/")
-        gone = f"{head}/" if last == _OPAQUE else posixpath.join(head, last.removeprefix(_WHITEOUT))
+        gone = f"{head}/" if last == OPAQUE else posixpath.join(head, last.removeprefix(WHITEOUT))
         self.inventory.gone.append(gone)
         self._head = self._text = None
 
@@ -248,9 +247,16 @@ def distributions(layers: Iterable[Inventory]) -> tuple[Distribution, ...]:
     metadata: dict[str, tuple[str, str, Sequence[str]]] = {}
     records: dict[str, tuple[str, ...]] = {}
     for layer in layers:
+        for directory in [one for one in metadata if _is_gone(f"{one}/METADATA", layer.gone)]:
+            del metadata[directory]
         metadata.update(layer.metadata)
         records.update(layer.records)
     return tuple(
         Distribution(name, version, tuple(requires), records.get(directory, ()))
         for directory, (name, version, requires) in metadata.items()
     )
+
+
+def _is_gone(name: str, gone: Iterable[str]) -> bool:
+    """Whether a layer that removes `gone` removes the file `name` of those below it."""
+    return any(name == one or name.startswith(one if one.endswith("/") else f"{one}/") for one in gone)

@@ -23,7 +23,7 @@ CODENAMES = ("bullseye", "bookworm", "trixie")
 
 # The grammar of the distribution project's reference package: [domain[:port]/]path[:tag][@digest]
 _REFERENCE = re.compile(
-    r"(?:[A-Za-z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+    r"(?:(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::\d+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
 _HOW = (
     'write { debian = "bookworm" }, { image = "..." }, { recipe = "x.toml" }, { archive = "x.tar" } '

@@ -42,7 +42,7 @@ def tar(files: Mapping[str, str | None], links: Mapping[str, str] | None = None,
             info = tarfile.TarInfo(prefix + name)
             data = (text or "").encode()
             info.type = tarfile.DIRTYPE if text is None else tarfile.REGTYPE
-            info.size = len(data)
+            info.size, info.mode = len(data), 0o755
             archive.addfile(info, io.BytesIO(data))
         for name, target in (links or {}).items():
             info = tarfile.TarInfo(prefix + name)
@@ -82,7 +82,7 @@ def test_a_debian_offers_its_own_python_though_it_is_not_there_yet(facts_of):
 
 def test_a_debian_with_pythons_offers_the_newest_first(facts_of):
     pythons = dict.fromkeys(["usr/bin/python3.11", "usr/local/bin/python3.9", "usr/local/bin/python3.13"], "")
-    facts = facts_of(tar(BOOKWORM | pythons, LINKS | {"usr/local/bin/python3.13": "elsewhere"}))
+    facts = facts_of(tar(BOOKWORM | pythons, LINKS | {"usr/local/bin/python3.13": "python3.9"}))
     assert facts.offered == ("3.13", "3.11", "3.9")
     assert facts.interpreter("3.13") == "/usr/local/bin/python3.13"
     assert facts.interpreter("3.9") == "/usr/local/bin/python3.9"
@@ -121,12 +121,18 @@ def test_an_ubuntu_offers_what_its_packages_do(facts_of):
         ("registry.example.com:5000/nvidia/cuda:12.4.1-base-ubuntu24.04", "noble"),
         ("ubuntu:16.04@sha256:" + "0" * 64, "xenial"),
         ("ubuntu:17.10", None),
+        ("ubuntu:jammy-20240111", "jammy"),
+        ("debian:12-slim", "bookworm"),
+        ("docker.io/library/debian:trixie-20260101", "trixie"),
+        ("buildpack-deps:bullseye", "bullseye"),
+        ("python:3.11-slim-bookworm", "bookworm"),
         ("python:3.11-slim", None),
+        ("debian:7", None),
         ("ubuntu", None),
         ("registry.example.com:16.04", None),
     ],
 )
-def test_an_image_that_names_its_ubuntu_is_known_before_it_is_had(reference, name):
+def test_an_image_that_names_its_release_is_known_before_it_is_had(reference, name):
     facts = assumed_image(reference)
     assert (facts and facts.distribution) == name
 
@@ -222,3 +228,90 @@ def test_a_bullseye_has_python_2_too_and_its_own_python_first(facts_of):
     assert facts.interpreter("2.7") == "/usr/bin/python2.7"
     assert releases_with("2.7") == ("bullseye",)
     assert releases_with("3.5") == ()
+
+
+def member(
+    name: str, kind: bytes = tarfile.REGTYPE, mode: int = 0o755, link: str = "", data: bytes = b""
+) -> bytes:
+    """A layer of one entry."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        info = tarfile.TarInfo(name)
+        info.type, info.mode, info.linkname, info.size = kind, mode, link, len(data)
+        archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+PYTHONS = {**BOOKWORM, "usr/local/bin/python3.12": "", "usr/bin/python3.11": ""}
+
+
+@pytest.mark.parametrize(
+    ("whiteout", "left"),
+    [
+        ("usr/local/bin/.wh.python3.12", ("3.11",)),
+        ("./usr/local/bin/.wh..wh..opq", ("3.11",)),
+        ("usr/.wh.local", ("3.11",)),
+        (".wh.usr", ()),
+        ("usr/.wh..wh..opq", ()),
+    ],
+)
+def test_an_interpreter_that_an_upper_layer_deleted_is_not_there(facts_of, whiteout, left):
+    facts = facts_of(tar(PYTHONS, LINKS), member(whiteout))
+    assert tuple(python for python, _ in facts.pythons) == left
+
+
+def test_what_an_upper_layer_deleted_of_apt_dpkg_and_os_release_is_not_there(facts_of):
+    below = tar(BOOKWORM, LINKS)
+    assert not facts_of(below, member("usr/bin/.wh.apt-get")).apt
+    assert facts_of(below, member("usr/bin/.wh.apt-get")).installable == ()
+    assert facts_of(below, member("var/lib/.wh.dpkg")).glibc == "2.17"
+    assert facts_of(below, member("usr/lib/.wh.os-release")).distribution == "unknown"
+    both = {**BOOKWORM, "etc/os-release": UBUNTU}
+    assert facts_of(tar(both)).distribution == "jammy"
+    assert facts_of(tar(both), member("etc/.wh.os-release")).distribution == "bookworm"
+
+
+def test_a_whiteout_hides_nothing_of_its_own_layer(facts_of):
+    upper = tar({"usr/bin/python3.12": "", "usr/bin/.wh..wh..opq": "", "usr/bin/.wh.python3.12": ""})
+    below = tar({"usr/bin/python3.11": ""})
+    assert facts_of(below, upper).pythons == (("3.12", "/usr/bin/python3.12"),)
+
+
+def test_a_file_or_link_in_a_directory_s_place_hides_what_was_below_it(facts_of):
+    below = tar(PYTHONS)
+    assert "3.12" not in dict(facts_of(below, member("usr/local")).pythons)
+    moved = facts_of(below, tar({"opt/bin/python3.13": ""}, {"usr/local": "../opt"}))
+    assert dict(moved.pythons)["3.13"] == "/usr/local/bin/python3.13"
+    assert "3.12" not in dict(moved.pythons)
+
+
+def test_an_interpreter_behind_links_is_followed_to_its_file(facts_of):
+    links = {"usr/local/bin/python3.12": "/opt/way/python", "opt/way": "real/bin"}
+    there = facts_of(tar({"opt/real/bin/python": ""}, links))
+    assert there.pythons == (("3.12", "/usr/local/bin/python3.12"),)
+    assert facts_of(tar({}, links)).offered == ()
+    assert facts_of(tar({}, {"usr/bin/python3.12": "python3.12"})).offered == ()
+
+
+def test_an_interpreter_that_only_root_can_reach_or_read_is_closed_and_says_why(facts_of):
+    home = member("root/", tarfile.DIRTYPE, 0o700)
+    facts = facts_of(
+        home, tar({"root/py/bin/python": ""}, {"usr/local/bin/python3.12": "/root/py/bin/python"})
+    )
+    assert facts.offered == ()
+    why = "/usr/local/bin/python3.12 leads to /root/py/bin/python: /root lets only its owner in"
+    assert facts.closed == (("3.12", why),)
+    assert facts_of(member("usr/bin/python3.12", mode=0o750)).closed == (
+        ("3.12", "/usr/bin/python3.12 is its owner's alone"),
+    )
+    other = facts_of(member("usr/local/bin/python3.12", mode=0o700), member("usr/bin/python3.12"))
+    assert (other.pythons, other.closed) == ((("3.12", "/usr/bin/python3.12"),), ())
+
+
+@pytest.mark.parametrize(("machine", "name"), [(62, "amd64"), (183, "arm64"), (22, "s390x"), (9999, "")])
+def test_a_base_is_for_the_machine_that_its_programs_are_for(facts_of, machine, name):
+    order = "big" if machine == 22 else "little"
+    header = (
+        b"\x7fELF\x02" + (b"\x02" if order == "big" else b"\x01") + bytes(12) + machine.to_bytes(2, order)
+    )
+    assert facts_of(member("bin/sh", data=header), tar({"usr/bin/script": "#!/bin/sh"})).arch == name

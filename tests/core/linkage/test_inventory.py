@@ -19,6 +19,18 @@ METADATA = (
 RECORD = b'mxnet/libmxnet.so,sha256=x,10\nmxnet/__init__.py,,\n../../../lib/libx.so.1,,\n"odd,name.so",,\n'
 
 
+def test_a_distribution_that_an_upper_layer_removed_is_not_there():
+    below = Inventory(metadata={"site/a.dist-info": ("a", "1", ()), "site/b.dist-info": ("b", "1", ())})
+
+    def names(gone: str) -> list[str]:
+        return [one.name for one in distributions([below, Inventory(gone=[gone])])]
+
+    assert names("site/a.dist-info") == ["b"]
+    assert names("site/a.dist-info/METADATA") == ["b"]
+    assert names("site/") == names("site") == []
+    assert names("site/a.dist") == ["a", "b"]
+
+
 def test_a_layer_says_what_links(store, keep_layer, shared_object):
     blob = keep_layer(
         {
