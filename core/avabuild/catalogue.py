@@ -85,6 +85,11 @@ class Catalogue:
     ) -> None:
         self.workplace = workplace
         self.report = report
+        if (ignored := workplace.indexes.ignored) and not workplace.wishes.locked:
+            report.warn(
+                f"what this host sets for uv and pip to choose versions by is ignored: {', '.join(ignored)}; "
+                "say it in the recipe, which holds everywhere: packages.constraints"
+            )
         unique = {path.resolve(): path for path in reversed(paths)}
         ordered = dict.fromkeys(path for path in paths if unique[path.resolve()] == path)
         self.sessions = _each(ordered, lambda path: Session(path, workplace))

@@ -19,7 +19,7 @@ from avabuild.host.survey import means_of, survey
 from avabuild.inside.namespace import Namespace
 from avabuild.registry import Registry, installed
 from avabuild.report import Report
-from avabuild.resolve import Indexes, from_host, pip_conf_paths
+from avabuild.resolve import Indexes, from_host, pip_conf_paths, uv_toml_paths
 from avabuild.store import Elsewhere, Store
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ class Workplace:
         elsewhere: Elsewhere | None = None,
     ) -> Workplace:
         """Return the workplace of `host`."""
-        indexes = from_host(host.environment, pip_conf_paths(host.environment, Path(sys.prefix)))
+        environ = host.environment
+        confs = pip_conf_paths(environ, Path(sys.prefix)), uv_toml_paths(environ)
+        indexes = from_host(environ, *confs)
         found = Registry(installed(), host.trust)
         return cls(host, found, indexes, wishes or Wishes(), publisher=publisher, elsewhere=elsewhere)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avabuild.resolve import from_host, pip_conf_paths
+from avabuild.resolve import from_host, pip_conf_paths, uv_toml_paths
 from bench.catalogue import ADDED, ROWS, containerfile, recipe, requirements
 from bench.measure import Cost, machine, middle
 from bench.setting import SETTLE, add_options, bootstrap, say
@@ -73,7 +73,8 @@ def theirs(place: Path, base: Path, log: Path) -> dict[str, Cost]:
     """Measure one `buildah build` after the other, on one storage and one cache mount."""
     way = Containerfile("uv", place, log)
     way.prepare(base)
-    indexes = from_host(os.environ, pip_conf_paths(os.environ, Path(sys.prefix)))
+    confs = pip_conf_paths(os.environ, Path(sys.prefix)), uv_toml_paths(os.environ)
+    indexes = from_host(os.environ, *confs)
     environment = {**os.environ, **indexes.environment()}
     flags = ["--layers", "--isolation", "chroot", "--network", "host", "--pull-never"]
     flags += host_settings(environment)

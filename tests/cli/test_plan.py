@@ -178,3 +178,10 @@ def test_the_last_line_says_how_much_there_is_to_do(states, digest, words):
 def test_scratch_is_a_base_too():
     lines = list(lines_of(plan_of(base=ScratchBase()), (), "", ""))
     assert "  base        scratch: nothing" in lines
+
+
+def test_settings_of_uv_that_would_choose_versions_are_named_once(avabuild, locked):
+    said = avabuild("plan", locked.name, UV_RESOLUTION="lowest", PIP_PRE="1")
+    (warned,) = said.stderr.splitlines()
+    assert warned.startswith("warning: ")
+    assert "is ignored: UV_RESOLUTION, PIP_PRE; say it in the recipe" in warned

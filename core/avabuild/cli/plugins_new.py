@@ -77,10 +77,11 @@ def new(
 def _rows(project: str) -> tuple[Row, ...]:
     """Return what the index has; say why when it has nothing to offer."""
     from avabuild.errors import AvabuildError
-    from avabuild.resolve import from_host, pip_conf_paths
+    from avabuild.resolve import from_host, pip_conf_paths, uv_toml_paths
     from avabuild.scaffold import newest
 
-    indexes = from_host(os.environ, pip_conf_paths(os.environ, Path(sys.prefix)))
+    confs = pip_conf_paths(os.environ, Path(sys.prefix)), uv_toml_paths(os.environ)
+    indexes = from_host(os.environ, *confs)
     try:
         rows = newest(project, indexes)
     except AvabuildError as error:

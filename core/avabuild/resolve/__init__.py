@@ -1,7 +1,7 @@
 """Requirements to packages, and packages to files: uv, pip, indexes, the lock file and the downloads."""
 
 from avabuild.resolve.fetch import Fetcher, Progress, file_name
-from avabuild.resolve.indexes import Indexes, from_host, pip_conf_paths, redact
+from avabuild.resolve.indexes import Indexes, from_host, pip_conf_paths, redact, uv_toml_paths
 from avabuild.resolve.lockfile import read_lock, write_lock
 from avabuild.resolve.pip import ClassicResolver
 from avabuild.resolve.platforms import Platform
@@ -26,5 +26,6 @@ __all__ = [
     "pip_conf_paths",
     "read_lock",
     "redact",
+    "uv_toml_paths",
     "write_lock",
 ]

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-import configparser
+import netrc
+import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from avabuild.errors import HostError
+from avabuild.resolve.configured import (
+    INDEX_NAMES,
+    Configured,
+    default_of,
+    further_of,
+    pip_conf_paths,
+    pip_configured,
+    proxies,
+    uv_configured,
+    uv_toml_paths,
+    uv_variables,
+)
+from avabuild.resolve.redaction import redact
 
-UV_NAMES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
+__all__ = ["Indexes", "from_host", "pip_conf_paths", "redact", "uv_toml_paths"]
+
 _CA_NAMES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
 _CA_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -19,7 +35,6 @@ _CA_BUNDLES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-_USERINFO = re.compile(r"(?<=://)[^\s/@\"']+(?:@[^\s/@\"']+)*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +50,10 @@ class Indexes:
         best_match: True when all indexes are equal and the highest version wins, as pip does; False when
             the first index that knows a project decides, as uv does.
         ca_bundle: PEM file of the authorities to trust, or None for the tools' own.
-        alone: True when nothing that the user's own uv is configured with may add to `index`.
-        others: further `UV_*` variables of the host that reach the resolver as they are.
+        others: further variables of the host that reach the resolver as they are.
+        proxies: variables of proxies that only the configuration of uv or pip names.
+        logins: host, user and password of each machine in the user's netrc.
+        ignored: settings of the host that would choose other versions and are left out.
     """
 
     index: str | None = field(default=None, repr=False)
@@ -46,8 +63,10 @@ class Indexes:
     offline: bool = False
     best_match: bool = False
     ca_bundle: Path | None = None
-    alone: bool = False
     others: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    proxies: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    logins: tuple[tuple[str, str, str], ...] = field(default=(), repr=False)
+    ignored: tuple[str, ...] = ()
 
     def at(self, url: str) -> Indexes:
         """Return the one index `url` in place of all of these, with the login that they have for its host."""
@@ -61,7 +80,6 @@ class Indexes:
             find_links=(),
             no_index=False,
             best_match=False,
-            alone=True,
         )
 
     def environment(self) -> dict[str, str]:
@@ -70,6 +88,8 @@ class Indexes:
             "UV_HTTP_TIMEOUT": "20",
             "UV_HTTP_RETRIES": "2",
             "UV_PYTHON_DOWNLOADS": "never",
+            "UV_NO_CONFIG": "1",  # what is taken of the user's uv.toml is said here
+            **dict(self.proxies),
             **dict(self.others),
         }
         if self.index:
@@ -79,9 +99,7 @@ class Indexes:
         if self.find_links:
             env["UV_FIND_LINKS"] = ",".join(link.replace(",", "%2C") for link in self.find_links)
         if self.best_match:
-            env["UV_INDEX_STRATEGY"] = "unsafe-best-match"
-        if self.alone:
-            env["UV_CONFIG_FILE"] = "/dev/null"  # a user's uv.toml may name indexes, which would come first
+            env.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
         if self.offline:
             env["UV_OFFLINE"] = "1"
         if self.ca_bundle:
@@ -100,6 +118,8 @@ class Indexes:
             "PIP_EXTRA_INDEX_URL": " ".join(map(self.address, self.extra)),
             "PIP_FIND_LINKS": " ".join(self.find_links),
             "PIP_TRUSTED_HOST": dict(self.others).get("UV_INSECURE_HOST", ""),
+            "PIP_CLIENT_CERT": dict(self.others).get("SSL_CLIENT_CERT", ""),
+            "PIP_PROXY": dict(self.proxies).get("HTTPS_PROXY", ""),
         }
         return {name: value for name, value in env.items() if value}
 
@@ -108,14 +128,14 @@ class Indexes:
         return _split_name(index)[1]
 
     def credentials(self, url: str) -> tuple[str, str] | None:
-        """Return user and password for `url`: those of an index on the same scheme, host and port."""
+        """Return user and password for `url`: those of an index on its scheme, host, port, or netrc's."""
         asked = urlsplit(url)
         for index in (*filter(None, [self.index]), *self.extra, *self.find_links):
             known = urlsplit(_split_name(index)[1])
             same = (known.scheme, known.hostname, known.port) == (asked.scheme, asked.hostname, asked.port)
             if same and known.username:
                 return unquote(known.username), unquote(known.password or "")
-        return None
+        return next(((user, word) for host, user, word in self.logins if host == asked.hostname), None)
 
     def local_paths(self) -> tuple[Path, ...]:
         """Return the directories of this host that hold an index or its files, to be seen by a container.
@@ -130,90 +150,91 @@ class Indexes:
         return tuple(filter(None, map(_local, self.find_links)))
 
 
-def redact(text: str) -> str:
-    """Return `text` with the user and password of every URL in it replaced by `***`."""
-    return _USERINFO.sub("***@", text)
+def from_host(
+    environ: Mapping[str, str], pip_confs: Sequence[Path] = (), uv_tomls: Sequence[Path] = ()
+) -> Indexes:
+    """Read the host's configuration: uv's variables and files when these name any index, else pip's.
 
+    Certificates, proxies and logins are taken from both. An index that is only one more, by uv's
+    `extra-index-url` as by pip's, counts as much as the main one.
 
-def pip_conf_paths(environ: Mapping[str, str], prefix: Path) -> tuple[Path, ...]:
-    """Return pip's configuration files, weakest first, as pip documents them for Linux.
-
-    `prefix` is the environment's (`sys.prefix`), whose `pip.conf` is the "site" one.
+    Raises HostError for a configuration file that can't be read.
     """
-    own = environ.get("PIP_CONFIG_FILE")
-    if own == "/dev/null":
-        return ()
-    home = Path(environ.get("HOME") or "/root")
-    shared = (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
-    user = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    return (
-        *(Path(place) / "pip/pip.conf" for place in reversed(shared) if place),
-        Path("/etc/pip.conf"),
-        home / ".pip/pip.conf",
-        user / "pip/pip.conf",
-        prefix / "pip.conf",
-        *([Path(own)] if own else []),
-    )
-
-
-def from_host(environ: Mapping[str, str], pip_confs: Sequence[Path] = ()) -> Indexes:
-    """Read the host's configuration: uv's variables when any is set, else pip's variables and files.
-
-    Raises HostError for a pip configuration file that can't be read.
-    """
-    pip = {**_pip_files(pip_confs), **_pip_variables(environ)}
+    uv, pip = uv_configured(uv_tomls), pip_configured(environ, pip_confs)
     common = Indexes(
-        offline=_is_true(environ.get("UV_OFFLINE", "")),
-        ca_bundle=_ca_bundle(environ, pip.get("cert")),
-        others=tuple(sorted((k, v) for k, v in environ.items() if k in _PASSED and v)),
+        offline=_is_true(environ.get("UV_OFFLINE", "")) or bool(uv.taken.get("offline")),
+        ca_bundle=_ca_bundle(environ, pip.taken.get("cert")),
+        others=tuple(sorted(_others(environ, uv, pip).items())),
+        proxies=tuple(proxies({**pip.taken, **uv.taken}, environ)),
+        logins=_netrc(environ),
+        ignored=(*uv_variables(environ), *uv.ignored, *pip.ignored),
     )
-    if any(environ.get(name) for name in UV_NAMES):
-        extra = f"{environ.get('UV_INDEX', '')} {environ.get('UV_EXTRA_INDEX_URL', '')}".split()
-        index = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL") or None
-        return replace(
-            common,
-            index=_with_login(index, environ) if index else None,
-            extra=tuple(_with_login(one, environ) for one in extra),
-            find_links=_links(re.split(r"[,\s]+", environ.get("UV_FIND_LINKS", ""))),
-        )
+    named = any(environ.get(name) for name in INDEX_NAMES)
+    if named or any(uv.taken.get(key) for key in _UV_INDEXES):
+        return _of_uv(common, environ, uv.taken)
     return replace(
         common,
-        index=pip.get("index-url") or None,
-        extra=tuple(pip.get("extra-index-url", "").split()),
-        find_links=_links(pip.get("find-links", "").split()),
-        no_index=_is_true(pip.get("no-index", "")),
-        best_match=bool(pip.get("extra-index-url")),
+        index=pip.taken.get("index-url") or None,
+        extra=tuple(pip.taken.get("extra-index-url", "").split()),
+        find_links=_links(pip.taken.get("find-links", "").split()),
+        no_index=_is_true(pip.taken.get("no-index", "")),
+        best_match=bool(pip.taken.get("extra-index-url")),
     )
 
 
-_PASSED = frozenset(
-    ("UV_HTTP_TIMEOUT", "UV_HTTP_RETRIES", "UV_INDEX_STRATEGY", "UV_INSECURE_HOST", "UV_KEYRING_PROVIDER")
-)
-_PIP_KEYS = ("index-url", "extra-index-url", "find-links", "no-index", "cert")
+_UV_INDEXES = ("index", "index-url", "extra-index-url", "find-links", "no-index")
+# What is handed on as it is: how long to wait, and how an index is reached.
+_PASSED = ("UV_HTTP_TIMEOUT", "UV_HTTP_RETRIES", "UV_INDEX_STRATEGY", "UV_INSECURE_HOST",
+           "UV_KEYRING_PROVIDER", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS")  # fmt: skip
+_OF_UV_TOML = {
+    "index-strategy": "UV_INDEX_STRATEGY",
+    "allow-insecure-host": "UV_INSECURE_HOST",
+    "keyring-provider": "UV_KEYRING_PROVIDER",
+    "native-tls": "UV_NATIVE_TLS",
+    "system-certs": "UV_SYSTEM_CERTS",
+}
+_OF_PIP = {"trusted-host": "UV_INSECURE_HOST", "client-cert": "SSL_CLIENT_CERT"}
 
 
-def _pip_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    names = {key: f"PIP_{key.replace('-', '_').upper()}" for key in _PIP_KEYS}
-    return {key: environ[name] for key, name in names.items() if environ.get(name)}
+def _of_uv(common: Indexes, environ: Mapping[str, str], taken: Mapping[str, Any]) -> Indexes:
+    """Return what uv is configured with: variables before files, as uv itself has it."""
+    tables = taken.get("index", [])
+    default = default_of(tables) or taken.get("index-url")
+    index = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL") or default or None
+    further = [*environ.get("UV_INDEX", "").split(), *further_of(tables)]
+    extra = [*environ.get("UV_EXTRA_INDEX_URL", "").split(), *taken.get("extra-index-url", [])]
+    links = [*re.split(r"[,\s]+", environ.get("UV_FIND_LINKS", "")), *taken.get("find-links", [])]
+    return replace(
+        common,
+        index=_with_login(index, environ) if index else None,
+        extra=tuple(_with_login(one, environ) for one in (*further, *extra)),
+        find_links=_links(links),
+        no_index=bool(taken.get("no-index")),
+        best_match=bool(extra),
+    )
 
 
-def _pip_files(paths: Sequence[Path]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for path in paths:
-        parser = configparser.RawConfigParser()
-        try:
-            if path.is_file():
-                parser.read_string(path.read_text(encoding="utf-8"), source=str(path))
-        except (OSError, UnicodeDecodeError, configparser.Error) as error:
-            raise HostError(
-                f"pip's configuration can't be read: {redact(str(error))}",
-                place=str(path),
-                hint="correct the file",
-            ) from error
-        for section in ("global", "install"):
-            if parser.has_section(section):
-                found |= {key.replace("_", "-"): value for key, value in parser.items(section)}
-    return found
+def _others(environ: Mapping[str, str], uv: Configured, pip: Configured) -> dict[str, str]:
+    """Return the variables that say how indexes are reached: the host's own, over those that files mean."""
+    found = {name: _text(pip.taken[key]) for key, name in _OF_PIP.items() if pip.taken.get(key)}
+    found |= {name: _text(uv.taken[key]) for key, name in _OF_UV_TOML.items() if uv.taken.get(key)}
+    return found | {name: environ[name] for name in _PASSED if environ.get(name)}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return " ".join(map(str, value)) if isinstance(value, list) else " ".join(str(value).split())
+
+
+def _netrc(environ: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
+    """Return host, user and password of each machine in the file that `NETRC` names, or in `~/.netrc`."""
+    home = Path(environ.get("HOME") or os.devnull)
+    with suppress(OSError, netrc.NetrcParseError, UnicodeDecodeError):
+        found = netrc.netrc(environ.get("NETRC") or str(home / ".netrc")).hosts
+        known = ((host, user, word) for host, (user, _, word) in found.items() if host != "default")
+        return tuple(sorted(known))
+    return ()
 
 
 def _ca_bundle(environ: Mapping[str, str], of_pip: str | None) -> Path | None:

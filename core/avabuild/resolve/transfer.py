@@ -45,8 +45,12 @@ class _Broken(Exception):  # noqa: N818 - not a failure yet: the next attempt go
 def client_of(indexes: Indexes, connections: int) -> httpx.Client:
     """Return a client with the host's certificates and proxies and at most so many `connections`."""
     bundle = indexes.ca_bundle
+    verify = ssl.create_default_context(cafile=str(bundle)) if bundle else True
+    proxies = dict(indexes.proxies)
+    named = (("http://", proxies.get("HTTP_PROXY")), ("https://", proxies.get("HTTPS_PROXY")))
     return httpx.Client(
-        verify=ssl.create_default_context(cafile=str(bundle)) if bundle else True,
+        verify=verify,
+        mounts={scheme: httpx.HTTPTransport(verify=verify, proxy=proxy) for scheme, proxy in named if proxy},
         follow_redirects=True,
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         timeout=httpx.Timeout(30, connect=10),

@@ -16,7 +16,8 @@ from uv import find_uv_bin
 from avabuild.errors import AvabuildError, DiskFullError, HostError, ResolveError, UnavailableError
 from avabuild.places import spare_cache
 from avabuild.resolve.cancellation import Cancellation
-from avabuild.resolve.indexes import UV_NAMES, Indexes, redact
+from avabuild.resolve.configured import inherited
+from avabuild.resolve.indexes import Indexes, redact
 from avabuild.resolve.platforms import Platform
 
 _NEEDS_BUILD = re.compile(
@@ -29,7 +30,6 @@ _UNREACHABLE = re.compile(
 )
 _TLS = re.compile(r"certificate|handshake|\btls\b", re.IGNORECASE)
 _SECONDS = 1800
-_NOT_INHERITED = (*UV_NAMES, "UV_TORCH_BACKEND")  # that has torch come from an index of its own
 
 
 class NeedsBuild(ResolveError):  # noqa: N818 - it asks for something, and is no failure of the user's
@@ -110,7 +110,7 @@ def compile_argv(
         str(uv), "pip", "compile", *map(str, sources), "--output-file", str(output), *written,
         "--python", str(interpreter), "--python-version", platform.python,
         "--python-platform", platform.uv_name(),
-        "--no-header", "--no-progress", "--color", "never",
+        "--no-header", "--no-progress", "--color", "never", "--no-config",
     ]
     # fmt: on
     argv += ["--constraints", str(constraints)] if constraints else []
@@ -126,7 +126,17 @@ def compile_argv(
 @cache
 def default_index() -> str:
     """Return the URL of the index that uv asks when nobody names one; asks none."""
-    argv = [str(find_uv()), "pip", "compile", "-", "--emit-index-url", "--no-header", "--quiet", "--offline"]
+    argv = [
+        str(find_uv()),
+        "pip",
+        "compile",
+        "-",
+        "--emit-index-url",
+        "--no-header",
+        "--quiet",
+        "--offline",
+        "--no-config",
+    ]
     done = subprocess.run(
         argv, input="", env=_inherited(os.environ), capture_output=True, text=True, check=True
     )
@@ -134,8 +144,8 @@ def default_index() -> str:
 
 
 def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what uv gets of the environment: all but its indexes, and a cache that can be written."""
-    own = {name: value for name, value in environ.items() if name not in _NOT_INHERITED}
+    """Return what uv gets of the environment: nothing that chooses versions, a cache that can be written."""
+    own = inherited(environ)
     spare = spare_cache("uv", environ)
     return {"UV_CACHE_DIR": str(spare), **own} if spare else own
 

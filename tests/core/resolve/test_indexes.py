@@ -4,7 +4,7 @@ import pytest
 
 from avabuild.errors import HostError
 from avabuild.lock import Package
-from avabuild.resolve.indexes import Indexes, from_host, pip_conf_paths, redact
+from avabuild.resolve.indexes import Indexes, from_host, pip_conf_paths, redact, uv_toml_paths
 from avabuild.resolve.pylock import Resolved
 from avabuild.resolve.wanted import Wanted
 
@@ -161,7 +161,7 @@ def test_one_index_in_place_of_all_keeps_a_login_for_its_own_host_only():
     assert one.index == "https://me:s%40cret@packages.example.invalid/team"
     assert (one.extra, one.find_links, one.no_index, one.best_match) == ((), (), False, False)
     assert one.others == indexes.others
-    assert one.environment()["UV_CONFIG_FILE"] == "/dev/null"
+    assert one.environment()["UV_NO_CONFIG"] == "1"
     assert "UV_CONFIG_FILE" not in indexes.environment()
     for elsewhere in (
         "https://other.example.invalid/x",
@@ -169,3 +169,81 @@ def test_one_index_in_place_of_all_keeps_a_login_for_its_own_host_only():
         "file:///srv/x",
     ):
         assert indexes.at(elsewhere).index == elsewhere
+
+
+def test_one_more_index_means_the_same_in_the_words_of_uv_and_of_pip(tmp_path):
+    url = "https://more.example.invalid/simple"
+    ways = [
+        from_host({"UV_EXTRA_INDEX_URL": url}),
+        from_host({"PIP_EXTRA_INDEX_URL": url}),
+        from_host({}, [conf(tmp_path, f"[global]\nextra-index-url = {url}\n")]),
+        from_host({}, [], [conf(tmp_path, f'extra-index-url = ["{url}"]\n', "uv.toml")]),
+    ]
+    said = [way.environment() for way in ways]
+    assert all(one == said[0] for one in said)
+    assert said[0]["UV_INDEX"] == url
+    assert said[0]["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+
+
+def test_an_index_that_uv_puts_first_decides_by_itself_and_the_host_may_say_another_strategy():
+    first = from_host({"UV_INDEX": "https://a.example.invalid"}).environment()
+    assert "UV_INDEX_STRATEGY" not in first
+    said = from_host({"PIP_EXTRA_INDEX_URL": "https://a.example.invalid", "UV_INDEX_STRATEGY": "first-index"})
+    assert said.environment()["UV_INDEX_STRATEGY"] == "first-index"
+
+
+def test_a_toml_of_uv_gives_its_indexes_folders_and_proxies_and_no_more(tmp_path):
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    user = conf(
+        tmp_path,
+        'find-links = ["wheels"]\nallow-insecure-host = ["a.example.invalid"]\nexclude-newer = "2020-01-01"\n'
+        'https-proxy = "http://proxy.example.invalid:3128"\n'
+        '[[index]]\nname = "own"\nurl = "https://a.example.invalid/simple"\n'
+        '[[index]]\nurl = "https://main.example.invalid/simple"\ndefault = true\n'
+        '[[index]]\nname = "torch"\nurl = "https://t.example.invalid/simple"\nexplicit = true\n'
+        '[pip]\nno-emit-package = ["numpy"]\n',
+        "user.toml",
+    )
+    system = conf(tmp_path, '[[index]]\nurl = "https://b.example.invalid/simple"\n', "system.toml")
+    indexes = from_host({"UV_INDEX_OWN_USERNAME": "me", "UV_INDEX_OWN_PASSWORD": "pw"}, [], [system, user])
+    assert indexes.index == "https://main.example.invalid/simple"
+    assert indexes.extra == ("own=https://me:pw@a.example.invalid/simple", "https://b.example.invalid/simple")
+    assert indexes.folders() == (folder,)
+    assert indexes.environment()["UV_INSECURE_HOST"] == "a.example.invalid"
+    assert indexes.environment()["HTTPS_PROXY"] == "http://proxy.example.invalid:3128"
+    assert indexes.ignored == (f"exclude-newer in {user}", f"pip.no-emit-package in {user}")
+
+
+def test_what_chooses_versions_is_named_and_not_taken(tmp_path):
+    pip = conf(tmp_path, "[global]\nconstraint = /etc/limits.txt\ntimeout = 9\n[install]\npre = yes\n")
+    environ = {"UV_RESOLUTION": "lowest", "UV_EXCLUDE_NEWER": "2020-01-01", "PIP_NO_BINARY": ":all:"}
+    assert from_host(environ | {"UV_CACHE_DIR": "/x", "PIP_NO_COLOR": "1"}, [pip]).ignored == (
+        "UV_RESOLUTION",
+        "UV_EXCLUDE_NEWER",
+        f"constraint in {pip}",
+        f"pre in {pip}",
+        "PIP_NO_BINARY",
+    )
+
+
+def test_tomls_of_uv_are_looked_for_where_uv_documents_them():
+    places = uv_toml_paths({"HOME": "/home/me"})
+    assert places == (Path("/etc/uv/uv.toml"), Path("/home/me/.config/uv/uv.toml"))
+    assert uv_toml_paths({"UV_CONFIG_FILE": "/own.toml"}) == (Path("/own.toml"),)
+    assert uv_toml_paths({"UV_NO_CONFIG": "1"}) == ()
+
+
+def test_a_broken_toml_of_uv_is_named(tmp_path):
+    with pytest.raises(HostError, match="the configuration of uv can't be read") as caught:
+        from_host({}, [], [conf(tmp_path, "index-url = https://me:secret@example.invalid\n", "uv.toml")])
+    assert caught.value.place == str(tmp_path / "uv.toml")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_login_of_netrc_is_used_for_its_host(tmp_path):
+    (tmp_path / ".netrc").write_text("machine a.example.invalid login me password secret\n")
+    indexes = from_host({"HOME": str(tmp_path)})
+    assert indexes.credentials("https://a.example.invalid/x.whl") == ("me", "secret")
+    assert indexes.credentials("https://b.example.invalid/x.whl") is None
+    assert "secret" not in repr(indexes)

@@ -275,3 +275,25 @@ def test_a_pin_alone_that_others_need_in_another_version_is_refused(index, resol
     index.wheel("beta", "1.0", requires=("alpha>1",))
     with pytest.raises(ResolveError, match=r"alpha is pinned alone to 1\.0, and others need 2\.0"):
         resolver().resolve(["beta"], alone=["alpha==1.0"])
+
+
+def test_no_setting_of_uv_on_the_host_changes_a_resolution(index, resolver, tmp_path, monkeypatch):
+    index.wheel("alpha", "1.0", ("beta",))
+    for version in ("1.0", "2.0"):
+        index.wheel("beta", version)
+    limits = tmp_path / "limits.txt"
+    limits.write_text("beta<2\n")
+    for name, value in {
+        "UV_RESOLUTION": "lowest",
+        "UV_EXCLUDE_NEWER": "2001-01-01",
+        "UV_CONSTRAINT": str(limits),
+        "UV_OVERRIDE": str(limits),
+        "UV_EXCLUDE": str(limits),
+        "UV_NO_BINARY": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    config = tmp_path / "config"
+    (config / "uv").mkdir(parents=True)
+    (config / "uv/uv.toml").write_text('resolution = "lowest"\n[pip]\nno-emit-package = ["beta"]\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(config))
+    assert versions(resolver().resolve(["alpha"])) == {"alpha": "1.0", "beta": "2.0"}

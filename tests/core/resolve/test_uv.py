@@ -20,7 +20,7 @@ def test_the_command_names_the_target_and_forbids_foreign_code():
     assert " ".join(argv()) == (
         "/uv pip compile /w/all.in --output-file /w/pylock.all.toml --format pylock.toml --no-annotate"
         " --python /py --python-version 3.11 --python-platform x86_64-manylinux_2_36"
-        " --no-header --no-progress --color never --no-build"
+        " --no-header --no-progress --color never --no-config --no-build"
     )
 
 
@@ -33,8 +33,8 @@ def test_who_needs_a_package_is_told_in_a_requirements_file():
 @pytest.mark.parametrize(
     ("options", "ending"),
     [
-        ({"build": True}, ("never",)),
-        ({"dependencies": False}, ("never", "--no-deps")),
+        ({"build": True}, ("--no-config",)),
+        ({"dependencies": False}, ("--no-config", "--no-deps")),
         ({"constraints": Path("/w/c")}, ("--constraints", "/w/c", "--no-build")),
         ({"no_index": True, "offline": True}, ("--no-build", "--no-index", "--offline")),
         ({"refresh": ("a", "b")}, ("--refresh-package", "a", "--refresh-package", "b")),
