@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 
 from packaging.requirements import Requirement
 
+from avabuild.addresses import redact, refuse_login
 from avabuild.errors import PluginError, TargetError
 from avabuild.framework import Framework, Impossible, Options, Request
 from avabuild.layers import Compile, Layer, Python
@@ -98,11 +99,11 @@ def _answer(
     try:
         return ask()
     except Impossible as error:
-        raise TargetError(f"{framework.name}: {error}", hint=error.hint) from error
+        raise TargetError(f"{framework.name}: {redact(str(error))}", hint=error.hint) from error
     except (Exception, SystemExit) as error:
         asked = getattr(framework, question)
         module = getattr(asked, "__module__", "unknown module")
-        what = f"{type(error).__name__}: {error}"
+        what = redact(f"{type(error).__name__}: {error}")
         raise PluginError(
             f"{framework.name} ({module}): {question} failed: {what}", place=_place(asked, error)
         ) from error
@@ -128,7 +129,7 @@ def _layers(answer: Any) -> tuple[Layer, ...]:
             raise TypeError(f"expected a layer, got {layer!r:.80}")
         if isinstance(layer, Python):
             for text in (*layer.requirements, *layer.constraints):
-                Requirement(text)
+                Requirement(refuse_login(text))
             for text in layer.alone:
                 _require_pin(text)
     names = [layer.name for layer in layers if isinstance(layer, Compile)]

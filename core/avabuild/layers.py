@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from packaging.requirements import Requirement
 from pydantic import AfterValidator, Field, model_validator
 
+from avabuild.addresses import refuse_login, refuse_login_in_shell
 from avabuild.sources import DebianSource, Source, SourceFile, Word
 from avabuild.value import Value
 
@@ -44,7 +45,7 @@ class Repository(Value):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     suite: Annotated[str, Field(pattern=r"^[^\s,#]+$")]
     components: tuple[Annotated[str, Field(pattern=r"^[^\s,#]+$")], ...] = ("main",)
-    uri: Annotated[str, Field(pattern=r"^(https?://|file:/)\S+$")] | None = None
+    uri: Annotated[str, Field(pattern=r"^(https?://|file:/)\S+$"), AfterValidator(refuse_login)] | None = None
     key: str | None = None
     fingerprint: Annotated[str, Field(pattern=r"^([0-9A-F]{40})?$")] = ""
 
@@ -139,7 +140,7 @@ class Run(Value):
     """
 
     kind: Literal["run"] = "run"
-    shell: str
+    shell: Annotated[str, AfterValidator(refuse_login_in_shell)]
     stage: Literal["system", "last"] = "last"
     env: tuple[tuple[str, str], ...] = ()
     secrets: tuple[str, ...] = ()
@@ -169,7 +170,7 @@ class Compile(Value):
 
     kind: Literal["compile"] = "compile"
     name: Word
-    shell: Annotated[str, Field(min_length=1)]
+    shell: Annotated[str, Field(min_length=1), AfterValidator(refuse_login_in_shell)]
     packages: tuple[str, ...] = ()
     repositories: tuple[Repository, ...] = ()
     requirements: tuple[Annotated[str, AfterValidator(_is_pin)], ...] = ()

@@ -6,8 +6,9 @@ from posixpath import basename
 from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from avabuild.addresses import refuse_login
 from avabuild.value import Value
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -19,7 +20,7 @@ class Download(Value):
     """A file by its address, checked against its hash; found at `$SOURCES/` and the address's last part."""
 
     kind: Literal["download"] = "download"
-    url: Annotated[str, Field(pattern=r"^(https?|file)://[^\s]+$")]
+    url: Annotated[str, Field(pattern=r"^(https?|file)://[^\s]+$"), AfterValidator(refuse_login)]
     sha256: Sha256
 
     @model_validator(mode="after")

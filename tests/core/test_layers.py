@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.layers import Repository
+from avabuild.layers import Compile, Repository, Run
+from avabuild.sources import Download
 
 FINGERPRINT = "A" * 40
 
@@ -37,3 +38,18 @@ def test_what_identifies_a_repository_is_no_host():
     assert one.identity == f"mine s a b ({FINGERPRINT})"
     assert one.identity == one.model_copy(update={"uri": "file:/y", "key": "other"}).identity
     assert Repository(name="non-free", suite="s").identity == "non-free s main (the distribution's own key)"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda url: Repository(name="r", suite="s", uri=url, key="k"),
+        lambda url: Download(url=f"{url}/x.tar.gz", sha256="a" * 64),
+        lambda url: Run(shell=f"curl {url}"),
+        lambda url: Compile(name="x", shell=f"curl {url}"),
+    ],
+)
+def test_no_layer_takes_an_address_with_a_login(make):
+    with pytest.raises(ValueError, match="has a login"):
+        make("https://me:secret@h.invalid")
+    make("https://h.invalid")

@@ -314,6 +314,7 @@ def test_layers_of_takes_any_iterable_of_layers():
         ([Python(requirements=("jax=1",))], "InvalidRequirement"),
         ([Compile(name="x", shell="a"), Compile(name="x", shell="b")], "two compiles are named x"),
         ([Python(constraints=("jax=1",))], "InvalidRequirement"),
+        ([Python(requirements=("x @ https://me:secret@h.invalid/x.whl",))], '"x @ https://***@h.invalid'),
         ([Python(alone=("jax>=1",))], 'alone takes exact pins, like "ava-sdk==0.1.3", not "jax>=1"'),
         ([Python(alone=("jax==1.*",))], "alone takes exact pins"),
         ([Python(alone=("jax[cpu]==1",))], "alone takes exact pins"),

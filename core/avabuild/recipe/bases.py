@@ -15,6 +15,7 @@ from pydantic import (
     model_serializer,
 )
 
+from avabuild.addresses import refuse_login
 from avabuild.recipe.fields import ExistingFile, Text
 from avabuild.recipe.wording import did_you_mean
 from avabuild.value import Value
@@ -38,6 +39,7 @@ def _codename(text: str) -> str:
 
 
 def _mirror(text: str) -> str:
+    refuse_login(text)
     if not re.fullmatch(r"https?://\S+|(?:file|copy):/\S+", text):
         raise ValueError(f'"{text}" is no address of a mirror; it begins with http://, https:// or file:/')
     return text

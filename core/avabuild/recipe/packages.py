@@ -14,6 +14,7 @@ from packaging.utils import (
 )
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from avabuild.addresses import refuse_login
 from avabuild.layers import Repository
 from avabuild.recipe.fields import ExistingFile, Text, existing_file
 from avabuild.value import Value
@@ -55,6 +56,7 @@ def _apt(text: str) -> str:
 
 
 def _pip(text: str, info: ValidationInfo) -> str:
+    refuse_login(text)
     if text.startswith("-"):
         option = re.split(r"[\s=]", text, maxsplit=1)[0]
         why = _OPTIONS.get(
@@ -89,6 +91,7 @@ def _local(text: str, info: ValidationInfo) -> str:
 
 
 def _requirement(text: str) -> str:
+    refuse_login(text)
     try:
         Requirement(text)
     except InvalidRequirement as error:
@@ -108,6 +111,7 @@ def _word(text: str) -> str:
 
 
 def _uri(text: str) -> str:
+    refuse_login(text)
     if not re.fullmatch(r"https?://\S+|file:/\S+", text):
         raise ValueError(f'"{text}" is no address; it begins with http://, https:// or file:/')
     return text

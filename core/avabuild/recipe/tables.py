@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool
 
+from avabuild.addresses import refuse_login_in_shell
 from avabuild.recipe.fields import (
     EMPTY_TABLE,
     Absolute,
@@ -82,7 +83,7 @@ def _seconds(value: object) -> object:
 class RunStep(Value):
     """A shell command that runs as root in a working container."""
 
-    shell: Text = Field(description="Text given to sh -ec")
+    shell: Annotated[Text, AfterValidator(refuse_login_in_shell)] = Field(description="Text given to sh -ec")
     name: Text | None = Field(default=None, description="Shown in place of the command")
     stage: Literal["system", "last"] = Field(
         default="last", description="system: on the base before any package; last: on top of everything"

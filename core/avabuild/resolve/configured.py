@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from avabuild.addresses import redact
 from avabuild.errors import HostError
-from avabuild.resolve.redaction import redact
 
 INDEX_NAMES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
 INHERITED = frozenset((

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from avabuild.addresses import redact
 from avabuild.resolve.configured import (
     INDEX_NAMES,
     Configured,
@@ -24,7 +25,6 @@ from avabuild.resolve.configured import (
     uv_toml_paths,
     uv_variables,
 )
-from avabuild.resolve.redaction import redact
 
 __all__ = ["Indexes", "from_host", "pip_conf_paths", "redact", "uv_toml_paths"]
 

@@ -228,6 +228,13 @@ def test_a_recipe_error_exits_with_2(write):
         ('packages.pip = ["./keras.toml"]', "is no wheel or sdist"),
         ('packages.pip = ["./mine.whl"]', '"mine.whl" is no wheel\'s name'),
         ('packages.pip = ["../recipes"]', "is a directory"),
+        ('packages.pip = ["x @ http://me:secret@h.invalid/x.whl"]', 'write "x @ http://h.invalid/x.whl" and keep the login in ~/.netrc'),
+        ('packages.pip = ["git+https://secret@h.invalid/x"]', 'write "git+https://h.invalid/x" and keep the login in the ~/.netrc'),
+        ('packages.pip = ["x @ git+ssh://git:secret@h.invalid/x"]', "has a login in its address"),
+        ('packages.constraints = ["x @ http://me:secret@h.invalid/x.whl"]', "has a login in its address"),
+        ('base = { debian = "trixie", mirror = "http://me:secret@h.invalid/debian" }', "has a login in its address"),
+        ('packages.repositories = [{ name = "r", suite = "s", uri = "https://me:secret@h.invalid" }]', "has a login in its address"),
+        ("run = [{ shell = 'curl https://me:secret@h.invalid' }]", "run[0].shell: an address in it has a login"),
         ('packages.constraints = ["./x"]', "is no requirement"),
         ('files = [{ target = "/x" }]', "files[0].source: is required"),
         ('files = [{ source = "", target = "/x" }]', "files[0].source: is empty"),
@@ -321,3 +328,17 @@ def test_did_you_mean_knows_every_table(write):
         ("image",),
     ):
         assert recipe_keys(table), table
+
+
+def test_a_refused_login_is_not_repeated_and_what_is_none_is_taken(write):
+    bad = write(
+        'name = "x"\npackages.pip = ["x @ https://me:secret@h.invalid/x.whl", "git+https://secret@h.invalid/y"]'
+    )
+    assert not [line for line in problems(bad) if "secret" in line]
+    lines = [
+        "git+ssh://git@h.invalid/x",
+        "git+https://h.invalid/x@v1",
+        "x @ https://h.invalid/x@1-py3-none-any.whl",
+    ]
+    good = write(f"name = 'x'\npackages.pip = {lines}\n[[run]]\nshell = 'curl https://$USER:$WORD@h.invalid'")
+    assert load(good).packages.pip == tuple(lines)
