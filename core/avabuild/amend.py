@@ -10,9 +10,10 @@ from avabuild.errors import Problem
 from avabuild.framework import Release
 from avabuild.layers import Apt, Env, Files, Layer, Python, Run
 from avabuild.plan import Plan, Ruled, Step
-from avabuild.policy import Amendment, Draft, Index, Label, Refuse
+from avabuild.policy import Amendment, Draft, EarlyDraft, Index, Label, Refuse
 from avabuild.recipe import Recipe
 from avabuild.recipe.wording import KeyPath
+from avabuild.target import Target
 
 POLICY = "policy "  # what the origin of a policy's layers begins with: no framework's name has a space
 
@@ -94,6 +95,20 @@ def draft_of(plan: Plan, releases: dict[str, Release]) -> Draft:
         labels=dict(plan.settings.labels),
         env=dict(plan.settings.env),
         user=plan.settings.user,
+    )
+
+
+def early_draft(recipe: Recipe) -> EarlyDraft:
+    """Return what a policy is shown of an image of `recipe` before its base is here."""
+    written: Any = recipe.one_base.model_dump(mode="json")
+    offer = recipe.one_base.offer
+    return EarlyDraft(
+        name=recipe.name,
+        tag="",
+        base=written if isinstance(written, dict) else {},
+        offered=offer.name if offer else "",
+        target=Target.for_base(""),
+        user=recipe.image.user,
     )
 
 

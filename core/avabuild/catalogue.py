@@ -13,7 +13,7 @@ from avabuild.base import Base, assumed_image
 from avabuild.errors import AvabuildError, ImageError, Problem, RecipeError
 from avabuild.forecast import Row
 from avabuild.plan import Plan
-from avabuild.prepare import Project, assumed_base, assumption, base_title
+from avabuild.prepare import Project, assumed_base, assumption, base_title, refuse_early
 from avabuild.recipe import DebianBase, ImageBase
 from avabuild.recipe.tags import DEFAULT
 from avabuild.report import Report
@@ -138,6 +138,7 @@ class Catalogue:
             return base
         if name in self._assumed:
             return None
+        refuse_early(project)
         if name in self._refused:
             raise self._refused[name]
         if not self._fetch and isinstance(project.recipe.one_base, ImageBase):

@@ -43,6 +43,7 @@ class _File(BaseModel):
     shared_trust: str | None = None
     debian_mirror: Annotated[str, Field(pattern=r"^(https?|file)://")] | None = None
     plugins: tuple[str, ...] | None = None
+    plugin_timeout: Annotated[float, Field(gt=0)] | None = None
 
 
 KEYS = tuple(field.alias or name for name, field in _File.model_fields.items())
@@ -59,9 +60,8 @@ def load_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] | 
 
 
 def trust_of(environ: Mapping[str, str]) -> Trust:
-    """Return whose plugins may be imported here; raises as `load_settings` does."""
-    settings = load_settings(environ)
-    return Trust(settings.plugins, settings.origin("plugins"))
+    """Return what is said here of plugins; raises as `load_settings` does."""
+    return load_settings(environ).trust
 
 
 def read(path: Path) -> Settings:

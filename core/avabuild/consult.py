@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeVar, get_args
 
@@ -14,56 +15,72 @@ from avabuild.framework import Framework, Impossible, Options, Request
 from avabuild.layers import Compile, Layer, Python
 from avabuild.local import line_in
 from avabuild.offered import BaseOptions, OfferedBase
-from avabuild.policy import Amendment, Draft, Index, Policy
+from avabuild.patience import PATIENCE, SETTING, TooSlowError, within
+from avabuild.policy import Amendment, Draft, EarlyDraft, Index, NotYet, Policy, Refuse
 
 _KINDS = get_args(Layer)[0]
 _Answer = TypeVar("_Answer")
 
 
-def requires_of(framework: Framework, options: Options) -> tuple[str, ...]:
+def requires_of(framework: Framework, options: Options, *, patience: float = PATIENCE) -> tuple[str, ...]:
     """Return the names of the frameworks that `framework` needs beside it with `options`.
 
     Raises:
         PluginError: `requires` raised, or returned anything but names.
     """
-    return _answer(framework, "requires", lambda: _names(framework.requires(options)))
+    return _answer(framework, "requires", patience, lambda: _names(framework.requires(options)))
 
 
-def layers_of(framework: Framework, request: Request) -> tuple[Layer, ...]:
+def layers_of(framework: Framework, request: Request, *, patience: float = PATIENCE) -> tuple[Layer, ...]:
     """Return the layers that `framework` contributes to `request`.
 
     Raises:
         TargetError: what the recipe asks of it can't be had for the target.
         PluginError: `layers` raised, or returned anything but layers with valid requirements (PEP 508).
     """
-    return _answer(framework, "layers", lambda: _layers(framework.layers(request)))
+    return _answer(framework, "layers", patience, lambda: _layers(framework.layers(request)))
 
 
-def check_of(framework: Framework, request: Request) -> str:
+def check_of(framework: Framework, request: Request, *, patience: float = PATIENCE) -> str:
     """Return the Python program that proves `framework` works.
 
     Raises:
         PluginError: `check` raised, or returned anything but a program.
     """
-    return _answer(framework, "check", lambda: _program(framework.check(request)))
+    return _answer(framework, "check", patience, lambda: _program(framework.check(request)))
 
 
-def amendments_of(policy: Policy, draft: Draft) -> tuple[Amendment, ...]:
+def amendments_of(policy: Policy, draft: Draft, *, patience: float = PATIENCE) -> tuple[Amendment, ...]:
     """Return what `policy` adds to the image of `draft`, or why it refuses it.
 
     Raises:
         PluginError: `amend` raised, or returned anything but amendments with valid requirements.
     """
-    return _answer(policy, "amend", lambda: _amendments(policy.amend(draft)))
+    return _answer(policy, "amend", patience, lambda: _amendments(policy.amend(draft)))
 
 
-def resolved(base: OfferedBase, options: BaseOptions) -> dict[str, str]:
+def early_refusals_of(policy: Policy, draft: EarlyDraft, *, patience: float = PATIENCE) -> tuple[Refuse, ...]:
+    """Return the refusals that `policy` gives before it reads what is not known yet.
+
+    Whatever else comes of it is left to `amendments_of`, which asks again once the base is here.
+    """
+    found: list[Refuse] = []
+
+    def ask() -> None:
+        found.extend(one for one in policy.amend(draft) if isinstance(one, Refuse))
+
+    with suppress(Exception, SystemExit, NotYet):
+        within(patience, ask)
+    return tuple(found)
+
+
+def resolved(base: OfferedBase, options: BaseOptions, *, patience: float = PATIENCE) -> dict[str, str]:
     """Return the base, as a recipe could write it, that `options` stand for.
 
     Raises:
         PluginError: `resolve` raised, or returned anything but a table of texts.
     """
-    return _answer(base, "resolve", lambda: _table(base.resolve(options)))
+    return _answer(base, "resolve", patience, lambda: _table(base.resolve(options)))
 
 
 def ordered(frameworks: Iterable[Framework], options: Mapping[str, Options]) -> tuple[Framework, ...]:
@@ -94,15 +111,18 @@ def ordered(frameworks: Iterable[Framework], options: Mapping[str, Options]) -> 
 
 
 def _answer(
-    framework: Framework | Policy | OfferedBase, question: str, ask: Callable[[], _Answer]
+    framework: Framework | Policy | OfferedBase, question: str, patience: float, ask: Callable[[], _Answer]
 ) -> _Answer:
+    asked = getattr(framework, question)
+    module = getattr(asked, "__module__", "unknown module")
     try:
-        return ask()
+        return within(patience, ask)
     except Impossible as error:
         raise TargetError(f"{framework.name}: {redact(str(error))}", hint=error.hint) from error
+    except TooSlowError as error:
+        words = f"{framework.name} ({module}): {question}: {error}"
+        raise PluginError(words, hint=SETTING) from error
     except (Exception, SystemExit) as error:
-        asked = getattr(framework, question)
-        module = getattr(asked, "__module__", "unknown module")
         what = redact(f"{type(error).__name__}: {error}")
         raise PluginError(
             f"{framework.name} ({module}): {question} failed: {what}", place=_place(asked, error)

@@ -70,14 +70,21 @@ class Container:
         env: Sequence[tuple[str, str]] = (),
         *,
         place: str,
+        timeout: float | None = None,
     ) -> str:
-        """Run `command` with the image's own user and directory, and its environment with `env` on top."""
+        """Run `command` with the image's own user and directory, and its environment with `env` on top.
+
+        Raises:
+            StepError: it failed, or took longer than `timeout` seconds.
+        """
         if self._tools.namespace.means.runner == "buildah":
-            return self._tools.buildah(commands.run_as_image(self.name, command, binds, env), place=place)
+            argv = commands.run_as_image(self.name, command, binds, env)
+            return self._tools.buildah(argv, place=place, timeout=timeout)
         config = self._config
         where, who = str(config.get("WorkingDir") or "/"), str(config.get("User") or "")
         variables = {**self._env, **dict(env)}
-        return self._run(Step(self.root, tuple(command), variables, where, who, _plain(binds)), place)
+        step = Step(self.root, tuple(command), variables, where, who, _plain(binds))
+        return self._run(step, place, timeout)
 
     def begin(self, command: Sequence[str], source: int, out: int, err: int) -> Started:
         """Start `command` as root with the descriptors as its standard streams."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
@@ -89,6 +89,27 @@ class Draft:
     labels: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
+
+
+class NotYet(BaseException):  # not an Exception: a plugin that catches those must not catch this
+    """Raised where a policy reads what is known only once the base is here."""
+
+
+class EarlyDraft(Draft):
+    """An image whose base is not here yet: what depends on the base raises `NotYet` when it is read.
+
+    A policy that refuses by the base's name is heard before anything is fetched; one that must know more
+    is asked again later, as ever.
+    """
+
+    __slots__ = ()
+    _LATER = frozenset({"tag", "target", "frameworks", "apt", "python", "run", "labels", "env"})
+
+    def __getattribute__(self, name: str) -> Any:
+        """Return a field that is known by now."""
+        if name in EarlyDraft._LATER:
+            raise NotYet(name)
+        return object.__getattribute__(self, name)
 
 
 @dataclass(frozen=True, slots=True)

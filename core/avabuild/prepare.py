@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avabuild.amend import Amended, draft_of, refusals
+from avabuild.amend import Amended, draft_of, early_draft, refusals
 from avabuild.base import Facts, assumed_image, releases_with
 from avabuild.compose import Pick, compose
-from avabuild.consult import amendments_of
+from avabuild.consult import amendments_of, early_refusals_of
 from avabuild.declared import TAKEN
 from avabuild.errors import RecipeError, TargetError
 from avabuild.framework import Options, Request
@@ -92,6 +92,7 @@ def known_of(registry: Registry) -> Known:
         base,
         tuple(sorted({one.distribution for one in registry.providers if not one.is_local})),
         with_local,
+        registry.trust.patience,
     )
 
 
@@ -186,12 +187,13 @@ def make_plan(project: Project, target: Target, facts: Facts) -> Plan:
         RecipeError: a policy refuses the image, or asks for what the recipe has otherwise.
     """
     missing = target.python is not None and target.python not in dict(facts.pythons)
+    patience = project.registry.trust.patience
     picks = picks_of(project, target)
     plan = compose(project.recipe, target, picks, install_python=missing)
     releases = {pick.framework.name: pick.request.release for pick in picks}
     amended: list[Amended] = []
     for policy, provider in project.registry.policies(project.recipe.plugins):
-        found = amendments_of(policy, draft_of(plan, releases))
+        found = amendments_of(policy, draft_of(plan, releases), patience=patience)
         amended.append(Amended(policy.name, provider.distribution, provider.version, found))
         plan = compose(project.recipe, target, picks, install_python=missing, amended=amended)
     if problems := refusals(project.recipe, amended):
@@ -199,6 +201,23 @@ def make_plan(project: Project, target: Target, facts: Facts) -> Plan:
     own = [text for text in project.recipe.packages.pip if pip_kind(text) == "file"]
     local = tuple((text, _sha256(project.directory / text)) for text in own)
     return pin_keys(plan.model_copy(update={"local": local}), project.directory)
+
+
+def refuse_early(project: Project) -> None:
+    """Raise for what the policies in force refuse by the base's name alone, before the base is fetched.
+
+    Raises:
+        PluginError: a policy is broken.
+        RecipeError: one of them refuses it.
+    """
+    recipe, patience = project.recipe, project.registry.trust.patience
+    amended = [
+        Amended(policy.name, provider.distribution, provider.version, found)
+        for policy, provider in project.registry.policies(recipe.plugins)
+        if (found := early_refusals_of(policy, early_draft(recipe), patience=patience))
+    ]
+    if problems := refusals(recipe, amended):
+        raise RecipeError(problems)
 
 
 def _sha256(path: Path) -> str:
@@ -213,7 +232,7 @@ def picks_of(project: Project, target: Target) -> tuple[Pick, ...]:
         TargetError: no release of a framework fits; says what would.
         PluginError: a plugin raised or answered junk.
     """
-    registry, recipe = project.registry, project.recipe
+    registry, recipe, patience = project.registry, project.recipe, project.registry.trust.patience
     options: dict[str, Options] = {}
     wanted_by: dict[str, list[str]] = {}
     queue = [item.name for item in recipe.frameworks]
@@ -224,7 +243,7 @@ def picks_of(project: Project, target: Target) -> tuple[Pick, ...]:
             continue
         framework = registry.framework(name)
         options[name] = parse_options(recipe, name, framework.options)
-        for needed in requires_of(framework, options[name]):
+        for needed in requires_of(framework, options[name], patience=patience):
             wanted_by.setdefault(needed, []).append(name)
             queue.append(needed)
     releases = choose([(registry.framework(name), options[name]) for name in options], target)
@@ -238,12 +257,12 @@ def picks_of(project: Project, target: Target) -> tuple[Pick, ...]:
             Pick(
                 framework=framework,
                 request=request,
-                layers=layers_of(framework, request),
-                program=check_of(framework, request),
+                layers=layers_of(framework, request, patience=patience),
+                program=check_of(framework, request, patience=patience),
                 distribution=provider.distribution,
                 version=provider.version,
                 required_by=() if name in named else tuple(wanted_by[name]),
-                requires=tuple(requires_of(framework, options[name])),
+                requires=tuple(requires_of(framework, options[name], patience=patience)),
             )
         )
     return tuple(picks)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from typing import Literal
+
+from avabuild.patience import PATIENCE
 
 Kind = Literal["framework", "policy", "base"]
 GROUPS: Mapping[Kind, str] = {
@@ -52,20 +54,34 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whose plugins may be imported here; avabuild's own always may.
+    """What this site says of plugins: whose may be imported, and how long each may take.
+
+    avabuild's own may always be imported.
 
     Attributes:
         patterns: names of distributions, or shell patterns of them, and local plugins by their absolute paths
             or patterns of those (`/srv/plugins/*.py`, `*.py`); None allows everything that a recipe names.
         origin: what says so, for messages.
+        patience: seconds that a plugin has for its import and for each answer.
     """
 
     patterns: tuple[str, ...] | None = None
     origin: str = ""
+    patience: float = PATIENCE
 
     def allows(self, distribution: str) -> bool:
         """Whether the plugins of `distribution`, or the local plugin of that path, may be imported."""
         return distribution == OWN or self.patterns is None or self.names(distribution)
+
+    def absent(self, providers: Iterable[Provider]) -> tuple[str, ...]:
+        """Return the distributions that the site names one by one and of which no provider is.
+
+        A pattern may fit nothing, and a local plugin's path allows that file, wherever it is.
+        """
+        present = {_normal(one.distribution) for one in providers}
+        named = (text for text in self.patterns or () if not is_local(text))
+        exact = (text for text in named if not re.search(r"[*?\[]", text))
+        return tuple(text for text in exact if _normal(text) not in present)
 
     def names(self, distribution: str) -> bool:
         """Whether the site itself names `distribution`: what puts its policies in force for every recipe."""

@@ -17,12 +17,14 @@ from avabuild import __version__, hookspecs
 from avabuild.consult import check_of, layers_of, ordered, requires_of
 from avabuild.contract import CONTRACT, contract_of, stated
 from avabuild.declared import refuse_faulty
-from avabuild.errors import PluginError
+from avabuild.errors import PluginError, Problem, SettingsError
 from avabuild.framework import Framework, Options
 from avabuild.local import LocalPlugin, line_in, run_local
 from avabuild.offered import OfferedBase
+from avabuild.patience import SETTING, TooSlowError, within
 from avabuild.policy import Policy
 from avabuild.provider import GROUPS, Kind, Provider, Trust, installed, matches
+from avabuild.recipe.wording import did_you_mean, listed
 from avabuild.releases import choose, select
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "installed",
     "layers_of",
     "load",
+    "of_site",
     "ordered",
     "requires_of",
     "select",
@@ -58,6 +61,31 @@ def load(names: Iterable[str], providers: Iterable[Provider] | None = None) -> R
     for name in sorted(set(names)):
         registry.framework(name)
     return registry
+
+
+def of_site(trust: Trust, providers: Iterable[Provider] | None = None) -> Registry:
+    """Return a registry of what is installed, of which the site's list `trust` says what may be imported.
+
+    `providers` stand for the installed ones.
+
+    Raises:
+        SettingsError: the list names a distribution that is not installed or has no plugins. A policy of it
+            would otherwise silently not be in force.
+    """
+    found = installed() if providers is None else tuple(providers)
+    known = sorted({one.distribution for one in found})
+    problems = tuple(
+        Problem(
+            trust.origin,
+            "",
+            f'"{text}" is not installed, or has no plugins;'
+            f"{did_you_mean(text, known).removeprefix(';')} there are {listed(known)}",
+        )
+        for text in trust.absent(found)
+    )
+    if problems:
+        raise SettingsError(problems)
+    return Registry(found, trust)
 
 
 class Registry:
@@ -101,7 +129,9 @@ class Registry:
         self._refuse_newer(plugin.shown, stated(plugin.text), plugin.shown)
         whole = plugin.provider("", "framework")
         if plugin.module not in self._plugins:
-            self._plugins[plugin.module] = _registered(whole, run_local(plugin))
+            with _blamed_on(whole, "can't be imported"):
+                module = within(self.trust.patience, lambda: run_local(plugin))
+            self._plugins[plugin.module] = _registered(whole, module)
         names = {kind: self._ask(plugin.provider("", kind)) for kind in GROUPS}
         if not any(names.values()):
             raise PluginError(
@@ -196,10 +226,11 @@ class Registry:
         if provider.module not in self._plugins:
             self._refuse_newer(str(provider), contract_of(provider.module), provider.distribution)
             with _blamed_on(provider, "can't be imported"):
-                plugin = EntryPoint(provider.name, provider.module, GROUPS[provider.kind]).load()
+                point = EntryPoint(provider.name, provider.module, GROUPS[provider.kind])
+                plugin = within(self.trust.patience, point.load)
             self._plugins[provider.module] = _registered(provider, plugin)
         if key not in self._declared:
-            self._declared[key] = _declared(provider, self._plugins[provider.module])
+            self._declared[key] = _declared(provider, self._plugins[provider.module], self.trust.patience)
         return self._declared[key]
 
     def _refuse_newer(self, who: str, number: int, distribution: str) -> None:
@@ -224,11 +255,11 @@ def _registered(provider: Provider, plugin: object) -> pluggy.PluginManager:
     return manager
 
 
-def _declared(provider: Provider, manager: pluggy.PluginManager) -> dict[str, Any]:
+def _declared(provider: Provider, manager: pluggy.PluginManager, patience: float) -> dict[str, Any]:
     """Call the hook of the provider's kind; a generator runs to its end here, where its failure is blamed."""
+    hook = getattr(manager.hook, _HOOKS[provider.kind])
     with _blamed_on(provider, f"failed to declare its {_PLURALS[provider.kind]}"):
-        answers = getattr(manager.hook, _HOOKS[provider.kind])()
-        values = [value for answer in answers for value in answer]
+        values = within(patience, lambda: [value for answer in hook() for value in answer])
         for value in values:
             refuse_faulty(provider.kind, value)
         by_name = {value.name: value for value in values}
@@ -241,6 +272,12 @@ def _declared(provider: Provider, manager: pluggy.PluginManager) -> dict[str, An
 def _blamed_on(provider: Provider, what: str) -> Iterator[None]:
     try:
         yield
+    except PluginError:
+        raise
+    except TooSlowError as error:
+        place = provider.distribution if provider.is_local else None
+        who = "" if provider.is_local else f"{provider} "
+        raise PluginError(f"{who}{what}: {error}", place=place, hint=SETTING) from error
     except (Exception, SystemExit) as error:
         message = f"{what}: {type(error).__name__}: {error}"
         if provider.is_local:

@@ -20,17 +20,15 @@ from avabuild.stamp import installed_digest
 from avabuild.store import Store
 from avabuild.value import digest_of
 
-PATIENCE = 30.0  # seconds that one plugin may take to be imported and to declare
 _FORMAT = 1
+_START = 20.0  # seconds for the child to start
 _CHUNK = 1 << 16
 
 Declared = dict[str, Any]
 """What is told of a provider: `summary`, `series`, `options`, `pythons`, `devices`, or why not: `problem`."""
 
 
-def roster(
-    providers: Sequence[Provider], trust: Trust, store: Store, patience: float = PATIENCE
-) -> tuple[Declared, ...]:
+def roster(providers: Sequence[Provider], trust: Trust, store: Store) -> tuple[Declared, ...]:
     """Return what each provider declares, in the order of `providers`.
 
     A plugin is asked once for as long as its distribution and its files are the same; one that is broken,
@@ -40,31 +38,34 @@ def roster(
     for provider in providers:
         if not trust.allows(provider.distribution):
             told[provider] = {"problem": f"{trust.origin} does not allow {provider.distribution}"}
-        elif (kept := _kept(provider, store)) is not None:
+        elif (kept := _kept(provider, store, trust.patience)) is not None:
             told[provider] = kept
     asked = [provider for provider in providers if provider not in told]
     while asked:
-        for provider, answer in _ask(asked, patience):
+        for provider, answer in _ask(asked, trust.patience):
             told[provider] = answer
-            store.record("plugin", _key(provider, broken="problem" in answer), answer)
+            broken = "problem" in answer
+            store.record("plugin", _key(provider, trust.patience if broken else None), answer)
         asked = [provider for provider in asked if provider not in told]
     return tuple(told[provider] for provider in providers)
 
 
-def _kept(provider: Provider, store: Store) -> Declared | None:
-    for broken in (False, True):
-        kept = store.recall("plugin", _key(provider, broken=broken))
+def _kept(provider: Provider, store: Store, patience: float) -> Declared | None:
+    for known in (None, patience):
+        kept = store.recall("plugin", _key(provider, known))
         if isinstance(kept, dict):
             return kept
     return None
 
 
-def _key(provider: Provider, *, broken: bool) -> str:
-    """Return the digest of all that decides what the provider declares."""
+def _key(provider: Provider, patience: float | None) -> str:
+    """Return the digest of all that decides what the provider declares.
+
+    That one is broken depends on what else is installed, and on the `patience` that it was given.
+    """
     parts = [_FORMAT, __version__, CONTRACT, sys.version, str(provider), provider.module, provider.kind]
-    return digest_of(
-        [*parts, _record(provider), _files(provider.module), installed_digest() if broken else ""]
-    )
+    others = [patience, installed_digest()] if patience else ""
+    return digest_of([*parts, _record(provider), _files(provider.module), others])
 
 
 def _record(provider: Provider) -> str:
@@ -87,7 +88,7 @@ def _files(module: str) -> list[str]:
 
 def _ask(providers: Sequence[Provider], patience: float) -> Iterator[tuple[Provider, Declared]]:
     """Yield what a child says of `providers`, up to and including the first that ends or hangs it."""
-    command = [sys.executable, "-P", "-m", "avabuild.roster_child"]
+    command = [sys.executable, "-P", "-m", "avabuild.roster_child", str(patience)]
     words = json.dumps([[p.name, p.module, p.distribution, p.version, p.kind] for p in providers])
     child = subprocess.Popen(
         command,
@@ -102,10 +103,11 @@ def _ask(providers: Sequence[Provider], patience: float) -> Iterator[tuple[Provi
         with child.stdin as pipe:
             pipe.write(words.encode())
         waiting = list(providers)
-        for line in _lines(child.stdout.fileno(), patience):
+        whole = 2 * patience + _START  # the child itself stops what is not stuck outside of Python
+        for line in _lines(child.stdout.fileno(), whole):
             yield waiting.pop(0), json.loads(line)
         if waiting:
-            yield waiting[0], {"problem": _cause(child, patience)}
+            yield waiting[0], {"problem": _cause(child, whole)}
     finally:
         _kill(child)
 

@@ -14,21 +14,24 @@ from packaging.version import Version
 
 from avabuild.errors import PluginError
 from avabuild.profile import options_of
-from avabuild.provider import Provider
+from avabuild.provider import Provider, Trust
 from avabuild.registry import Registry
 
 
 def main() -> None:
     """Answer on the standard output; a plugin that ends the process ends the answers."""
+    patience = float(sys.argv[1])
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
         for words in json.load(sys.stdin):
-            answers.write(json.dumps(_told(Provider(*words))) + "\n")
+            answers.write(json.dumps(_told(Provider(*words), patience)) + "\n")
             answers.flush()
+        sys.stdout.flush()
+        os._exit(0)  # a plugin that hangs may not be waited for
 
 
-def _told(provider: Provider) -> dict[str, Any]:
-    registry = Registry([provider])
+def _told(provider: Provider, patience: float) -> dict[str, Any]:
+    registry = Registry([provider], Trust(patience=patience))
     try:
         if provider.kind == "policy":
             return {"summary": registry.policy(provider.name).summary}

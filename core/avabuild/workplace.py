@@ -17,7 +17,7 @@ from avabuild.buildah import Tools
 from avabuild.host import Host
 from avabuild.host.survey import means_of, survey
 from avabuild.inside.namespace import Namespace
-from avabuild.registry import Registry, installed
+from avabuild.registry import Registry, of_site
 from avabuild.report import Report
 from avabuild.resolve import Indexes, from_host, pip_conf_paths, uv_toml_paths
 from avabuild.store import Elsewhere, Store
@@ -84,7 +84,7 @@ class Workplace:
         environ = host.environment
         confs = pip_conf_paths(environ, Path(sys.prefix)), uv_toml_paths(environ)
         indexes = from_host(environ, *confs)
-        found = Registry(installed(), host.trust)
+        found = of_site(host.trust)
         return cls(host, found, indexes, wishes or Wishes(), publisher=publisher, elsewhere=elsewhere)
 
     @cached_property

@@ -22,7 +22,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments: s
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr("avabuild.provider.installed", fail)
+    monkeypatch.setattr("avabuild.registry.installed", fail)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setattr(sys, "argv", ["avabuild", "plugins", *arguments])
     with pytest.raises(SystemExit) as ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -158,7 +159,7 @@ def test_a_refusal_is_an_error_of_the_recipe_by_line_with_the_policys_name(avabu
 def test_a_sites_list_is_asked_before_a_stamp(avabuild, house):
     arguments = ("recipe", "empty.toml", "--output", "oci:out")
     assert avabuild(*arguments).returncode == 0
-    said = avabuild(*arguments, AVABUILD_PLUGINS="avabuild-jax")
+    said = avabuild(*arguments, AVABUILD_PLUGINS="avabuild-jax*")
     assert said.returncode == 3
     assert "avabuild.toml:1: AVABUILD_PLUGINS allows no local plugin ./plugin.py" in said.stderr
     assert avabuild(*arguments, AVABUILD_PLUGINS="*.py").returncode == 0
@@ -223,3 +224,153 @@ def test_the_schema_knows_the_bases_that_installed_plugins_offer(avabuild, house
     offered = several["items"]["anyOf"][-1]
     assert set(offered["properties"]) == {"python", "device", "house"}
     assert offered["properties"]["house"]["const"] == "plain"
+
+
+# -- what a site says must hold ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["variable", "file"])
+@pytest.mark.parametrize(
+    "command",
+    [("plan", "empty.toml"), ("recipe", "empty.toml", "--output", "oci:out"), ("plugins",), ("schema",)],
+)
+def test_a_misspelt_distribution_in_a_sites_list_turns_no_policy_off_silently(
+    avabuild, tmp_path, where, command
+):
+    installed_policy(tmp_path / "site")
+    (tmp_path / "empty.toml").write_text(EMPTY)
+    variables = {"PYTHONPATH": str(tmp_path / "site")}
+    origin = "AVABUILD_PLUGINS"
+    if where == "variable":
+        variables[origin] = "example-rulse"
+    else:
+        config = tmp_path / "config" / "avabuild" / "config.toml"
+        config.parent.mkdir(parents=True)
+        config.write_text('\nplugins = ["example-rulse", "example-*", "/srv/plugins/*.py"]\n')
+        variables["XDG_CONFIG_HOME"], origin = str(tmp_path / "config"), f"{config}:2"
+    said = avabuild(*command, **variables)
+    assert said.returncode == 78, said.stderr
+    assert (
+        f'{origin}: "example-rulse" is not installed, or has no plugins; did you mean "example-rules"?'
+        in said.stderr
+    )
+    assert not (tmp_path / "out").exists()
+
+
+REFUSING = """\
+from avabuild.api import Label, Policy, Refuse, hookimpl
+
+
+def amend(draft):
+    if not draft.base.get("image", "registry.example/").startswith("registry.example/"):
+        yield Refuse(reason="images come from registry.example", where="base")
+    yield Label(name="python", value=str(draft.target.python))
+
+
+def careful(draft):
+    try:
+        return [Refuse(reason="no bookworm here", where="base")] if draft.target.distribution == "bookworm" else []
+    except Exception:
+        return [Refuse(reason="that is not known yet", where="base")]
+
+
+@hookimpl
+def avabuild_policies():
+    yield Policy(name="careful", summary="reads what only the base tells", amend=careful)
+    yield Policy(name="images", summary="where images come from", amend=amend)
+"""
+
+
+def test_a_forbidden_base_is_refused_before_it_is_fetched(avabuild, tmp_path):
+    (tmp_path / "avabuild.toml").write_text('plugins = ["./rules.py"]\n')
+    (tmp_path / "rules.py").write_text(REFUSING)
+    recipe = 'name = "far"\nbase = { image = "127.0.0.1:9/nobody/here:1" }\n[matrix]\npython = ["3.11"]\n'
+    (tmp_path / "far.toml").write_text(recipe)
+    for command in (
+        ("plan", "far.toml"),
+        ("recipe", "far.toml", "--output", "oci:out"),
+        ("lock", "far.toml"),
+    ):
+        said = avabuild(*command)
+        assert said.returncode == 2, said.stderr
+        assert "far.toml:2: base: policy images (./rules.py sha256:" in said.stderr
+        assert "refuses it: images come from registry.example" in said.stderr
+        assert "not known yet" not in said.stderr
+
+
+def test_inspect_names_policies_and_the_base_as_the_recipe_had_it(avabuild, house, tmp_path):
+    text = (house / "plugin.py").read_text().replace('{"debian": "bookworm"}', '{"archive": "tiny.tar"}')
+    (house / "plugin.py").write_text(text)
+    with tarfile.open(tmp_path / "tiny.tar", "w") as archive:
+        entry = tarfile.TarInfo("etc")
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+        archive.addfile(entry)
+    (house / "empty.toml").write_text('name = "mine"\nbase = { house = "plain" }\n')
+    built = avabuild("recipe", "empty.toml", "--output", "oci:out")
+    assert built.returncode == 0, built.stderr
+    lines = [" ".join(line.split()) for line in avabuild("inspect", "oci:out").stdout.splitlines()]
+    assert any(line.startswith("policies house (./plugin.py sha256:") for line in lines)
+    assert any(
+        line.startswith("base house plain (./plugin.py sha256:") and "archive tiny.tar" in line
+        for line in lines
+    )
+    told = json.loads(avabuild("inspect", "oci:out", "--json").stdout)
+    assert list(told["policies"]) == ["house"]
+    assert list(told["offered_base"]) == ["house plain"]
+
+
+# -- how long a plugin may take ----------------------------------------------------------------------------
+
+HANGS = """\
+from avabuild.api import BaseOptions, Framework, OfferedBase, Policy, Python, Release, hookimpl
+
+AVABUILD_CONTRACT = 1
+
+
+def forever(_):
+    while True:
+        pass
+
+
+@hookimpl
+def avabuild_frameworks():
+    release = Release(version="1", pythons=("3.11",))
+    wheels = lambda request: [Python(requirements=("demo",))]
+    yield Framework(name="mine", summary="mine", releases=(release,), layers=wheels, check=lambda _: "import demo")
+
+
+@hookimpl
+def avabuild_policies():
+    yield Policy(name="house", summary="what the house asks for", amend=lambda draft: ())
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("AVABUILD_CONTRACT = 1", "while True: pass", "./plugin.py: can't be imported: it takes longer than 1 s"),
+        ("    release =", "    forever(0)\n    release =", "failed to declare its frameworks: it takes longer than 1 s"),
+        ("layers=wheels", "layers=forever", "mine (plugin_"),
+        ("check=lambda _: \"import demo\"", "check=forever", "mine (plugin_"),
+        ("check=", "requires=forever, check=", "mine (plugin_"),
+        ("amend=lambda draft: ()", "amend=forever", "house (plugin_"),
+    ],
+)  # fmt: skip
+def test_a_plugin_that_hangs_ends_the_command_with_its_name(avabuild, house, old, new, said):
+    assert old in HANGS
+    (house / "plugin.py").write_text(HANGS.replace(old, new))
+    (house / "demo.toml").write_text(DEMO.replace('{ house = "plain" }', '{ debian = "bookworm" }'))
+    done = avabuild("plan", "demo.toml", AVABUILD_PLUGIN_TIMEOUT="1")
+    assert done.returncode == 3, done.stderr
+    assert said in done.stderr
+    assert "it takes longer than 1 s\n  AVABUILD_PLUGIN_TIMEOUT" in done.stderr
+    checked = avabuild("plugins", "check", "./plugin.py", AVABUILD_PLUGIN_TIMEOUT="1")
+    assert checked.returncode == 3
+    assert "it takes longer than 1 s" in checked.stdout + checked.stderr
+
+
+def test_a_limit_that_is_no_number_of_seconds_is_a_wrong_setting(avabuild, house):
+    for text in ("soon", "0", "-1", "inf", "nan"):
+        said = avabuild("plan", "demo.toml", AVABUILD_PLUGIN_TIMEOUT=text)
+        assert said.returncode == 78, text
+        assert f"AVABUILD_PLUGIN_TIMEOUT: must be a number of seconds above 0, not '{text}'" in said.stderr

@@ -93,7 +93,7 @@ def test_a_value_that_cant_be_is_refused_by_the_name_of_what_said_it(
     ("text", "said"),
     [
         ('\nmod = "single"\n', ':2: mod: unknown key; did you mean "mode"?'),
-        ("pip = 3\n", ":1: pip: unknown key; known: cache, debian-mirror, mode, plugins, root, runner, shared-cache, shared-trust, storage-driver"),
+        ("pip = 3\n", ":1: pip: unknown key; known: cache, debian-mirror, mode, plugin-timeout, plugins, root, runner, shared-cache, shared-trust, storage-driver"),
         ('\n\nmode = "rootless"\n', ':3: mode: must be "root", "subuid", "single" or "none", not the text "rootless"'),
         ('root = "scratch"\n', ":1: root: must be an absolute path, or begin with ~: scratch"),
         ("cache = 7\n", ":1: cache: "),

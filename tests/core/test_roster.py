@@ -94,7 +94,7 @@ def test_what_each_kind_declares_is_told(plug, store):
 )
 def test_a_plugin_that_is_broken_harms_no_other(plug, store, text, problem):
     bad, good = plug("bad", text), plug("good", GOOD)
-    first, second = roster([bad, good], Trust(), store, patience=3)
+    first, second = roster([bad, good], Trust(patience=3), store)
     assert second["summary"] == "fine"
     assert problem in first["problem"]
 

@@ -8,6 +8,7 @@ from avabuild.build.context import Context
 from avabuild.build.libcuda import NO_DRIVER, Driver
 from avabuild.commands import Bind
 from avabuild.errors import CheckError, StepError
+from avabuild.patience import IN_IMAGES, SETTING
 from avabuild.plan import Check
 
 PLACE = "/run/avabuild"
@@ -23,6 +24,7 @@ def run_checks(context: Context, image: str, checks: Sequence[Check], driver: Dr
         return
     directory = context.scratch.directory("checks")
     directory.chmod(0o755)
+    seconds = IN_IMAGES * context.host.trust.patience
     for check in checks:
         path = directory / f"check_{check.framework}.py"
         path.write_text(check.program)
@@ -34,11 +36,12 @@ def run_checks(context: Context, image: str, checks: Sequence[Check], driver: Dr
                 argv = ["python", f"{PLACE}/check_{check.framework}.py"]
                 try:
                     printed = container.run_as_image(
-                        argv, binds, driver.environment, place=f"check {check.framework}"
+                        argv, binds, driver.environment, place=f"check {check.framework}", timeout=seconds
                     )
                 except StepError as error:
+                    slow = f" ({error.message}: {SETTING})" if "stopped after" in error.message else ""
                     raise CheckError(
-                        "the check failed; the image's name was not moved to it",
+                        f"the check failed{slow}; the image's name was not moved to it",
                         place=f"check {check.framework}",
                         command=" ".join(argv),
                         tail=error.tail,

@@ -71,6 +71,8 @@ def details(image: Image) -> dict[str, Any]:
         **summary(image),
         "architecture": image.config.get("architecture"),
         "plugins": dict(about.plugins),
+        "policies": dict(about.policies),
+        "offered_base": dict(about.offered) or None,
         "recipe": about.recipe or None,
         "layers": [dataclasses.asdict(layer) for layer in about.layers],
         "lock": about.lock.model_dump(mode="json", exclude_defaults=True) if about.lock else None,
@@ -108,9 +110,12 @@ def _about(about: Description) -> Iterator[str]:
     if about.frameworks:
         yield "  frameworks  " + ", ".join(f"{name} {text}" for name, text in about.frameworks.items())
         yield "  plugins     " + ", ".join(dict.fromkeys(map(str, about.plugins.values())))
+    if about.policies:
+        yield "  policies    " + ", ".join(f"{name} ({who})" for name, who in about.policies.items())
     stands = " ".join(f"{key} {value}" for key, value in about.base.items() if value not in (None, False))
     scratch = "scratch" if about.recipe.get("base") == "scratch" else "-"
-    yield f"  base        {stands or scratch}" + (
+    offered = "".join(f"{name} ({who}): " for name, who in about.offered.items())
+    yield f"  base        {offered}{stands or scratch}" + (
         f", {about.lock.base[:19]}" if about.lock and about.lock.base else ""
     )
     packages = about.recipe.get("packages") or {}

@@ -32,11 +32,12 @@ def list_plugins(context: typer.Context, as_json: _JSON = False) -> None:
     if context.invoked_subcommand:
         return
     from avabuild.cli.host import host_for
-    from avabuild.provider import installed
+    from avabuild.registry import of_site
     from avabuild.roster import roster
     from avabuild.store import Store
 
-    found, host = installed(), host_for()
+    host = host_for()
+    found = of_site(host.trust).providers
     told = roster(found, host.trust, Store(host.cache))
     entries = [_entry(one, answer, found, host.trust) for one, answer in zip(found, told, strict=True)]
     if as_json:
@@ -139,10 +140,10 @@ def _opened(name: str) -> tuple[Registry, list[tuple[Kind, str]]]:
 
     from avabuild.cli.host import host_for
     from avabuild.local import read_local
-    from avabuild.provider import GROUPS, as_local, installed, is_path
-    from avabuild.registry import Registry
+    from avabuild.provider import GROUPS, as_local, is_path
+    from avabuild.registry import of_site
 
-    registry = Registry(installed(), host_for().trust)
+    registry = of_site(host_for().trust)
     if is_path(name):
         shown = as_local(name)
         registry = registry.with_local([read_local(shown, Path(name))])

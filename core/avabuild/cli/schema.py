@@ -21,9 +21,9 @@ def schema() -> None:
     """
     from avabuild.cli.host import host_for
     from avabuild.recipe import json_schema
-    from avabuild.registry import Registry, installed
+    from avabuild.registry import of_site
 
-    registry = Registry(installed(), host_for().trust)
+    registry = of_site(host_for().trust)
     typer.echo(json.dumps(json_schema(_tables(registry, "framework"), _tables(registry, "base")), indent=2))
 
 

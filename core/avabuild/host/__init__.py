@@ -73,8 +73,8 @@ class Host(Value):
 
     @property
     def trust(self) -> Trust:
-        """Whose plugins may be imported here."""
-        return Trust(self.settings.plugins, self.settings.origin("plugins"))
+        """What is said here of plugins."""
+        return self.settings.trust
 
     def with_index(self, url: str) -> Host:
         """Return this host with one package index, `url`, in place of those that its environment names."""

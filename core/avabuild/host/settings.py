@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args
 
 from avabuild.errors import Problem, SettingsError
 from avabuild.host.means import Mode, Runner
+from avabuild.patience import PATIENCE
+from avabuild.provider import Trust
 from avabuild.value import Value
 
 DriverChoice = Literal["overlay", "fuse", "vfs"]
@@ -25,6 +27,7 @@ VARIABLES = {
     "debian_mirror": "AVABUILD_DEBIAN_MIRROR",
     "shared_cache": "AVABUILD_SHARED_CACHE",
     "shared_trust": "AVABUILD_SHARED_TRUST",
+    "plugin_timeout": "AVABUILD_PLUGIN_TIMEOUT",
 }
 """Setting -> the variable that says it."""
 
@@ -56,6 +59,7 @@ class Settings(Value):
         shared_trust: users, and groups with an @, whose word is taken for what is there.
         plugins: distributions, or patterns of them, whose plugins may be imported, and whose policies hold;
             None allows all that recipes name.
+        plugin_timeout: seconds that a plugin has for its import and for each answer.
         origins: setting -> what said it (`--mode`, `AVABUILD_MODE`, `config.toml:3`).
     """
 
@@ -68,7 +72,13 @@ class Settings(Value):
     shared_cache: Path | None = None
     shared_trust: str | None = None
     plugins: tuple[str, ...] | None = None
+    plugin_timeout: float | None = None
     origins: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def trust(self) -> Trust:
+        """What is said here of plugins: whose may be imported, and how long each may take."""
+        return Trust(self.plugins, self.origin("plugins"), self.plugin_timeout or PATIENCE)
 
     def origin(self, name: str) -> str:
         """Return what said the setting `name`."""
@@ -98,6 +108,8 @@ def settings_of(
             continue
         if text not in CHOICES.get(name, (text,)):
             problems.append(Problem(origin, "", _not_one_of(text, CHOICES[name])))
+        if name == "plugin_timeout" and not _is_seconds(text):
+            problems.append(Problem(origin, "", f"must be a number of seconds above 0, not {text!r}"))
         origins[name] = origin
         chosen[name] = Path(text).expanduser().absolute() if name in PATHS else text
     chosen["plugins"] = configured.plugins if configured else None
@@ -106,6 +118,13 @@ def settings_of(
     if problems:
         raise SettingsError(tuple(problems))
     return Settings(**chosen, origins=tuple(origins.items()))
+
+
+def _is_seconds(text: str) -> bool:
+    try:
+        return 0 < float(text) < float("inf")
+    except ValueError:
+        return False
 
 
 def _not_one_of(text: str, known: tuple[str, ...]) -> str:

@@ -10,7 +10,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from avabuild.describe import FORMAT_LABEL, FRAMEWORKS, LAYERS, LOCK, PLUGINS, RECIPE, TARGET
+from avabuild.describe import (
+    FORMAT_LABEL,
+    FRAMEWORKS,
+    LAYERS,
+    LOCK,
+    OFFER,
+    PLUGINS,
+    POLICIES,
+    RECIPE,
+    TARGET,
+)
 from avabuild.framework_columns import split
 from avabuild.lock import TargetLock
 
@@ -52,6 +62,9 @@ class Description:
         target: the tag of the target.
         frameworks: name and exact version.
         plugins: framework and the distribution that declared it.
+        policies: those that were in force, and the distribution that declared each.
+        offered: the base as the recipe named it (`ubuntu 22.04`) and the distribution that offers it; empty
+            where the recipe named one of avabuild's own kinds.
         recipe: all that the recipe says.
         lock: what it resolved to; None in images of an older avabuild.
         layers: lowest first.
@@ -63,6 +76,8 @@ class Description:
     target: str = ""
     frameworks: Mapping[str, str] = field(default_factory=dict)
     plugins: Mapping[str, str] = field(default_factory=dict)
+    policies: Mapping[str, str] = field(default_factory=dict)
+    offered: Mapping[str, str] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     lock: TargetLock | None = None
     layers: tuple[LayerAbout, ...] = ()
@@ -115,6 +130,8 @@ def describe(
         target=target,
         frameworks=table_of(labels.get(FRAMEWORKS)),
         plugins=table_of(labels.get(PLUGINS)),
+        policies=table_of(labels.get(POLICIES)),
+        offered=table_of(labels.get(OFFER)),
         recipe=recipe,
         lock=lock,
         layers=layers,

@@ -16,9 +16,9 @@ from avabuild.provider import Trust
 
 def main() -> None:
     """Print the digests of all answers by who gives them; what a plugin itself prints goes elsewhere."""
-    text, number, patterns, origin = sys.argv[1:]
+    text, number, patterns, origin, patience = sys.argv[1:]
     named = json.loads(patterns)
-    trust = Trust(None if named is None else tuple(named), origin)
+    trust = Trust(None if named is None else tuple(named), origin, float(patience))
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)
         with opened(text, trust) as subject:
@@ -43,7 +43,7 @@ def _told(subject: Subject) -> dict[str, dict[str, str]]:
                 found = digests(registry, provider)
             else:
                 one = registry.policy if provider.kind == "policy" else registry.base
-                found = answers(one(provider.name))
+                found = answers(one(provider.name), registry.trust.patience)
             told[f"{provider.kind} {provider.name}"] = found
     return told
 

@@ -11,6 +11,7 @@ from avabuild.kit import declarations, programs
 from avabuild.kit.claims import Claim, claims, settings
 from avabuild.kit.finding import Finding
 from avabuild.kit.plans import Watched, plan_of, planned, reasons
+from avabuild.patience import go_on_after
 from avabuild.plan import Plan
 from avabuild.provider import Provider
 from avabuild.registry import Registry
@@ -75,6 +76,7 @@ def _composed(watched: Watched, provider: Provider, framework: Framework) -> tup
             except TargetError as error:
                 refused = refused or error.message
             except AvabuildError as error:
+                go_on_after(error)
                 if options and isinstance(error, RecipeError):  # one option needs another
                     continue
                 for text in reasons(error):
@@ -120,6 +122,7 @@ def _refusals(watched: Watched, provider: Provider, framework: Framework) -> Ite
             silent = provider.name not in error.message
             yield _unsaid(provider.name, asked) if silent else None
         except AvabuildError as error:
+            go_on_after(error)
             fix = "let the table speak: `requires`, `allows` and `layers` need no check of the target"
             yield Finding("refuses", f"{asked} ends in: {error.message}", fix, error.place or provider.name)
         else:

@@ -11,6 +11,7 @@ from avabuild.errors import PluginError
 from avabuild.kit import frameworks, others
 from avabuild.kit.finding import Finding, Verdict
 from avabuild.kit.subject import Subject
+from avabuild.patience import TooSlowError
 from avabuild.provider import Provider
 
 _SHOWN = 3
@@ -24,6 +25,8 @@ def held(subject: Subject) -> tuple[Verdict, ...]:
         PluginError: the children that answer under other circumstances could not be run.
     """
     verdicts = judged(subject)
+    if not any(verdict.looked for verdict in verdicts):
+        return verdicts  # nothing of it can be asked anything
     one, other = (_told(subject, number) for number in (0, 1))
     return tuple(_with_order(verdict, one, other) for verdict in verdicts)
 
@@ -34,16 +37,19 @@ def judged(subject: Subject) -> tuple[Verdict, ...]:
 
 
 def _verdict(subject: Subject, provider: Provider) -> Verdict:
+    registry, patience = subject.registry, subject.registry.trust.patience
     try:
         if provider.kind == "framework":
-            looked, findings = frameworks.judged(subject.registry, provider)
+            looked, findings = frameworks.judged(registry, provider)
         elif provider.kind == "policy":
-            looked, findings = others.policy(subject.registry.policy(provider.name))
+            looked, findings = others.policy(registry.policy(provider.name), patience)
         else:
-            looked, findings = others.base(subject.registry.base(provider.name))
+            looked, findings = others.base(registry.base(provider.name), patience)
     except PluginError as error:
-        fix = error.hint or "correct what it declares"
-        looked, findings = {}, (Finding("declared", error.message, fix, error.place or ""),)
+        slow = isinstance(error.__cause__, TooSlowError)
+        fix = "answer from what it is given alone, and wait for nothing" if slow else error.hint
+        rule, fix = "targets" if slow else "declared", fix or "correct what it declares"
+        looked, findings = {}, (Finding(rule, error.message, fix, error.place or ""),)
     return Verdict(provider.name, provider.kind, provider.who, looked, findings)
 
 
@@ -51,7 +57,7 @@ def _told(subject: Subject, number: int) -> dict[str, dict[str, str]]:
     """Ask a process of its own, with a hash seed and an order of registration of its own."""
     environment = {**subject.environment, "PYTHONHASHSEED": str(number + 1)}
     trust = subject.registry.trust
-    allowed = (json.dumps(trust.patterns), trust.origin)
+    allowed = (json.dumps(trust.patterns), trust.origin, str(trust.patience))
     command = [sys.executable, "-P", "-m", "avabuild.kit.child", subject.text, str(number), *allowed]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

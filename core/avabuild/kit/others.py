@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from avabuild.kit.claims import values
 from avabuild.kit.finding import Finding
 from avabuild.kit.guard import Watch, asked_twice
 from avabuild.offered import BaseOptions, OfferedBase
+from avabuild.patience import go_on_after
 from avabuild.policy import Draft, Policy
 from avabuild.recipe.bases import read_table
 from avabuild.target import Device, Target
@@ -56,13 +58,13 @@ def drafts() -> tuple[Draft, ...]:
     )
 
 
-def policy(one: Policy) -> Looked:
+def policy(one: Policy, patience: float) -> Looked:
     """Return what was looked at of a policy, and what is broken."""
     findings = list(declarations.words(one.name, one.summary))
     watch = Watch()
     for draft in drafts():
         about = f"amend of an image on {dict(draft.base) or 'scratch'}"
-        findings += _asked(watch, about, lambda draft=draft: amendments_of(one, draft))  # type: ignore[misc]
+        findings += _asked(watch, about, partial(amendments_of, one, draft, patience=patience))
     findings += _touched(watch, one.name)
     looked = {
         "declared": one.summary,
@@ -72,7 +74,7 @@ def policy(one: Policy) -> Looked:
     return looked, tuple(dict.fromkeys(findings))
 
 
-def base(one: OfferedBase) -> Looked:
+def base(one: OfferedBase, patience: float) -> Looked:
     """Return what was looked at of an offered base, and what is broken."""
     findings = [*declarations.words(one.name, one.summary), *declarations.options(one.options, one.name)]
     watch = Watch()
@@ -87,7 +89,7 @@ def base(one: OfferedBase) -> Looked:
             message = str(error.errors()[0]["msg"])
             findings.append(Finding("options", f"{table} is refused: {message}", "correct it", one.name))
             continue
-        findings += _asked(watch, f"resolve of {table}", lambda options=options: _based(one, options))  # type: ignore[misc]
+        findings += _asked(watch, f"resolve of {table}", partial(_based, one, options, patience))
     findings += _touched(watch, one.name)
     looked = {
         "declared": one.summary,
@@ -98,27 +100,30 @@ def base(one: OfferedBase) -> Looked:
     return looked, tuple(dict.fromkeys(findings))
 
 
-def answers(one: Policy | OfferedBase) -> dict[str, str]:
+def answers(one: Policy | OfferedBase, patience: float) -> dict[str, str]:
     """Return a digest of every answer, by what was asked."""
     if isinstance(one, Policy):
         asked: dict[str, Callable[[], Any]] = {
-            f"{draft.name}:{draft.tag}": lambda draft=draft: [  # type: ignore[misc]
-                amendment.model_dump(mode="json") for amendment in amendments_of(one, draft)
-            ]
-            for draft in drafts()
+            f"{draft.name}:{draft.tag}": partial(_amended, one, draft, patience) for draft in drafts()
         }
     else:
-        asked = {
-            str(table): lambda table=table: resolved(one, one.options.model_validate(table))  # type: ignore[misc]
-            for table in _tables(one)
-        }
+        asked = {str(table): partial(_resolved, one, table, patience) for table in _tables(one)}
     found = {}
     for key, ask in asked.items():
         try:
             found[key] = digest_of(ask())
         except (PluginError, ValidationError) as error:
+            go_on_after(error)
             found[key] = str(error)
     return found
+
+
+def _amended(one: Policy, draft: Draft, patience: float) -> list[Any]:
+    return [value.model_dump(mode="json") for value in amendments_of(one, draft, patience=patience)]
+
+
+def _resolved(one: OfferedBase, table: dict[str, Any], patience: float) -> dict[str, str]:
+    return resolved(one, one.options.model_validate(table), patience=patience)
 
 
 def _tables(one: OfferedBase) -> Iterator[dict[str, Any]]:
@@ -133,9 +138,9 @@ def _tables(one: OfferedBase) -> Iterator[dict[str, Any]]:
         yield {one.name: value}
 
 
-def _based(one: OfferedBase, options: BaseOptions) -> dict[str, str]:
+def _based(one: OfferedBase, options: BaseOptions, patience: float) -> dict[str, str]:
     """Return what `options` stand for; raise ValueError when a recipe could not say that."""
-    table = resolved(one, options)
+    table = resolved(one, options, patience=patience)
     read_table(table)
     return table
 
@@ -144,6 +149,7 @@ def _asked(watch: Watch, about: str, ask: Callable[[], Any]) -> Iterator[Finding
     try:
         first, second = asked_twice(watch, ask)
     except PluginError as error:
+        go_on_after(error)
         fix = "answer for it, or refuse it in words (Refuse)"
         yield Finding("targets", f"{about}: {error.message}", fix, error.place or "")
     except ValueError as error:

@@ -12,6 +12,7 @@ from avabuild.framework import Framework, Release
 from avabuild.kit.claims import Claim, claims, settings
 from avabuild.kit.finding import Finding
 from avabuild.kit.guard import Watch, asked_twice
+from avabuild.patience import go_on_after
 from avabuild.plan import Plan
 from avabuild.prepare import Project, make_plan
 from avabuild.provider import Provider
@@ -137,6 +138,7 @@ def digests(registry: Registry, provider: Provider) -> dict[str, str]:
                 plan = plan_of(watched, provider, claim, options)
                 found[key] = digest_of(plan.model_dump(mode="json"))
             except AvabuildError as error:
+                go_on_after(error)
                 found[key] = str(error)
     return found
 

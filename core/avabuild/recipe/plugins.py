@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from avabuild.errors import PluginError, Problem, RecipeError
 from avabuild.framework import Options
 from avabuild.offered import OfferedBase
+from avabuild.patience import PATIENCE
 from avabuild.provider import is_path, matches
 from avabuild.recipe.explain import explain
 from avabuild.recipe.model import Recipe, framework_options
@@ -38,6 +39,7 @@ class Known:
         base: name -> what is offered, and the plugin's distribution and version; imports that plugin.
         distributions: those that are installed and have plugins.
         with_local: a local plugin, by its path as it is spelt and where it is -> what is known with it.
+        patience: seconds that a plugin has for an answer.
     """
 
     names: tuple[str, ...]
@@ -46,6 +48,7 @@ class Known:
     base: Callable[[str], tuple[OfferedBase, str, str]] = _nothing_offered
     distributions: tuple[str, ...] = ()
     with_local: Callable[[str, Path], Known] = _not_run
+    patience: float = PATIENCE
 
 
 def check_plugins(entries: Sequence[Any], source: Source, known: Known) -> tuple[Problem, ...]:

@@ -69,7 +69,7 @@ def _stand_in(
         return None, explain(error, table, source, lambda _path: tuple(cls.model_fields), path)
     except Exception as error:
         raise PluginError(f"the options of {name} can't be read: {type(error).__name__}: {error}") from error
-    stands_for = resolved(base, options)
+    stands_for = resolved(base, options, patience=known.patience)
     if problem := _no_base(stands_for):
         raise PluginError(f"{name} ({distribution} {version}) resolves to no base: {problem}")
     written = tuple((key, str(value)) for key, value in table.items())
