@@ -10,7 +10,7 @@ from avabuild.errors import Problem
 from avabuild.framework import Release
 from avabuild.layers import Apt, Env, Files, Layer, Python, Run
 from avabuild.plan import Plan, Ruled, Step
-from avabuild.policy import Amendment, Draft, EarlyDraft, Index, Label, Refuse
+from avabuild.policy import Amendment, Draft, EarlyDraft, Index, Label, Refuse, Warn
 from avabuild.recipe import Recipe
 from avabuild.recipe.wording import KeyPath
 from avabuild.target import Target
@@ -55,7 +55,7 @@ class Amended:
 
     def ruled(self, python: str | None) -> Ruled:
         """Return what it did to an image with `python`, for the plan."""
-        kept = [one for one in self.amendments if isinstance(one, Label | Index | Refuse)]
+        kept = [one for one in self.amendments if isinstance(one, Label | Index | Refuse | Warn)]
         did = tuple(sorted(word for one in (*kept, *self.layers(python)) for word in _words(one)))
         return Ruled(name=self.policy, distribution=self.distribution, version=self.version, did=did)
 
@@ -148,6 +148,20 @@ def refusals(recipe: Recipe, amended: Sequence[Amended]) -> tuple[Problem, ...]:
                 words = f'{who} asks for "{wanted}", {other} for "{value}"'
                 problems.append(recipe.source.problem(("image", *key) if key[0] else (), words))
     return tuple(dict.fromkeys(problems))
+
+
+def warnings(recipe: Recipe, amended: Sequence[Amended]) -> tuple[str, ...]:
+    """Return what the policies warn of, in words with the place in the recipe."""
+    said = (
+        recipe.source.problem(
+            tuple(item.where.split(".")) if item.where else (),
+            f"{one.origin} ({one.distribution} {one.version}) warns: {item.reason}",
+        )
+        for one in amended
+        for item in one.amendments
+        if isinstance(item, Warn)
+    )
+    return tuple(dict.fromkeys(map(str, said)))
 
 
 def _wanted(one: Amended) -> list[tuple[tuple[str, str], str]]:

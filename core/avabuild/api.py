@@ -2,11 +2,12 @@
 
 from avabuild.contract import CONTRACT
 from avabuild.driver import driver_minimum
-from avabuild.framework import Framework, Impossible, Options, Release, Request
+from avabuild.framework import ForDevice, Framework, Impossible, Options, Release, Request, Wanted
 from avabuild.hookspecs import hookimpl
 from avabuild.layers import (
     Apt,
     Compile,
+    Defaults,
     Env,
     File,
     Files,
@@ -17,7 +18,7 @@ from avabuild.layers import (
     Run,
 )
 from avabuild.offered import BaseOptions, OfferedBase
-from avabuild.policy import Draft, Index, Label, Policy, Refuse
+from avabuild.policy import Draft, Index, Label, Policy, Refuse, Warn
 from avabuild.sources import DebianSource, Download, ProjectFile, SourceFile
 from avabuild.target import Device, Target
 
@@ -27,12 +28,14 @@ __all__ = [
     "BaseOptions",
     "Compile",
     "DebianSource",
+    "Defaults",
     "Device",
     "Download",
     "Draft",
     "Env",
     "File",
     "Files",
+    "ForDevice",
     "Framework",
     "Impossible",
     "Index",
@@ -51,6 +54,8 @@ __all__ = [
     "Run",
     "SourceFile",
     "Target",
+    "Wanted",
+    "Warn",
     "driver_minimum",
     "hookimpl",
 ]

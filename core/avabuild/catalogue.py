@@ -128,6 +128,8 @@ class Catalogue:
             self.lost.append(Lost(session, _name(project), error))
             return
         plans = session.plans(project, session.facts(project, base))
+        for text in dict.fromkeys(text for plan in plans for text in plan.warnings):
+            self.report.warn(text)
         for index, plan in enumerate(plans):
             yield Entry(session, project, index, plan, base)
 

@@ -7,10 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from avabuild.amend import POLICY, Amended
-from avabuild.errors import PluginError
+from avabuild.errors import PluginError, RecipeError
 from avabuild.framework import ANY_DEVICE, PREFIX, Framework, Request
 from avabuild.image import Settings
-from avabuild.layers import Apt, Compile, Env, File, Files, Layer, Libraries, Mount, Python, Repository, Run
+from avabuild.layers import (
+    Apt,
+    Compile,
+    Defaults,
+    Env,
+    File,
+    Files,
+    Layer,
+    Libraries,
+    Mount,
+    Python,
+    Repository,
+    Run,
+)
 from avabuild.plan import Check, Chosen, Plan, Step
 from avabuild.recipe import Recipe
 from avabuild.target import Target
@@ -67,10 +80,13 @@ def compose(
     apt = own_apt + [
         (name, item) for name, layer in layers if isinstance(layer, Apt) for item in layer.packages
     ]
-    apt += [(pick.framework.name, item) for pick in picks for item in pick.request.release.apt]
+    apt += [
+        (pick.framework.name, item) for pick in picks for item in pick.request.release.packages(target.device)
+    ]
     python = [(name, layer) for name, layer in layers if isinstance(layer, Python)]
     pip = own_pip + [(name, r) for name, layer in python for r in layer.requirements]
     alone = [(name, pin) for name, layer in python for pin in layer.alone]
+    preferred = [pin for _, layer in python for pin in layer.preferred]
     runs = [(name, layer) for name, layer in layers if isinstance(layer, Run)]
     runs += [("recipe", _run(step)) for step in recipe.run]
     names = [step.name for step in recipe.run]
@@ -85,7 +101,7 @@ def compose(
         apt=_merged(
             "apt: frameworks", apt, lambda items: Apt(packages=items, repositories=_repositories(layers))
         ),
-        python=_merged("python: frameworks", pip, lambda items: _python(items, alone)),
+        python=_merged("python: frameworks", pip, lambda items: _python(items, alone, preferred)),
         python_extra=_merged(
             "python: packages", _recipes(recipe.packages.pip), lambda items: Python(requirements=items)
         ),
@@ -124,7 +140,7 @@ def _limits(
     """Return what limits versions, with who asked: the recipe, then the chosen releases of frameworks."""
     asked = [(text, "recipe") for text in recipe.packages.constraints]
     for pick in picks:
-        found = pick.request.release.limits(target.python)
+        found = pick.request.release.limits(target.python, target.device)
         asked += [(f"{r.name}{r.specifier}", pick.framework.name) for r in found]
         own = (layer for name, layer in layers if name == pick.framework.name)
         asked += [(text, pick.framework.name) for text in _constraints(own)]
@@ -155,8 +171,14 @@ def _repositories(layers: Sequence[tuple[str, Layer]]) -> tuple[Repository, ...]
     return tuple(found[name][1] for name in sorted(found))
 
 
-def _python(requirements: tuple[str, ...], alone: Sequence[tuple[str, str]]) -> Python:
-    return Python(requirements=requirements, alone=tuple(sorted({pin for _, pin in alone})))
+def _python(
+    requirements: tuple[str, ...], alone: Sequence[tuple[str, str]], preferred: Sequence[str]
+) -> Python:
+    return Python(
+        requirements=requirements,
+        alone=tuple(sorted({pin for _, pin in alone})),
+        preferred=tuple(sorted(set(preferred))),
+    )
 
 
 def _origins(asked: Sequence[tuple[str, str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -267,7 +289,7 @@ def _settings(
             several = name.endswith("PATH") and name in variables  # a list of directories: each adds its own
             variables[name] = f"{variables[name]}:{value}" if several else value
     variables.update(_pairs(recipe.image.env))
-    image = recipe.image
+    image, said = recipe.image, _said(layers, recipe)
     return Settings(
         env=tuple(variables.items()),
         path=(commands,) if target.python else (),
@@ -279,12 +301,35 @@ def _settings(
         labels=tuple({**_pairs(image.labels), **_labels(amended)}.items()),
         annotations=tuple(_pairs(image.annotations).items()),
         entrypoint=image.entrypoint,
-        cmd=image.cmd,
-        workdir=image.workdir,
+        cmd=said.cmd if image.cmd is None and image.entrypoint is None else image.cmd,
+        workdir=said.workdir if image.workdir is None else image.workdir,
         user=image.user,
-        ports=tuple(str(port) for port in image.ports),
+        ports=tuple(str(port) for port in image.ports) or said.ports,
         volumes=image.volumes,
     )
+
+
+def _said(layers: Sequence[tuple[str, Layer]], recipe: Recipe) -> Defaults:
+    """Return what the frameworks say of the image's config; of ports all of them.
+
+    Raises:
+        RecipeError: two say different things of what the recipe leaves open.
+    """
+    asked = [(name, layer) for name, layer in layers if isinstance(layer, Defaults)]
+    found: dict[str, Any] = {}
+    problems = []
+    for field in ("cmd", "workdir"):
+        values = {
+            getattr(one, field): name for name, one in reversed(asked) if getattr(one, field) is not None
+        }
+        open_here = getattr(recipe.image, field) is None and not (field == "cmd" and recipe.image.entrypoint)
+        if len(values) > 1 and open_here:
+            who = " and ".join(sorted(values.values()))
+            problems.append(recipe.source.problem(("image", field), f"{who} each bring another; choose one"))
+        found[field] = next(iter(values), None)
+    if problems:
+        raise RecipeError(tuple(problems))
+    return Defaults(ports=tuple(dict.fromkeys(port for _, one in asked for port in one.ports)), **found)
 
 
 def _labels(amended: Sequence[Amended]) -> dict[str, str]:

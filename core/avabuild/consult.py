@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeVar, get_args
@@ -11,7 +12,7 @@ from packaging.requirements import Requirement
 
 from avabuild.addresses import redact, refuse_login
 from avabuild.errors import PluginError, TargetError
-from avabuild.framework import Framework, Impossible, Options, Request
+from avabuild.framework import Framework, Impossible, Options, Request, Wanted
 from avabuild.layers import Compile, Layer, Python
 from avabuild.local import line_in
 from avabuild.offered import BaseOptions, OfferedBase
@@ -22,13 +23,19 @@ _KINDS = get_args(Layer)[0]
 _Answer = TypeVar("_Answer")
 
 
-def requires_of(framework: Framework, options: Options, *, patience: float = PATIENCE) -> tuple[str, ...]:
-    """Return the names of the frameworks that `framework` needs beside it with `options`.
+def requires_of(
+    framework: Framework, options: Options, wanted: Wanted | None = None, *, patience: float = PATIENCE
+) -> tuple[str, ...]:
+    """Return the names of the frameworks that `framework` needs with `options` in the image that is `wanted`.
 
     Raises:
         PluginError: `requires` raised, or returned anything but names.
     """
-    return _answer(framework, "requires", patience, lambda: _names(framework.requires(options)))
+    ask: Callable[..., Iterable[str]] = framework.requires
+    two = wanted is not None and _takes_two(ask)
+    return _answer(
+        framework, "requires", patience, lambda: _names(ask(options, wanted) if two else ask(options))
+    )
 
 
 def layers_of(framework: Framework, request: Request, *, patience: float = PATIENCE) -> tuple[Layer, ...]:
@@ -83,16 +90,16 @@ def resolved(base: OfferedBase, options: BaseOptions, *, patience: float = PATIE
     return _answer(base, "resolve", patience, lambda: _table(base.resolve(options)))
 
 
-def ordered(frameworks: Iterable[Framework], options: Mapping[str, Options]) -> tuple[Framework, ...]:
+def ordered(frameworks: Iterable[Framework], needs: Mapping[str, Sequence[str]]) -> tuple[Framework, ...]:
     """Return `frameworks` with each one after those it requires, and by name where that leaves a choice.
 
-    `options` holds each framework's options by name; the order in which frameworks come in is of no account.
+    `needs` holds what each requires, by name; the order in which frameworks come in is of no account.
 
     Raises:
         PluginError: they require each other in a circle, or one that is not among them.
     """
     by_name = {framework.name: framework for framework in frameworks}
-    graph = {name: requires_of(framework, options[name]) for name, framework in by_name.items()}
+    graph = {name: needs[name] for name in by_name}
     for name, required in graph.items():
         if absent := sorted(set(required) - set(by_name)):
             raise PluginError(f"{name} requires {', '.join(absent)}, which the image doesn't have")
@@ -136,6 +143,17 @@ def _place(asked: Any, error: BaseException) -> str | None:
     return f"{path}:{line}" if line else None
 
 
+def _takes_two(function: Callable[..., Any]) -> bool:
+    """Whether a callable must be given a second argument: those of contract 1 take one."""
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return True
+    except ValueError:  # a builtin that says nothing of its arguments
+        return False
+    return False
+
+
 def _names(answer: Any) -> tuple[str, ...]:
     if isinstance(answer, str) or not all(isinstance(name, str) for name in answer):
         raise TypeError(f"expected framework names, got {answer!r:.80}")
@@ -151,7 +169,9 @@ def _layers(answer: Any) -> tuple[Layer, ...]:
             for text in (*layer.requirements, *layer.constraints):
                 Requirement(refuse_login(text))
             for text in layer.alone:
-                _require_pin(text)
+                _require_pin(text, "alone")
+            for text in layer.preferred:
+                _require_pin(text, "preferred")
     names = [layer.name for layer in layers if isinstance(layer, Compile)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"two compiles are named {', '.join(twice)}")
@@ -178,11 +198,11 @@ def _table(answer: Any) -> dict[str, str]:
     return table
 
 
-def _require_pin(text: str) -> None:
+def _require_pin(text: str, field: str) -> None:
     pin = Requirement(text)
     exact = [s.operator for s in pin.specifier] == ["=="] and "*" not in text
     if not exact or pin.extras or pin.marker or pin.url:
-        raise ValueError(f'alone takes exact pins, like "ava-sdk==0.1.3", not "{text}"')
+        raise ValueError(f'{field} takes exact pins, like "ava-sdk==0.1.3", not "{text}"')
 
 
 def _program(answer: Any) -> str:

@@ -7,7 +7,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-CONTRACT = 1
+CONTRACT = 2
 """The contract that this avabuild has. Each release that adds to it or changes it raises the number.
 
 A plugin's module states the one it was written for, as `AVABUILD_CONTRACT = 1` on a line of its own. A module

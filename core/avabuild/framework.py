@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +66,41 @@ def _specifier(text: str) -> SpecifierSet:
     return SpecifierSet(text)
 
 
+class ForDevice(Value):
+    """What a release needs on some of its devices only.
+
+    Attributes:
+        device: one of the release's devices, or `cuda12` for those of any CUDA 12.
+        constraints: requirements that limit other packages there, as `Release.constraints`.
+        apt: packages of the distribution that it can't do without there.
+    """
+
+    device: str
+    constraints: tuple[str, ...] = ()
+    apt: tuple[str, ...] = ()
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, device: str) -> str:
+        Device.parse(device)
+        return device
+
+    @field_validator("constraints")
+    @classmethod
+    def _are_requirements(cls, constraints: tuple[str, ...]) -> tuple[str, ...]:
+        return _requirements(constraints)
+
+
+def _requirements(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `texts`; raise ValueError for one that is not a requirement (PEP 508)."""
+    for text in texts:
+        try:
+            Requirement(text)
+        except InvalidRequirement as error:
+            raise ValueError(f'"{text}" is not a requirement: {str(error).splitlines()[0]}') from None
+    return texts
+
+
 class Release(Value):
     """One release series of a framework, where it works, and what it needs beside it.
 
@@ -73,12 +108,13 @@ class Release(Value):
         version: the series (`2.19`, `1.15`) or an exact version, as tags and specifiers name it.
         pythons: `MAJOR.MINOR` of every Python that it has wheels for.
         devices: every device (`cpu`, `cuda12.5-cudnn9.3`) that it can be had for; one without a cuDNN takes
-            whichever the image has, and `any` means all devices.
+            whichever the image has, `cuda12` serves every CUDA 12, and `any` means all devices.
         note: what else a reader of the table should know.
         constraints: requirements (PEP 508) that limit other packages without asking for them. One that bears
             another framework's name limits which of its series are chosen beside this one.
         apt: packages of the distribution that it can't do without, under one name on all of them.
         distributions: code names (`bookworm`) of those on which it can be had; empty means any.
+        by_device: what it needs on some of its devices only, beside the rest.
     """
 
     version: str
@@ -88,6 +124,7 @@ class Release(Value):
     constraints: tuple[str, ...] = ()
     apt: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()
+    by_device: tuple[ForDevice, ...] = ()
 
     @field_validator("devices")
     @classmethod
@@ -100,12 +137,7 @@ class Release(Value):
     @field_validator("constraints")
     @classmethod
     def _are_requirements(cls, constraints: tuple[str, ...]) -> tuple[str, ...]:
-        for text in constraints:
-            try:
-                Requirement(text)
-            except InvalidRequirement as error:
-                raise ValueError(f'"{text}" is no requirement: {str(error).splitlines()[0]}') from None
-        return constraints
+        return _requirements(constraints)
 
     def fits(self, target: Target) -> bool:
         """Whether this series works on `target`: its Python, its device and its distribution."""
@@ -123,9 +155,18 @@ class Release(Value):
         """Whether the series can be had on `distribution`."""
         return not self.distributions or distribution in self.distributions
 
-    def limits(self, python: str | None) -> tuple[Requirement, ...]:
-        """Return those of the constraints whose markers hold on `python`."""
-        found = (Requirement(text) for text in self.constraints)
+    def packages(self, device: Device) -> tuple[str, ...]:
+        """Return the packages of the distribution that it can't do without on `device`."""
+        return (*self.apt, *(name for one in self._on(device) for name in one.apt))
+
+    def _on(self, device: Device) -> Iterator[ForDevice]:
+        return (one for one in self.by_device if _serves(Device.parse(one.device), device))
+
+    def limits(self, python: str | None, device: Device | None = None) -> tuple[Requirement, ...]:
+        """Return those of the constraints, with those for `device`, whose markers hold on `python`."""
+        more = self._on(device) if device else ()
+        texts = (*self.constraints, *(text for one in more for text in one.constraints))
+        found = (Requirement(text) for text in texts)
         environment = {"python_version": python or "3", "python_full_version": f"{python or '3'}.0"}
         return tuple(r for r in found if r.marker is None or r.marker.evaluate(environment))
 
@@ -147,8 +188,12 @@ class Release(Value):
 
 
 def _serves(offer: Device, asked: Device) -> bool:
-    """Whether an image for `asked` may hold what was made for `offer`: 9.0 with 7 goes with 9.0 and 7.4."""
-    if offer.cuda != asked.cuda:
+    """Whether an image for `asked` may hold what was made for `offer`: 9.0 with 7 goes with 9.0 and 7.4.
+
+    An offer of a major version alone, `cuda12`, goes with every CUDA 12.
+    """
+    major = (asked.cuda or "").partition(".")[0]
+    if offer.cuda not in {asked.cuda, major}:
         return False
     if offer.cudnn is None or asked.cudnn is None:
         return True
@@ -197,6 +242,19 @@ class Request:
         return f"{PREFIX}/lib/python{self.target.python}/site-packages"
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The image that a framework is asked for, before releases are chosen.
+
+    Attributes:
+        target: the point of the matrix.
+        frameworks: the names of all frameworks that the recipe itself asks for, sorted.
+    """
+
+    target: Target
+    frameworks: tuple[str, ...] = ()
+
+
 def _nothing_required(options: Any) -> tuple[str, ...]:  # noqa: ARG001 - the default of a callable field
     return ()
 
@@ -214,7 +272,8 @@ class Framework:
         check: request -> a Python program that imports the framework, prints its version, computes
             something and exits non-zero when the result is wrong.
         options: the class of its options.
-        requires: options -> names of frameworks that must be in the image too (added when absent).
+        requires: options -> names of frameworks that must be in the image too (added when absent); a callable
+            of two arguments is given the options and what is `Wanted`.
         source: where the releases table comes from.
         checked: the ISO date on which the table was last held against its source.
     """
@@ -225,6 +284,6 @@ class Framework:
     layers: Callable[[Request], Iterable[Layer]]
     check: Callable[[Request], str]
     options: type[Options] = Options
-    requires: Callable[[Any], tuple[str, ...]] = _nothing_required
+    requires: Callable[[Any], Iterable[str]] | Callable[[Any, Wanted], Iterable[str]] = _nothing_required
     source: str = ""
     checked: str = ""

@@ -82,12 +82,15 @@ class Python(Value):
         alone: exact pins (`ava-sdk==0.1.3`) that are installed without what they say they need, and have no
             part in the resolution: for packages whose metadata can't be met.
         constraints: requirements that limit versions without asking for a package.
+        preferred: exact pins of what is among the requirements, or comes with them, that hold where nothing
+            else in the image wants another version; they ask for nothing.
     """
 
     kind: Literal["python"] = "python"
     requirements: tuple[str, ...] = ()
     alone: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
+    preferred: tuple[str, ...] = ()
 
 
 class File(Value):
@@ -214,6 +217,23 @@ class Env(Value):
     library_path: tuple[str, ...] = ()
 
 
+class Defaults(Value):
+    """What the image's config says where the recipe says nothing of it; `Env` does the same for variables.
+
+    Two frameworks with different values for one field are an error until the recipe chooses.
+
+    Attributes:
+        cmd: the command that a container runs.
+        ports: what it listens on: `8888`, `53/udp`.
+        workdir: the directory in which it starts.
+    """
+
+    kind: Literal["defaults"] = "defaults"
+    cmd: tuple[str, ...] | None = None
+    ports: tuple[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}(/(tcp|udp|sctp))?$")], ...] = ()
+    workdir: Annotated[str, Field(pattern=r"^/")] | None = None
+
+
 class Libraries(Value):
     """Shared libraries that have to be where every program of the image finds them; makes no layer.
 
@@ -230,4 +250,6 @@ class Libraries(Value):
     hint: str = ""
 
 
-Layer = Annotated[Apt | Python | Files | Run | Compile | Env | Libraries, Field(discriminator="kind")]
+Layer = Annotated[
+    Apt | Python | Files | Run | Compile | Env | Defaults | Libraries, Field(discriminator="kind")
+]

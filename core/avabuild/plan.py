@@ -70,6 +70,7 @@ class Plan(Value):
         frameworks: what was chosen.
         checks: one per framework.
         policies: those that were in force, in the order of names.
+        warnings: what policies warn of: the place in the recipe, who, and why.
         index: the package index that a policy has everything come from, None for the host's own.
         python_origins: who asked for each requirement and lone pin of `python`.
         common: the frameworks that are the same for every device, so that many images have their packages.
@@ -100,6 +101,7 @@ class Plan(Value):
     frameworks: tuple[Chosen, ...] = ()
     checks: tuple[Check, ...] = ()
     policies: tuple[Ruled, ...] = ()
+    warnings: tuple[str, ...] = ()
     index: str | None = None
     python_origins: tuple[tuple[str, tuple[str, ...]], ...] = ()
     common: tuple[str, ...] = ()

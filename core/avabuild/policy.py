@@ -57,7 +57,20 @@ class Refuse(Value):
     where: str = ""
 
 
-Amendment = Label | Index | Refuse | Apt | Python | Files | Env
+class Warn(Value):
+    """The image is built all the same, and avabuild warns of it in plan and build.
+
+    Attributes:
+        reason: what is wrong, and what would be better: the user is shown it.
+        where: the key of the recipe that it is about, as of `Refuse`.
+    """
+
+    kind: Literal["warn"] = "warn"
+    reason: Annotated[str, Field(min_length=1)]
+    where: str = ""
+
+
+Amendment = Label | Index | Refuse | Warn | Apt | Python | Files | Env
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +132,8 @@ class Policy:
     Attributes:
         name: the entry point's name in the group `avabuild.policies`; policies are asked in its order.
         summary: one line for `avabuild plugins`.
-        amend: draft -> what to add (`Label`, `Index`, `Apt`, `Python`, `Files`, `Env`), or `Refuse` values;
-            an empty answer means that the image is fine as it is.
+        amend: draft -> what to add (`Label`, `Index`, `Apt`, `Python`, `Files`, `Env`), or `Refuse`
+            and `Warn` values; an empty answer means that the image is fine as it is.
     """
 
     name: str

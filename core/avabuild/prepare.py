@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avabuild.amend import Amended, draft_of, early_draft, refusals
+from avabuild.amend import Amended, draft_of, early_draft, refusals, warnings
 from avabuild.base import Facts, assumed_image, releases_with
 from avabuild.compose import Pick, compose
 from avabuild.consult import amendments_of, early_refusals_of
 from avabuild.declared import TAKEN
 from avabuild.errors import RecipeError, TargetError
-from avabuild.framework import Options, Request
+from avabuild.framework import Options, Request, Wanted
 from avabuild.host import Host
 from avabuild.layers import Python
 from avabuild.local import LocalPlugin, read_local
@@ -200,7 +200,8 @@ def make_plan(project: Project, target: Target, facts: Facts) -> Plan:
         raise RecipeError(problems)
     own = [text for text in project.recipe.packages.pip if pip_kind(text) == "file"]
     local = tuple((text, _sha256(project.directory / text)) for text in own)
-    return pin_keys(plan.model_copy(update={"local": local}), project.directory)
+    known = {"local": local, "warnings": warnings(project.recipe, amended)}
+    return pin_keys(plan.model_copy(update=known), project.directory)
 
 
 def refuse_early(project: Project) -> None:
@@ -235,7 +236,9 @@ def picks_of(project: Project, target: Target) -> tuple[Pick, ...]:
     registry, recipe, patience = project.registry, project.recipe, project.registry.trust.patience
     options: dict[str, Options] = {}
     wanted_by: dict[str, list[str]] = {}
+    needs: dict[str, tuple[str, ...]] = {}
     queue = [item.name for item in recipe.frameworks]
+    wanted = Wanted(target, tuple(sorted(queue)))
     named = frozenset(queue)
     while queue:
         name = queue.pop(0)
@@ -243,12 +246,13 @@ def picks_of(project: Project, target: Target) -> tuple[Pick, ...]:
             continue
         framework = registry.framework(name)
         options[name] = parse_options(recipe, name, framework.options)
-        for needed in requires_of(framework, options[name], patience=patience):
+        needs[name] = requires_of(framework, options[name], wanted, patience=patience)
+        for needed in needs[name]:
             wanted_by.setdefault(needed, []).append(name)
             queue.append(needed)
     releases = choose([(registry.framework(name), options[name]) for name in options], target)
     picks = []
-    for framework in ordered([registry.framework(name) for name in options], options):
+    for framework in ordered([registry.framework(name) for name in options], needs):
         name = framework.name
         others = {other: release for other, release in releases.items() if other != name}
         request = Request(target=target, options=options[name], release=releases[name], others=others)
@@ -262,7 +266,7 @@ def picks_of(project: Project, target: Target) -> tuple[Pick, ...]:
                 distribution=provider.distribution,
                 version=provider.version,
                 required_by=() if name in named else tuple(wanted_by[name]),
-                requires=tuple(requires_of(framework, options[name], patience=patience)),
+                requires=needs[name],
             )
         )
     return tuple(picks)
@@ -294,11 +298,17 @@ def alone(plan: Plan) -> tuple[str, ...]:
     return plan.python.layer.alone if plan.python and isinstance(plan.python.layer, Python) else ()
 
 
+def preferred(plan: Plan) -> tuple[str, ...]:
+    """Return the pins of the frameworks that hold where nothing else wants another version."""
+    return plan.python.layer.preferred if plan.python and isinstance(plan.python.layer, Python) else ()
+
+
 def request_of(plan: Plan) -> str:
     """Return the digest of all that the resolver would be asked: equal means that the lock still holds."""
     mine, extra = requirements(plan)
     constrained = [f"constraint {text}" for text in plan.constraints]
     constrained += [f"alone {text}" for text in alone(plan)]
+    constrained += [f"preferred {text}" for text in preferred(plan)]
     constrained += [f"{text} by {name}" for text, names in plan.python_origins for name in names]
     local = (f"{path} sha256:{digest}" for path, digest in plan.local)
     target = plan.target

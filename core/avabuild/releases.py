@@ -110,7 +110,8 @@ def _meeting(tables: Mapping[str, Table], target: Target) -> dict[str, Release] 
 
 def contradiction(name: str, release: Release, other: str, beside: Release, target: Target) -> str:
     """Return why two series can't be in one image, empty when their pins don't say so."""
-    mine, theirs = release.limits(target.python), beside.limits(target.python)
+    device = target.device
+    mine, theirs = release.limits(target.python, device), beside.limits(target.python, device)
     for requirement, about, whose in (
         *((r, beside, other) for r in mine),
         *((r, release, name) for r in theirs),

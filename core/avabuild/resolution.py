@@ -14,7 +14,7 @@ from avabuild.build.workshop import Workshop
 from avabuild.errors import LockError, ResolveError
 from avabuild.lock import Lock, Package, TargetLock
 from avabuild.plan import Plan
-from avabuild.prepare import alone, plugins_of, request_of, requirements
+from avabuild.prepare import alone, plugins_of, preferred, request_of, requirements
 from avabuild.recipe import ScratchBase
 from avabuild.report import Report
 from avabuild.resolve import ClassicResolver, Indexes, NeedsBuild, Platform, Resolved, Resolver
@@ -70,6 +70,7 @@ class Resolution:
                 alone=alone(self.plan),
                 origins=dict(self.plan.python_origins),
                 preferences=self.before.python if self.before else (),
+                preferred=preferred(self.plan),
                 upgrade=self.upgrade - {"base", "apt"},
                 constraints=self.plan.constraints,
                 build=build,

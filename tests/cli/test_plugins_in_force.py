@@ -226,6 +226,22 @@ def test_the_schema_knows_the_bases_that_installed_plugins_offer(avabuild, house
     assert offered["properties"]["house"]["const"] == "plain"
 
 
+def test_what_a_policy_warns_of_is_said_in_plan_and_build(avabuild, house):
+    text = (house / "plugin.py").read_text().replace("Refuse, Release", "Refuse, Release, Warn")
+    text = text.replace(
+        "    yield Label(",
+        '    yield Warn(reason="say who owns it", where="image.labels")\n    yield Label(',
+        1,
+    )
+    (house / "plugin.py").write_text(text)
+    for command in (("plan", "empty.toml"), ("recipe", "empty.toml", "--output", "oci:out")):
+        said = avabuild(*command)
+        assert said.returncode == 0, said.stderr
+        (line,) = [one for one in said.stderr.splitlines() if "warns: " in one]
+        assert "policy house (./plugin.py sha256:" in line
+        assert line.endswith(") warns: say who owns it")
+
+
 # -- what a site says must hold ----------------------------------------------------------------------------
 
 

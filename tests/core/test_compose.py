@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from avabuild.compose import Pick, compose
-from avabuild.errors import PluginError
-from avabuild.framework import Framework, Options, Release, Request
-from avabuild.layers import Apt, Compile, Env, File, Files, Libraries, Python, Repository, Run
+from avabuild.errors import PluginError, RecipeError
+from avabuild.framework import ForDevice, Framework, Options, Release, Request
+from avabuild.layers import Apt, Compile, Defaults, Env, File, Files, Libraries, Python, Repository, Run
 from avabuild.plan import Plan
 from avabuild.recipe import Recipe, load
 from avabuild.target import Device, Target
@@ -321,3 +321,47 @@ def test_two_compiles_of_one_name_that_differ_are_told_apart_by_who_asked(recipe
         pick("a", Compile(name="lib", shell="make a")),
     )
     assert [step.name for step in plan.compiled] == ["compile: lib for a", "compile: lib for b"]
+
+
+def test_frameworks_bring_a_command_ports_and_a_directory_that_the_recipe_overrides(recipe):
+    lab = pick("lab", Defaults(cmd=("lab",), ports=("8888",), workdir="/work"))
+    board = pick("board", Defaults(ports=("6006", "8888")))
+    settings = composed(recipe(), lab, board).settings
+    assert (settings.cmd, settings.ports, settings.workdir) == (("lab",), ("8888", "6006"), "/work")
+    own = composed(recipe('[image]\ncmd = ["x"]\nports = [1]\nworkdir = "/"\n'), lab, board).settings
+    assert (own.cmd, own.ports, own.workdir) == (("x",), ("1/tcp",), "/")
+    entry = composed(recipe('[image]\nentrypoint = ["run"]\n'), lab).settings
+    assert entry.cmd is None, "a command of a framework is no argument of the recipe's own program"
+
+
+def test_two_frameworks_with_different_commands_are_an_error_until_the_recipe_chooses(recipe):
+    picks = [pick("lab", Defaults(cmd=("lab",))), pick("board", Defaults(cmd=("board",)))]
+    with pytest.raises(RecipeError, match="image.cmd: board and lab each bring another; choose one"):
+        composed(recipe(), *picks)
+    assert composed(recipe('[image]\ncmd = ["lab"]\n'), *picks).settings.cmd == ("lab",)
+    same = [pick("lab", Defaults(cmd=("lab",))), pick("board", Defaults(cmd=("lab",)))]
+    assert composed(recipe(), *same).settings.cmd == ("lab",)
+
+
+@pytest.mark.parametrize("port", ["0", "x", "8888/sctpp", "123456"])
+def test_a_port_that_is_not_valid_is_refused(port):
+    with pytest.raises(ValueError, match="ports"):
+        Defaults(ports=(port,))
+
+
+def test_a_row_says_what_it_needs_on_some_of_its_devices_only(recipe):
+    release = Release(
+        version="1",
+        pythons=("3.11",),
+        devices=("cpu", "cuda12"),
+        apt=("libgomp1",),
+        by_device=(ForDevice(device="cuda12", constraints=("nvidia-nccl-cu12<3",), apt=("libnuma1",)),),
+    )
+    cpu = composed(recipe(), pick("x", release=release))
+    assert (cpu.apt.layer.packages, cpu.constraints) == (("libgomp1",), ())
+    target = TARGET.model_copy(update={"device": Device.parse("cuda12.5-cudnn9.3")})
+    cuda = composed(recipe(), pick("x", release=release), target=target)
+    assert (cuda.apt.layer.packages, cuda.constraints) == (("libgomp1", "libnuma1"), ("nvidia-nccl-cu12<3",))
+    assert release.runs_on(Device.parse("cuda12.9"))
+    assert not release.runs_on(Device.parse("cuda11.8"))
+    assert not release.runs_on(Device.parse("cuda13.0"))

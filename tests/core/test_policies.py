@@ -22,6 +22,7 @@ from avabuild.api import (
     Refuse,
     Repository,
     Run,
+    Warn,
     hookimpl,
 )
 from avabuild.base import Facts, assumed
@@ -208,6 +209,19 @@ def test_what_two_want_alike_is_fine(plan_of, policy):
     label = Label(name="a", value="1")
     plan = plan_of(policy("x", label), policy("y", label), text='[image]\nlabels = { a = "1" }')
     assert plan.settings.labels == (("a", "1"),)
+
+
+def test_a_policy_may_warn_and_the_image_is_built_all_the_same(plan_of, policy):
+    rule = policy(
+        "house", Warn(reason="bookworm is old; trixie is better", where="base"), Label(name="a", value="1")
+    )
+    plan = plan_of(rule, text='base = { debian = "bookworm" }\n')
+    (warning,) = plan.warnings
+    assert warning.endswith(
+        "demo.toml:2: base: policy house (example-house 1.0) warns: bookworm is old; trixie is better"
+    )
+    assert plan.settings.labels == (("a", "1"),)
+    assert plan.policies[0].did == ("label a", "warn")
 
 
 # -- when they are in force --------------------------------------------------------------------------------

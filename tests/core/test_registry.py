@@ -170,7 +170,7 @@ def test_no_order_of_registration_reaches_the_frameworks_or_their_layers(plug):
     for order in itertools.permutations(providers):
         registry = load([p.name for p in order], order)
         chosen = [registry.framework(p.name) for p in order]
-        picked = ordered(chosen, dict.fromkeys(needs, Options()))
+        picked = ordered(chosen, needs)
         seen.add(tuple((f.name, layers_of(f, a_request())) for f in picked))
     assert [name for name, _ in seen.pop()] == ["b", "d", "c", "a"]
     assert not seen
@@ -375,9 +375,9 @@ def test_requires_that_are_no_names_are_blamed(answer):
 
 def test_a_circle_of_requires_is_an_error_that_spells_it():
     circle = {"a": ("b",), "b": ("c",), "c": ("a",)}
-    made = [a_framework(n, requires=lambda options, n=n: circle[n]) for n in circle]
+    made = [a_framework(n) for n in circle]
     with pytest.raises(PluginError) as caught:
-        ordered(made, dict.fromkeys(circle, Options()))
+        ordered(made, circle)
     spelt = caught.value.message.removeprefix("frameworks require each other: ").split(" requires ")
     assert len(spelt) == 4
     assert all(circle[one] == (other,) for one, other in itertools.pairwise(spelt))
@@ -385,4 +385,4 @@ def test_a_circle_of_requires_is_an_error_that_spells_it():
 
 def test_a_requirement_that_is_not_in_the_image_is_an_error():
     with pytest.raises(PluginError, match="a requires b, which the image doesn't have"):
-        ordered([a_framework("a", requires=lambda options: ("b",))], {"a": Options()})
+        ordered([a_framework("a")], {"a": ("b",)})

@@ -6,7 +6,7 @@ import pytest
 
 from avabuild.driver import driver_minimum
 from avabuild.errors import TargetError
-from avabuild.layers import Apt, Env, Files, Libraries
+from avabuild.layers import Apt, Env, Files, Libraries, Python
 
 CU11 = "cuda11.2-cudnn8.1"
 URI = {"uri": "https://cuda.example.invalid/repos", "key": "nvidia.asc"}
@@ -57,6 +57,24 @@ def test_wheels_are_pinned_and_their_directories_found(ask):
     assert {f"{site}/cuda_runtime/lib", f"{site}/cudnn/lib", f"{site}/nccl/lib", f"{site}/nvtx/lib"} <= set(
         places
     )
+
+
+def test_beside_a_framework_that_is_built_for_the_device_its_pins_give_way(registry, ask):
+    beside = {"tensorflow": registry.framework("tensorflow").releases[0]}
+    answer = ask("cuda", device="cuda12.5-cudnn9.3", others=beside)
+    layer = kind(answer, Python)
+    assert "nvidia-cuda-runtime-cu12" in layer.requirements
+    assert "nvidia-cuda-runtime-cu12==12.5.82" in layer.preferred
+    assert not [text for text in layer.requirements if "==" in text]
+    alone = kind(
+        ask(
+            "cuda",
+            device="cuda12.5-cudnn9.3",
+            others={"jupyterlab": registry.framework("jupyterlab").releases[0]},
+        ),
+        Python,
+    )
+    assert (alone.requirements, alone.preferred) == (layer.preferred, ())
 
 
 def test_from_13_on_the_toolkits_wheels_share_a_directory(ask):

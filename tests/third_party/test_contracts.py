@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,10 @@ from avabuild.provider import Trust, installed
 from avabuild.registry import Registry
 
 HERE = Path(__file__).parent
-SUMS = {1: "ffc8a2b04ff0fb2f0bb193e5146b75da0437feb691d1183b23e3642f635998df"}
+SUMS = {
+    1: "ffc8a2b04ff0fb2f0bb193e5146b75da0437feb691d1183b23e3642f635998df",
+    2: "ff005749a0bca61eaf4c3d61f89d6dbeef4297981a12c0070d101be48abe08a9",
+}
 RECIPE = """
 name = "demo"
 base = { frozen = "bookworm" }
@@ -33,22 +37,36 @@ frozen = { version = ">=1", words = ["lab"], level = 3, flavour = "rich" }
 """
 
 
+Planned = Callable[..., Plan]
+
+
 @pytest.fixture
-def plan(tmp_path, monkeypatch, host) -> Plan:
-    """The plan of a recipe that uses the frozen plugin, which is installed as a distribution is."""
-    monkeypatch.syspath_prepend(HERE / "contract-1")
-    info = tmp_path / "site" / "avabuild_contract_1-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: avabuild-contract-1\nVersion: 1.0\n")
-    groups = ("avabuild", "avabuild.policies", "avabuild.bases")
-    (info / "entry_points.txt").write_text("".join(f"[{g}]\nfrozen = avabuild_contract_1\n" for g in groups))
-    monkeypatch.syspath_prepend(info.parent)
-    monkeypatch.delitem(sys.modules, "avabuild_contract_1", raising=False)
-    (tmp_path / "demo.toml").write_text(RECIPE)
-    registry = Registry(installed(), Trust(("avabuild-contract-1",), "AVABUILD_PLUGINS"))
-    (project,) = open_projects(tmp_path / "demo.toml", registry)
-    facts = assumed("bookworm")
-    return make_plan(project, targets(project.recipe, facts, host)[0], facts)
+def planned(tmp_path, monkeypatch, host) -> Planned:
+    """Plan a recipe that uses the frozen plugin of a contract, which is installed as a distribution is."""
+
+    def plan(number: int, device: str = "cpu") -> Plan:
+        module, name = f"avabuild_contract_{number}", f"avabuild-contract-{number}"
+        monkeypatch.syspath_prepend(HERE / f"contract-{number}")
+        info = tmp_path / "site" / f"{module}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        groups = ("avabuild", "avabuild.policies", "avabuild.bases")
+        (info / "entry_points.txt").write_text("".join(f"[{g}]\nfrozen = {module}\n" for g in groups))
+        monkeypatch.syspath_prepend(info.parent)
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        text = RECIPE.replace("[matrix]", f'[matrix]\ndevice = ["{device}"]')
+        (tmp_path / "demo.toml").write_text(text)
+        registry = Registry(installed(), Trust((name,), "AVABUILD_PLUGINS"))
+        (project,) = open_projects(tmp_path / "demo.toml", registry)
+        facts = assumed("bookworm")
+        return make_plan(project, targets(project.recipe, facts, host)[0], facts)
+
+    return plan
+
+
+@pytest.fixture
+def plan(planned) -> Plan:
+    return planned(1)
 
 
 @pytest.mark.parametrize("number", SUMS)
@@ -112,3 +130,30 @@ def test_a_plugin_of_contract_1_says_what_it_always_said_of_the_image(plan):
         ("base frozen", "avabuild-contract-1 1.0"),
         ("policy frozen", "avabuild-contract-1 1.0"),
     ]
+
+
+def test_a_plugin_of_contract_2_makes_the_plan_that_it_always_made(planned):
+    plan = planned(2)
+    assert [(f.name, f.series, f.required_by) for f in plan.frameworks] == [
+        ("jupyterlab", "4.6", ("frozen",)), ("frozen", "3.4", ()),
+    ]  # fmt: skip
+    assert {"libfrozen1", "libfrozen-cpu"} < set(plan.apt.layer.packages)
+    assert "libfrozen-cuda" not in plan.apt.layer.packages
+    assert plan.constraints == ("frozen-old<1", "frozen-cpu<3", "frozen-limit<2", "idna<4")
+    assert plan.python.layer.preferred == ("frozen-preferred==5", "idna==3.4.1")
+    settings = plan.settings
+    assert (settings.cmd, settings.ports, settings.workdir) == (
+        ("frozen", "--serve"),
+        ("8080", "53/udp"),
+        "/srv",
+    )
+    (warning,) = plan.warnings
+    assert warning.endswith("frameworks.frozen: policy frozen (avabuild-contract-2 1.0) warns: it is frozen")
+
+
+def test_a_plugin_of_contract_2_tells_any_cuda_12_from_the_cpu(planned):
+    plan = planned(2, "cuda12.5-cudnn9.3")
+    assert [f.name for f in plan.frameworks] == ["frozen"], "what it requires depends on the target"
+    assert {"libfrozen1", "libfrozen-cuda"} < set(plan.apt.layer.packages)
+    assert "frozen-cuda<3" in plan.constraints
+    assert "frozen-cpu<3" not in plan.constraints

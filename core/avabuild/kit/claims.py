@@ -60,9 +60,18 @@ def claims(framework: Framework) -> Iterator[Claim]:
         for number, python in enumerate(release.pythons):
             places = release.distributions or (_home(python), *([_ELSEWHERE] if number == 0 else []))
             for device in release.devices:
-                devices = _ANY if device == ANY_DEVICE else (device,)
+                devices = _ANY if device == ANY_DEVICE else _versions(device)
                 for distribution in dict.fromkeys(places):
                     yield Claim(release, python, device, devices, distribution)
+
+
+def _versions(device: str) -> tuple[str, ...]:
+    """Return devices that `device` stands for: for `cuda12` versions of CUDA 12, the newest first."""
+    found = Device.parse(device)
+    if found.cuda is None or "." in found.cuda:
+        return (device,)
+    minors = (f"{found.cuda}.{minor}" for minor in range(9, -1, -1))
+    return tuple(str(found.model_copy(update={"cuda": cuda})) for cuda in minors)
 
 
 def _home(python: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -55,7 +56,7 @@ class Watched(Registry):
         del named
         return ()
 
-    def _watched(self, question: str, function: Callable[[Any], Any]) -> _Question:
+    def _watched(self, question: str, function: Callable[..., Any]) -> _Question:
         return _Question(self, question, function)
 
     @property
@@ -71,22 +72,27 @@ class Watched(Registry):
 class _Question:
     """A callable of a plugin that is asked twice; an error in it is found at the plugin's own line."""
 
-    def __init__(self, watched: Watched, name: str, function: Callable[[Any], Any]) -> None:
+    def __init__(self, watched: Watched, name: str, function: Callable[..., Any]) -> None:
         self._watched = watched
         self._name = name
         self._function = function
         self.__module__ = getattr(function, "__module__", "unknown module")
         self.__code__ = getattr(function, "__code__", None)
 
-    def __call__(self, request: Any) -> Any:
-        first, second = asked_twice(self._watched.watch, lambda: self._once(request))
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """The plugin's own: `requires` may take one argument or two."""
+        return inspect.signature(self._function)
+
+    def __call__(self, *given: Any) -> Any:
+        first, second = asked_twice(self._watched.watch, lambda: self._once(*given))
         if first != second:
             self._watched.differing[self._name] = None
         return first
 
-    def _once(self, request: Any) -> Any:
+    def _once(self, *given: Any) -> Any:
         """Return the answer, a generator run to its end."""
-        answer = self._function(request)
+        answer = self._function(*given)
         return answer if answer is None or isinstance(answer, str) else tuple(answer)
 
 

@@ -21,7 +21,7 @@ from avabuild.resolve.fetch import file_path
 from avabuild.resolve.indexes import Indexes, redact
 from avabuild.resolve.pylock import Resolved
 from avabuild.resolve.requirements import requirement_line
-from avabuild.resolve.resolver import together
+from avabuild.resolve.resolver import kept_versions, together
 from avabuild.resolve.uv import Command, Runner, default_index
 from avabuild.store.modes import make_directory, open_up
 
@@ -93,6 +93,7 @@ class ClassicResolver:
         alone: Sequence[str] = (),
         origins: Origins = UNKNOWN,
         preferences: Sequence[Package] = (),
+        preferred: Sequence[str] = (),
         upgrade: frozenset[str] = frozenset(),
         constraints: Sequence[str] = (),
         build: bool = False,  # noqa: ARG002 - foreign code always may run: this is a container
@@ -104,7 +105,7 @@ class ClassicResolver:
             UnavailableError: an index did not answer.
         """
         lines = {text: requirement_line(text, self.recipe_dir) for text in (*requirements, *extras)}
-        kept = () if "*" in upgrade else tuple(p for p in preferences if p.name not in upgrade)
+        kept = kept_versions(preferences, preferred, upgrade)
         limits = self._path("constraints.txt")
         limits.write_text("".join(f"{text}\n" for text in constraints), encoding="utf-8")
         self._path("out").mkdir(exist_ok=True)

@@ -30,6 +30,22 @@ def _by(one: Resolved, by: Sequence[str]) -> Resolved:
     return replace(one, package=one.package.model_copy(update={"by": tuple(by)}))
 
 
+def kept_versions(
+    before: Sequence[Package], preferred: Sequence[str], upgrade: frozenset[str]
+) -> tuple[Package, ...]:
+    """Return what a resolver is to prefer: the pins of plugins, then what the lock had and isn't upgraded."""
+    pins = tuple(Package(name=name, version=version) for name, version in map(_pin, preferred))
+    names = {pin.name for pin in pins}
+    if "*" in upgrade:
+        return pins
+    return (*pins, *(one for one in before if one.name not in names | upgrade))
+
+
+def _pin(text: str) -> tuple[str, str]:
+    pin = Requirement(text)
+    return str(canonicalize_name(pin.name)), next(iter(pin.specifier)).version
+
+
 def together(resolved: Sequence[Resolved], alone: Sequence[Resolved]) -> tuple[Resolved, ...]:
     """Return both, by name; ResolveError when the resolution came to another version of one that is alone."""
     found = {one.package.name: one for one in resolved}
@@ -75,6 +91,7 @@ class Resolver:
         alone: Sequence[str] = (),
         origins: Origins = UNKNOWN,
         preferences: Sequence[Package] = (),
+        preferred: Sequence[str] = (),
         upgrade: frozenset[str] = frozenset(),
         constraints: Sequence[str] = (),
         build: bool = False,
@@ -83,6 +100,7 @@ class Resolver:
 
         `origins` gives who asks for each of `requirements` and `alone`: a package is `by` all that need it.
         Versions of `preferences` (an older lock) are kept unless `upgrade` names their project or holds `*`.
+        The exact pins `preferred` of plugins come before those, and hold where nothing wants another version.
         `constraints` limit versions without asking for a package. The exact pins `alone` are added without
         what they need, and have no part in the rest.
         Packages that only the extras need are by nobody. Results are sorted by name.
@@ -101,13 +119,14 @@ class Resolver:
                 extras,
                 origins=origins,
                 preferences=preferences,
+                preferred=preferred,
                 upgrade=upgrade,
                 constraints=constraints,
                 build=build,
             )
             who = {str(canonicalize_name(Requirement(pin).name)): asking(origins, pin) for pin in alone}
             return together(rest, [_by(one, who[one.package.name]) for one in self.pinned(alone)])
-        kept = () if "*" in upgrade else tuple(p for p in preferences if p.name not in upgrade)
+        kept = kept_versions(preferences, preferred, upgrade)
         everything = self._compile(
             "all", lines.values(), kept=kept, pins=constraints, build=build, refresh=tuple(sorted(upgrade))
         )

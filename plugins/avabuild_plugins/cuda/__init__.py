@@ -218,7 +218,13 @@ def _wheels(request: Request, pins: dict[str, str]) -> tuple[Python | Env, ...]:
     """Return what installs `pins`, and has the directories found that they fill."""
     site = f"/opt/venv/lib/python{request.target.python}/site-packages/nvidia"
     places = tuple(dict.fromkeys(f"{site}/{directory}/lib" for directory in pins.values()))
-    return (Python(requirements=tuple(pins)), Env(library_path=places)) if pins else ()
+    if not pins:
+        return ()
+    if any(other.devices != ("any",) for other in request.others.values()):
+        # Others are built for this device, too: where they pin wheels of CUDA, those pins hold.
+        names = tuple(pin.partition("==")[0] for pin in pins)
+        return (Python(requirements=names, preferred=tuple(pins)), Env(library_path=places))
+    return (Python(requirements=tuple(pins)), Env(library_path=places))
 
 
 def _hint(cuda: str, distribution: str) -> str:

@@ -116,6 +116,18 @@ def test_a_preference_gives_way_to_the_requirements(index, resolver):
     assert versions(resolver().resolve(["alpha>1"], preferences=old)) == {"alpha": "2.0"}
 
 
+def test_a_plugins_preferred_pins_hold_where_nothing_wants_another_version(index, resolver):
+    for version in ("1.0", "2.0", "3.0"):
+        index.wheel("alpha", version)
+    index.wheel("beta", "1.0", requires=("alpha>2",))
+    old = (Package(name="alpha", version="2.0"),)
+    asked = {"preferred": ("alpha==1.0", "gone==9"), "preferences": old}
+    assert versions(resolver().resolve(["alpha"], **asked)) == {"alpha": "1.0"}
+    everything = resolver().resolve(["alpha"], **asked, upgrade=frozenset({"*"}))
+    assert versions(everything) == {"alpha": "1.0"}, "an upgrade renews the lock, and not what plugins say"
+    assert versions(resolver().resolve(["alpha", "beta"], **asked)) == {"alpha": "3.0", "beta": "1.0"}
+
+
 def test_wheels_are_for_the_targets_python_and_not_for_the_one_that_runs(index, resolver):
     for tag in ("cp39-cp39", "cp311-cp311", "cp313-cp313"):
         index.wheel("alpha", "1.0", tag=f"{tag}-manylinux_2_28_x86_64")
