@@ -74,7 +74,7 @@ def early_refusals_of(policy: Policy, draft: EarlyDraft, *, patience: float = PA
     found: list[Refuse] = []
 
     def ask() -> None:
-        found.extend(one for one in policy.amend(draft) if isinstance(one, Refuse))
+        found.extend(one for one in policy.amend(draft) or () if isinstance(one, Refuse))
 
     with suppress(Exception, SystemExit, NotYet):
         within(patience, ask)
@@ -161,6 +161,9 @@ def _names(answer: Any) -> tuple[str, ...]:
 
 
 def _layers(answer: Any) -> tuple[Layer, ...]:
+    if isinstance(answer, _KINDS):
+        kind = type(answer).__name__
+        raise TypeError(f"expected a list of layers, got one layer; return [{kind}(...)]")
     layers = tuple(answer)
     for layer in layers:
         if not isinstance(layer, _KINDS):
@@ -179,7 +182,10 @@ def _layers(answer: Any) -> tuple[Layer, ...]:
 
 
 def _amendments(answer: Any) -> tuple[Amendment, ...]:
-    amendments = tuple(answer)
+    if isinstance(answer, get_args(Amendment)):
+        kind = type(answer).__name__
+        raise TypeError(f"expected a list of amendments, got one; return [{kind}(...)]")
+    amendments = () if answer is None else tuple(answer)
     for one in amendments:
         if not isinstance(one, get_args(Amendment)):
             raise TypeError(f"expected an amendment, got {one!r:.80}")

@@ -14,7 +14,7 @@ A plugin's module states the one it was written for, as `AVABUILD_CONTRACT = 1` 
 that says nothing is of contract 1. What a contract has keeps working in later ones.
 """
 
-_STATED = re.compile(r"^AVABUILD_CONTRACT\s*(?::[^=\n]*)?=\s*(\d+)\s*(?:#.*)?$", re.MULTILINE)
+_STATED = re.compile(r"^AVABUILD_CONTRACT[ \t]*(?::[^=\n]*)?=(?!=)[ \t]*(.*?)[ \t]*(?:#.*)?$", re.MULTILINE)
 
 
 class Deprecation(DeprecationWarning):
@@ -29,9 +29,18 @@ class Deprecation(DeprecationWarning):
 
 
 def stated(text: str) -> int:
-    """Return the contract that the source text of a plugin's module states, 1 when it states none."""
+    """Return the contract that the source text of a plugin's module states, 1 when it states none.
+
+    Raises:
+        ValueError: it states something other than a whole number from 1 on, written out: avabuild reads the
+            text, and does not run it.
+    """
     found = _STATED.search(text)
-    return int(found[1]) if found else 1
+    if not found:
+        return 1
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", found[1]):
+        raise ValueError(f"AVABUILD_CONTRACT must be a number that is written out, not {found[1]}")
+    return int(found[1])
 
 
 def source_of(module: str) -> Path | None:
@@ -54,6 +63,6 @@ def source_of(module: str) -> Path | None:
 
 
 def contract_of(module: str) -> int:
-    """Return the contract that an installed module states, without importing it."""
+    """Return the contract that an installed module states, without importing it; raises as `stated` does."""
     path = source_of(module)
     return stated(path.read_text(encoding="utf-8-sig", errors="replace")) if path else 1

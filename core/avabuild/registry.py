@@ -126,8 +126,10 @@ class Registry:
                 f"{self.trust.origin} allows no local plugin {plugin.shown}",
                 hint=f"whoever runs this host may add {plugin.file}, or *.py, to {self.trust.origin}",
             )
-        self._refuse_newer(plugin.shown, stated(plugin.text), plugin.shown)
         whole = plugin.provider("", "framework")
+        with _blamed_on(whole, "breaks the contract"):
+            number = stated(plugin.text)
+        self._refuse_newer(plugin.shown, number, plugin.shown)
         if plugin.module not in self._plugins:
             with _blamed_on(whole, "can't be imported"):
                 module = within(self.trust.patience, lambda: run_local(plugin))
@@ -224,7 +226,9 @@ class Registry:
         """Return what the plugin declares of the provider's kind, importing it the first time."""
         key = (provider.module, provider.kind)
         if provider.module not in self._plugins:
-            self._refuse_newer(str(provider), contract_of(provider.module), provider.distribution)
+            with _blamed_on(provider, "breaks the contract"):
+                number = contract_of(provider.module)
+            self._refuse_newer(str(provider), number, provider.distribution)
             with _blamed_on(provider, "can't be imported"):
                 point = EntryPoint(provider.name, provider.module, GROUPS[provider.kind])
                 plugin = within(self.trust.patience, point.load)
@@ -259,13 +263,22 @@ def _declared(provider: Provider, manager: pluggy.PluginManager, patience: float
     """Call the hook of the provider's kind; a generator runs to its end here, where its failure is blamed."""
     hook = getattr(manager.hook, _HOOKS[provider.kind])
     with _blamed_on(provider, f"failed to declare its {_PLURALS[provider.kind]}"):
-        values = within(patience, lambda: [value for answer in hook() for value in answer])
+        answers = within(patience, lambda: [_all_of(answer, provider.kind) for answer in hook()])
+        if len(answers) < len(hook.get_hookimpls()):  # pluggy leaves None out
+            raise TypeError(f"{_HOOKS[provider.kind]} returned None; return a list, an empty one for nothing")
+        values = [value for answer in answers for value in answer]
         for value in values:
             refuse_faulty(provider.kind, value)
         by_name = {value.name: value for value in values}
         if len(by_name) < len(values):
             raise ValueError("one name is declared twice")
     return by_name
+
+
+def _all_of(answer: Any, kind: Kind) -> list[Any]:
+    if not isinstance(answer, Iterable):
+        raise TypeError(f"expected a list of {_PLURALS[kind]}, got {answer!r:.80}")
+    return list(answer)
 
 
 @contextmanager

@@ -18,10 +18,13 @@ def test_what_is_written_keeps_the_contract_as_it_is(avabuild, tmp_path):
     assert checked.stdout.splitlines()[-1] == "keeps the contract"
 
 
-def test_a_framework_of_a_name_that_is_taken_is_told_and_can_be_checked(avabuild, tmp_path):
+def test_a_framework_of_a_name_that_avabuild_has_is_told_and_does_not_keep_the_contract(avabuild, tmp_path):
     made = avabuild("plugins", "new", "jax", "--no-ask", "--output", tmp_path / "jax")
     assert "has a framework jax, too" in made.stdout
-    assert avabuild("plugins", "check", tmp_path / "jax").returncode == 0
+    said = avabuild("plugins", "check", tmp_path / "jax")
+    assert said.returncode == 3
+    assert "jax: avabuild has a framework of that name: no recipe can use either" in said.stdout
+    assert "  ok    targets " in said.stdout, "everything else about it is told as well"
 
 
 def test_a_directory_that_is_there_is_refused(avabuild, tmp_path):

@@ -336,7 +336,7 @@ def test_frameworks_bring_a_command_ports_and_a_directory_that_the_recipe_overri
 
 def test_two_frameworks_with_different_commands_are_an_error_until_the_recipe_chooses(recipe):
     picks = [pick("lab", Defaults(cmd=("lab",))), pick("board", Defaults(cmd=("board",)))]
-    with pytest.raises(RecipeError, match="image.cmd: board and lab each bring another; choose one"):
+    with pytest.raises(RecipeError, match=r"image\.cmd: board and lab each bring another; choose one"):
         composed(recipe(), *picks)
     assert composed(recipe('[image]\ncmd = ["lab"]\n'), *picks).settings.cmd == ("lab",)
     same = [pick("lab", Defaults(cmd=("lab",))), pick("board", Defaults(cmd=("lab",)))]

@@ -33,6 +33,16 @@ def test_a_module_states_its_contract_on_a_line_of_its_own(text, number):
     assert stated(text) == number
 
 
+@pytest.mark.parametrize("value", ['"7"', "1 + 1", "CONTRACT", "0", "-1", "1.0", "1; x = 2", ""])
+def test_a_contract_that_is_not_written_out_as_a_number_is_an_error_and_not_contract_1(value):
+    with pytest.raises(ValueError, match="AVABUILD_CONTRACT must be a number that is written out"):
+        stated(f"import x\nAVABUILD_CONTRACT = {value}  # later\n")
+
+
+def test_a_comparison_of_the_name_states_nothing():
+    assert stated("AVABUILD_CONTRACT == 7\n") == 1
+
+
 def test_the_file_of_a_module_is_found_without_importing_it():
     program = (
         "import sys; from avabuild.contract import source_of;"

@@ -109,6 +109,11 @@ def test_a_policy_that_adds_nothing_is_recorded_all_the_same(plan_of, policy):
     )
 
 
+def test_amend_may_answer_nothing_at_all(plan_of, policy):
+    plan = plan_of(policy("quiet", amend=lambda draft: None))
+    assert plan.policies == (Ruled(name="quiet", distribution="example-quiet", version="1.0"),)
+
+
 def test_an_image_without_python_is_spared_packages_of_python(plan_of, policy):
     rule = policy(
         "house", Python(requirements=("certifi",), constraints=("idna<4",)), Label(name="a", value="b")
@@ -281,7 +286,8 @@ def test_a_local_policy_is_in_force(plan_of, tmp_path):
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (None, "'NoneType' object is not iterable"),
+        (7, "'int' object is not iterable"),
+        (Label(name="a", value="b"), "expected a list of amendments, got one; return [Label(...)]"),
         (["a label"], "expected an amendment, got 'a label'"),
         ([Run(shell="rm -rf /")], "expected an amendment, got Run("),
         ([Python(requirements=("=1",))], "InvalidRequirement"),

@@ -246,7 +246,7 @@ def a_late_failure() -> Iterator[Framework]:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (7, "'int' object is not iterable"),
+        (7, "expected a list of frameworks, got 7"),
         ("broken", "expected a Framework, got 'b'"),
         ([Framework], "expected a Framework, got <class"),
         ([{"name": "broken"}], "expected a Framework, got {'name': 'broken'}"),

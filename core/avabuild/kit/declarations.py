@@ -11,8 +11,10 @@ from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
+from avabuild.base import homes
 from avabuild.framework import Framework, Release
 from avabuild.kit.finding import Finding
+from avabuild.recipe.wording import did_you_mean
 
 _NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _PYTHON = re.compile(r"[23]\.\d{1,2}")
@@ -98,6 +100,10 @@ def _row(release: Release) -> Iterator[tuple[str, str]]:
             yield f'"{python}" is no Python', 'write MAJOR.MINOR: "3.12"'
     if not release.devices:
         yield "it is for no device", 'leave devices out for the CPU, or write devices=("cpu", "cuda12.9")'
+    known = homes()
+    for name in release.distributions:
+        if name not in known and (near := did_you_mean(name, known)):
+            yield f'"{name}" is not the code name of a distribution that avabuild knows{near}', "correct it"
     for title in ("pythons", "devices", "distributions", "constraints", "apt"):
         values = getattr(release, title)
         if twice := sorted({value for value in values if values.count(value) > 1}):

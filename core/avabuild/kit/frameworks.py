@@ -10,7 +10,8 @@ from avabuild.framework import ANY_DEVICE, Framework
 from avabuild.kit import declarations, programs
 from avabuild.kit.claims import Claim, claims, settings
 from avabuild.kit.finding import Finding
-from avabuild.kit.plans import Watched, plan_of, planned, reasons
+from avabuild.kit.guard import ImpureError
+from avabuild.kit.plans import IMPURE, Watched, plan_of, planned, reasons
 from avabuild.patience import go_on_after
 from avabuild.plan import Plan
 from avabuild.provider import Provider
@@ -90,10 +91,24 @@ def _composed(watched: Watched, provider: Provider, framework: Framework) -> tup
 
 def _failed(claim: Claim, options: dict[str, Any], text: str, error: AvabuildError) -> Finding:
     words = f"{claim}" + "".join(f", {name} = {value!r}" for name, value in options.items())
-    fix = "answer for every target of the row, or take out of it what you can't answer for"
-    if isinstance(error, PluginError) and "no plugin provides" in text:
-        fix = "add the distribution that has it to the dependencies in pyproject.toml"
+    fix = _advice(error) or "answer for every target of the row, or take out of it what you can't answer for"
     return Finding("targets", f"{words}: {text}", fix, error.place or "")
+
+
+def _advice(error: AvabuildError) -> str:
+    """Return what to change for a failure that has a cause of its own; empty where the rule's advice fits."""
+    if not isinstance(error, PluginError):
+        return ""
+    if "no plugin provides" in error.message:
+        return "add the distribution that has it to the dependencies in pyproject.toml"
+    if "require each other" in error.message:
+        return "take one of them out of `requires`: frameworks can't stand upon each other in a circle"
+    if isinstance(error.__cause__, ImpureError):
+        return IMPURE
+    if error.__cause__ is not None:
+        what = type(error.__cause__).__name__
+        return f"correct the {what} at the line that is named, or take out of it what you can't answer for"
+    return ""
 
 
 def _programs(name: str, checks: dict[tuple[str, str], None]) -> list[Finding]:
@@ -123,7 +138,8 @@ def _refusals(watched: Watched, provider: Provider, framework: Framework) -> Ite
             yield _unsaid(provider.name, asked) if silent else None
         except AvabuildError as error:
             go_on_after(error)
-            fix = "let the table speak: `requires`, `allows` and `layers` need no check of the target"
+            table = "let the table speak: `requires`, `allows` and `layers` need no check of the target"
+            fix = _advice(error) or table
             yield Finding("refuses", f"{asked} ends in: {error.message}", fix, error.place or provider.name)
         else:
             fix = f"a Release of yours fits everything: leave `fits` as it is ({type(newest).__name__})"

@@ -12,7 +12,7 @@ from avabuild.kit import frameworks, others
 from avabuild.kit.finding import Finding, Verdict
 from avabuild.kit.subject import Subject
 from avabuild.patience import TooSlowError
-from avabuild.provider import Provider
+from avabuild.provider import OWN, Provider, installed
 
 _SHOWN = 3
 _FIX = "sort what comes from a set or a dict of another plugin, and take nothing from hash() or id()"
@@ -50,7 +50,16 @@ def _verdict(subject: Subject, provider: Provider) -> Verdict:
         fix = "answer from what it is given alone, and wait for nothing" if slow else error.hint
         rule, fix = "targets" if slow else "declared", fix or "correct what it declares"
         looked, findings = {}, (Finding(rule, error.message, fix, error.place or ""),)
+    findings = (*findings, *_taken(provider))
     return Verdict(provider.name, provider.kind, provider.who, looked, findings)
+
+
+def _taken(provider: Provider) -> Iterator[Finding]:
+    """Yield a finding where avabuild itself provides what another distribution gives the same name."""
+    own = {(one.kind, one.name) for one in installed() if one.distribution == OWN}
+    if provider.distribution != OWN and (provider.kind, provider.name) in own:
+        what = f"avabuild has a {provider.kind} of that name: no recipe can use either while both are there"
+        yield Finding("declared", what, "give yours another name", provider.name)
 
 
 def _told(subject: Subject, number: int) -> dict[str, dict[str, str]]:

@@ -20,9 +20,9 @@ from avabuild.provider import Provider
 from avabuild.recipe import Recipe
 from avabuild.registry import Registry
 from avabuild.target import Target
-from avabuild.value import digest_of
+from avabuild.value import Value, digest_of
 
-_FIX = "answer from the request alone: what a build must read belongs into a layer (Files, Download, Run)"
+IMPURE = "answer from the request alone: what a build must read belongs into a layer (Files, Download, Run)"
 
 
 class Watched(Registry):
@@ -63,7 +63,7 @@ class Watched(Registry):
     def impurities(self) -> Iterator[Finding]:
         """Yield what was refused, and what was answered in two ways."""
         for what, place in self.watch.touched:
-            yield Finding("pure", f"{self._name} {what} while it is asked", _FIX, place)
+            yield Finding("pure", f"{self._name} {what} while it is asked", IMPURE, place)
         for question in self.differing:
             fix = "keep no state between calls, and take nothing from a set, an id or a counter"
             yield Finding("pure", f"{question} answers the same request in two ways", fix, self._name)
@@ -93,7 +93,7 @@ class _Question:
     def _once(self, *given: Any) -> Any:
         """Return the answer, a generator run to its end."""
         answer = self._function(*given)
-        return answer if answer is None or isinstance(answer, str) else tuple(answer)
+        return answer if answer is None or isinstance(answer, str | Value) else tuple(answer)
 
 
 def recipe_for(name: str, options: dict[str, Any], device: str = "cpu") -> Recipe:

@@ -119,8 +119,28 @@ BROKEN = {
         (BODY, f'    return [Env(variables=tuple((n, "1") for n in set("abcdefgh")))]\n{BODY}'),
     ),
     "a target that it can't answer for": (
-        ("targets", "KeyError", "take out of it"),
+        ("targets", "KeyError: '3.12'", "correct the KeyError at the line that is named, or take out"),
         (BODY, f'    {{"3.11": 1}}[request.target.python]\n{BODY}'),
+    ),
+    "an impure answer to a target": (
+        ("targets", "ImpureError: it opens a file (/etc/hostname)", "answer from the request alone"),
+        (BODY, f"    open('/etc/hostname')\n{BODY}"),
+    ),
+    "an impure answer to what no row has": (
+        ("refuses", "opens a file", "answer from the request alone"),
+        ("    return ()", "    open('/etc/hostname')"),
+    ),
+    "a circle": (
+        ("targets", "frameworks require each other", "take one of them out of `requires`"),
+        ("    return ()", '    return ("demo",)'),
+    ),
+    "a layer that is not in a list": (
+        ("targets", "expected a list of layers, got one layer; return [Python(...)]", "correct the TypeError"),
+        ('    return [Python(requirements=("demo" + request.requirement,))]', '    return Python(requirements=("demo",))'),
+    ),
+    "a misspelt distribution": (
+        ("releases", '"bokworm" is not the code name of a distribution that avabuild knows; did you mean "bookworm"?', "correct it"),
+        ('pythons=("3.11",)', 'pythons=("3.11",), distributions=("bokworm",)'),
     ),
     "a framework that is not there": (
         ("targets", 'no plugin provides "absent"', "dependencies in pyproject.toml"),
@@ -158,6 +178,23 @@ def test_what_is_impure_is_found_at_the_plugins_own_line(findings, tmp_path):
     found = findings((BODY, f"    open('/etc/hostname')\n{BODY}"))
     line = SOUND[: SOUND.index(BODY)].count("\n") + 1
     assert str(found[0]).startswith(f"{tmp_path}/demo_plugin.py:{line}: ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("    return [Framework(", "    [Framework(", "avabuild_frameworks returned None; return a list"),
+        ("    return [Framework(", "    return (Framework(", "expected a list of frameworks, got Framework("),
+    ],
+)
+def test_a_hook_that_returns_no_list_is_told_so_and_not_that_it_is_not_marked(findings, old, new, message):
+    closing = (
+        ('checked="2026-11-24")]', 'checked="2026-11-24"))') if "(Framework" in new else ("=Own", "=Own")
+    )
+    with pytest.raises(PluginError) as caught:
+        findings((old, new), closing)
+    assert message in str(caught.value)
+    assert "@hookimpl" not in str(caught.value)
 
 
 def test_random_numbers_from_a_seed_are_the_same_every_time(findings):
