@@ -177,7 +177,7 @@ def _layers(
 
 
 def _wheels(name: str, packages: tuple[Package, ...], wheels: Mapping[str, str], inputs: Parts) -> FileLayer:
-    return _keyed("wheels", name, packages, (*inputs, *_hashes(packages, wheels)))
+    return _keyed("wheels", name, packages, (*inputs, *_hashes(packages, wheels), *_direct(packages)))
 
 
 def _dealt(package: Package, count: int, wheels: Mapping[str, str], inputs: Parts) -> list[FileLayer]:
@@ -194,6 +194,11 @@ def _dealt(package: Package, count: int, wheels: Mapping[str, str], inputs: Part
 
 def _hashes(packages: Sequence[Package], wheels: Mapping[str, str]) -> Parts:
     return tuple((package.name, wheels.get(package.name) or package.sha256) for package in packages)
+
+
+def _direct(packages: Sequence[Package]) -> Parts:
+    """Return what the layer says of packages that come from no index."""
+    return tuple((f"{package.name} is from", package.direct) for package in packages if package.direct)
 
 
 def _keyed(kind: Kind, name: str, packages: tuple[Package, ...], parts: Parts) -> FileLayer:

@@ -103,7 +103,9 @@ def compose(
         ),
         python=_merged("python: frameworks", pip, lambda items: _python(items, alone, preferred)),
         python_extra=_merged(
-            "python: packages", _recipes(recipe.packages.pip), lambda items: Python(requirements=items)
+            "python: packages",
+            _recipes(recipe.packages.pip),
+            lambda _: Python(requirements=tuple(dict.fromkeys(recipe.packages.pip))),  # in its order, as pip
         ),
         apt_extra=_merged("apt: packages", _recipes(recipe.packages.apt), lambda items: _apt(items, recipe)),
         compiled=_compiled(layers),

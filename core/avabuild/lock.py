@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
+from urllib.parse import quote
 
 from avabuild.value import Value, digest_of
 
@@ -40,6 +42,25 @@ class Package(Value):
     url: str = ""
     commit: str = ""
     subdirectory: str = ""
+
+    @property
+    def direct(self) -> str:
+        """Its `direct_url.json` (PEP 610) when it comes from no index, as pip writes it; else empty.
+
+        A file of the recipe's own is named without its directory, which is another one on every host.
+        """
+        if self.kind == "git":
+            vcs = {"url": self.url, "vcs_info": {"commit_id": self.commit, "vcs": "git"}}
+            found: dict[str, object] = {
+                **vcs,
+                **({"subdirectory": self.subdirectory} if self.subdirectory else {}),
+            }
+        elif self.kind == "file" or self.url:
+            hashes = {"hash": f"sha256={self.sha256}", "hashes": {"sha256": self.sha256}}
+            found = {"archive_info": hashes, "url": self.url or f"file:///{quote(self.filename)}"}
+        else:
+            return ""
+        return json.dumps(found, sort_keys=True)
 
     @property
     def source(self) -> str:
@@ -156,5 +177,8 @@ class Lock(Value):
 def request_digest(
     requirements: tuple[str, ...], extras: tuple[str, ...], python: str, arch: str, glibc: str
 ) -> str:
-    """Return the digest of what the resolver is asked: requirements of frameworks, extras, platform."""
-    return digest_of([sorted(requirements), sorted(extras), python, arch, glibc])
+    """Return the digest of what the resolver is asked: requirements of frameworks, extras, platform.
+
+    The order of extras is the recipe's, by which a resolver decides which of two it steps back with.
+    """
+    return digest_of([sorted(requirements), list(extras), python, arch, glibc])

@@ -27,6 +27,7 @@ def write_wheels(
     scheme: Scheme,
     *,
     requested: frozenset[str] = frozenset(),
+    direct: Mapping[Path, str] | None = None,
     compression: Compression = "gzip",
     part: tuple[int, int] = (0, 1),
     watch: Watch | None = None,
@@ -41,6 +42,7 @@ def write_wheels(
         out: where to write; absent after a failure.
         scheme: where the wheels go.
         requested: normalised names (PEP 503) of the distributions to mark as asked for by the user.
+        direct: the `direct_url.json` of wheels that come from no index.
         part: which of how many layers of about equal size the files of each wheel are dealt to.
         watch: sees every entry as it is written.
         compression: `gzip`, where big entries are copied without being compressed again, or `zstd`.
@@ -56,6 +58,9 @@ def write_wheels(
                 files = list(wheel.files())
                 if canonicalize_name(wheel.distribution) in requested:
                     files.append(wheel.metadata("REQUESTED"))
+                if text := (direct or {}).get(path):
+                    made = wheel.metadata("direct_url.json", text.encode())
+                    files = [*(item for item in files if item.path != made.path), made]
                 files.append(wheel.record(files))
                 for item in sorted(_share(files, *part), key=lambda item: item.path):
                     if owners.get(item.path, (path,))[0] == path:

@@ -129,6 +129,16 @@ def test_a_heavy_package_more_of_the_recipe_moves_nothing_below_it():
     assert [layer.key for layer in after][: len(frameworks)] == frameworks
 
 
+def test_where_a_package_comes_from_is_in_the_key_of_its_layer_alone():
+    indexed = package("rich")
+    own = indexed.model_copy(update={"kind": "file", "path": f"wheels/{indexed.filename}"})
+    before, after = (arranged([one]) for one in (indexed, own))
+    differ = [layer.kind for layer, other in zip(before, after, strict=True) if layer.key != other.key]
+    assert differ == ["wheels"]
+    moved = own.model_copy(update={"path": f"/elsewhere/{own.filename}"})
+    assert [layer.key for layer in arranged([moved])] == [layer.key for layer in after]
+
+
 def test_what_was_built_from_source_counts_by_its_wheel():
     assert changed_names(arranged(), arranged(wheels={"attrs": "built"})) == {
         "wheels of lab",

@@ -63,7 +63,7 @@ def test_what_frameworks_ask_for_becomes_one_step_of_each_kind(recipe):
 
 def test_the_recipes_own_packages_are_steps_of_their_own_above_the_frameworks(recipe):
     plan = composed(
-        recipe('[packages]\napt = ["vim", "git"]\npip = ["rich"]\nconstraints = ["rich<99"]\n'),
+        recipe('[packages]\napt = ["vim", "git"]\npip = ["rich", "a", "rich"]\nconstraints = ["rich<99"]\n'),
         pick("torch", Apt(packages=("git",)), Python(requirements=("torch",))),
     )
     assert [(step.name, step.origins) for step in plan.steps] == [
@@ -73,6 +73,7 @@ def test_the_recipes_own_packages_are_steps_of_their_own_above_the_frameworks(re
         ("apt: packages", ("recipe",)),
     ]
     assert plan.apt_extra.layer == Apt(packages=("git", "vim"))
+    assert plan.python_extra.layer == Python(requirements=("rich", "a"))  # in the recipe's order
     assert plan.constraints == ("rich<99",)
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from avabuild.lock import Lock, TargetLock, request_digest
+from avabuild.lock import Lock, Package, TargetLock, request_digest
 
 CPU = TargetLock(target="py311-cpu", request="sha256:1", base="sha256:b")
 CUDA = TargetLock(target="py311-cuda125", request="sha256:2", base="sha256:b")
@@ -49,6 +51,43 @@ def test_every_input_of_a_request_changes_its_digest(change):
     assert request_digest(**ASKED | change) != request_digest(**ASKED)
 
 
-def test_the_order_of_requirements_does_not_change_a_requests_digest():
-    swapped = ASKED | {"requirements": ("b", "a"), "extras": ("d", "c")}
+def test_the_order_of_the_frameworks_requirements_does_not_change_a_requests_digest():
+    swapped = ASKED | {"requirements": ("b", "a")}
     assert request_digest(**swapped) == request_digest(**ASKED)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, ""),
+        (
+            {"kind": "file", "filename": "a b-1.zip", "path": "/home/me/a b-1.zip"},
+            {
+                "archive_info": {"hash": "sha256=ff", "hashes": {"sha256": "ff"}},
+                "url": "file:///a%20b-1.zip",
+            },
+        ),
+        (
+            {"url": "https://h.invalid/a-1.zip"},
+            {
+                "archive_info": {"hash": "sha256=ff", "hashes": {"sha256": "ff"}},
+                "url": "https://h.invalid/a-1.zip",
+            },
+        ),
+        (
+            {"kind": "git", "url": "https://h.invalid/a", "commit": "c" * 40, "subdirectory": "s"},
+            {
+                "url": "https://h.invalid/a",
+                "vcs_info": {"vcs": "git", "commit_id": "c" * 40},
+                "subdirectory": "s",
+            },
+        ),
+    ],
+)
+def test_a_package_says_where_it_is_from_unless_that_is_an_index(fields, said):
+    found = Package(name="a", version="1", sha256="ff", **fields).direct
+    assert (json.loads(found) if found else "") == said
+
+
+def test_the_order_of_the_recipes_own_requirements_changes_a_requests_digest():
+    assert request_digest(**ASKED | {"extras": ("d", "c")}) != request_digest(**ASKED)

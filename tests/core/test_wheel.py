@@ -3,8 +3,11 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import json
 import posixpath
 import random
+import subprocess
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -17,6 +20,7 @@ from pydantic import ValidationError
 
 from avabuild.blob import SPLICE
 from avabuild.errors import DiskFullError, WheelError
+from avabuild.lock import Package
 from avabuild.scheme import scheme_of
 from avabuild.wheel import Scheme, clashes, modules, paths, write_wheels
 
@@ -162,6 +166,45 @@ def test_the_installer_is_named_and_requested_marks_only_what_was_asked_for(
     assert asked[f"{INFO}/INSTALLER"] == other[f"{INFO}/INSTALLER"] == (0o644, b"pip\n")
     assert asked[f"{INFO}/REQUESTED"] == (0o644, b"")
     assert f"{INFO}/REQUESTED" not in other
+
+
+def test_a_wheel_of_no_index_says_where_it_is_from_as_pip_does(
+    tmp_path: Path, make_wheel: Make, files_of: Read
+) -> None:
+    wheel = make_wheel(tmp_path, {"demo.py": b"x = 1"})
+    package = Package(
+        name="demo",
+        version="1.0",
+        kind="file",
+        filename=wheel.name,
+        sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+    )
+    found = install(wheel, files_of, direct={wheel: package.direct}, requested=frozenset({"demo"}))
+    target = tmp_path / "by-pip"
+    argv = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-compile",
+        "--target",
+        target,
+        wheel,
+    ]
+    subprocess.run([*argv, "--disable-pip-version-check", "--no-index"], check=True)
+    theirs = json.loads((target / "demo-1.0.dist-info/direct_url.json").read_text())
+    theirs["url"] = theirs["url"].replace(tmp_path.as_uri(), "file://")  # no image names a host's directory
+    assert json.loads(found[f"{INFO}/direct_url.json"][1]) == theirs
+    assert found[f"{INFO}/REQUESTED"][1] == (target / "demo-1.0.dist-info/REQUESTED").read_bytes()
+
+
+def test_what_a_wheel_brings_of_its_origin_is_replaced(
+    tmp_path: Path, make_wheel: Make, files_of: Read
+) -> None:
+    wheel = make_wheel(tmp_path, {"demo-1.0.dist-info/direct_url.json": b"{}"})
+    assert install(wheel, files_of, direct={wheel: "mine"})[f"{INFO}/direct_url.json"][1] == b"mine"
 
 
 def test_signatures_of_the_old_record_are_dropped(tmp_path: Path, make_wheel: Make, files_of: Read) -> None:

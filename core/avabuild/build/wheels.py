@@ -212,8 +212,16 @@ class Layers:
                 return write_venv(out, python.scheme, python.interpreter, python.compression)
             if layer.kind == "bytecode":
                 return write_bytecode([self._pack(p) for p in paths], out, python.scheme, python.compression)
-            packed = python.compression
-            return write_wheels(paths, out, python.scheme, compression=packed, part=layer.part, watch=seen)
+            return write_wheels(
+                paths,
+                out,
+                python.scheme,
+                requested=frozenset(package.name for package in layer.packages if package.direct),
+                direct={self._paths[p.name]: p.direct for p in layer.packages},
+                compression=python.compression,
+                part=layer.part,
+                watch=seen,
+            )
 
         with context.report.step(f"layer {layer.name}", "layers") as said:
             blob, made = context.store.make_layer(layer.key, context.scratch.path, write)

@@ -22,7 +22,8 @@ from avabuild.value import Value
 # Debian Policy 5.6.1 (names) and 5.6.12 (versions)
 _APT = re.compile(r"[a-z0-9][a-z0-9+.-]+(=(?:\d+:)?\d[A-Za-z0-9.+~-]*)?")
 _GIT = re.compile(r"git\+(?:https?|ssh|file)://\S+")
-_FILE_ENDINGS = (".whl", ".tar.gz", ".zip")
+_SDIST_ENDINGS = (".tar.gz", ".zip")
+_FILE_ENDINGS = (".whl", *_SDIST_ENDINGS)
 _EDITABLE = "an editable install needs the host's source tree, which no image has; name a wheel instead"
 _OPTIONS = {
     "-e": _EDITABLE,
@@ -76,6 +77,8 @@ def _pip(text: str, info: ValidationInfo) -> str:
 def _local(text: str, info: ValidationInfo) -> str:
     existing_file(text, info)
     filename = text.rsplit("/", 1)[-1]
+    if filename.endswith(_SDIST_ENDINGS):  # whose name is in its metadata
+        return text
     try:
         if filename.endswith(".whl"):
             parse_wheel_filename(filename)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import tarfile
+import zipfile
+import zlib
+from email.parser import BytesParser
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -10,6 +14,7 @@ from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
     canonicalize_name,
+    is_normalized_name,
     parse_sdist_filename,
     parse_wheel_filename,
 )
@@ -71,6 +76,39 @@ def file_name(path: Path) -> tuple[str, str]:
     return canonicalize_name(name), str(version)
 
 
+def project_name(path: Path) -> str:
+    """Return the normalised project name of a wheel or sdist: its metadata's, else the file name's.
+
+    Raises ResolveError when neither tells one.
+    """
+    try:
+        named = _metadata_name(path)
+    except (OSError, KeyError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
+        raise ResolveError(f"{path.name} can't be read: {error}") from error
+    name = named or file_name(path)[0]
+    if not is_normalized_name(canonicalize_name(name)):
+        raise ResolveError(
+            f"{path.name} names no project: it has no PKG-INFO, and its own name is not an sdist's",
+            hint='make it with "python -m build --sdist", or name it NAME-VERSION.zip',
+        )
+    return canonicalize_name(name)
+
+
+def _metadata_name(path: Path) -> str:
+    """Return the project's name in METADATA or PKG-INFO, empty for a file without."""
+    wanted = re.compile(r"[^/]+\.dist-info/METADATA" if path.suffix == ".whl" else r"(?:[^/]+/)?PKG-INFO")
+    if path.suffix in {".whl", ".zip"}:
+        with zipfile.ZipFile(path) as archive:
+            found = next((name for name in archive.namelist() if wanted.fullmatch(name)), None)
+            data = archive.read(found) if found else b""
+    else:
+        with tarfile.open(path) as tar:
+            member = next((one for one in tar if one.isfile() and wanted.fullmatch(one.name)), None)
+            file = tar.extractfile(member) if member else None
+            data = file.read() if file else b""
+    return (BytesParser().parsebytes(data, headersonly=True)["Name"] or "").strip()
+
+
 def _file_line(text: str, extras: str, recipe_dir: Path) -> str:
     path = (recipe_dir / Path(text).expanduser()).resolve()
     if path.is_dir():
@@ -79,4 +117,4 @@ def _file_line(text: str, extras: str, recipe_dir: Path) -> str:
         raise ResolveError(
             f"{text} does not exist", hint=f"paths are relative to the recipe, in {recipe_dir}"
         )
-    return f"{file_name(path)[0]}{extras} @ {path.as_uri()}"
+    return f"{project_name(path)}{extras} @ {path.as_uri()}"

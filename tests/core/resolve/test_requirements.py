@@ -1,3 +1,7 @@
+import io
+import tarfile
+import zipfile
+
 import pytest
 
 from avabuild.errors import ResolveError
@@ -24,7 +28,8 @@ def test_requirements_and_urls_pass(text, tmp_path):
 def test_a_file_of_the_recipe_becomes_absolute_and_keeps_its_extras(text, tmp_path):
     wheel = tmp_path / "wheels" / "mine-1.0-py3-none-any.whl"
     wheel.parent.mkdir()
-    wheel.touch()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("mine-1.0.dist-info/METADATA", "Name: mine\n")
     extras = "[gpu]" if "gpu" in text else ""
     assert requirement_line(text, tmp_path) == f"mine{extras} @ {wheel.as_uri()}"
 
@@ -33,7 +38,8 @@ def test_a_file_of_the_recipe_becomes_absolute_and_keeps_its_extras(text, tmp_pa
     ("text", "reason"),
     [
         ("./gone-1.0.tar.gz", "does not exist"),
-        ("./mine.whl", "not named as a wheel"),
+        ("./mine.whl", "can't be read"),
+        ("./two words.zip", "names no project|not named as"),
         ("./project", "is a directory"),
         ("--index-url https://me:secret@example.invalid", "is no requirement"),
         ("requests\n-r other.txt", "is no requirement"),
@@ -45,6 +51,8 @@ def test_a_file_of_the_recipe_becomes_absolute_and_keeps_its_extras(text, tmp_pa
 def test_what_is_no_requirement_is_refused_with_a_reason(text, reason, tmp_path):
     (tmp_path / "project").mkdir()
     (tmp_path / "mine.whl").touch()
+    with zipfile.ZipFile(tmp_path / "two words.zip", "w") as archive:
+        archive.writestr("setup.py", "")
     with pytest.raises(ResolveError, match=reason) as caught:
         requirement_line(text, tmp_path)
     assert "secret" not in str(caught.value)
@@ -73,3 +81,19 @@ def test_what_is_no_requirement_is_refused_with_a_reason(text, reason, tmp_path)
 )
 def test_a_pin_allows_one_package(package, line, tmp_path):
     assert pin_line(package, tmp_path) == line
+
+
+@pytest.mark.parametrize("name", ["local zip pkg-0.2.0.zip", "local zip pkg-0.2.0.tar.gz", "no version.zip"])
+def test_a_source_with_spaces_in_its_name_is_of_the_project_that_its_metadata_names(name, tmp_path):
+    path, info = tmp_path / name, b"Metadata-Version: 2.1\nName: Local_Zip.Pkg\nVersion: 0.2.0\n"
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x/local.egg-info/PKG-INFO", "Name: another")
+            archive.writestr("x/PKG-INFO", info)
+    else:
+        with tarfile.open(path, "w:gz") as tar:
+            member = tarfile.TarInfo("x/PKG-INFO")
+            member.size = len(info)
+            tar.addfile(member, io.BytesIO(info))
+    assert requirement_line(f"./{name}", tmp_path) == f"local-zip-pkg @ {path.as_uri()}"
+    assert "%20" in path.as_uri()

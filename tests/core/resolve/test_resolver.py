@@ -7,7 +7,7 @@ import pytest
 from avabuild.errors import ResolveError, UnavailableError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve.indexes import Indexes
-from avabuild.resolve.uv import NeedsBuild, Outcome
+from avabuild.resolve.uv import NeedsBuild, Outcome, find_uv
 
 
 def versions(resolved):
@@ -309,3 +309,30 @@ def test_no_setting_of_uv_on_the_host_changes_a_resolution(index, resolver, tmp_
     (config / "uv/uv.toml").write_text('resolution = "lowest"\n[pip]\nno-emit-package = ["beta"]\n')
     monkeypatch.setenv("XDG_CONFIG_HOME", str(config))
     assert versions(resolver().resolve(["alpha"])) == {"alpha": "1.0", "beta": "2.0"}
+
+
+def test_a_wheel_in_a_directory_with_spaces_is_locked_by_its_path(index, resolver, recipe_dir):
+    place = recipe_dir / "my wheels"
+    place.mkdir()
+    index.wheel("alpha", "1.0").rename(place / "alpha-1.0-py3-none-any.whl")
+    (found,) = resolver().resolve([], ["./my wheels/alpha-1.0-py3-none-any.whl"])
+    assert (found.package.kind, found.package.path) == ("file", "my wheels/alpha-1.0-py3-none-any.whl")
+
+
+@pytest.mark.parametrize("asked", [("alpha", "beta"), ("beta", "alpha")])
+def test_the_order_of_requirements_decides_as_it_does_for_uv(index, resolver, asked, tmp_path):
+    index.wheel("alpha", "1.0")
+    index.wheel("alpha", "2.0", ("beta<2",))
+    index.wheel("beta", "1.0")
+    index.wheel("beta", "2.0")
+    source = tmp_path / "own.in"
+    source.write_text("".join(f"{name}\n" for name in asked))
+    done = subprocess.run(
+        [find_uv(), "pip", "compile", source, "--no-annotate", "--no-header", "--default-index", index.url],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    own = dict(line.split("==") for line in done.stdout.split())
+    assert versions(resolver().resolve([], asked)) == own
+    assert own[asked[0]] == "2.0"
