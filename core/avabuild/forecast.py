@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from avabuild.base import Base
 from avabuild.blob import Blob
+from avabuild.build import directories
 from avabuild.build.build import arrange_plan
 from avabuild.build.classic import classic_key
 from avabuild.build.compiled import ground_of, interpreter_of, known_layer, stage_interpreter
@@ -87,6 +88,7 @@ class Forecast:
         self._stage_base = stage_base
         self._below = base.digest if base else None
         self._visible: list[Blob] | None = list(base.layers) if base else None
+        self._nobodys = False  # whether no layer so far has the image's user
 
     def rows(self, plan: Plan, packages: Sequence[Package] | None, interpreter: str) -> tuple[Row, ...]:
         """Return the rows of `plan`, lowest first; `packages` is None where only a build can tell."""
@@ -106,9 +108,10 @@ class Forecast:
             resolved = packages is not None or not plan.target.python
             known = resolved and all(key for _, key in compiled)
             self._below = digest_of([self._below, *keys, *(key for _, key in compiled)]) if known else None
+        made += self._directories(plan)
         made += [self._files(step, plan) for step in plan.files]
         made += [self._run(step, plan) for step in plan.last]
-        return tuple(made)
+        return (*made, *(self._directories(plan) if self._nobodys else ()))
 
     def _python(
         self, plan: Plan, packages: Sequence[Package] | None, interpreter: str
@@ -199,6 +202,29 @@ class Forecast:
         """Count the layer of `key` among those that files are put between, when it is there to be read."""
         blob = self._store.layer(key) or self._store.layer(flat(key))
         self._visible = [*self._visible, blob] if self._visible is not None and blob else None
+
+    def _directories(self, plan: Plan) -> list[Row]:
+        """Return the row of the workdir and the volumes, none where they are there; see build."""
+        self._nobodys = False
+        paths = directories.wanted(plan.settings)
+        if not paths:
+            return []
+        if self._visible is None or self._base is None:
+            self._below = self._visible = None
+            return [Row(name=directories.NAME, origins=("recipe",), state="build")]
+        user = directories.user_of(plan.settings, self._base.read_config(self._store))
+        ids = directories.owner(self._store, self._visible, user)
+        if ids is None:
+            self._nobodys = True
+            return []
+        found = directories.missing(read_tree(self._store, self._visible), paths, ids)
+        if not found:
+            return []
+        parts, key = directories.directories_parts(found, plan.compression)
+        self._see(key)
+        if self._below is not None:
+            self._below = chain(self._below, key)
+        return [self._row(directories.NAME, ("recipe",), key, parts)]
 
     def _files(self, step: Step, plan: Plan) -> Row:
         assert isinstance(step.layer, Files)  # noqa: S101

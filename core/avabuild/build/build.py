@@ -11,6 +11,7 @@ from typing import Any
 from avabuild.arrange import MOST_LAYERS, FileLayer, arrange
 from avabuild.base import Base
 from avabuild.blob import Blob
+from avabuild.build import directories
 from avabuild.build.apt import add_apt
 from avabuild.build.chain import Chain
 from avabuild.build.classic import ClassicWorkshop
@@ -88,10 +89,15 @@ class _Build:
         self.visible = [*job.base.layers, *(piece.blob for piece in chain.pieces)]
         chain.pieces[place:place] = pieces
         chain.digest = digest_of([chain.digest, *self.keys, *self.compiled_keys])
+        owned = self._directories(chain)
         for step in plan.files:
             self._files(chain, step)
+        count = len(chain.pieces)
         for step in plan.last:
             self._say(step.name, made=add_run(chain, step, job.directory))
+        self.visible += [piece.blob for piece in chain.pieces[count:]]
+        if not owned and not self._directories(chain):
+            self.context.report.warn(f"image.user: no layer of the image has a user {plan.settings.user}")
         lock = TargetLock(
             target=plan.target.tag,
             request=job.request,
@@ -227,6 +233,32 @@ class _Build:
 
         return choose_alone
 
+    def _directories(self, chain: Chain) -> bool:
+        """Have the workdir and the volumes there; return whether it is known whose they are.
+
+        A user may be made by the last steps: then they come on top of these.
+        """
+        store, settings = self.context.store, self.plan.settings
+        paths = directories.wanted(settings)
+        if not paths:
+            return True
+        user = directories.user_of(settings, self.job.base.read_config(store))
+        ids = directories.owner(store, self.visible, user)
+        if ids is None:
+            return False
+        found = directories.missing(read_tree(store, self.visible), paths, ids)
+        if found:
+            parts, key = directories.directories_parts(found, chain.compression)
+            blob, made = store.make_layer(
+                key,
+                self.context.scratch.path,
+                lambda out: directories.write_directories(out, found, chain.compression),
+            )
+            chain.add(ExecLayer(name=directories.NAME, parts=parts, key=key), blob)
+            self.visible.append(blob)
+            self._say(directories.NAME, made=made)
+        return True
+
     def _files(self, chain: Chain, step: Step) -> None:
         assert isinstance(step.layer, Files)  # noqa: S101 - compose puts no other kind here
         files, store = step.layer.files, self.context.store
@@ -275,6 +307,7 @@ def arrange_plan(
 ) -> tuple[FileLayer, ...]:
     """Return the file layers of the plan's packages, within the room that base and other steps leave."""
     others = len(base.layers) + len(plan.system) + len(plan.compiled) + len(plan.files) + len(plan.last) + 2
+    others += bool(directories.wanted(plan.settings))
     return arrange(
         packages,
         wheels,

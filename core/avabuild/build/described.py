@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avabuild import bytecode, chain, compiled, wheel
-from avabuild.build import files, workshop
+from avabuild.build import directories, files, workshop
 from avabuild.build.files import files_key
 from avabuild.build.job import Job
 from avabuild.build.run import run_inputs
@@ -23,7 +23,8 @@ from avabuild.value import digest_of
 FORMAT = 1
 _PLACES = ("mirror", "uri", "key")
 _FORMATS = (
-    FORMAT, wheel.FORMAT, bytecode.FORMAT, chain.FORMAT, files.FORMAT, compiled.FORMAT, workshop.FORMAT
+    FORMAT, wheel.FORMAT, bytecode.FORMAT, chain.FORMAT, files.FORMAT, compiled.FORMAT, workshop.FORMAT,
+    directories.FORMAT,
 )  # fmt: skip
 Contents = tuple[Any, ...]  # of a plan's steps, in their order
 

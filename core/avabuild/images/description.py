@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from avabuild.build.directories import NAME as DIRECTORIES
 from avabuild.describe import (
     FORMAT_LABEL,
     FRAMEWORKS,
@@ -205,6 +206,8 @@ def _origins(
     name: str, asked: Mapping[str, tuple[str, ...]], needed: Mapping[str, tuple[str, ...]]
 ) -> tuple[str, ...]:
     """Return who asked for a layer. Those of wheels are no steps of the plan: groups and wheels name them."""
+    if name == DIRECTORIES:
+        return ("recipe",)
     if name == "base" or name in asked:
         return asked.get(name, ())
     part = _PART.fullmatch(name)
