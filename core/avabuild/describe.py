@@ -5,6 +5,7 @@ Source: OCI image-spec, annotations.md (`org.opencontainers.image.*`); ours are 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,8 @@ TITLE = "org.opencontainers.image.title"
 VERSION = "org.opencontainers.image.version"
 BASE = "org.opencontainers.image.base.digest"
 LONG = frozenset({CHECKS, LOCK})  # what annotations leave to the labels: a manifest is read often
+ANNOTATED = "org.avabuild.annotated"  # what labels leave to the annotations: by name the sha256 of the text
+MOST = 4096  # bytes of a label with its name: with a longer one containerd starts no container
 
 
 def labels(plan: Plan, content: Mapping[str, Any], lock: TargetLock) -> tuple[tuple[str, str], ...]:
@@ -59,6 +62,32 @@ def labels(plan: Plan, content: Mapping[str, Any], lock: TargetLock) -> tuple[tu
     if lock.base:
         made[BASE] = lock.base
     return tuple(sorted(made.items()))
+
+
+def split_labels(every: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return which labels an image's config has, and which are annotations of its manifest: the long ones.
+
+    A label says what these are, so that equal configs mean equal images, and what was lost on the way.
+    """
+    long = {name: text for name, text in every.items() if len(f"{name}{text}".encode()) > MOST}
+    short = {name: text for name, text in every.items() if name not in long}
+    if long:
+        short[ANNOTATED] = _text({name: _digest(text) for name, text in long.items()})
+    return short, long
+
+
+def whole_labels(labels: Mapping[str, str], annotations: Mapping[str, str]) -> dict[str, str]:
+    """Return an image's labels with those that are annotations, as far as they are there and are these."""
+    try:
+        digests = dict(json.loads(labels.get(ANNOTATED, "{}")))
+    except (ValueError, TypeError):
+        digests = {}
+    long = {name: annotations[name] for name in digests if name in annotations and name not in labels}
+    return {**labels, **{name: text for name, text in long.items() if _digest(text) == digests[name]}}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def exact_version(framework: str, series: str, versions: Mapping[str, str]) -> str:

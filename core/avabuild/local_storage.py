@@ -121,6 +121,14 @@ class LocalStorage(Value):
         name = "=" + base64.b64encode(f"sha256:{image.id}".encode()).decode()
         return (self.images.parent / image.id / name).read_bytes()
 
+    def annotations(self, image: LocalImage) -> dict[str, str]:
+        """Return the annotations of the manifest that the storage keeps for an image; none without one."""
+        try:
+            read = json.loads((self.images.parent / image.id / "manifest").read_bytes())
+            return {str(name): str(text) for name, text in (read.get("annotations") or {}).items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
+
     def list_layers(self) -> dict[str, LocalLayer]:
         """Return all layers by the storage's own ids."""
         try:

@@ -15,7 +15,7 @@ from avabuild.build.check import run_checks
 from avabuild.build.context import Context
 from avabuild.build.libcuda import NO_DRIVER, driver_with
 from avabuild.buildah import Tools
-from avabuild.describe import CHECKS
+from avabuild.describe import ANNOTATED, CHECKS, whole_labels
 from avabuild.errors import ImageError, StepError
 from avabuild.plan import Check
 from avabuild.report import Report
@@ -58,6 +58,11 @@ def recorded_checks(config: Mapping[str, Any], name: str) -> tuple[Check, ...]:
         found = tuple(Check(framework=str(key), program=str(text)) for key, text in programs.items())
     except (LookupError, ValueError, AttributeError):
         found = ()
+    if not found and CHECKS in _labels(config).get(ANNOTATED, ""):
+        raise ImageError(
+            f"{name} has lost its checks: they are annotations of its manifest, and a tool left these out",
+            hint="check the image as avabuild built it",
+        )
     if not found:
         raise ImageError(
             f"{name} records no checks",
@@ -90,14 +95,16 @@ def _local(context: Context, name: str) -> Iterator[str]:
 
 
 def _config(tools: Tools, identity: str, name: str) -> tuple[str, dict[str, Any]]:
-    """Return the id and the config of a local image."""
+    """Return the id and the config of a local image, with the labels that are annotations."""
     try:
         read = json.loads(tools.buildah(commands.inspect(identity), place="check"))
     except StepError as error:
         raise ImageError(
             f"there is no image {name} in the local storage", hint="avabuild recipe builds it"
         ) from error
-    return str(read["FromImageID"]), dict(read.get("OCIv1") or {})
+    config = dict(read.get("OCIv1") or {})
+    labels = whole_labels(_labels(config), read.get("ImageAnnotations") or {})
+    return str(read["FromImageID"]), {**config, "config": {**(config.get("config") or {}), "Labels": labels}}
 
 
 def _last(error: StepError) -> str:

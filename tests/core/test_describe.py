@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from avabuild.describe import exact_version, labels
+from avabuild.describe import ANNOTATED, MOST, exact_version, labels, split_labels, whole_labels
 from avabuild.layers import Apt
 from avabuild.lock import Package, TargetLock
 from avabuild.plan import Check, Chosen, Plan, Step
@@ -75,3 +75,30 @@ def test_checks_are_recorded_and_an_image_for_cuda_names_its_driver():
     assert made["org.avabuild.cuda.driver"] == ">=384.81"
     assert "org.avabuild.cuda.driver" not in dict(labels(PLAN, {}, EMPTY))
     assert "org.avabuild.checks" not in dict(labels(PLAN, {}, EMPTY))
+
+
+LONG = "org.avabuild.lock"
+
+
+def test_a_label_that_containerd_takes_stays_one_and_a_longer_one_is_an_annotation():
+    fits = "x" * (MOST - len(LONG))
+    assert split_labels({LONG: fits, "a": "b"}) == ({LONG: fits, "a": "b"}, {})
+    for long in (f"{fits}x", "é" * (MOST // 2)):
+        short, annotations = split_labels({LONG: long, "a": "b"})
+        assert (set(short), annotations) == ({"a", ANNOTATED}, {LONG: long})
+        assert whole_labels(short, annotations) == {**short, LONG: long}
+
+
+def test_another_text_or_none_in_the_annotations_is_no_label():
+    short, annotations = split_labels({LONG: "x" * MOST})
+    assert LONG not in whole_labels(short, {})
+    assert LONG not in whole_labels(short, {LONG: "other"})
+    assert LONG not in whole_labels({}, annotations), "nothing says that it is one"
+    assert whole_labels({LONG: "old"}, {LONG: "other"}) == {LONG: "old"}
+    for junk in ("[]", "1", "{", '["a"]', "null"):
+        assert whole_labels({ANNOTATED: junk}, annotations) == {ANNOTATED: junk}
+
+
+def test_equal_configs_are_of_equal_labels():
+    one, other = (split_labels({LONG: text * MOST})[0] for text in "xy")
+    assert one != other

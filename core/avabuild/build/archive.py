@@ -5,6 +5,7 @@ Source: containers-transports(5), oci-archive and docker-archive; the Docker ima
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -15,6 +16,7 @@ from avabuild import image
 from avabuild.base.facts import DAMAGE, opened
 from avabuild.blob import BLOCK, MTIME, Blob
 from avabuild.build.layout import Composed
+from avabuild.describe import whole_labels
 from avabuild.errors import StoreError
 from avabuild.store import Store
 
@@ -34,19 +36,35 @@ def write_oci_archive(store: Store, composed: Composed, out: Path, tag: str) -> 
 
 
 def write_docker_archive(store: Store, composed: Composed, out: Path, name: str, directory: Path) -> None:
-    """Write the image with inflated layers, which are put into `directory` one at a time."""
+    """Write the image with inflated layers, which are put into `directory` one at a time.
+
+    Such an archive has no annotations: what of them are labels is in its config, which then has another id.
+    """
     layers = {blob.diff_id: f"{blob.diff_id.removeprefix('sha256:')}.tar" for blob in composed.blobs}
-    config = f"{composed.config.removeprefix('sha256:')}.json"
+    settings = _labelled(store, composed)
+    config = f"{hashlib.sha256(settings).hexdigest()}.json"
     names = [layers[blob.diff_id] for blob in composed.blobs]
     about = json.dumps([{"Config": config, "RepoTags": [name], "Layers": names}]).encode()
     with tarfile.open(out, "w") as tar:
         _add(tar, "manifest.json", about)
-        _add(tar, config, store.blob_path(composed.config))
+        _add(tar, config, settings)
         for blob in {blob.diff_id: blob for blob in composed.blobs}.values():
             inflated = directory / "layer.tar"
             _inflate(store, blob, inflated)
             _add(tar, layers[blob.diff_id], inflated)
             inflated.unlink()
+
+
+def _labelled(store: Store, composed: Composed) -> bytes:
+    """Return the image's config with all of its labels."""
+    data = store.blob_path(composed.config).read_bytes()
+    annotations = image.decode(store.blob_path(composed.digest).read_bytes()).get("annotations") or {}
+    config = image.decode(data)
+    labels = config["config"].get("Labels") or {}
+    whole = whole_labels(labels, annotations)
+    return (
+        data if whole == labels else image.encode({**config, "config": {**config["config"], "Labels": whole}})
+    )
 
 
 def _inflate(store: Store, blob: Blob, out: Path) -> None:

@@ -11,7 +11,7 @@ from avabuild.build import directories, files, workshop
 from avabuild.build.files import files_key
 from avabuild.build.job import Job
 from avabuild.build.run import run_inputs
-from avabuild.describe import KEY, LONG, labels
+from avabuild.describe import KEY, LONG, labels, split_labels
 from avabuild.errors import RecipeError
 from avabuild.image import Settings
 from avabuild.layers import Files, Run
@@ -20,7 +20,7 @@ from avabuild.plan import Plan, Step
 from avabuild.store import Store
 from avabuild.value import digest_of
 
-FORMAT = 1
+FORMAT = 2
 _PLACES = ("mirror", "uri", "key")
 _FORMATS = (
     FORMAT, wheel.FORMAT, bytecode.FORMAT, chain.FORMAT, files.FORMAT, compiled.FORMAT, workshop.FORMAT,
@@ -45,8 +45,8 @@ def described(
     """
     plan = job.plan
     own = dict(labels(plan, job.content, lock))
-    labelled = {**own, **dict(plan.settings.labels)}
-    annotations = {name: text for name, text in own.items() if name not in LONG}
+    labelled, long = split_labels({**own, **dict(plan.settings.labels)})
+    annotations = {name: text for name, text in own.items() if name not in LONG} | long
     if began is not None and began == contents(store, plan, job.directory, environ):
         key = key_of(plan, lock, job.content, began)
         annotations[KEY] = chain.flat(key) if flattened else key

@@ -63,7 +63,6 @@ def details(image: Image) -> dict[str, Any]:
     import dataclasses
 
     from avabuild.cli.images import summary
-    from avabuild.images.description import labels_of
 
     about = image.description
     inner = image.config.get("config") or {}
@@ -77,7 +76,7 @@ def details(image: Image) -> dict[str, Any]:
         "layers": [dataclasses.asdict(layer) for layer in about.layers],
         "lock": about.lock.model_dump(mode="json", exclude_defaults=True) if about.lock else None,
         "config": {key: value for key, value in inner.items() if key != "Labels"},
-        "labels": {key: text for key, text in labels_of(image.config).items() if _is_plain(key)},
+        "labels": {key: text for key, text in image.labels.items() if _is_plain(key)},
     }
 
 

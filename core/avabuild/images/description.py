@@ -21,6 +21,7 @@ from avabuild.describe import (
     POLICIES,
     RECIPE,
     TARGET,
+    whole_labels,
 )
 from avabuild.framework_columns import split
 from avabuild.lock import TargetLock
@@ -106,20 +107,25 @@ def is_ours(config: Mapping[str, Any]) -> bool:
     return FORMAT_LABEL in labels_of(config)
 
 
-def labels_of(config: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the labels that an image's config has."""
-    return (config.get("config") or {}).get("Labels") or {}
+def labels_of(config: Mapping[str, Any], annotations: Mapping[str, str] | None = None) -> Mapping[str, str]:
+    """Return the labels that an image's config has, and those that its manifest's annotations have."""
+    return whole_labels((config.get("config") or {}).get("Labels") or {}, annotations or {})
 
 
 def describe(
     config: Mapping[str, Any],
     manifest: Mapping[str, Any] | None = None,
     unpacked: Mapping[str, int] | None = None,
+    annotations: Mapping[str, str] | None = None,
 ) -> Description:
-    """Return what the image says; `unpacked` has the sizes of tars by diff ID, as far as they are known."""
-    labels = labels_of(config)
+    """Return what the image says; `unpacked` has the sizes of tars by diff ID, as far as they are known.
+
+    `annotations` are those of its manifest, where that is none with compressed layers.
+    """
+    labels = labels_of(config, annotations or (manifest or {}).get("annotations"))
     lock = _lock(labels.get(LOCK))
-    layers = tuple(_layers(config, lock, (manifest or {}).get("layers") or (), unpacked or {}))
+    descriptors = (manifest or {}).get("layers") or ()
+    layers = tuple(_layers(config, labels.get(LAYERS), lock, descriptors, unpacked or {}))
     if not is_ours(config):
         return Description(own=False, layers=layers)
     target, recipe = labels.get(TARGET, ""), table_of(labels.get(RECIPE))
@@ -165,6 +171,7 @@ def _lock(text: str | None) -> TargetLock | None:
 
 def _layers(
     config: Mapping[str, Any],
+    asked_text: str | None,
     lock: TargetLock | None,
     descriptors: Sequence[Mapping[str, Any]],
     unpacked: Mapping[str, int],
@@ -172,7 +179,7 @@ def _layers(
     diff_ids = (config.get("rootfs") or {}).get("diff_ids") or []
     made = [str(entry.get("created_by", "")) for entry in config.get("history") or [] if _makes(entry)]
     made += [""] * (len(diff_ids) - len(made))
-    asked = _asked(labels_of(config).get(LAYERS))
+    asked = _asked(asked_text)
     needed = {package.name: package.by for package in lock.python} if lock else {}
     found = []
     for index, diff_id in enumerate(diff_ids):

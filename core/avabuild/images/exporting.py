@@ -23,6 +23,7 @@ from avabuild.errors import ImageError
 from avabuild.images.containerfile import containerfile
 from avabuild.images.contents import Layer, fetch, is_kept, layers_of
 from avabuild.images.definition import BASE, definition
+from avabuild.images.description import labels_of
 from avabuild.images.finding import Image
 from avabuild.images.rebuild import Rebuild, Unpack, file_words, rebuild
 from avabuild.images.writing import write_file
@@ -71,7 +72,9 @@ def _write(one: Image, made: Rebuild, kind: Format, directory: Path, layers: Seq
     files = {index: _place(layers[index], directory, _file(one, index)) for index in taken}
     for name, text in made.wheels.requirements if made.wheels else ():
         write_file(directory / "requirements" / name, text.encode())
-    text, steps = (containerfile if kind == "containerfile" else definition)(made, one.config, files, title)
+    text, steps = (containerfile if kind == "containerfile" else definition)(
+        made, one.labelled_config, files, title
+    )
     for name, step in steps.items():
         write_file(directory / name, step.encode())
     if kind == "def" and not made.base:
@@ -170,11 +173,30 @@ def _archive(one: Image, kind: str, output: Path, tools: Tools, store: Store) ->
         with disk_errors(output.parent, "name another place with --output"), Scratch(store) as scratch:
             output.parent.mkdir(parents=True, exist_ok=True)
             tools.temporary = scratch.directory("tmp")
-            fetch(_from_cache(one, scratch, store), target, tools)
+            source = _from_cache(one, scratch, store)
+            if kind == "docker-archive" and one.labels != labels_of(one.config):
+                source = _labelled(source, scratch, tools)
+            fetch(source, target, tools)
             partial.replace(output)
     finally:
         partial.unlink(missing_ok=True)
     return output
+
+
+def _labelled(one: Image, scratch: Scratch, tools: Tools) -> Image:
+    """Return the image as a layout whose config has all labels: a Docker archive has no annotations."""
+    layout = scratch.path / "labelled"
+    fetch(one, f"oci:{layout}:image", tools)
+    index = image.decode((layout / "index.json").read_bytes())
+    blobs = layout / "blobs" / "sha256"
+    manifest = image.decode((blobs / index["manifests"][0]["digest"].removeprefix("sha256:")).read_bytes())
+    config = image.encode(one.labelled_config)
+    data = image.encode({**manifest, "config": image.descriptor(image.CONFIG, config)})
+    listed = image.index(data, "image")
+    for blob in (config, data):
+        (blobs / image.descriptor("", blob)["digest"].removeprefix("sha256:")).write_bytes(blob)
+    (layout / "index.json").write_bytes(image.encode(listed))
+    return replace(one, where="file", source=f"oci:{layout}:image")
 
 
 def _from_cache(one: Image, scratch: Scratch, store: Store) -> Image:

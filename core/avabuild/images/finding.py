@@ -13,7 +13,7 @@ from typing import Any, Literal
 from avabuild import commands, image
 from avabuild.buildah import Tools
 from avabuild.errors import HostError, ImageError, StepError
-from avabuild.images.description import Description, describe
+from avabuild.images.description import Description, describe, labels_of
 from avabuild.local_storage import LocalImage, LocalStorage
 from avabuild.registries.name import is_remote
 from avabuild.store import Store
@@ -39,6 +39,7 @@ class Image:
         came: when it came into the local storage, in seconds since the epoch; None elsewhere.
         unpacked: sizes of tars by diff ID, as far as they are known.
         insecure: whether its registry may do without verified TLS.
+        annotations: those of its manifest in the local storage, which may be none of compressed layers.
     """
 
     reference: str
@@ -51,11 +52,22 @@ class Image:
     came: float | None = None
     unpacked: Mapping[str, int] = field(default_factory=dict)
     insecure: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def description(self) -> Description:
         """What it says of itself."""
-        return describe(self.config, self.manifest, self.unpacked)
+        return describe(self.config, self.manifest, self.unpacked, self.annotations)
+
+    @cached_property
+    def labels(self) -> Mapping[str, str]:
+        """Its labels, those among them that are annotations of its manifest."""
+        return labels_of(self.config, self.annotations or (self.manifest or {}).get("annotations"))
+
+    @property
+    def labelled_config(self) -> dict[str, Any]:
+        """Its config with all of its labels."""
+        return {**self.config, "config": {**(self.config.get("config") or {}), "Labels": dict(self.labels)}}
 
     @property
     def size(self) -> int | None:
@@ -91,11 +103,15 @@ def local_images(storage: LocalStorage, store: Store) -> Iterator[Image]:
             continue
         if not (config.get("rootfs") or {}).get("diff_ids") and one.top:
             continue
-        yield from _named(one, config, sizes, store)
+        yield from _named(one, config, storage.annotations(one), sizes, store)
 
 
 def _named(
-    one: LocalImage, config: Mapping[str, Any], sizes: Mapping[str, int], store: Store
+    one: LocalImage,
+    config: Mapping[str, Any],
+    annotations: Mapping[str, str],
+    sizes: Mapping[str, int],
+    store: Store,
 ) -> Iterator[Image]:
     manifest, digest = kept_manifest(store, f"sha256:{one.id}")
     for name in one.names or (one.id[:12],):
@@ -109,6 +125,7 @@ def _named(
             id=one.id,
             came=one.came,
             unpacked=sizes,
+            annotations=annotations,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from avabuild.describe import OFFER, POLICIES
 from avabuild.errors import ImageError
-from avabuild.images.description import labels_of, table_of
+from avabuild.images.description import table_of
 from avabuild.images.finding import Image
 from avabuild.lock import Distribution, Lock
 from avabuild.resolve.lockfile import lock_text
@@ -16,7 +16,7 @@ def lock_of(image: Image) -> str:
     if about.lock is None:
         hint = "an older avabuild made it; build it again" if about.own else "another tool made it"
         raise ImageError(f"{image.reference} has no lock", hint=hint)
-    labels = labels_of(image.config)
+    labels = image.labels
     used = [
         *(_distribution(text, framework=name) for name, text in about.plugins.items()),
         *(

@@ -107,7 +107,8 @@ def rebuild(about: Description, reference: str) -> Rebuild:
         ImageError: another tool made it, or an avabuild that kept no lock in it.
     """
     if about.lock is None:
-        why = "an older avabuild made it: build it again" if about.own else "another tool made it"
+        why = "an older avabuild made it, or a tool left out the manifest's annotations: build it again"
+        why = why if about.own else "another tool made it"
         raise ImageError(f"{reference} doesn't say what it was made of", hint=why)
     root = tuple(index for index, layer in enumerate(about.layers) if layer.name == "base")
     name = str(about.base.get("image") or "")

@@ -11,6 +11,7 @@ from typing import Any
 
 from avabuild.base.facts import opened
 from avabuild.configuration import trust_of
+from avabuild.describe import whole_labels
 from avabuild.kit.image import run
 from avabuild.kit.plans import recipe_for
 from avabuild.kit.subject import Subject
@@ -83,7 +84,9 @@ def built(place: Path, recipe: str) -> Image:
         digest=str(image["digest"]),
         checks=checks,
         layers=(*image["made"], *image["reused"]),
-        labels=dict((config.get("config") or {}).get("Labels") or {}),
+        labels=whole_labels(
+            (config.get("config") or {}).get("Labels") or {}, manifest.get("annotations") or {}
+        ),
         files=frozenset(_files([_blob(output, layer["digest"]) for layer in manifest["layers"]])),
     )
 

@@ -1,0 +1,125 @@
+"""Images that others can use: their directories are there, and every tool and runtime takes what they say."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .tiny import write_tiny
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .user import User
+
+pytestmark = [pytest.mark.build, pytest.mark.root_builder]  # none of it depends on who builds
+
+MOST = 4096
+
+
+def labels_in(config: dict[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = config["config"]["Labels"]
+    return found
+
+
+@pytest.fixture
+def tiny(builder: User) -> User:
+    write_tiny(builder.home / "tiny.tar")
+    return builder
+
+
+def test_workdir_and_volumes_are_there_and_the_user_s(tiny: User) -> None:
+    recipe = """
+        name = "ava-test-others"
+        base = { archive = "tiny.tar" }
+        [[files]]
+        content = "hello"
+        target = "/work/deep/greeting"
+        [[run]]
+        shell = "test -d /work/deep; echo eve:x:77:78::/:/bin/sh >>/etc/passwd"
+        [image]
+        user = "USER"
+        workdir = "/work/deep"
+        volumes = ["/data"]
+    """
+    (tiny.home / "greeting").write_text("hello")
+    recipe = recipe.replace('content = "hello"', 'source = "greeting"')
+    for user, ids in (("ada", "33 33"), ("eve", "77 78"), ("1000:100", "1000 100")):
+        outcome = tiny.avabuild("recipe", tiny.recipe(recipe.replace("USER", user)), "--json")
+        assert outcome.code == 0, outcome.err
+        reference = str(outcome.image["reference"])
+        said = tiny.inside(reference, "stat -c '%u %g %n' /work /data; cat /work/deep/greeting")
+        assert said == f"0 0 /work\n{ids} /data\nhello"
+        # what a step or a file put there first stays as it is: eve is nobody before the last step
+        assert tiny.inside(reference, "stat -c '%u %g' /work/deep") == (
+            "0 0\n" if user == "eve" else f"{ids}\n"
+        )
+        planned = tiny.avabuild("plan", str(tiny.home / "recipe.toml"))
+        assert "layers are cached" in planned.out, planned.out
+
+
+def test_a_user_that_no_layer_has_is_told(tiny: User) -> None:
+    recipe = """
+        name = "ava-test-nobody"
+        base = { archive = "tiny.tar" }
+        [image]
+        user = "nobody-here"
+        workdir = "/work"
+    """
+    outcome = tiny.avabuild("recipe", tiny.recipe(recipe), "--output", "oci:out")
+    assert outcome.code == 0
+    assert "no layer of the image has a user nobody-here" in outcome.err
+
+
+def test_what_is_long_of_an_image_is_read_wherever_it_is(
+    tiny: User, make_distribution: Callable[..., Any]
+) -> None:
+    registry = make_distribution(certificate="", auth={})
+    registry.start()
+    long = "words " * 1000
+    path = tiny.recipe(f"""
+        name = "ava-test-long"
+        base = {{ archive = "tiny.tar" }}
+        [image]
+        labels = {{ "org.example.long" = "{long}", "org.example.short" = "x" }}
+        env = {{ FILL = "{long}" }}
+    """)
+    outcome = tiny.avabuild("recipe", path, "--json")
+    assert outcome.code == 0, outcome.err
+    reference = str(outcome.image["reference"])
+    place = f"{registry.host}/ava"
+    assert tiny.avabuild("push", reference, f"{place}/ava-test-long:cpu", "--insecure").code == 0
+    for output in (
+        f"oci:{tiny.home}/layout",
+        f"oci-archive:{tiny.home}/oci.tar",
+        f"docker-archive:{tiny.home}/d.tar",
+    ):
+        assert tiny.avabuild("recipe", path, "--output", output).code == 0
+    for kind in ("oci-archive", "docker-archive"):
+        assert tiny.avabuild("export", reference, "-f", kind, "-o", f"again-{kind}.tar").code == 0
+    tiny.buildah("push", "--quiet", reference, f"oci:{tiny.home}/by-buildah:cpu")
+    for name in (
+        reference,
+        f"{place}/ava-test-long:cpu",
+        f"oci:{tiny.home}/layout:cpu",
+        f"oci:{tiny.home}/by-buildah:cpu",
+        f"oci-archive:{tiny.home}/oci.tar",
+        f"docker-archive:{tiny.home}/d.tar",
+        f"oci-archive:{tiny.home}/again-oci-archive.tar",
+        f"docker-archive:{tiny.home}/again-docker-archive.tar",
+    ):
+        said = tiny.avabuild("inspect", name, "--json", "--insecure")
+        assert said.code == 0, said.err
+        about = json.loads(said.out)
+        assert about["labels"]["org.example.long"] == long, name
+        assert dict(about["recipe"]["image"]["labels"])["org.example.long"] == long, name
+    config = json.loads(tiny.buildah("inspect", "--type", "image", reference))["OCIv1"]
+    assert all(len(f"{key}{text}".encode()) <= MOST for key, text in labels_in(config).items())
+    shutil.rmtree(tiny.cache)  # the local storage alone knows it now
+    about = json.loads(tiny.avabuild("inspect", reference, "--json").out)
+    assert about["labels"]["org.example.long"] == long
+    assert tiny.avabuild("export", reference, "-o", "exported").code == 0
+    assert long in (tiny.home / "exported" / "Containerfile").read_text()
