@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,7 @@ from avabuild.prepare import Project, assumed_base, assumption, base_title, refu
 from avabuild.recipe import DebianBase, ImageBase
 from avabuild.recipe.tags import DEFAULT
 from avabuild.report import Report
+from avabuild.resolve.uv import Unsolvable
 from avabuild.session import Session
 from avabuild.together import together
 from avabuild.workplace import Workplace
@@ -173,13 +174,18 @@ class Catalogue:
         Indexes are asked for several at once; unless `ask`, what no lock says stays unknown.
         """
 
-        def forecast(entry: Entry) -> tuple[Row, ...]:
-            return entry.session.forecast(entry.project, entry.plan, entry.base, ask=ask)
+        def forecast(entry: Entry) -> tuple[Entry, tuple[Row, ...]]:
+            session, project, base = entry.session, entry.project, entry.base
+            try:
+                return entry, session.forecast(project, entry.plan, base, ask=ask)
+            except Unsolvable as error:
+                facts = session.facts(project, base)
+                plan = session.stepped_back(project, entry.plan, facts, error, self.report)
+                return replace(entry, plan=plan), session.forecast(project, plan, base, ask=ask)
 
         with ThreadPoolExecutor(4, "forecast") as pool:
             asked = [pool.submit(forecast, entry) for entry in entries]
-            rows = _each(asked, Future.result)
-        return tuple(zip(entries, rows, strict=True))
+            return _each(asked, Future.result)
 
 
 def _each(items: Iterable[Item], make: Callable[[Item], Made]) -> tuple[Made, ...]:

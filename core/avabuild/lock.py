@@ -130,6 +130,7 @@ class TargetLock(Value):
         base: the digest of the base's manifest, empty for scratch.
         python: the packages, by name.
         apt: one entry per apt layer.
+        without: series of frameworks, as `keras 3.15`, that did not resolve when these packages were found.
     """
 
     target: str
@@ -137,6 +138,7 @@ class TargetLock(Value):
     base: str
     python: tuple[Package, ...] = ()
     apt: tuple[AptLock, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 class Lock(Value):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from avabuild.base import Base
 from avabuild.build.apt import add_apt
@@ -27,6 +27,7 @@ from avabuild.prepare import request_of
 from avabuild.recipe import DebianBase
 from avabuild.resolution import Resolution, resolver_for, still_locked
 from avabuild.resolve import Fetcher
+from avabuild.resolve.uv import Unsolvable
 from avabuild.running import Halt, Running
 from avabuild.store import Scratch
 from avabuild.together import together
@@ -70,6 +71,17 @@ def lock_all(catalogue: Catalogue, entries: Sequence[Entry]) -> tuple[Locked, ..
 
 
 def _lock(catalogue: Catalogue, entry: Entry, running: Running) -> Locked:
+    """Lock one target, with older series of its frameworks where the newest don't resolve with the rest."""
+    try:
+        return _lock_one(catalogue, entry, running)
+    except Unsolvable as error:
+        session, project = entry.session, entry.project
+        facts = session.facts(project, entry.base)
+        plan = session.stepped_back(project, entry.plan, facts, error, catalogue.report)
+        return _lock_one(catalogue, replace(entry, plan=plan), running)
+
+
+def _lock_one(catalogue: Catalogue, entry: Entry, running: Running) -> Locked:
     session, plan = entry.session, entry.plan
     before = session.lock.target(plan.target.tag) if session.lock else None
     known = still_locked(session.lock, plan)
@@ -93,6 +105,7 @@ def _lock(catalogue: Catalogue, entry: Entry, running: Running) -> Locked:
         base=entry.base.digest if entry.base else before.base if before else "",
         python=packages,
         apt=one.apt or (before.apt if before else ()),
+        without=plan.without,
     )
     return Locked(entry, lock, session.write(entry.project, plan, lock))
 

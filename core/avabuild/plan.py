@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from avabuild.image import Settings
 from avabuild.layers import Layer, Libraries
 from avabuild.recipe import Base, Offer
@@ -77,6 +79,8 @@ class Plan(Value):
         constraints: what limits versions without asking for a package.
         constraint_origins: who asked for each of `constraints`: framework names or `recipe`.
         local: the recipe's own wheels and sdists, by path, with the sha256 of their content.
+        without: series that the resolver refused, as `keras 3.15`, so that others were chosen; the lock keeps
+            them.
         read: other files, as the recipe or a plugin names them, whose content is in the plan: keys.
         libraries: what has to be in the image, by who says so.
         linkage: what a missing library does: `error` fails the build, `warn` tells, `off` doesn't look.
@@ -108,6 +112,7 @@ class Plan(Value):
     constraints: tuple[str, ...] = ()
     constraint_origins: tuple[tuple[str, ...], ...] = ()
     local: tuple[tuple[str, str], ...] = ()
+    without: tuple[str, ...] = Field(default=(), exclude=True)
     read: tuple[str, ...] = ()
     libraries: tuple[tuple[str, Libraries], ...] = ()
     linkage: Literal["error", "warn", "off"] = "error"

@@ -178,8 +178,12 @@ def _where(python: str) -> str:
     return f"no Debian release that can be bootstrapped has it: use {images}"
 
 
-def make_plan(project: Project, target: Target, facts: Facts) -> Plan:
-    """Return the plan of one target.
+def make_plan(
+    project: Project, target: Target, facts: Facts, without: Sequence[str] = (), *, any_version: bool = False
+) -> Plan:
+    """Return the plan of one target, `without` some series (`keras 3.15`) of its frameworks.
+
+    With `any_version` the recipe's versions of frameworks don't hold: for what could be asked instead.
 
     Raises:
         TargetError: no release of a framework fits; says what would.
@@ -188,7 +192,7 @@ def make_plan(project: Project, target: Target, facts: Facts) -> Plan:
     """
     missing = target.python is not None and target.python not in dict(facts.pythons)
     patience = project.registry.trust.patience
-    picks = picks_of(project, target)
+    picks = picks_of(project, target, without, any_version=any_version)
     plan = compose(project.recipe, target, picks, install_python=missing)
     releases = {pick.framework.name: pick.request.release for pick in picks}
     amended: list[Amended] = []
@@ -200,7 +204,7 @@ def make_plan(project: Project, target: Target, facts: Facts) -> Plan:
         raise RecipeError(problems)
     own = [text for text in project.recipe.packages.pip if pip_kind(text) == "file"]
     local = tuple((text, _sha256(project.directory / text)) for text in own)
-    known = {"local": local, "warnings": warnings(project.recipe, amended)}
+    known = {"local": local, "without": tuple(without), "warnings": warnings(project.recipe, amended)}
     return pin_keys(plan.model_copy(update=known), project.directory)
 
 
@@ -226,8 +230,12 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def picks_of(project: Project, target: Target) -> tuple[Pick, ...]:
+def picks_of(
+    project: Project, target: Target, without: Sequence[str] = (), *, any_version: bool = False
+) -> tuple[Pick, ...]:
     """Choose a release for every framework that the recipe names or that one of them requires.
+
+    Series `without` are not chosen; with `any_version` the recipe's versions don't hold.
 
     Raises:
         TargetError: no release of a framework fits; says what would.
@@ -246,11 +254,13 @@ def picks_of(project: Project, target: Target) -> tuple[Pick, ...]:
             continue
         framework = registry.framework(name)
         options[name] = parse_options(recipe, name, framework.options)
+        if any_version:
+            options[name] = options[name].model_copy(update={"version": "*"})
         needs[name] = requires_of(framework, options[name], wanted, patience=patience)
         for needed in needs[name]:
             wanted_by.setdefault(needed, []).append(name)
             queue.append(needed)
-    releases = choose([(registry.framework(name), options[name]) for name in options], target)
+    releases = choose([(registry.framework(name), options[name]) for name in options], target, without)
     picks = []
     for framework in ordered([registry.framework(name) for name in options], needs):
         name = framework.name

@@ -28,8 +28,10 @@ def select(framework: Framework, options: Options, target: Target) -> Release:
     return _fitting(framework, options, target)[0]
 
 
-def choose(asked: Asked, target: Target) -> dict[str, Release]:
+def choose(asked: Asked, target: Target, without: Sequence[str] = ()) -> dict[str, Release]:
     """Return a series for every framework, by name: the newest that fit `target` and one another.
+
+    Series `without` (`keras 3.15`) are left out.
 
     Where the newest contradict each other, as few steps back as possible are taken, in all tables together.
 
@@ -39,7 +41,7 @@ def choose(asked: Asked, target: Target) -> dict[str, Release]:
     tables: dict[str, Table] = {}
     for framework, options in asked:
         try:
-            tables[framework.name] = _fitting(framework, options, target)
+            tables[framework.name] = _fitting(framework, options, target, without)
         except TargetError as error:
             if together := _together(framework, asked, target):
                 error.hint = "; ".join(filter(None, (together, error.hint)))
@@ -50,8 +52,9 @@ def choose(asked: Asked, target: Target) -> dict[str, Release]:
     return found
 
 
-def _fitting(framework: Framework, options: Options, target: Target) -> Table:
-    within = [release for release in framework.releases if options.allows(release)]
+def _fitting(framework: Framework, options: Options, target: Target, without: Sequence[str] = ()) -> Table:
+    kept = [r for r in framework.releases if f"{framework.name} {r.version}" not in without]
+    within = [release for release in kept if options.allows(release)]
     if not within:
         raise TargetError(
             f'{framework.name}: no release matches "{options.version}"; {_newest(framework.releases)}'

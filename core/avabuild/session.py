@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from avabuild.base import Base, Facts, assumed, bring_base, forget, obtain, obtained, offer_base, reference
@@ -14,7 +17,7 @@ from avabuild.build.compiler import is_here
 from avabuild.build.context import Context
 from avabuild.build.job import Built, Job
 from avabuild.buildah import Tools
-from avabuild.errors import LockError
+from avabuild.errors import LockError, TargetError
 from avabuild.forecast import Forecast, Row
 from avabuild.lock import AptLock, Lock, Package, TargetLock
 from avabuild.needs import Need, needs
@@ -31,10 +34,13 @@ from avabuild.prepare import (
 )
 from avabuild.publish import Done, none
 from avabuild.recipe import DebianBase
+from avabuild.registry import Registry
 from avabuild.report import Event, Report
 from avabuild.resolution import Resolution, require_lock, resolver_for, still_locked
 from avabuild.resolve import Fetcher, Indexes, Progress, Resolver, file_name, read_lock, write_lock
+from avabuild.resolve.uv import Unsolvable
 from avabuild.running import Halt, Running
+from avabuild.stepping import Without, blamed, moved, step_back
 from avabuild.store import Scratch, Store
 from avabuild.target import Target
 from avabuild.workplace import Workplace
@@ -94,7 +100,44 @@ class Session:
     def plans(self, project: Project, facts: Facts) -> tuple[Plan, ...]:
         """Return one plan per target of the recipe's matrix that stands on this base."""
         found = targets(project.recipe, facts, self.workplace.host, project.points)
-        return tuple(make_plan(project, target, facts) for target in found)
+        return tuple(self._plan(project, target, facts) for target in found)
+
+    def _plan(self, project: Project, target: Target, facts: Facts) -> Plan:
+        """Return the plan of one target: with the series of the lock where that stepped back for it."""
+        entry = self.lock.target(target.tag) if self.lock else None
+        if entry and entry.without and not self.workplace.wishes.upgrade:
+            with suppress(TargetError):
+                plan = make_plan(project, target, facts, entry.without)
+                if request_of(plan) == entry.request:
+                    return plan
+        return make_plan(project, target, facts)
+
+    def stepped_back(
+        self, project: Project, plan: Plan, facts: Facts, error: Unsolvable, report: Report
+    ) -> Plan:
+        """Return the plan nearest to `plan`, which did not resolve, that does; tells what was chosen.
+
+        Raises Unsolvable, the `error`, when there is none within the recipe; it then says what would be.
+        """
+        with Scratch(self.store) as scratch:
+
+            def ask(other: Plan) -> object:
+                place = scratch.directory("resolve")
+                resolver = resolver_for(other, self.indexes(other), project.directory, place, self.files)
+                return Resolution(
+                    other, resolver, self.before(project, other), frozenset()
+                ).without_building()
+
+            def make(without: Without, *, any_version: bool = False) -> Plan:
+                return make_plan(project, plan.target, facts, without, any_version=any_version)
+
+            found = step_back(plan, error, make, ask)
+            if found is None:
+                beyond = step_back(plan, error, partial(make, any_version=True), ask)
+                error.hint = _unresolved(plan, beyond, error, project.registry)
+                raise error
+        report.warn(_stepped(plan, found, project.registry))
+        return found
 
     def forecast(
         self, project: Project, plan: Plan, base: Base | None, *, ask: bool = True
@@ -191,7 +234,17 @@ class Session:
         return base
 
     def build(self, project: Project, plan: Plan, base: Base, report: Report, running: Running) -> Done:
-        """Build one target and write the lock; `running` can stop it."""
+        """Build one target and write the lock; `running` can stop it.
+
+        Where the newest series of its frameworks don't resolve with the rest, older ones are taken.
+        """
+        try:
+            return self._build(project, plan, base, report, running)
+        except Unsolvable as error:
+            other = self.stepped_back(project, plan, base.facts, error, report)
+            return self._build(project, other, base, report, running)
+
+    def _build(self, project: Project, plan: Plan, base: Base, report: Report, running: Running) -> Done:
         began = time.monotonic()
         tools = self.workplace.tools(report, f"{plan.name}-{plan.tag}")
         with Scratch(self.store) as own:
@@ -304,3 +357,25 @@ class Session:
         """Write the lock, and the parts of every key, to explain the next rebuild."""
         self.write(project, plan, built.lock)
         self.store.record("parts", self._parts_name(plan), built.parts)
+
+
+def _stepped(plan: Plan, found: Plan, registry: Registry) -> str:
+    """Say which series were taken in place of the newest, and what their tables note of those."""
+    rows = moved(plan, found)
+    words = [f"{name} {now}, because {before} does not resolve here" for name, before, now in rows]
+    return "; ".join(["taken: " + ", ".join(words), *_notes([row[:2] for row in rows], registry)])
+
+
+def _unresolved(plan: Plan, beyond: Plan | None, error: Unsolvable, registry: Registry) -> str | None:
+    """Say what the recipe could ask for, and what the tables note of what did not resolve; else None."""
+    rows = " and ".join(f"{name} {series}" for name, _, series in moved(plan, beyond)) if beyond else ""
+    would = f"{rows} would resolve: ask for that in [frameworks]" if rows else ""
+    names = [one.split(" ", 1) for one in blamed(plan, error.message)]
+    notes = _notes([(name, series) for name, series in names], registry)
+    return "; ".join(filter(None, [would, *notes, error.hint])) or None
+
+
+def _notes(rows: Sequence[tuple[str, str]], registry: Registry) -> list[str]:
+    """Return the notes of series, given by framework and series."""
+    tables = ((release, row) for row in rows for release in registry.framework(row[0]).releases)
+    return [release.note for release, (_, series) in tables if release.version == series and release.note]

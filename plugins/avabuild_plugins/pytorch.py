@@ -73,7 +73,8 @@ def _releases() -> tuple[Release, ...]:
             version=series,
             pythons=tuple(f"3.{minor}" for minor in range(first, last + 1)),
             devices=("cpu", cuda),
-            note=f"the build for cpu is {series}.{patch}+cpu, which PyPI does not have",
+            note=f"the build for cpu is {series}.{patch}+cpu, which PyPI does not have: "
+            'build = "index" takes PyPI\'s, "debian" the distribution\'s',
             constraints=("numpy<2",) if _number(series) < (2, 3) else (),
         )
         for series, patch, first, last, cuda in _TABLE

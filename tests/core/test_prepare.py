@@ -196,21 +196,26 @@ def test_a_local_wheel_built_anew_under_its_old_name_changes_the_request(plan_of
 @pytest.mark.parametrize(
     "changed",
     [
-        {"packages": 'pip = ["attrs", "rich"]\nconstraints = ["rich<99"]'},
         {"packages": f'{PACKAGES}\napt = ["git"]'},
         {"image": 'env = { A = "1" }'},
         {"text": 'tag = "mine"\nbase = { image = "example.invalid/base" }'},
     ],
-    ids=["order", "apt", "image", "base"],
+    ids=["apt", "image", "base"],
 )
 def test_what_the_resolver_is_not_asked_does_not_change_the_request(plan_of, changed):
     text = changed.pop("text", "")
     assert request_of(plan_of(text, **{"packages": PACKAGES} | changed)) == request_for(plan_of)
 
 
+def test_the_order_of_the_recipes_own_packages_is_part_of_the_request(plan_of):
+    swapped = PACKAGES.replace('"rich", "attrs"', '"attrs", "rich"')
+    assert swapped != PACKAGES
+    assert request_of(plan_of(packages=swapped)) != request_for(plan_of)
+
+
 def test_the_requirements_of_frameworks_and_recipe_are_kept_apart(plan_of):
     mine, extra = requirements(plan_of(packages=PACKAGES, frameworks='jupyterlab = "*"'))
-    assert extra == ("attrs", "rich")
+    assert extra == ("rich", "attrs")  # as the recipe has them
     assert "pip" in mine
     assert any(text.startswith("jupyterlab") for text in mine)
     assert requirements(plan_of()) == (("pip",), ())

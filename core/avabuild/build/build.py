@@ -104,6 +104,7 @@ class _Build:
             base=job.base.digest,
             python=packages,
             apt=tuple(self.apt),
+            without=plan.without,
         )
         return self._finish(chain, lock)
 

@@ -77,6 +77,7 @@ def lock_text(lock: Lock) -> str:
 
 def _target_lines(target: TargetLock) -> list[str]:
     lines = [f"{key} = {_scalar(getattr(target, key))}" for key in ("target", "request", "base")]
+    lines += [f"without = [{_list(target.without)}]"] if target.without else []
     lines += _table_lines("python", target.python)
     for apt in target.apt:
         lines += ["", "[[targets.apt]]", *_apt_lines(apt)]

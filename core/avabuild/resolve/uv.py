@@ -28,6 +28,7 @@ _UNREACHABLE = re.compile(
     r"error sending request|Request failed after|status server error|dns error|timed out"
     r"|Could not resolve host|Connection refused|Connection reset|429 Too Many"
 )
+_NO_SOLUTION = re.compile(r"No solution found|unsatisfiable")
 _TLS = re.compile(r"certificate|handshake|\btls\b", re.IGNORECASE)
 _SECONDS = 1800
 
@@ -38,6 +39,10 @@ class NeedsBuild(ResolveError):  # noqa: N818 - it asks for something, and is no
     def __init__(self, message: str, names: tuple[str, ...]) -> None:
         super().__init__(message)
         self.names = names
+
+
+class Unsolvable(ResolveError):  # noqa: N818 - a word of its own, as NeedsBuild
+    """No versions satisfy all that is asked, or one that is asked for is on no index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +204,8 @@ def failure(outcome: Outcome, indexes: Indexes) -> AvabuildError:
             bundle = indexes.ca_bundle or "the built-in one"
             hint = f"set SSL_CERT_FILE to a bundle that has the index's authority; now it is {bundle}"
         return UnavailableError(f"an index did not answer:\n{words}", hint=hint)
-    return ResolveError(f"the requirements can't be resolved:\n{words}")
+    kind = Unsolvable if _NO_SOLUTION.search(words) else ResolveError
+    return kind(f"the requirements can't be resolved:\n{words}")
 
 
 def _explanation(stderr: str) -> str:

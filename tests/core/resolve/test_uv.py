@@ -5,7 +5,7 @@ import pytest
 from avabuild.errors import DiskFullError, HostError, ResolveError, UnavailableError
 from avabuild.resolve.indexes import Indexes
 from avabuild.resolve.platforms import Platform
-from avabuild.resolve.uv import Command, NeedsBuild, Outcome, compile_argv, failure, run_here
+from avabuild.resolve.uv import Command, NeedsBuild, Outcome, Unsolvable, compile_argv, failure, run_here
 
 PLATFORM = Platform("3.11", "x86_64", "2.36")
 
@@ -48,7 +48,7 @@ def test_each_option_is_said_in_uvs_words(options, ending):
 @pytest.mark.parametrize(
     ("stderr", "kind", "words"),
     [
-        ("error: No solution found\n  cause: Because a and b\n", ResolveError, "Because a and b"),
+        ("error: No solution found\n  cause: Because a and b\n", Unsolvable, "Because a and b"),
         (
             "error: Request failed after 3 retries\n  cause: tcp connect error\n",
             UnavailableError,
