@@ -12,7 +12,7 @@ from avabuild.offered import BaseOptions, OfferedBase
 from avabuild.policy import Policy
 from avabuild.provider import Kind
 
-_BASE_NAME = re.compile(r"[a-z][a-z0-9_]*")
+BASE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 TAKEN = ("archive", "debian", "device", "image", "mirror", "python", "recipe", "scratch")
 """The words that a base table has already."""
 _TYPES: dict[Kind, type[Framework | Policy | OfferedBase]] = {
@@ -68,7 +68,7 @@ def _framework(value: Framework) -> None:
 def _base(value: OfferedBase) -> None:
     _callables(value, "resolve")
     _options(value.options, BaseOptions)
-    if value.name in TAKEN or not _BASE_NAME.fullmatch(value.name):
+    if value.name in TAKEN or not BASE_NAME.fullmatch(value.name):
         raise ValueError(f'"{value.name}" can be no key of its own in a base table')
     if value.name not in value.options.model_fields:
         raise ValueError(f"{value.options.__name__} must have a field {value.name}")

@@ -67,7 +67,12 @@ class Repository(Value):
 
 
 class Apt(Value):
-    """Packages of the base's distribution and of `repositories`, installed without recommended ones."""
+    """Packages of the base's distribution and of `repositories`, installed without recommended ones.
+
+    Attributes:
+        packages: their names, as APT takes them: `libgomp1`, `g++-12`, `libcudnn8=8.1.*+cuda11.2`.
+        repositories: APT repositories that have some of them, beside the distribution's own.
+    """
 
     kind: Literal["apt"] = "apt"
     packages: tuple[str, ...]
@@ -115,14 +120,24 @@ class File(Value):
 
 
 class Files(Value):
-    """Files of the recipe or the plugin, streamed into a layer without a container."""
+    """Files of the recipe or the plugin, streamed into a layer without a container.
+
+    Attributes:
+        files: in the order in which they are put there; later ones win.
+    """
 
     kind: Literal["files"] = "files"
     files: tuple[File, ...]
 
 
 class Mount(Value):
-    """A host directory or file that one run step sees, and the image never holds."""
+    """A host directory or file that one run step sees, and the image never holds.
+
+    Attributes:
+        source: absolute path on the host.
+        target: absolute path in the step.
+        writable: whether the step may change what is there.
+    """
 
     source: str
     target: str

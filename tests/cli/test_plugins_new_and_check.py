@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+
+import pytest
 
 
 def test_what_is_written_keeps_the_contract_as_it_is(avabuild, tmp_path):
@@ -85,3 +88,49 @@ def test_the_testing_plugin_imports_nothing_heavy():
     program = "import sys, avabuild.testing; print([n for n in ('pydantic', 'httpx', 'pluggy.x', 'sh', 'rich', 'typer') if n in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("kind", "name"), [("policy", "house"), ("base", "house_os"), ("framework", "demo")])
+def test_what_is_written_lints_types_tests_and_keeps_the_contract_as_it_is(avabuild, tmp_path, kind, name):
+    flags = [] if kind == "framework" else [f"--{kind}"]
+    made = avabuild("plugins", "new", name, "--no-ask", *flags, "--output", tmp_path / "made")
+    assert made.returncode == 0, made.stderr
+    assert f"which adds the {kind} {name}" in made.stdout
+    checked = avabuild("plugins", "check", tmp_path / "made")
+    assert checked.returncode == 0, checked.stdout
+    assert checked.stdout.startswith(f"{kind} {name} (avabuild-{name.replace('_', '-')} 0.1.0)")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "made" / "src")}
+    commands = [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]]
+    if kind != "framework":  # whose tests ask for what is installed: those of the tutorial run them
+        commands.append(["pytest", "-q", "-k", "not it_keeps_the_contract"])
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=tmp_path / "made",
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("x", "--policy", "--base"), "--policy and --base exclude each other"),
+        (
+            ("x", "--policy", "--project", "y"),
+            "--project and --import are of frameworks, and not of a policy",
+        ),
+        (("debian", "--base"), "can't be the name of a base"),
+        (("House-OS", "--base"), "can't be the name of a base"),
+        (("class", "--base"), "can't be the name of a base"),
+        (("House", "--policy"), "can't be the name of a policy"),
+    ],
+)
+def test_what_can_not_be_written_is_said_before_anything_is(avabuild, tmp_path, arguments, said):
+    done = avabuild("plugins", "new", *arguments, "--no-ask", "--output", tmp_path / "made")
+    assert done.returncode in {2, 3}
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+    assert not (tmp_path / "made").exists()

@@ -64,6 +64,9 @@ def session(factory: pytest.TempPathFactory, worker: str) -> Path:
     return base if worker == "master" else base.parent
 
 
+DEBIANS_PIP = "pip==23.0.1"  # Debian 12's: what a stranger's machine has, and what knows least
+
+
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Stranger:
     """The environment, with the samples and what their tests need; made once, whoever comes first."""
@@ -73,7 +76,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Strang
         if not (place / "ready").exists():
             uv("venv", "--python", sys.executable, place / "venv")
             wheels = [made.build(project) for project in (ROOT, *(HERE / name for name in SAMPLES))]
-            made.install(*wheels, "pip", "pytest", "ruff", "mypy")
+            made.install(*wheels, DEBIANS_PIP, "pytest", "ruff", "mypy")
             (place / "ready").touch()
     return made
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from avabuild.provider import Kind
     from avabuild.scaffold import Row, Scaffold
 
 
@@ -19,6 +20,12 @@ def new(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="The framework, as recipes will call it: jax, scikit-learn.")
     ],
+    policy: Annotated[
+        bool, typer.Option("--policy", help="A policy, what a site asks of every image, not a framework.")
+    ] = False,
+    base: Annotated[
+        bool, typer.Option("--base", help="A base that recipes name by a key of its own, not a framework.")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Where to write; else ./avabuild-NAME."),
@@ -40,10 +47,10 @@ def new(
     ] = True,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
-    """Write a plugin for a framework: a distribution with tests, README, license and CI.
+    """Write a plugin for a framework, a policy or a base: a distribution with tests, README, license and CI.
 
-    It works as written: it installs, lints, type-checks and keeps the contract. Its table of releases is
-    what the package index has now.
+    It works as written: it installs, lints, type-checks and keeps the contract. A framework's table of
+    releases is what the package index has now.
 
     Example: avabuild plugins new lightgbm
     """
@@ -54,6 +61,11 @@ def new(
     from avabuild.contract import CONTRACT
     from avabuild.scaffold import Row, require_absent, scaffold_for, write
 
+    if policy and base:
+        raise typer.BadParameter("--policy and --base exclude each other")
+    kind: Kind = "policy" if policy else "base" if base else "framework"
+    if kind != "framework" and (project or imported):
+        raise typer.BadParameter(f"--project and --import are of frameworks, and not of a {kind}")
     today = date.today().isoformat()  # noqa: DTZ011 - the author's own day
     wanted = scaffold_for(
         name,
@@ -65,10 +77,11 @@ def new(
         day=today,
         version=__version__,
         contract=CONTRACT,
+        kind=kind,
     )
     directory = output or Path(wanted.distribution)
     require_absent(directory)
-    rows = _rows(wanted.project) if ask else ()
+    rows = _rows(wanted.project) if ask and kind == "framework" else ()
     made = dataclasses.replace(wanted, rows=rows or wanted.rows)
     for line in _told(made, directory, write(made, directory), known=bool(rows)):
         typer.echo(line)
@@ -96,17 +109,20 @@ def _told(made: Scaffold, directory: Path, files: tuple[str, ...], *, known: boo
     """Yield what was written, and what to do with it."""
     from avabuild.provider import installed
 
-    yield f"{directory}: {made.distribution}, which adds the framework {made.name}"
+    yield f"{directory}: {made.distribution}, which adds the {made.kind} {made.name}"
     yield from (f"  {file}" for file in files)
-    if known:
+    if made.kind != "framework":
+        yield f"\nwhat it says is made up: write what you mean into src/{made.module}/__init__.py"
+    elif known:
         table = ", ".join(f"{row.series} on Python {' '.join(row.pythons)}" for row in made.rows)
         yield f"\nreleases of {made.project}: {table}"
     else:
         yield f"\nits one release, {made.rows[0].series}, is made up: write what there is into RELEASES"
     for one in installed():
-        if one.kind == "framework" and one.name == made.name and one.distribution != made.distribution:
-            yield f"note: {one.who} has a framework {made.name}, too; recipes can use one if one is installed"
+        if (one.kind, one.name) == (made.kind, made.name) and one.distribution != made.distribution:
+            taken = f"{one.who} has a {made.kind} {made.name}, too"
+            yield f"note: {taken}; recipes can use one if one is installed"
     yield f"\nnext, in {directory}:"
-    yield "  pip install --editable . --group dev"
+    yield '  pip install --editable ".[dev]"'
     yield "  avabuild plugins check ."
     yield "  pytest"

@@ -1,4 +1,4 @@
-"""Scaffold: what a new distribution is made from, held against what a name can be."""
+"""Scaffold: what a new distribution is made from, compared with what a name can be."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import keyword
 import re
 from dataclasses import dataclass
 
+from avabuild.declared import BASE_NAME, TAKEN
 from avabuild.errors import PluginError
+from avabuild.provider import GROUPS, Kind
 from avabuild.scaffold.table import Row
 
 LICENSES = ("MIT", "BSD-3-Clause", "Apache-2.0")
@@ -20,7 +22,8 @@ class Scaffold:
     """What a new distribution is made from.
 
     Attributes:
-        name: the framework's: the word of recipes.
+        kind: what it provides.
+        name: the framework's, policy's or base's: the word of recipes.
         project: what an index calls it.
         imported: what Python calls it.
         license: one of `LICENSES`.
@@ -40,11 +43,18 @@ class Scaffold:
     day: str
     version: str
     contract: int
+    kind: Kind = "framework"
+
+    @property
+    def group(self) -> str:
+        """The entry-point group, as pyproject.toml spells it."""
+        group = GROUPS[self.kind]
+        return f'"{group}"' if "." in group else group
 
     @property
     def distribution(self) -> str:
         """The name on the index, and of the directory."""
-        return f"avabuild-{self.name}"
+        return f"avabuild-{self.name.replace('_', '-')}"
 
     @property
     def module(self) -> str:
@@ -63,14 +73,15 @@ def scaffold_for(
     day: str,
     version: str,
     contract: int,
+    kind: Kind = "framework",
 ) -> Scaffold:
-    """Return what a distribution for the framework `name` is made from.
+    """Return what a distribution for `name`, of a `kind`, is made from.
 
     Raises:
         PluginError: something is no name, or the license is none that there is.
     """
     plain = name.removeprefix("avabuild-")
-    require_name(plain)
+    require_name(plain, kind)
     project = project or plain
     imported = imported or re.sub(r"[-.]", "_", project).lower()
     if not _PROJECT.fullmatch(project):
@@ -83,13 +94,21 @@ def scaffold_for(
     if license not in LICENSES:
         raise PluginError(f'there is no text for the license "{license}"', hint=f"take {', '.join(LICENSES)}")
     holder = author or f"the authors of avabuild-{plain}"
-    return Scaffold(plain, project, imported, license, holder, rows, day, version, contract)
+    return Scaffold(plain, project, imported, license, holder, rows, day, version, contract, kind)
 
 
-def require_name(name: str) -> None:
-    """Raise PluginError for what can be no framework's name."""
+def require_name(name: str, kind: Kind = "framework") -> None:
+    """Raise PluginError for what can't be the name of a framework, a policy or a base."""
+    if kind == "base":
+        if name in TAKEN or not BASE_NAME.fullmatch(name) or keyword.iskeyword(name) or len(name) > _LONGEST:
+            raise PluginError(
+                f'"{name}" can\'t be the name of a base',
+                hint="use lower-case letters, digits and _, beginning with a letter, but none of the keys "
+                f"that a base table has: {', '.join(TAKEN)}",
+            )
+        return
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         raise PluginError(
-            f'"{name}" can be no framework\'s name',
+            f'"{name}" can\'t be the name of a {kind}',
             hint=f'use lower-case letters, digits and single "-", like "scikit-learn"; at most {_LONGEST}',
         )

@@ -13,6 +13,11 @@ from avabuild.errors import PluginError
 from avabuild.scaffold.request import Scaffold
 from avabuild.scaffold.table import Row, series_of
 
+_DESCRIPTIONS = {
+    "framework": "@ in images that avabuild makes",
+    "policy": "The policy @ of images that avabuild makes",
+    "base": "The base @ for images that avabuild makes",
+}
 _SUFFIX = ".in"  # a template is no program, and no tool takes it for one
 
 
@@ -52,7 +57,8 @@ def _texts(scaffold: Scaffold) -> Iterator[tuple[str, str]]:
     """Yield path and text of every file."""
     words = _words(scaffold)
     package = files("avabuild.scaffold")
-    for name, text in _templates(package / "template"):
+    template = package / "template"
+    for name, text in (*_templates(template / "common"), *_templates(template / scaffold.kind)):
         yield _filled(name, words).removesuffix(_SUFFIX), _filled(text, words)
     yield (
         "LICENSE",
@@ -78,6 +84,9 @@ def _words(scaffold: Scaffold) -> dict[str, str]:
     newest = scaffold.rows[0]
     return {
         "NAME": scaffold.name,
+        "GROUP": scaffold.group,
+        "CLASS": scaffold.name.replace("_", " ").title().replace(" ", ""),
+        "DESCRIPTION": _DESCRIPTIONS[scaffold.kind].replace("@", scaffold.name),
         "PROJECT": scaffold.project,
         "IMPORT": scaffold.imported,
         "DISTRIBUTION": scaffold.distribution,

@@ -64,7 +64,7 @@ def test_every_license_has_its_text(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["", "Jax", "a b", "-x", "x-", "x--y", "../x", "x/y", "a" * 41, "é"])
 def test_what_is_no_name_is_refused(name):
-    with pytest.raises(PluginError, match="can be no framework's name"):
+    with pytest.raises(PluginError, match="can't be the name of a framework"):
         scaffold(name)
 
 
