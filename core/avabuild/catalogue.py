@@ -176,12 +176,18 @@ class Catalogue:
 
         def forecast(entry: Entry) -> tuple[Entry, tuple[Row, ...]]:
             session, project, base = entry.session, entry.project, entry.base
+
+            def rows(plan: Plan) -> tuple[Row, ...]:
+                return session.forecast(
+                    project, plan, base, ask=ask, warn=lambda text: self.report.warn(f"{entry.name}: {text}")
+                )
+
             try:
-                return entry, session.forecast(project, entry.plan, base, ask=ask)
+                return entry, rows(entry.plan)
             except Unsolvable as error:
                 facts = session.facts(project, base)
                 plan = session.stepped_back(project, entry.plan, facts, error, self.report)
-                return replace(entry, plan=plan), session.forecast(project, plan, base, ask=ask)
+                return replace(entry, plan=plan), rows(plan)
 
         with ThreadPoolExecutor(4, "forecast") as pool:
             asked = [pool.submit(forecast, entry) for entry in entries]

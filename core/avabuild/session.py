@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from avabuild.agreement import disagreement
 from avabuild.base import Base, Facts, assumed, bring_base, forget, obtain, obtained, offer_base, reference
 from avabuild.build.apt_step import forget_lists
 from avabuild.build.build import build
@@ -44,6 +45,10 @@ from avabuild.stepping import Without, blamed, moved, step_back
 from avabuild.store import Scratch, Store
 from avabuild.target import Target
 from avabuild.workplace import Workplace
+
+
+def _silent(words: str) -> None:
+    """Take a warning and drop it."""
 
 
 class Session:
@@ -140,9 +145,18 @@ class Session:
         return found
 
     def forecast(
-        self, project: Project, plan: Plan, base: Base | None, *, ask: bool = True
+        self,
+        project: Project,
+        plan: Plan,
+        base: Base | None,
+        *,
+        ask: bool = True,
+        warn: Callable[[str], None] = _silent,
     ) -> tuple[Row, ...]:
-        """Return what a build of `plan` would make and find; unless `ask`, no index is asked for packages."""
+        """Return what a build of `plan` would make and find; unless `ask`, no index is asked for packages.
+
+        What a build would warn of, as far as that is known before, goes to `warn`.
+        """
         entry = self.lock.target(plan.target.tag) if self.lock else None
         locked = still_locked(self.lock, plan)
         packages: tuple[Package, ...] | None = locked.python if locked else None
@@ -151,6 +165,8 @@ class Session:
                 resolver = resolver_for(plan, self.indexes(plan), project.directory, scratch.path, self.files)
                 before = self.before(project, plan)
                 packages = Resolution(plan, resolver, before, frozenset()).without_building()
+        if packages and (words := disagreement(plan.target.device, packages)):
+            warn(words)
         parts = self.store.recall("parts", self._parts_name(plan)) or {}
         facts = self.facts(project, base)
         interpreter = facts.interpreter(plan.target.python) if plan.target.python else None

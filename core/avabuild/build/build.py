@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from avabuild.agreement import disagreement
 from avabuild.arrange import MOST_LAYERS, FileLayer, arrange
 from avabuild.base import Base
 from avabuild.blob import Blob
@@ -172,6 +173,8 @@ class _Build:
                 with self.context.report.step("resolve Python packages", "resolve") as said:
                     packages, urls = job.resolve(workshop)
                     said.append(f"{len(packages)} packages, {sum(p.size for p in packages) / 1e6:.0f} MB")
+            if words := disagreement(plan.target.device, packages):
+                self.context.report.warn(words)
             scheme = scheme_of(plan.target.python, interpreter)
             python = Python(scheme, interpreter, self._compiler(below, workshop), below, plan.compression)
             sources = Sources(job.fetcher, urls, workshop, job.directory)
