@@ -74,12 +74,14 @@ def arrange(
     bytecode: bool,
     compression: str,
     room: int = MOST_LAYERS,
+    compiled_by: str = "",
 ) -> tuple[FileLayer, ...]:
     """Return the file layers of `packages`, lowest first.
 
     `wheels` gives, by package name, the sha256 of the wheel where it isn't the package's own file (those
     built from source). `frameworks` is the order of their groups, but for those in `common`, which are
     lowest. `room` is how many layers there may be; groups and heavy wheels share when there are more.
+    `compiled_by` tells the image's interpreter from others of its version; empty where all can be trusted.
     """
     inputs = (
         ("format", str(FORMAT)),
@@ -95,7 +97,7 @@ def arrange(
         groups = (*groups, Group(title="packages", origins=("recipe",), packages=tuple(own)))
     layers = [_keyed("venv", "python environment", (), (*inputs, ("interpreter", interpreter)))]
     for group in groups:
-        layers += _layers(group, counts, wheels, scheme, inputs, bytecode=bytecode)
+        layers += _layers(group, counts, wheels, scheme, inputs, bytecode=bytecode, compiled_by=compiled_by)
     return tuple(layers)
 
 
@@ -158,6 +160,7 @@ def _layers(
     inputs: Parts,
     *,
     bytecode: bool,
+    compiled_by: str,
 ) -> list[FileLayer]:
     """Return the layers of one group: heavy wheels, the light ones together, the bytecode of both."""
     heavy = sorted((p for p in group.packages if p.name in counts), key=_weight)
@@ -170,6 +173,7 @@ def _layers(
             *inputs,
             ("python", scheme.python),
             ("worker", str(BYTECODE)),
+            *((("interpreter", compiled_by),) if compiled_by else ()),
             *_hashes((*heavy, *light), wheels),
         )
         made.append(_keyed("bytecode", f"bytecode of {group.title}", (*heavy, *light), hashes))

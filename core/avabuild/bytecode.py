@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import shlex
+import stat
 import subprocess
 import zipfile
 import zlib
@@ -176,6 +177,8 @@ def _content(pack: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
 
 def _made_by(out: Path) -> str:
     try:
+        if not stat.S_ISREG(out.lstat().st_mode):  # it may lead anywhere
+            return "a command that leaves no pack"
         return _tag(out)
     except (FileNotFoundError, ValueError, zipfile.BadZipFile):  # a container that does not see `out`, say
         return "a command that leaves no pack"

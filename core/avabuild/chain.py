@@ -84,6 +84,18 @@ def chain(below: str, key: str) -> str:
     return digest_of([below, key])
 
 
+def interpreters_of(below: str, base: str, repositories: Sequence[str], *, bootstrapped: bool) -> str:
+    """Return what tells an image's interpreter from others that claim its version.
+
+    It is empty for a distribution's own interpreter on a base that avabuild bootstrapped: all its bytes are
+    of signed packages, which its version tells. Any other is what the chain `below` (the base, then run
+    steps) and other `repositories` made of it.
+    """
+    if bootstrapped and below == base and not repositories:
+        return ""
+    return digest_of(["interpreter", below, sorted(repositories)])
+
+
 def locked_debs(
     locks: Sequence[AptLock], below: str, packages: Sequence[str], repositories: Sequence[str] = ()
 ) -> tuple[Deb, ...] | None:

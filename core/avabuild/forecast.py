@@ -99,7 +99,7 @@ class Forecast:
         files: list[Row] = []
         keys: list[str] = []
         if plan.target.python:
-            files, keys = self._python(plan, packages, interpreter)
+            files, keys = self._python(plan, packages, interpreter, system)
         made += files
         compiled = [self._compiled(step, plan, system) for step in plan.compiled]
         made += [row for row, _ in compiled]
@@ -114,7 +114,7 @@ class Forecast:
         return (*made, *(self._directories(plan) if self._nobodys else ()))
 
     def _python(
-        self, plan: Plan, packages: Sequence[Package] | None, interpreter: str
+        self, plan: Plan, packages: Sequence[Package] | None, interpreter: str, system: str | None
     ) -> tuple[list[Row], list[str]]:
         origins = tuple(dict.fromkeys([*(plan.python.origins if plan.python else ())]))
         if packages is None:
@@ -124,7 +124,7 @@ class Forecast:
             return [row], []
         built = {p.name: self._built(p, plan, interpreter) for p in packages if not is_wheel(p)}
         hashes = {name: path.parent.name for name, path in built.items() if path}
-        layers = arrange_plan(plan, packages, hashes, interpreter, self._base or Base())
+        layers = arrange_plan(plan, packages, hashes, interpreter, self._base or Base(), system or "")
         rows = []
         for layer in layers:
             row = self._row(layer.name, layer.origins or origins, layer.key, layer.parts)

@@ -75,7 +75,9 @@ class Repo:
         path.write_bytes(self.gpg("--armor", "--export", who))
         return path
 
-    def add(self, name: str, version: str, files: dict[str, bytes | str], depends: str = "") -> None:
+    def add(
+        self, name: str, version: str, files: dict[str, bytes | str], depends: str = "", postinst: str = ""
+    ) -> None:
         """Build a package with `files`, links where the content is a text."""
         tree = self.directory.parent / "trees" / f"{name}_{version}"
         for path, content in files.items():
@@ -89,6 +91,9 @@ class Repo:
         control += (f"Depends: {depends}\n" if depends else "") + "Description: a test's\n"
         (tree / "DEBIAN").mkdir(parents=True)
         (tree / "DEBIAN" / "control").write_text(control)
+        if postinst:
+            (tree / "DEBIAN" / "postinst").write_text(postinst)
+            (tree / "DEBIAN" / "postinst").chmod(0o755)
         pool = self.directory / "pool"
         pool.mkdir(parents=True, exist_ok=True)
         built = ["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(tree), str(pool)]

@@ -1,4 +1,4 @@
-"""Apt layers: resolved, downloaded and installed in one run of a working container; installed by file.
+"""Apt layers: resolved, fetched and installed in a working container, by a step each; installed by file.
 
 Whether the versions come from the lists of now or from a lock, the same files are installed by the same
 commands, so the layer is the same.
@@ -14,13 +14,16 @@ from avabuild import changes
 from avabuild.build.apt_step import (
     ALONE,
     ARCHIVES,
-    PLACE,
     UPDATE,
     Lists,
+    addressed_debs,
+    ask_apt,
+    fetch_debs,
+    fetching,
     file_name,
+    install_with_apt,
     is_here,
-    named_debs,
-    run_apt,
+    pin,
 )
 from avabuild.build.chain import Chain
 from avabuild.chain import apt_layer, locked_debs
@@ -53,28 +56,26 @@ def add_apt(
             return lock, False
         container = stack.enter_context(chain.container(name))
         with chain.context.report.step(name, "apt") as said:
-            installed = debs is None
             if debs is None:
-                debs = _answered(chain, container, apt, install=True)
+                debs = _answered(chain, container, apt)
             lock = _lock(chain, apt, debs)
             if not debs:
                 return lock, False
             wanted = debs
 
             def install() -> None:
-                if not installed:
-                    install_debs(chain, container, apt, wanted)
+                install_debs(chain, container, apt, wanted)
 
             layer = apt_layer(name, chain.digest, apt.packages, debs, chain.compression, _identities(apt))
             blob, made = chain.make(layer, container, install, (*changes.ENGINE, *changes.APT))
             said.append(f"{len(debs)} packages" if made else "cached")
-        chain.add(layer, blob)
+        chain.add(layer, blob, own=not apt.repositories)
         return lock, made
 
 
 def resolve_debs(chain: Chain, container: Container, apt: Apt) -> tuple[Deb, ...]:
     """Return what the packages bring now, or brought a build with the same lists."""
-    return _recalled(chain, apt) or _answered(chain, container, apt, install=False)
+    return _recalled(chain, apt) or _answered(chain, container, apt)
 
 
 def install_debs(chain: Chain, container: Container, apt: Apt, debs: Sequence[Deb]) -> None:
@@ -82,17 +83,25 @@ def install_debs(chain: Chain, container: Container, apt: Apt, debs: Sequence[De
     store = chain.context.store
     missing = [deb for deb in debs if not is_here(store, deb)]
     if missing:
-        pins = shlex.join(f"{deb.name}={deb.version}" for deb in missing)
-        shell = f"{UPDATE}\napt-get install -qq --download-only {pins}\n"
-        run_apt(chain, container, shell, lists=True, repositories=apt.repositories)
+        pins = shlex.join(map(pin, missing))
+        shell = f"{UPDATE}\ncd {ARCHIVES}\napt-get download -qq --print-uris {pins}\n"
+        lists = Lists.kept(chain, apt.repositories)
+        with fetching(chain.context) as nothing:
+            printed = ask_apt(chain, container, shell, lists, nothing, apt.repositories)
+        addresses = {deb.sha256: uri for deb, uri in addressed_debs(printed)}
+        if gone := [deb for deb in missing if deb.sha256 not in addresses]:
+            raise _gone(gone[0])
+        found = [(deb, addresses[deb.sha256]) for deb in missing]
+        fetch_debs(chain, container, lists, found, apt.repositories)
     for deb in debs:
         if not is_here(store, deb):
-            raise ResolveError(
-                f"no mirror has {deb.name} {deb.version} any more", hint="take today's with --upgrade"
-            )
-    names = "".join(f"{name}\n" for name in sorted(map(file_name, debs)))
-    (Lists(store, chain.base).path / "files").write_text(names)
-    run_apt(chain, container, _install_script(apt.packages), lists=False)
+            raise _gone(deb)
+    install_with_apt(chain, container, _install_script(apt.packages, debs), debs)
+
+
+def _gone(deb: Deb) -> ResolveError:
+    hint = "take today's with --upgrade"
+    return ResolveError(f"no mirror has {deb.name} {deb.version} any more", hint=hint)
 
 
 def _identities(apt: Apt) -> tuple[str, ...]:
@@ -113,39 +122,42 @@ def _found(chain: Chain, name: str, apt: Apt, debs: tuple[Deb, ...] | None) -> A
     if debs and not blob:
         return None
     if blob:
-        chain.add(layer, blob)
+        chain.add(layer, blob, own=not apt.repositories)
     return lock
 
 
-def _answered(chain: Chain, container: Container, apt: Apt, *, install: bool) -> tuple[Deb, ...]:
-    """Ask APT what the packages bring, and have it installed too; lists that are fresh are asked first."""
-    lists = Lists(chain.context.store, chain.base, apt.repositories)
+def _answered(chain: Chain, container: Container, apt: Apt) -> tuple[Deb, ...]:
+    """Ask APT what the packages bring, and have it fetched; lists that are fresh are asked first."""
+    lists = Lists.kept(chain, apt.repositories)
     debs = None
-    lists.begin()
     if lists.fetched:
         try:
-            debs = _asked(chain, container, apt, "", install=install)
+            debs = _asked(chain, container, apt, lists, "")
         except AvabuildError:
-            if lists.installing:
-                raise
             lists.forget()  # a package may be newer than the lists, or its file be gone
     if debs is None:
-        debs = _asked(chain, container, apt, UPDATE, install=install)
+        debs = _asked(chain, container, apt, lists, UPDATE)
         lists.keep()
     answer = {"lists": lists.fetched, "debs": [deb.model_dump() for deb in debs]}
     chain.context.store.record("apt", _question(chain, apt), answer)
     return debs
 
 
-def _asked(chain: Chain, container: Container, apt: Apt, update: str, *, install: bool) -> tuple[Deb, ...]:
-    shell = _resolve_script(apt.packages, update) + (_install_script(apt.packages) if install else "")
-    return named_debs(run_apt(chain, container, shell, lists=True, repositories=apt.repositories))
+def _asked(chain: Chain, container: Container, apt: Apt, lists: Lists, update: str) -> tuple[Deb, ...]:
+    store, asked = chain.context.store, shlex.join(apt.packages)
+    shell = f"{update}\napt-get install -qq --print-uris {asked}\n"
+    with fetching(chain.context) as nothing:  # APT names no address of what is there already
+        printed = ask_apt(chain, container, shell, lists, nothing, apt.repositories)
+    found = addressed_debs(printed)
+    missing = [(deb, uri) for deb, uri in found if not is_here(store, deb)]
+    fetch_debs(chain, container, lists, missing, apt.repositories)
+    return tuple(deb for deb, _ in found)
 
 
 def _recalled(chain: Chain, apt: Apt) -> tuple[Deb, ...] | None:
     """Return what another build was answered to the same question from the lists that are still fresh."""
     known = chain.context.store.recall("apt", _question(chain, apt))
-    fetched = Lists(chain.context.store, chain.base, apt.repositories).fetched
+    fetched = Lists.kept(chain, apt.repositories).fetched
     if not known or not fetched or known["lists"] != fetched:
         return None
     return tuple(Deb.model_validate(deb) for deb in known["debs"])
@@ -155,57 +167,10 @@ def _question(chain: Chain, apt: Apt) -> str:
     return digest_of([chain.digest, sorted(apt.packages), [one.model_dump() for one in apt.repositories]])
 
 
-def _resolve_script(packages: Sequence[str], update: str) -> str:
-    """Return what prints what `packages` bring, downloads it, and leaves the files' names, sorted, in PLACE.
-
-    APT names no address of what is in the archives already, so it is asked where nothing is. What is missing
-    is fetched by APT's own helper, which does not work out again what is needed. It makes links to what is on
-    no web server: that, and what the helper fails at, is APT's to fetch.
-    """
-    asked = shlex.join(packages)
-    uri = r"s/^'\([^']*\)' \([^ ]*\.deb\) [0-9]* SHA256:\([0-9a-f]*\).*/\3 \2 \1/p"
-    return f"""
-{update}
-apt-get install -qq --print-uris -o Dir::Cache::Archives={PLACE}/none/ {asked} >{PLACE}/uris
-sed -n "{uri}" {PLACE}/uris >{PLACE}/sums
-helper=/usr/lib/apt/apt-helper
-missing=
-set --
-cd {ARCHIVES}
-while read -r sum file uri; do
-    if ! {{ [ -e "$file" ] && echo "$sum  $file" | sha256sum --status --check; }}; then
-        rm -f "$file" "partial/$file"
-        missing="$missing $file"
-        set -- "$@" "$uri" "{ARCHIVES}/partial/$file" "SHA256:$sum"
-        case "$uri" in http://* | https://*) ;; *) helper=false ;; esac
-    fi
-done <{PLACE}/sums
-if [ -n "$missing" ]; then
-    if $helper download-file "$@" >/dev/null; then
-        for file in $missing; do mv "partial/$file" "$file"; done
-    else
-        apt-get install -qq --download-only {asked} >&2
-    fi
-fi
-cd /
-sed 's/^[0-9a-f]* //; s/ .*//' {PLACE}/sums | LC_ALL=C sort >{PLACE}/files
-cat {PLACE}/uris
-"""
-
-
-def _install_script(packages: Sequence[str]) -> str:
-    """Return what installs the archives that PLACE names; those that nobody asked for are marked so."""
-    names = " ".join(package.split("=")[0].split("/")[0] for package in packages)
-    return f"""
-: >{PLACE}/installing
-files= brought=
-while read -r file; do
-    files="$files {ARCHIVES}/$file"
-    case {shlex.quote(f" {names} ")} in
-        *" ${{file%%_*}} "*) ;;
-        *) brought="$brought ${{file%%_*}}" ;;
-    esac
-done <{PLACE}/files
-[ -z "$files" ] || apt-get install -qq {ALONE} $files >&2
-[ -z "$brought" ] || apt-mark {ALONE} auto $brought >&2
-"""
+def _install_script(packages: Sequence[str], debs: Sequence[Deb]) -> str:
+    """Return what installs the archives of `debs`; those that nobody asked for are marked so."""
+    asked = {package.split("=")[0].split("/")[0] for package in packages}
+    files = shlex.join(f"{ARCHIVES}/{name}" for name in sorted(map(file_name, debs)))
+    brought = shlex.join(sorted({deb.name for deb in debs} - asked))
+    marked = f"apt-mark {ALONE} auto {brought} >&2\n" if brought else ""
+    return f"apt-get install -qq {ALONE} {files} >&2\n{marked}"

@@ -27,16 +27,17 @@ from avabuild.build.layout import compose_image
 from avabuild.build.linkage import base_ahead, require_libraries
 from avabuild.build.output import write_output
 from avabuild.build.prove import prove_image
-from avabuild.build.run import add_run
+from avabuild.build.run import add_run, after_runs
 from avabuild.build.tree import read_tree
 from avabuild.build.wheels import Layers, Python, Sources, cause_of
 from avabuild.build.workshop import Workshop, is_wheel
-from avabuild.chain import ExecLayer
+from avabuild.chain import ExecLayer, interpreters_of
 from avabuild.driver import driver_minimum
 from avabuild.image import Piece
 from avabuild.layers import Apt, Files
 from avabuild.lock import AptLock, Package, TargetLock
 from avabuild.plan import Plan, Step
+from avabuild.recipe import DebianBase
 from avabuild.scheme import scheme_of
 from avabuild.value import digest_of
 
@@ -178,7 +179,9 @@ class _Build:
             scheme = scheme_of(plan.target.python, interpreter)
             python = Python(scheme, interpreter, self._compiler(below, workshop), below, plan.compression)
             sources = Sources(job.fetcher, urls, workshop, job.directory)
-            layers = arrange_plan(plan, packages, workshop.hashes(packages), interpreter, job.base)
+            layers = arrange_plan(
+                plan, packages, workshop.hashes(packages), interpreter, job.base, self.after_system
+            )
             pieces: list[Piece | None] = [None] * len(layers)
             self._expect(below, importer, len(layers))
             if not workshop.all_built(packages):
@@ -217,7 +220,8 @@ class _Build:
         """Build what has no wheel first: its wheel's hash is part of its layer's key."""
         for _ in sources.wheels([p for p in packages if not is_wheel(p)]):
             pass
-        return arrange_plan(self.plan, packages, workshop.hashes(packages), interpreter, self.job.base)
+        hashes, base = workshop.hashes(packages), self.job.base
+        return arrange_plan(self.plan, packages, hashes, interpreter, base, self.after_system)
 
     def _compiler(self, below: Future[Chain], workshop: Workshop) -> Callable[[], Compiler]:
         """Return how the compiler is chosen, once: when it is known which Python the image has."""
@@ -229,7 +233,8 @@ class _Build:
             brought = {deb.name: deb.version for apt in self.apt for deb in apt.debs}
             packaged = brought.get(f"python{python}-minimal", "").partition("-")[0]
             exact = packaged or dict(self.job.base.facts.patches).get(python)
-            return choose_compiler(python, exact, workshop, self.context.report)
+            identity = compiled_by(self.plan, self.job.base.digest, self.after_system)
+            return choose_compiler(python, exact, workshop, self.context.report, identity)
 
         def choose_alone() -> Compiler:
             with lock:
@@ -262,6 +267,14 @@ class _Build:
             self.visible.append(blob)
             self._say(directories.NAME, made=made)
         return True
+
+    @functools.cached_property
+    def after_system(self) -> str:
+        """The chain's state after the system steps, whether or not they ran yet."""
+        job, context = self.job, self.context
+        environ, packed = context.host.environment, self.plan.compression
+        steps = self.plan.system
+        return after_runs(context.store, steps, job.base.digest, environ, job.directory, packed)
 
     def _files(self, chain: Chain, step: Step) -> None:
         assert isinstance(step.layer, Files)  # noqa: S101 - compose puts no other kind here
@@ -306,10 +319,25 @@ class _Build:
         (self.made if made else self.reused).append(name)
 
 
+def compiled_by(plan: Plan, base: str, system: str) -> str:
+    """Return what tells the image's interpreter from others; `system` is the chain after system steps."""
+    layer = plan.apt.layer if plan.apt else None
+    others = [one.identity for one in layer.repositories] if isinstance(layer, Apt) else []
+    return interpreters_of(system, base, others, bootstrapped=isinstance(plan.base, DebianBase))
+
+
 def arrange_plan(
-    plan: Plan, packages: Sequence[Package], wheels: dict[str, str], interpreter: str, base: Base
+    plan: Plan,
+    packages: Sequence[Package],
+    wheels: dict[str, str],
+    interpreter: str,
+    base: Base,
+    system: str,
 ) -> tuple[FileLayer, ...]:
-    """Return the file layers of the plan's packages, within the room that base and other steps leave."""
+    """Return the file layers of the plan's packages, within the room that base and other steps leave.
+
+    `system` is the chain's state after the system steps.
+    """
     others = len(base.layers) + len(plan.system) + len(plan.compiled) + len(plan.files) + len(plan.last) + 2
     others += bool(directories.wanted(plan.settings))
     return arrange(
@@ -322,6 +350,7 @@ def arrange_plan(
         bytecode=plan.bytecode,
         compression=plan.compression,
         room=MOST_LAYERS - others,
+        compiled_by=compiled_by(plan, base.digest, system),
     )
 
 

@@ -28,6 +28,9 @@ class Chain:
         digest: of everything below the next layer: the `below` of its key.
         pieces: the layers made so far, above the base.
         flattened: whether one of them is as a user with one id makes it.
+        origins: a digest of all that can have brought what is not of the distribution's own signed packages:
+            the base, run steps, packages of other repositories. Chains that have it in common can trust
+            what is learnt in one another's containers.
     """
 
     def __init__(self, context: Context, base: Base, target: Target, compression: Compression) -> None:
@@ -36,22 +39,28 @@ class Chain:
         self.target = target
         self.compression = compression
         self.digest = base.digest
+        self.origins = base.digest
         self.pieces: list[Piece] = []
         self.parts: dict[str, list[list[str]]] = {}
         self.flattened = False
         self._image: tuple[str, str] | None = None
         self._began = 0.0  # when the container of the next layer was started
 
-    def add(self, layer: ExecLayer, blob: Blob) -> None:
-        """Put a layer on top; the next one stands on it."""
+    def add(self, layer: ExecLayer, blob: Blob, *, own: bool = False) -> None:
+        """Put a layer on top; the next one stands on it.
+
+        `own` says that all of it is of the distribution's own packages.
+        """
         self.pieces.append(Piece(blob=blob, created_by=f"avabuild: {layer.name}"))
         self.parts[layer.name] = [list(part) for part in layer.parts]
         self.digest = chain(self.digest, layer.key)
+        self.origins = self.origins if own else chain(self.origins, layer.key)
 
     def fork(self) -> Chain:
         """Return a chain that stands where this one does and goes its own way from here."""
         other = Chain(self.context, self.base, self.target, self.compression)
         other.digest, other.pieces, other._image = self.digest, list(self.pieces), self._image
+        other.origins = self.origins
         other.parts, other.flattened = dict(self.parts), self.flattened
         return other
 
@@ -119,17 +128,23 @@ def changes(container: Container, out: Path, began: float, drop: Sequence[str], 
 
 @contextmanager
 def given(
-    context: Context, shell: str, env: Mapping[str, str], files: Mapping[str, str | bytes | Path]
+    context: Context,
+    shell: str,
+    env: Mapping[str, str],
+    files: Mapping[str, str | bytes | Path],
+    inherited: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[list[str], list[Bind]]]:
     """Prepare what a step is given; yield the command that runs `shell` with it and the mounts it needs.
 
     The text, the environment and the host's certificates are files in a private directory that is mounted
-    at GIVEN: nothing of them is ever an argument, in a log or in a layer.
+    at GIVEN: nothing of them is ever an argument, in a log or in a layer. `inherited` is what the step gets
+    of the host's variables: by default all that steps of a recipe get.
     """
     context.containers += 1
     directory = context.scratch.directory(f"step-{context.containers}")
     directory.chmod(0o700)
-    variables = {**context.host.step_environment(f"{GIVEN}/ca.pem"), **env}
+    own = context.host.step_environment(f"{GIVEN}/ca.pem") if inherited is None else inherited
+    variables = {**own, **env}
     _write(directory / "env", "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()))
     _write(directory / "step", shell if shell.endswith("\n") else f"{shell}\n")
     for name, content in files.items():

@@ -22,15 +22,24 @@ _ASK = "import platform; print(platform.python_version())"
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """An interpreter: its command, its whole version, and what starts it."""
+    """An interpreter: its command, its whole version, and what starts it.
+
+    Attributes:
+        identity: what tells it from others that claim its version; empty for one that is trusted.
+    """
 
     argv: tuple[str, ...]
     version: str
     start: Start = on_this_host
+    identity: str = ""
 
 
-def choose_compiler(python: str, exact: str | None, workshop: Workshop, report: Report) -> Compiler:
+def choose_compiler(
+    python: str, exact: str | None, workshop: Workshop, report: Report, identity: str
+) -> Compiler:
     """Return what compiles for an image with Python `python`, of the version `exact` where that is known.
+
+    `identity` tells the image's own interpreter from others that claim this version.
 
     Raises:
         HostError: no interpreter of the minor version is here, and no container can be started.
@@ -40,7 +49,7 @@ def choose_compiler(python: str, exact: str | None, workshop: Workshop, report: 
         if candidate.version == exact or exact is None:
             return candidate
     try:
-        return Compiler(workshop.interpreter(), exact or python, workshop.compile)
+        return Compiler(workshop.interpreter(), exact or python, workshop.compile, identity)
     except HostError:
         if not here:
             raise

@@ -15,12 +15,22 @@ from typing import BinaryIO
 
 from avabuild import image
 from avabuild.base.facts import opened
-from avabuild.build.apt_step import ARCHIVES, UPDATE, downloaded, run_apt
-from avabuild.build.chain import GIVEN, Chain
+from avabuild.build.apt_step import (
+    ARCHIVES,
+    UPDATE,
+    archives,
+    ask_apt,
+    fetching,
+    file_name,
+    keep_debs,
+    named_debs,
+    private_lists,
+)
+from avabuild.build.chain import Chain
 from avabuild.build.context import Context
 from avabuild.build.layout import Composed
 from avabuild.commands import Bind
-from avabuild.errors import AvabuildError, StoreError
+from avabuild.errors import AvabuildError, ResolveError, StoreError
 from avabuild.layers import Repository
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
@@ -121,19 +131,16 @@ def _fetched(context: Context, chain: Chain, container_of: str | None) -> Path:
     """Download the package where APT is: in a container that goes away, with the archives' signatures."""
     suite = chain.target.distribution
     other = Repository(name="driver", suite=suite, components=("contrib", "non-free"))
-    shell = (
-        # APT names no address of what is there already, so it is asked where nothing is.
-        f"{UPDATE}\ncd {GIVEN}\napt-get download -qq --print-uris {_PACKAGE}\n"
-        f"cd {ARCHIVES}\napt-get download -qq {_PACKAGE} >&2\n"
-    )
-    with context.store.lock("apt", "archives"):
-        if container_of is None:
-            with chain.container("driver") as container:
-                printed = run_apt(chain, container, shell, lists=True, repositories=(other,))
-        else:
-            with context.container(container_of, "driver") as container:
-                printed = run_apt(chain, container, shell, lists=True, repositories=(other,))
-        return downloaded(context.store, printed)
+    asked = f"apt-get download -qq --print-uris {_PACKAGE}"  # APT names no address of what is there already
+    shell = f"{UPDATE}\ncd {ARCHIVES}\n{asked}\napt-get download -qq {_PACKAGE} >&2\n"
+    started = chain.container("driver") if container_of is None else context.container(container_of, "driver")
+    with started as container, private_lists(context) as lists, fetching(context) as fetched:
+        debs = named_debs(ask_apt(chain, container, shell, lists, fetched, (other,)))[:1]
+        if not debs:
+            raise ResolveError("the package is on no mirror")
+        with context.store.lock("apt", "archives"):
+            keep_debs(context.store, fetched, debs)
+    return archives(context.store) / file_name(debs[0])
 
 
 def _library(package: Path) -> bytes:

@@ -79,7 +79,7 @@ def _debian(stage: Stage, fetcher: Fetcher, source: DebianSource) -> dict[str, P
 
 
 def _keep(stage: Stage, source: DebianSource, found: Path, sha256: str, path: Path) -> None:
-    if not found.is_file():
+    if found.is_symlink() or not found.is_file():
         raise ResolveError(f"the source package {source.name} {source.version} has no file {found.name}")
     got = file_digest(stage.chain.context.store, found).removeprefix("sha256:")
     if got != sha256:
@@ -98,7 +98,7 @@ def _ask_apt(stage: Stage, source: DebianSource, directory: Path) -> None:
     mirror = stage.chain.context.host.mirror
     bind = Bind(source=str(directory), target=_PLACE, writable=True)
     try:
-        run_apt(stage.chain, stage.start(), source_script(source, mirror), lists=False, binds=[bind])
+        run_apt(stage.chain, stage.start(), source_script(source, mirror), [bind])
     except StepError as error:
         raise explained(error, source) from None
     except UnavailableError as error:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hmac
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from avabuild import changes
 from avabuild.build.chain import Chain, given
-from avabuild.chain import ExecLayer, run_layer
+from avabuild.chain import ExecLayer, chain, run_layer
 from avabuild.commands import Bind
 from avabuild.container import kept_words
 from avabuild.errors import HostError, StepError
@@ -67,6 +68,22 @@ def _make(chain: Chain, step: Step, layer: ExecLayer, directory: Path, secrets: 
         blob, made = chain.make(layer, container, execute, drop, private=bool(run.secrets))
     chain.add(layer, blob)
     return made
+
+
+def after_runs(
+    store: Store,
+    steps: Sequence[Step],
+    below: str,
+    environ: dict[str, str],
+    directory: Path,
+    compression: str,
+) -> str:
+    """Return the state of the chain `below` after the run `steps`, without running any."""
+    for step in steps:
+        assert isinstance(step.layer, Run)  # noqa: S101 - compose puts no other kind here
+        inputs = run_inputs(store, step.layer, environ, directory, step.name)
+        below = chain(below, run_layer(step.name, below, step.layer, inputs, compression).key)
+    return below
 
 
 def run_inputs(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Self
 
 from avabuild.build.apt import install_debs, resolve_debs
-from avabuild.build.apt_step import UPDATE, run_apt
 from avabuild.build.chain import Chain, given
 from avabuild.commands import Bind
 from avabuild.container import Container
@@ -63,10 +61,8 @@ class Stage:
         """Install packages of the distribution, whichever versions it has now."""
         wanted = [package for package in packages if package not in self._installed]
         if wanted:
-            container = self.start()
-            shell = f"{UPDATE}\napt-get install -qq {shlex.join(wanted)}\n"
-            with self.chain.context.store.lock("apt", "archives"):
-                run_apt(self.chain, container, shell, lists=True)
+            apt = Apt(packages=tuple(wanted))
+            self.install_resolved(apt, self.resolve(apt))
             self._installed.update(wanted)
 
     def resolve(self, apt: Apt) -> tuple[Deb, ...]:

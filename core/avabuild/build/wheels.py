@@ -232,8 +232,9 @@ class Layers:
 
     def _pack(self, wheel: Path) -> Path:
         """Where the compiled modules of `wheel` are kept."""
-        by = self._python.compiler().version
-        key = digest_of([FORMAT, by, self._hashes[wheel], self._python.scheme.identity])
+        by = self._python.compiler()
+        own_key = [by.identity] if by.identity else []
+        key = digest_of([FORMAT, by.version, self._hashes[wheel], self._python.scheme.identity, *own_key])
         name = f"pyc/{key.removeprefix('sha256:')}.zip"
         own, found = self._context.store.root / name, self._context.store.believed(name)
         return found if found and (found == own or is_whole(found)) else own

@@ -85,7 +85,13 @@ class Host(Value):
     def step_environment(self, ca_path: str) -> dict[str, str]:
         """What a step in a container gets of the host: proxies, indexes, the bundle mounted at `ca_path`."""
         own = self.environment
-        wanted = [*(name for proxy in _PROXIES for name in (proxy, proxy.upper())), *_INDEX_VARIABLES]
+        indexes = {name: own[name] for name in _INDEX_VARIABLES if name in own}
+        return self.network_environment(ca_path) | indexes
+
+    def network_environment(self, ca_path: str) -> dict[str, str]:
+        """What a step that asks no package index gets of the host: proxies, the bundle at `ca_path`."""
+        own = self.environment
+        wanted = [name for proxy in _PROXIES for name in (proxy, proxy.upper())]
         env = {name: own[name] for name in wanted if name in own}
         if self.ca_bundle:
             env.update(dict.fromkeys(_CA_CONSUMERS, ca_path))

@@ -1,0 +1,74 @@
+"""What attacks need: the users, caches and sources of packages that real builds have."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ..build.conftest import (  # noqa: F401 - fixtures
+    bases,
+    environment,
+    everyones,
+    image_storage,
+    index,
+    make_user,
+    repo,
+    root,
+    shared,
+    tmp_path,
+)
+from ..build.user import User
+
+_LEFT_OUT = ("usr/share/doc/", "usr/share/man/", "usr/share/locale/", "usr/share/zoneinfo/", "usr/lib/x86_64-linux-gnu/gconv/",
+             "usr/lib/x86_64-linux-gnu/perl-base/", "etc/apt/sources.list")  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def small_debian(
+    bases: Callable[..., str],  # noqa: F811
+    everyones: Path,  # noqa: F811
+) -> Path:
+    """A Debian with APT, of a name that nobody knows: without repositories, and without Python to ask for."""
+    place = everyones / "debian.tar"
+    store = Path(bases("bookworm"))
+    (entry,) = (store / "index" / "base").rglob("*")
+    (layer,) = json.loads(entry.read_bytes())["layers"]
+    blob = store / "blobs" / "sha256" / layer["digest"].removeprefix("sha256:")
+    with tarfile.open(blob) as source, tarfile.open(place, "w") as target:
+        for member in source:
+            if member.name.removeprefix("./").startswith(_LEFT_OUT):
+                continue
+            file = source.extractfile(member) if member.isfile() else None
+            if member.name.removeprefix("./") == "usr/lib/os-release":
+                text = b"ID=debian\nVERSION_CODENAME=nowhere\n"
+                member.size, file = len(text), io.BytesIO(text)
+            target.addfile(member, file)
+    return place
+
+
+@pytest.fixture(params=["root", "ranged", "bare"])
+def anyone(
+    request: pytest.FixtureRequest,
+    make_user: Callable[[str, bool], User],  # noqa: F811
+    tmp_path: Path,  # noqa: F811
+    small_debian: Path,
+) -> Iterator[User]:
+    """Root, a user with a range of ids and one without: each with an empty cache, and a small Debian at home."""
+    kind = str(request.param)
+    user = request.getfixturevalue("root") if kind == "root" else make_user(f"evil{kind}", kind == "ranged")
+    user.env["HOME"] = str(Path.home() if kind == "root" else user.home)
+    user.home, user.cache = tmp_path, tmp_path / "cache"
+    for name in [name for name in os.environ if name.startswith("AVABUILD_")]:
+        user.env[name] = ""
+    os.link(small_debian, tmp_path / "debian.tar")
+    if kind != "root":
+        subprocess.run(["chown", "-R", f"{user.name}:", str(tmp_path)], check=True)
+    yield user
+    user.clear_images(tmp_path)
