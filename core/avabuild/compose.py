@@ -9,7 +9,7 @@ from typing import Any
 from avabuild.amend import POLICY, Amended
 from avabuild.errors import PluginError, RecipeError
 from avabuild.framework import ANY_DEVICE, PREFIX, Framework, Request
-from avabuild.image import Settings
+from avabuild.image import HealthCheck, Settings
 from avabuild.layers import (
     Apt,
     Compile,
@@ -56,6 +56,10 @@ class Pick:
     def is_common(self) -> bool:
         """Whether its packages are the same for every device, and stand on no other framework's."""
         return self.request.release.devices == (ANY_DEVICE,) and not self.requires
+
+
+# By these NVIDIA's container toolkit gives a container GPUs and driver; what a plugin or recipe says wins.
+_DRIVER = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
 
 
 def compose(
@@ -290,6 +294,8 @@ def _settings(
         for name, value in layer.variables if isinstance(layer, Env) else ():
             several = name.endswith("PATH") and name in variables  # a list of directories: each adds its own
             variables[name] = f"{variables[name]}:{value}" if several else value
+    for name, value in _DRIVER.items() if target.device.cuda else ():
+        variables.setdefault(name, value)
     variables.update(_pairs(recipe.image.env))
     image, said = recipe.image, _said(layers, recipe)
     return Settings(
@@ -308,6 +314,7 @@ def _settings(
         user=image.user,
         ports=tuple(str(port) for port in image.ports) or said.ports,
         volumes=image.volumes,
+        healthcheck=HealthCheck(**dict(image.healthcheck)) if image.healthcheck else None,
     )
 
 

@@ -28,6 +28,28 @@ class Piece(Value):
     created_by: str
 
 
+class HealthCheck(Value):
+    """How a runtime asks whether a container is well; times in seconds, None where the runtime's own holds.
+
+    Source: Docker Image Specification 1.2, `Healthcheck`. OCI's has none; builders write the same there.
+    """
+
+    command: tuple[str, ...]
+    interval: float | None = None
+    timeout: float | None = None
+    start_period: float | None = None
+    retries: int | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """It as configs have it: times in nanoseconds."""
+        shell = self.command[:2] == ("/bin/sh", "-c") and len(self.command) == 3
+        test = ["CMD-SHELL", self.command[2]] if shell else ["CMD", *self.command]
+        times = {"Interval": self.interval, "Timeout": self.timeout, "StartPeriod": self.start_period}
+        found = {name: round(seconds * 1e9) for name, seconds in times.items() if seconds is not None}
+        return {"Test": test, **found, **({"Retries": self.retries} if self.retries else {})}
+
+
 class Settings(Value):
     """What an image's config says beside its layers; every field None or empty means "as the base has it"."""
 
@@ -42,6 +64,7 @@ class Settings(Value):
     user: str | None = None
     ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
+    healthcheck: HealthCheck | None = None
 
 
 def config(base: Mapping[str, Any], pieces: Sequence[Piece], settings: Settings, arch: str) -> dict[str, Any]:
@@ -74,6 +97,8 @@ def config(base: Mapping[str, Any], pieces: Sequence[Piece], settings: Settings,
         inner["ExposedPorts"] = {**(inner.get("ExposedPorts") or {}), **{port: {} for port in ports}}
     if settings.volumes:
         inner["Volumes"] = {**(inner.get("Volumes") or {}), **{path: {} for path in settings.volumes}}
+    if settings.healthcheck is not None:
+        inner["Healthcheck"] = settings.healthcheck.config
     if settings.labels:
         inner["Labels"] = {**(inner.get("Labels") or {}), **dict(settings.labels)}
     below = (base.get("rootfs") or {}).get("diff_ids") or []

@@ -29,7 +29,7 @@ class Label(Value):
 
     kind: Literal["label"] = "label"
     name: Annotated[str, Field(min_length=1)]
-    value: str
+    value: Annotated[str, Field(pattern=r"^[^\r\n]*$")]
 
 
 class Index(Value):

@@ -86,6 +86,7 @@ def test_what_is_long_of_an_image_is_read_wherever_it_is(
         [image]
         labels = {{ "org.example.long" = "{long}", "org.example.short" = "x" }}
         env = {{ FILL = "{long}" }}
+        healthcheck = {{ command = "true", interval = "30s", retries = 2 }}
     """)
     outcome = tiny.avabuild("recipe", path, "--json")
     assert outcome.code == 0, outcome.err
@@ -122,4 +123,25 @@ def test_what_is_long_of_an_image_is_read_wherever_it_is(
     about = json.loads(tiny.avabuild("inspect", reference, "--json").out)
     assert about["labels"]["org.example.long"] == long
     assert tiny.avabuild("export", reference, "-o", "exported").code == 0
-    assert long in (tiny.home / "exported" / "Containerfile").read_text()
+    text = (tiny.home / "exported" / "Containerfile").read_text()
+    assert long in text
+    assert 'HEALTHCHECK --interval=30s --retries=2 CMD ["/bin/sh", "-c", "true"]' in text
+
+
+def test_that_a_base_keeps_its_compression_is_said(tiny: User) -> None:
+    path = tiny.recipe("""
+        name = "ava-test-packed"
+        base = { archive = "tiny.tar" }
+        [build]
+        compression = "COMPRESSION"
+        [image]
+        workdir = "/work"
+    """)
+    text = path.read_text()
+    for compression, said in (("gzip", False), ("zstd", True)):
+        path.write_text(text.replace("COMPRESSION", compression))
+        built = tiny.avabuild("recipe", path, "--output", f"oci:{compression}")
+        planned = tiny.avabuild("plan", path)
+        assert (built.code, planned.code) == (0, 0), built.err + planned.err
+        words = "1 of the base's layers are not zstd, and stay as they are"
+        assert (words in built.err, words in planned.err) == (said, said)

@@ -366,3 +366,42 @@ def test_a_row_says_what_it_needs_on_some_of_its_devices_only(recipe):
     assert release.runs_on(Device.parse("cuda12.9"))
     assert not release.runs_on(Device.parse("cuda11.8"))
     assert not release.runs_on(Device.parse("cuda13.0"))
+
+
+def test_every_image_for_cuda_asks_for_gpus_and_driver_and_a_recipe_may_say_otherwise(recipe):
+    cuda = TARGET.model_copy(update={"device": Device(cuda="12.4")})
+    asked = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
+    assert asked.items() <= dict(composed(recipe(), target=cuda).settings.env).items()
+    assert not asked.keys() & dict(composed(recipe()).settings.env).keys()
+    own = recipe('[image]\nenv = { NVIDIA_VISIBLE_DEVICES = "none" }')
+    assert dict(composed(own, target=cuda).settings.env)["NVIDIA_VISIBLE_DEVICES"] == "none"
+    plugin = pick("gl", Env(variables=(("NVIDIA_DRIVER_CAPABILITIES", "graphics"),)))
+    assert (
+        dict(composed(recipe(), plugin, target=cuda).settings.env)["NVIDIA_DRIVER_CAPABILITIES"] == "graphics"
+    )
+
+
+def test_a_health_check_is_a_command_or_a_table(recipe):
+    plain = composed(recipe('[image]\nhealthcheck = "curl -f localhost"')).settings.healthcheck
+    assert plain.command == ("/bin/sh", "-c", "curl -f localhost")
+    assert composed(recipe('[image]\nhealthcheck = ["/healthy"]')).settings.healthcheck.command == (
+        "/healthy",
+    )
+    table = '[image.healthcheck]\ncommand = ["/healthy"]\ninterval = "1m"\ntimeout = 2\nretries = 3'
+    found = composed(recipe(table)).settings.healthcheck
+    assert (found.interval, found.timeout, found.start_period, found.retries) == (60, 2, None, 3)
+    for wrong in (
+        "{}",
+        "{ command = [] }",
+        '{ command = "x", interval = "soon" }',
+        '{ command = "x", retries = 0 }',
+    ):
+        with pytest.raises(RecipeError):
+            recipe(f"[image]\nhealthcheck = {wrong}")
+
+
+@pytest.mark.parametrize("table", ["labels", "annotations"])
+def test_labels_and_annotations_are_one_line(recipe, table):
+    for pair in ('a = "x\\ny"', 'a = "x\\ry"', '"a\\nb" = "x"'):
+        with pytest.raises(RecipeError, match="has several lines"):
+            recipe(f"[image.{table}]\n{pair}")

@@ -99,6 +99,20 @@ def test_ports_volumes_and_labels_are_merged_with_the_bases():
     assert inner["Labels"] == {"kept": "1", "changed": "new", "added": "2"}
 
 
+def test_a_health_check_is_as_docker_has_it_and_the_base_s_stays_without_one():
+    shell = image.HealthCheck(
+        command=("/bin/sh", "-c", "curl localhost"), interval=30, timeout=1.5, retries=3
+    )
+    inner = configured(healthcheck=shell)["config"]["Healthcheck"]
+    assert inner == {
+        "Test": ["CMD-SHELL", "curl localhost"], "Interval": 30_000_000_000, "Timeout": 1_500_000_000, "Retries": 3,
+    }  # fmt: skip
+    words = image.HealthCheck(command=("/healthy", "now"), start_period=5)
+    assert words.config == {"Test": ["CMD", "/healthy", "now"], "StartPeriod": 5_000_000_000}
+    base = {"config": {"Healthcheck": {"Test": ["NONE"]}}}
+    assert configured(base=base)["config"]["Healthcheck"] == {"Test": ["NONE"]}
+
+
 def test_the_base_given_is_not_changed():
     before = json.dumps(BASE)
     configured(env=(("A", "1"),), ports=("1",), volumes=("/v",), labels=(("a", "b"),), pieces=(piece("a"),))

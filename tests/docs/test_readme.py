@@ -27,6 +27,7 @@ LAYOUT = {"project", "build-system", "tool"}  # the tables of a pyproject.toml
 
 # Headings of docs/recipe.md by the definition of the schema that they describe.
 HEADINGS = {
+    "HealthCheck": "image",
     "Matrix": "matrix",
     "Packages": "packages",
     "FileEntry": "files",

@@ -38,6 +38,16 @@ class Base(Value):
         """Return the image config, empty for scratch."""
         return image.decode(store.blob_path(self.config).read_bytes()) if self.config else {}
 
+    def packed_otherwise(self, compression: str) -> str:
+        """Say which of the layers are packed otherwise than a recipe wants its image; empty when none is.
+
+        They stay as they came: other images on this base, and registries, have them already.
+        """
+        others = [blob for blob in self.layers if not blob.media_type.endswith(f"+{compression}")]
+        if compression == "gzip" or not others:
+            return ""
+        return f"{len(others)} of the base's layers are not {compression}, and stay as they are"
+
     def is_whole(self, store: Store) -> bool:
         """Whether every blob of it is still in the store."""
         configured = not self.config or store.has(self.config)

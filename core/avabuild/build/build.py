@@ -62,6 +62,8 @@ class _Build:
         job, plan = self.job, self.plan
         require_libraries(self.context, plan, job.base, job.directory)
         self.contents = contents(self.context.store, plan, job.directory, self.context.host.environment)
+        if words := job.base.packed_otherwise(plan.compression):
+            self.context.report.warn(f'build.compression = "{plan.compression}": {words}')
         lower = Chain(self.context, job.base, plan.target, plan.compression)
         with (
             Importer(self.context, job.base, plan.target.oci_arch) as importer,

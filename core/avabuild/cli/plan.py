@@ -49,6 +49,10 @@ def plan(
     workplace = Workplace.on(host_for(), Wishes(insecure=insecure))
     catalogue = Catalogue(paths, workplace, Report(_say_warnings), assume=True)
     shown = catalogue.forecasts(catalogue.entries(only or ()))
+    for entry, _ in shown:
+        compression = entry.plan.compression
+        if entry.base and (words := entry.base.packed_otherwise(compression)):
+            typer.echo(f'warning: {entry.name}: build.compression = "{compression}": {words}', err=True)
     if as_json:
         data = [_data(entry.plan, rows, entry.base.digest if entry.base else None) for entry, rows in shown]
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))

@@ -84,7 +84,7 @@ def _settings(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"ENV {name}={_quoted(value)}"
     for name, text in sorted(labels_of(config).items()):
         if not name.startswith("org.avabuild."):
-            yield f"LABEL {_quoted(name)}={_quoted(text)}"
+            yield f"LABEL {_quoted(name)}={_quoted(' '.join(text.splitlines()))}"
     for port in inner.get("ExposedPorts") or ():
         yield f"EXPOSE {port}"
     if inner.get("Volumes"):
@@ -93,9 +93,22 @@ def _settings(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"WORKDIR {inner['WorkingDir']}"
     if inner.get("User"):
         yield f"USER {inner['User']}"
+    if inner.get("Healthcheck"):
+        yield _health_check(inner["Healthcheck"])
     for name, key in (("ENTRYPOINT", "Entrypoint"), ("CMD", "Cmd")):
         if inner.get(key):
             yield f"{name} {json.dumps(inner[key])}"
+
+
+def _health_check(found: Mapping[str, Any]) -> str:
+    options = {"interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod"}
+    words = [f"--{name}={found[key] / 1e9:g}s" for name, key in options.items() if found.get(key)]
+    words += [f"--retries={found['Retries']}"] if found.get("Retries") else []
+    kind, *command = found.get("Test") or ["NONE"]
+    if kind == "NONE":
+        return "HEALTHCHECK NONE"
+    shown = json.dumps(command if kind == "CMD" else ["/bin/sh", "-c", *command])
+    return " ".join(["HEALTHCHECK", *words, "CMD", shown])
 
 
 def _quoted(text: str) -> str:

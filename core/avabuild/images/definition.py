@@ -85,7 +85,11 @@ def _settings(config: Mapping[str, Any]) -> Iterator[str]:
         name, _, value = entry.partition("=")
         yield f"    export {name}={shlex.quote(value)}"
     labels = {name: text for name, text in labels_of(config).items() if not name.startswith("org.avabuild.")}
-    yield from ["", "%labels", *(f"    {name} {text}" for name, text in sorted(labels.items()))]
+    yield from [
+        "",
+        "%labels",
+        *(f"    {name} {' '.join(text.splitlines())}" for name, text in sorted(labels.items())),
+    ]
     command = [*(inner.get("Entrypoint") or ()), *(inner.get("Cmd") or ())]
     place = f"    cd {shlex.quote(inner['WorkingDir'])}" if inner.get("WorkingDir") else ""
     yield from ["", "%runscript", *filter(None, [place])]

@@ -67,6 +67,12 @@ def _filled(text: str) -> str:
     return text
 
 
+def _one_line(text: str) -> str:
+    if "\n" in text or "\r" in text:
+        raise ValueError("has several lines, which tools that read labels and annotations take for several")
+    return _filled(text)
+
+
 def _absolute(text: str) -> str:
     if not text.startswith("/") or ".." in text.split("/"):
         raise ValueError(f'"{text}" must be an absolute path of the image without "..", like "/workspace"')
@@ -173,6 +179,7 @@ def _command(value: object) -> object:
 EMPTY_TABLE: JsonDict = {"default": {}}
 
 Text = Annotated[str, AfterValidator(_filled)]
+Line = Annotated[str, AfterValidator(_one_line)]
 RepositoryName = Annotated[Text, AfterValidator(_name)]
 Absolute = Annotated[Text, AfterValidator(_absolute)]
 ExistingPath = Annotated[Text, AfterValidator(existing)]
@@ -202,7 +209,7 @@ DevicePatterns = Annotated[
 Plugins = Annotated[tuple[Annotated[Text, AfterValidator(_plugin)], ...], AfterValidator(_distinct)]
 
 _VARIABLES: TypeAdapter[dict[str, str]] = TypeAdapter(dict[Variable, str])
-_TABLE: TypeAdapter[dict[str, str]] = TypeAdapter(dict[Text, str])
+_TABLE: TypeAdapter[dict[str, str]] = TypeAdapter(dict[Line, Line])
 
 
 def _pairs(table: TypeAdapter[dict[str, str]]) -> WrapValidator:

@@ -80,6 +80,9 @@ def _seconds(value: object) -> object:
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
+Seconds = Annotated[float, Field(gt=0), BeforeValidator(_seconds, json_schema_input_type=float | str | None)]
+
+
 class RunStep(Value):
     """A shell command that runs as root in a working container."""
 
@@ -100,11 +103,29 @@ class RunStep(Value):
     network: Literal["host", "none"] = Field(
         default="host", description="none: the step reaches nothing but itself"
     )
-    timeout: Annotated[
-        float | None,
-        Field(gt=0),
-        BeforeValidator(_seconds, json_schema_input_type=float | str | None),
-    ] = Field(default=None, description='When the step is stopped and the build fails: seconds, or "10m"')
+    timeout: Seconds | None = Field(
+        default=None, description='When the step is stopped and the build fails: seconds, or "10m"'
+    )
+
+
+class HealthCheck(Value):
+    """A command that tells whether a container does what it is for; a string is a shell's."""
+
+    command: Annotated[Command, Field(min_length=1)] = Field(
+        description="Program and arguments; a string is run by /bin/sh -c"
+    )
+    interval: Seconds | None = Field(default=None, description='Between two runs: seconds, or "30s"')
+    timeout: Seconds | None = Field(default=None, description="When a run counts as failed")
+    start_period: Seconds | None = Field(
+        default=None, description="For how long after the start a failure doesn't count"
+    )
+    retries: Annotated[int, Field(gt=0)] | None = Field(
+        default=None, description="Failures in a row after which a container is unhealthy"
+    )
+
+
+def _health_check(value: Any) -> Any:
+    return {"command": value} if isinstance(value, str | list) else value
 
 
 class ImageConfig(Value):
@@ -123,6 +144,12 @@ class ImageConfig(Value):
     annotations: Pairs = Field(
         default=(), json_schema_extra=EMPTY_TABLE, description="OCI annotations of the manifest"
     )
+    healthcheck: (
+        Annotated[
+            HealthCheck, BeforeValidator(_health_check, json_schema_input_type=str | list[str] | HealthCheck)
+        ]
+        | None
+    ) = Field(default=None, description="Command that tells whether a container is well, or a table")
 
 
 class Build(Value):

@@ -21,6 +21,7 @@ def template_problem(template: str, frameworks: Iterable[str] | None) -> str | N
 
     `frameworks` are the names that may be fields; None when they aren't known yet, which allows any field.
     """
+    template = template.replace("+", "_")
     literal = _FIELD.sub("", template)
     if "{" in literal or "}" in literal:
         return f'"{template}" has a brace without its partner'
@@ -39,7 +40,7 @@ def fill(template: str, name: str, target: Target, versions: Mapping[str, str]) 
     """Return the tag for `target`; ValueError when a field has no value or the result is no OCI tag.
 
     `{python}` and `{device}` lose their dots, `{<framework>}` is its chosen release and keeps them. An image
-    without Python has the device alone for its default tag.
+    without Python has the device alone for its default tag. A `+` becomes `_`.
     """
     if template == DEFAULT:
         return target.tag
@@ -57,7 +58,7 @@ def fill(template: str, name: str, target: Target, versions: Mapping[str, str]) 
             )
         return values[field]
 
-    tag = _FIELD.sub(value, template)
+    tag = _FIELD.sub(value, template).replace("+", "_")  # of versions as 2.4+cpu, which no tag can hold
     if not _TAG.fullmatch(tag):
         raise ValueError(f'"{template}" makes "{tag}", which is no valid tag')
     return tag

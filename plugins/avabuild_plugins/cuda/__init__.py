@@ -42,7 +42,6 @@ Runtime = Literal["auto", "base", "directory", "repository", "debian", "wheels"]
 _FINGERPRINT = "EB693B3035CD5710E231E123A4B469963BF863CC"
 _PYTHONS = ("2.7", *(f"3.{minor}" for minor in range(5, 16)))
 _HOME = "/usr/local/cuda/lib64"
-_DRIVER = (("NVIDIA_VISIBLE_DEVICES", "all"), ("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"))
 
 # What a toolkit's directory gives: no static archives, no stubs, none of the libraries for images and codecs.
 _TAKEN = (
@@ -159,7 +158,7 @@ def _layers(request: Request) -> tuple[Apt | Env | Files | Libraries | Python, .
     names = sonames(cuda, request.target.device.cudnn)
     hint = _hint(cuda, request.target.distribution)
     wanted = Libraries.model_validate({"sonames": names, "where": where, "hint": hint})
-    return (*made, wanted, Env(variables=_DRIVER))
+    return (*made, wanted)
 
 
 def _from_directory(options: CudaOptions) -> tuple[Files, Env]:

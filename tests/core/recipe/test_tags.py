@@ -28,12 +28,17 @@ def test_fields_are_filled(template, where, tag):
     assert recipe.tag_for(where, {"tensorflow": "2.19"}) == tag
 
 
+def test_a_plus_which_no_tag_can_hold_becomes_an_underscore():
+    recipe = Recipe(name="ava", frameworks={"pytorch": "*"}, tag="{pytorch}-build+7")
+    assert recipe.tag_for(target(), {"pytorch": "2.4.1+cpu"}) == "2.4.1_cpu-build_7"
+
+
 @pytest.mark.parametrize(
     ("template", "python", "version", "said"),
     [
         ("py{python}", None, "2", "the image has no Python"),
         ("{tensorflow}", "3.11", None, "tensorflow is not in the image"),
-        ("{tensorflow}", "3.11", "2+cpu", 'makes "2\\+cpu", which is no valid tag'),
+        ("{tensorflow}", "3.11", "2~cpu", 'makes "2~cpu", which is no valid tag'),
         ("{tensorflow}", "3.11", "2" * 129, "no valid tag"),
     ],
 )
