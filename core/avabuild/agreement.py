@@ -29,7 +29,7 @@ def disagreement(device: Device, packages: Sequence[Package]) -> str:
     wrong = [cuda for package in brought if (cuda := _cuda(package)) and not _fits(package, cuda, device)]
     if not brought or (device.cuda and not wrong):
         return ""
-    version = ".".join(map(str, max(wrong, key=lambda cuda: len(cuda), default=())))
+    version = ".".join(map(str, max(wrong, default=())))
     size = sum(package.size for package in brought)
     heaviest = sorted(brought, key=lambda package: -package.size)[:3]
     names = ", ".join(f"{package.name} {package.version}" for package in heaviest)
