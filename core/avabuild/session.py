@@ -307,7 +307,7 @@ class Session:
             progress=progress,
             cancellation=halt.downloads,
             elsewhere=self._elsewhere,
-            use=self.store.uses.use,
+            use=self._here,
         )
         beside = context.scratch.directory("resolve-compile")
         locate = resolver_for(plan, indexes, project.directory, beside, self.files).locate
@@ -351,6 +351,11 @@ class Session:
     def files(self) -> Path:
         """Where fetched files are."""
         return self.store.root / "wheels"
+
+    def _here(self, package: Package, path: Path) -> bool:
+        """Whether the file of the package is in this store, and whole."""
+        name = str(path.relative_to(self.store.root))
+        return self.store.holds(name, f"sha256:{package.sha256}", package.size or None)
 
     def _elsewhere(self, package: Package) -> Path | None:
         """Return the file of the package from the shared store, held against its hash."""

@@ -116,10 +116,10 @@ def _disk(cache: Path) -> Disk:
     }
     layers: dict[str, int] = {}
     for entry in (cache / "index" / "layer").iterdir():
-        blob = json.loads(entry.read_bytes())
+        blob = json.loads(entry.read_bytes())["data"]
         layers[blob["digest"]] = blob["size"]
     for entry in (cache / "index" / "base").iterdir():
-        layers |= {blob["digest"]: blob["size"] for blob in json.loads(entry.read_bytes())["layers"]}
+        layers |= {blob["digest"]: blob["size"] for blob in json.loads(entry.read_bytes())["data"]["layers"]}
     return Disk(parts, sum(layers.values()))
 
 

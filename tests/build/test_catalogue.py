@@ -139,7 +139,9 @@ def test_targets_of_one_recipe_stand_on_different_bases_and_the_lock_keeps_both(
         '[[base]]\ndevice = "cuda*"\narchive = "root.tar"\n[[base]]\ndebian = "bookworm"\n'
     )
     root = own.home / "root.tar"
-    known = [json.loads(path.read_text()) for path in Path(bases("bookworm"), "index", "base").iterdir()]
+    known = [
+        json.loads(path.read_text())["data"] for path in Path(bases("bookworm"), "index", "base").iterdir()
+    ]
     (base,) = [one for one in known if one["facts"]["distribution"] == "bookworm"]
     layer = own.cache / "blobs" / "sha256" / base["layers"][0]["digest"].removeprefix("sha256:")
     with gzip.open(layer) as packed, root.open("wb") as plain:

@@ -149,7 +149,7 @@ def full(own: User, tmp_path: Path) -> Iterator[User]:
     """The same store on a disk that the base all but fills."""
     disk, cache = tmp_path / "disk", own.cache
     disk.mkdir()
-    known = [json.loads(path.read_text()) for path in (own.cache / "index" / "base").iterdir()]
+    known = [json.loads(path.read_text())["data"] for path in (own.cache / "index" / "base").iterdir()]
     base = next(
         base for base in known if base["facts"]["distribution"] == "bookworm" and not base["facts"]["pythons"]
     )

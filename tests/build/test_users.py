@@ -109,5 +109,6 @@ def layers(user: User, reference: str) -> list[tuple[str, str]]:
 def base_digests(cache: Path) -> dict[str, str]:
     """Return the digest of each base that a cache has, by its key."""
     return {
-        path.name: json.loads(path.read_text())["digest"] for path in (cache / "index" / "base").iterdir()
+        path.name: json.loads(path.read_text())["data"]["digest"]
+        for path in (cache / "index" / "base").iterdir()
     }

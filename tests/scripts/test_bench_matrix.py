@@ -58,8 +58,8 @@ def test_a_layer_counts_once_whatever_images_have_it(tmp_path: Path):
     layers.mkdir(parents=True)
     base.mkdir()
     for key, digest in (("a", "sha256:1"), ("b", "sha256:1"), ("c", "sha256:2")):
-        (layers / f"{key}.json").write_text(json.dumps({"digest": digest, "size": 1000}))
-    (base / "d.json").write_text(json.dumps({"layers": [{"digest": "sha256:3", "size": 500}]}))
+        (layers / f"{key}.json").write_text(json.dumps({"data": {"digest": digest, "size": 1000}}))
+    (base / "d.json").write_text(json.dumps({"data": {"layers": [{"digest": "sha256:3", "size": 500}]}}))
     (tmp_path / "blobs").mkdir()
     (tmp_path / "blobs" / "1").write_bytes(b"x" * 2500)
     (tmp_path / "wheels").mkdir()

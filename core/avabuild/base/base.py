@@ -36,7 +36,7 @@ class Base(Value):
 
     def read_config(self, store: Store) -> dict[str, Any]:
         """Return the image config, empty for scratch."""
-        return image.decode(store.blob_path(self.config).read_bytes()) if self.config else {}
+        return image.decode(store.read(self.config)) if self.config else {}
 
     def packed_otherwise(self, compression: str) -> str:
         """Say which of the layers are packed otherwise than a recipe wants its image; empty when none is.

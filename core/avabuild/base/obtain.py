@@ -88,9 +88,9 @@ def _recognized(store: Store, digest: str) -> Base | None:
 
 def _described(store: Store, digest: str) -> Base:
     """Return the base that the manifest `digest` describes, with the facts that its layers give."""
-    manifest = image.decode(store.blob_path(digest).read_bytes())
+    manifest = image.decode(store.read(digest))
     name = manifest["config"]["digest"]
-    config = image.decode(store.blob_path(name).read_bytes())
+    config = image.decode(store.read(name))
     layers = tuple(
         Blob(digest=d["digest"], diff_id=diff_id, size=d["size"], unpacked=0, media_type=d["mediaType"])
         for d, diff_id in zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True)

@@ -23,7 +23,7 @@ from avabuild.store import Store
 
 def write_oci_archive(store: Store, composed: Composed, out: Path, tag: str) -> None:
     """Write the image as an OCI layout in a tar."""
-    manifest = store.blob_path(composed.digest).read_bytes()
+    manifest = store.read(composed.digest)
     with tarfile.open(out, "w") as tar:
         _add(tar, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
         _add(tar, "index.json", image.encode(image.index(manifest, tag)))

@@ -13,6 +13,9 @@ from avabuild.base import Base
 from avabuild.blob import Blob
 from avabuild.image import Piece, Settings
 from avabuild.store import Store
+from avabuild.store.hashing import file_digest
+from avabuild.store.modes import open_up
+from avabuild.store.whole import publish, remove, write_whole
 from avabuild.value import Value
 
 
@@ -66,10 +69,10 @@ def write_layout(store: Store, composed: Composed, directory: Path, name: str | 
     blobs = directory / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
     for digest in dict.fromkeys((*composed.layers, composed.config, composed.digest)):
-        _place(store.blob_path(digest), blobs / digest.removeprefix("sha256:"))
+        _place(store, store.blob_path(digest), blobs / digest.removeprefix("sha256:"), digest)
     (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
     index = directory / "index.json"
-    fresh = image.index(store.blob_path(composed.digest).read_bytes(), name)
+    fresh = image.index(store.read(composed.digest), name)
     if index.exists():
         listed = image.decode(index.read_bytes())["manifests"]
         others = [entry for entry in listed if _name(entry) != name]
@@ -77,9 +80,7 @@ def write_layout(store: Store, composed: Composed, directory: Path, name: str | 
         gone = {str(entry["digest"]) for entry in listed} - here
         others = [entry for entry in others if subject_of(entry, blobs) not in gone]
         fresh["manifests"] = [*others, *fresh["manifests"]]
-    partial = directory / ".index.json"
-    partial.write_bytes(image.encode(fresh))
-    partial.replace(index)
+    write_whole(index, image.encode(fresh), directory, lambda partial: open_up(partial, directory))
 
 
 def write_plain_layout(
@@ -91,15 +92,16 @@ def write_plain_layout(
     has: these are named only. Config, hence image id, and annotations are those of the compressed image.
     """
     sizes = {**held, **{diff_id: path.stat().st_size for diff_id, path in plain.items()}}
-    config = store.blob_path(composed.config).read_bytes()
-    annotations = image.decode(store.blob_path(composed.digest).read_bytes()).get("annotations", {})
+    config = store.read(composed.config)
+    annotations = image.decode(store.read(composed.digest)).get("annotations", {})
     layers = [image.plain_descriptor(blob, sizes[blob.diff_id]) for blob in composed.blobs]
     manifest = image.encode(image.manifest(config, layers, annotations))
     blobs = directory / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     for diff_id, path in plain.items():
-        _place(path, blobs / diff_id.removeprefix("sha256:"))
-    _place(store.blob_path(composed.config), blobs / composed.config.removeprefix("sha256:"))
+        _place(store, path, blobs / diff_id.removeprefix("sha256:"), diff_id)
+    config_path = store.blob_path(composed.config)
+    _place(store, config_path, blobs / config_path.name, composed.config)
     index = image.index(manifest)
     (blobs / index["manifests"][0]["digest"].removeprefix("sha256:")).write_bytes(manifest)
     (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
@@ -121,12 +123,14 @@ def _name(entry: Mapping[str, Mapping[str, str]]) -> str | None:
     return (entry.get("annotations") or {}).get("org.opencontainers.image.ref.name")
 
 
-def _place(source: Path, target: Path) -> None:
-    if target.exists():
+def _place(store: Store, source: Path, target: Path, digest: str) -> None:
+    """Have the blob `source` at `target`; what is there already is held against its digest."""
+    if target.is_file() and (target.samefile(source) or file_digest(store, target) == digest):
         return
+    remove(target)
     try:
         os.link(source, target)
     except OSError:
         partial = target.with_name(f".{target.name}")
         shutil.copyfile(source, partial)
-        partial.replace(target)
+        publish(partial, target)

@@ -34,6 +34,7 @@ from avabuild.errors import AvabuildError, ResolveError, StoreError
 from avabuild.layers import Repository
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
+from avabuild.store.whole import publish
 
 PLACE = "/run/avabuild-driver"
 _PACKAGE = "libcuda1"
@@ -69,7 +70,7 @@ def driver_of_host(arch: str, root: Path = Path("/")) -> tuple[Path, ...]:
 
 def driver_for_checks(context: Context, chain: Chain, composed: Composed) -> Driver:
     """Return what checks of an image that wants a GPU are given; `chain` is of what it stands on."""
-    config = image.decode(context.store.blob_path(composed.config).read_bytes())
+    config = image.decode(context.store.read(composed.config))
     return driver_with(context, chain, config, None)
 
 
@@ -114,7 +115,7 @@ def stand_in(context: Context, chain: Chain, container_of: str | None) -> Path:
         path, partial = directory / "libcuda.so.1", directory / f".{context.scratch.build}"
         partial.write_bytes(_library(package))
         partial.chmod(0o755)
-        partial.replace(path)
+        publish(partial, path)
         store.record("driver", key, {"package": digest, "sha256": file_digest(store, path)})
         return path
 

@@ -100,7 +100,7 @@ def check_linkage(
     with context.report.step("linkage", "linkage") as said:
         linked = [piece for piece in pieces if not piece.created_by.startswith(_BYTECODE)]
         layers = _inventories(context, [*base.layers, *(piece.blob for piece in linked)])
-        config = image.decode(context.store.blob_path(composed.config).read_bytes())
+        config = image.decode(context.store.read(composed.config))
         tree = Tree(layers, _library_path(config))
         below = len(base.layers)
         judged = {

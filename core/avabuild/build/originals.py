@@ -16,6 +16,7 @@ from avabuild.resolve import Fetcher
 from avabuild.sources import DebianSource, Download, ProjectFile
 from avabuild.store.hashing import file_digest
 from avabuild.store.modes import make_directory, open_up
+from avabuild.store.whole import publish
 
 _PLACE = "/run/avabuild-sources"
 _GONE = ("does not have a Release file", "404  Not Found", "no longer has a Release file")
@@ -91,7 +92,7 @@ def _keep(stage: Stage, source: DebianSource, found: Path, sha256: str, path: Pa
         )
     make_directory(path.parent)
     open_up(found, path.parent)
-    found.replace(path)
+    publish(found, path)
 
 
 def _ask_apt(stage: Stage, source: DebianSource, directory: Path) -> None:

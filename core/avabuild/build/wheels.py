@@ -15,12 +15,13 @@ from avabuild.build.context import Context
 from avabuild.build.crew import Crew
 from avabuild.build.pool import Pool
 from avabuild.build.workshop import PACKS, Workshop
-from avabuild.bytecode import FORMAT, compile_wheels, is_whole, write_bytecode
+from avabuild.bytecode import FORMAT, compile_wheels, write_bytecode
+from avabuild.errors import StoreError
 from avabuild.linkage.inventory import Collector, keep_inventory
 from avabuild.lock import Package
 from avabuild.resolve import Fetcher
 from avabuild.scheme import Scheme
-from avabuild.store.modes import open_up
+from avabuild.store.hashing import file_digest
 from avabuild.value import digest_of
 from avabuild.venv import write_venv
 from avabuild.wheel import clashes, write_wheels
@@ -211,7 +212,9 @@ class Layers:
             if layer.kind == "venv":
                 return write_venv(out, python.scheme, python.interpreter, python.compression)
             if layer.kind == "bytecode":
-                return write_bytecode([self._pack(p) for p in paths], out, python.scheme, python.compression)
+                return write_bytecode(
+                    [self._packed(p) for p in paths], out, python.scheme, python.compression
+                )
             return write_wheels(
                 paths,
                 out,
@@ -230,30 +233,41 @@ class Layers:
             keep_inventory(context.store, blob, seen)
         ready(layer, blob, made)
 
-    def _pack(self, wheel: Path) -> Path:
-        """Where the compiled modules of `wheel` are kept."""
+    def _pack_name(self, wheel: Path) -> str:
+        """Return where the store keeps the compiled modules of `wheel`."""
         by = self._python.compiler()
         own_key = [by.identity] if by.identity else []
         key = digest_of([FORMAT, by.version, self._hashes[wheel], self._python.scheme.identity, *own_key])
-        name = f"pyc/{key.removeprefix('sha256:')}.zip"
-        own, found = self._context.store.root / name, self._context.store.believed(name)
-        return found if found and (found == own or is_whole(found)) else own
+        return f"pyc/{key.removeprefix('sha256:')}.zip"
+
+    def _pack(self, wheel: Path) -> Path | None:
+        """Return the compiled modules of `wheel`, when they are kept and as they were compiled."""
+        store, name = self._context.store, self._pack_name(wheel)
+        digest = store.recall("pack", name)
+        return store.find(name, digest) if isinstance(digest, str) else None
+
+    def _packed(self, wheel: Path) -> Path:
+        """Return the compiled modules of `wheel`, which were compiled before."""
+        if (pack := self._pack(wheel)) is None:
+            name = self._pack_name(wheel)
+            raise StoreError(f"{name} was damaged after it was written", hint="build again")
+        return pack
 
     def _compile(self, wheels: Sequence[Path]) -> None:
         if self._context.failed.is_set():
             raise StoppedError
-        packs = {wheel: self._pack(wheel) for wheel in wheels}
-        wanted = {wheel: pack for wheel, pack in packs.items() if not pack.exists()}
+        wanted = {wheel: self._pack_name(wheel) for wheel in wheels if self._pack(wheel) is None}
         if wanted:
             with self._context.report.step(f"compile {_named(list(wanted))}", "bytecode"):
                 compiler = self._python.compiler()
                 place = self._context.scratch.directory(PACKS)
-                partial = {wheel: place / pack.name for wheel, pack in wanted.items()}
+                partial = {wheel: place / name.removeprefix("pyc/") for wheel, name in wanted.items()}
                 cores = self._context.host.cores
                 compile_wheels(partial, self._python.scheme, compiler.argv, jobs=cores, start=compiler.start)
-                for wheel, pack in wanted.items():
-                    open_up(partial[wheel], pack.parent)
-                    partial[wheel].replace(pack)
+                for wheel, name in wanted.items():
+                    digest = file_digest(self._context.store, partial[wheel])
+                    self._context.store.keep(partial[wheel], name, digest)
+                    self._context.store.record("pack", name, digest)
 
     def _report_clashes(self, layers: Sequence[FileLayer]) -> None:
         order = [p.name for layer in layers if layer.kind == "wheels" for p in layer.packages]

@@ -27,7 +27,6 @@ from avabuild.lock import Package
 from avabuild.resolve import ClassicResolver, Command, Indexes, Outcome, Resolver
 from avabuild.store import Kept, Store
 from avabuild.store.hashing import file_digest
-from avabuild.store.modes import make_directory, open_up
 from avabuild.store.store import disk_errors
 from avabuild.value import digest_of
 
@@ -206,10 +205,7 @@ class Workshop:
             raise WheelError(f"building {package.name} made {len(wheels)} wheels where one was expected")
         store = self._chain.context.store
         digest = file_digest(store, wheels[0])
-        target = store.root / "built" / digest.removeprefix("sha256:")
-        make_directory(target)
-        open_up(wheels[0], target)
-        path = wheels[0].replace(target / wheels[0].name)
+        path = store.keep(wheels[0], f"built/{digest.removeprefix('sha256:')}/{wheels[0].name}", digest)
         store.record("built", self.key(package), built_record(package, path, digest))
         self._offer(self.key(package), path, package)
         return path
@@ -242,16 +238,14 @@ def built_wheel(store: Store, key: str) -> Path | None:
     path = store.find(f"built/{sha256}/{filename}", digest)
     if path is None and store.has(digest):  # it came from elsewhere, as a blob
         path = _copied(store, digest, own)
-    return path if path and file_digest(store, path) == digest else None
+    return path
 
 
 def _copied(store: Store, digest: str, own: Path) -> Path:
     """Copy a blob of the store to the file `own`, which appears whole."""
     with disk_errors(store.root), tempfile.TemporaryDirectory(dir=store.root / "tmp") as place:
-        make_directory(own.parent)
         partial = Path(shutil.copyfile(store.blob_path(digest), Path(place, own.name)))
-        open_up(partial, own.parent)
-        return partial.replace(own)
+        return store.keep(partial, str(own.relative_to(store.root)), digest)
 
 
 def needs_compiler(sdist: Path) -> bool:

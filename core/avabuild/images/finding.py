@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from avabuild import commands, image
 from avabuild.buildah import Tools
-from avabuild.errors import HostError, ImageError, StepError
+from avabuild.errors import HostError, ImageError, StepError, StoreError
 from avabuild.images.description import Description, describe, labels_of
 from avabuild.local_storage import LocalImage, LocalStorage
 from avabuild.registries.name import is_remote
@@ -135,20 +135,20 @@ def kept_manifest(store: Store, config: str) -> tuple[dict[str, Any] | None, str
     if not isinstance(digest, str):
         return None, ""
     try:
-        return image.decode(store.blob_path(digest).read_bytes()), digest
-    except (OSError, ValueError):
+        return image.decode(store.read(digest)), digest
+    except (OSError, StoreError, ValueError):
         return None, ""
 
 
 def kept_image(store: Store, reference: str, digest: str) -> Image:
     """Return the image whose manifest, config and layers the cache has, as a build left them."""
-    manifest = image.decode(store.blob_path(digest).read_bytes())
+    manifest = image.decode(store.read(digest))
     config = str(manifest["config"]["digest"])
     return Image(
         reference=reference,
         where="storage",
         source=config,
-        config=image.decode(store.blob_path(config).read_bytes()),
+        config=image.decode(store.read(config)),
         manifest=manifest,
         digest=digest,
         id=config.removeprefix("sha256:"),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from avabuild.base import Base
 from avabuild.build.apt_step import file_name
@@ -118,7 +116,7 @@ def _blobs(store: Store, one: Image, index: _Index) -> set[str]:
 
 def _index(store: Store) -> _Index:
     index = _Index()
-    for data in _entries(store, "base"):
+    for data in store.entries("base"):
         try:
             base = Base.model_validate(data)
         except ValueError:
@@ -126,21 +124,13 @@ def _index(store: Store) -> _Index:
         index.bases[base.digest] = base
         for blob in base.layers:
             index.by_diff_id.setdefault(blob.diff_id, set()).add(blob.digest)
-    for data in _entries(store, "layer"):
+    for data in store.entries("layer"):
         if isinstance(data, Mapping) and {"diff_id", "digest"} <= data.keys():
             index.by_diff_id.setdefault(str(data["diff_id"]), set()).add(str(data["digest"]))
-    for data in _entries(store, "built"):
+    for data in store.entries("built"):
         if isinstance(data, Mapping) and {"source", "sha256"} <= data.keys():
             index.built.setdefault(str(data["source"]), set()).add(str(data["sha256"]))
     return index
-
-
-def _entries(store: Store, kind: str) -> Iterator[Any]:
-    for path in sorted((store.root / "index" / kind).glob("*.json")):
-        try:
-            yield json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            continue
 
 
 def items(store: Store, needs: Needs) -> Iterator[Item]:

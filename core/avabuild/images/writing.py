@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from avabuild.store.store import disk_errors
+from avabuild.store.whole import publish
 
 _ELSEWHERE = "name another place with --output"
 
@@ -17,6 +18,6 @@ def write_file(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             partial.write_bytes(data)
-            partial.replace(path)
+            publish(partial, path)
         finally:
             partial.unlink(missing_ok=True)

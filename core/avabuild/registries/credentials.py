@@ -19,6 +19,7 @@ from pydantic import Field
 
 from avabuild.errors import HostError
 from avabuild.host.registry_files import auth_files
+from avabuild.store.whole import publish
 from avabuild.value import Value
 
 DOCKER_HUB = "docker.io"
@@ -166,6 +167,6 @@ def _write(path: Path, data: Mapping[str, Any]) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(data, file, indent="\t")
             file.write("\n")
-        partial.replace(target)
+        publish(partial, target)
     finally:
         partial.unlink(missing_ok=True)

@@ -71,7 +71,7 @@ class Push:
             DiskFullError: its disk is full.
             StoreError: neither it nor the store has a blob.
         """
-        data = self._store.blob_path(manifest).read_bytes()
+        data = self._store.read(manifest)
         with self._report.step(f"push {self._name}", "push") as said:
             for number, (digest, size) in enumerate(layers.items(), 1):
                 self.offer(digest, size, f"layer {number} of {self._name.repository}")

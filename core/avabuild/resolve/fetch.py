@@ -18,6 +18,7 @@ from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.indexes import Indexes
 from avabuild.resolve.wanted import Policy, Wanted
 from avabuild.store.modes import file_lock, make_directory, open_up
+from avabuild.store.whole import publish
 
 if TYPE_CHECKING:
     from avabuild.resolve.transfer import Transfer
@@ -37,6 +38,11 @@ class Progress:
 
 def _nowhere(package: Package) -> Path | None:
     """Know of no other place for files."""
+
+
+def _is_there(package: Package, path: Path) -> bool:  # noqa: ARG001 - others look into it
+    """Whether there is a file at all."""
+    return path.is_file()
 
 
 def _silent(progress: Progress) -> None:
@@ -75,7 +81,7 @@ class Fetcher:
         policy: how often to retry.
         cancellation: the owner's way to stop all downloads.
         elsewhere: finds the file of a package in another place, where it has that hash too.
-        use: whether a file is there, which is marked as used then.
+        use: whether the file of a package is there and whole, which is marked as used then.
     """
 
     directory: Path
@@ -86,7 +92,7 @@ class Fetcher:
     policy: Policy = field(default_factory=Policy)
     cancellation: Cancellation = field(default_factory=Cancellation)
     elsewhere: Callable[[Package], Path | None] = _nowhere
-    use: Callable[[Path], bool] = Path.is_file
+    use: Callable[[Package, Path], bool] = _is_there
 
     def path(self, package: Package) -> Path:
         """Return where the file of `package` is or will be; WheelError for a name that leads elsewhere."""
@@ -95,7 +101,7 @@ class Fetcher:
     def find(self, package: Package) -> Path | None:
         """Return the file of `package` when it need not be fetched, from wherever it is; else None."""
         path = self.path(package)
-        return path if self.use(path) else self.elsewhere(package)
+        return path if self.use(package, path) else self.elsewhere(package)
 
     def fetch(self, packages: Sequence[Package], urls: Mapping[str, str]) -> Iterator[tuple[Package, Path]]:
         """Yield each package with its file as soon as that is whole: cached ones first, then as they come.
@@ -158,12 +164,12 @@ class Fetcher:
             except Timeout:
                 continue
         try:
-            if not self.use(path):
+            if not self.use(package, path):
                 wanted = Wanted(url, package.sha256, package.size, package.filename)
                 part = path.with_name(".part")
                 transfer.get(wanted, part, lambda done, total: self._report(package, done, total))
                 open_up(part, path.parent)
-                part.replace(path)
+                publish(part, path)
         finally:
             lock.release()
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from avabuild.errors import LockError
 from avabuild.lock import FORMAT, AptLock, Lock, TargetLock
+from avabuild.store.whole import publish
 from avabuild.value import Value
 
 _HEADER = "# Made by avabuild; commit this file. To change it, change the recipe or run with --upgrade.\n"
@@ -58,9 +59,7 @@ def write_lock(path: Path, lock: Lock) -> None:
     try:
         with new.open("w", encoding="utf-8", newline="\n") as file:
             file.write(lock_text(lock))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        publish(new, path)
     except OSError as error:
         new.unlink(missing_ok=True)
         raise LockError(f"the lock can't be written: {error.strerror}", place=str(path)) from error

@@ -24,6 +24,7 @@ from avabuild.resolve.requirements import requirement_line
 from avabuild.resolve.resolver import kept_versions, together
 from avabuild.resolve.uv import Command, Runner, default_index
 from avabuild.store.modes import make_directory, open_up
+from avabuild.store.whole import publish
 
 _WORKER = ("pip_worker.py", "pip_changes.py")  # programs for the interpreter in the container
 
@@ -231,7 +232,7 @@ def _adopt(file: Path, target: Path) -> None:
         partial = target.with_name(f".{file.name}.{id(file)}")
         shutil.move(file, partial)
         open_up(partial, target.parent)
-        partial.replace(target)
+        publish(partial, target)
 
 
 def _failure(kind: str, words: str) -> AvabuildError:

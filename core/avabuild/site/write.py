@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from avabuild.errors import Problem, RecipeError
 from avabuild.store.store import disk_errors
+from avabuild.store.whole import publish
 from avabuild.value import Value
 
 LIST = ".avabuild-catalog.json"
@@ -88,7 +89,7 @@ def _write(path: Path, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         Path(name).chmod(0o644)
-        Path(name).replace(path)
+        publish(Path(name), path)
     except BaseException:
         with suppress(FileNotFoundError):
             Path(name).unlink()

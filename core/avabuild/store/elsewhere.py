@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -42,11 +40,3 @@ class Elsewhere(Protocol):
 
     def stop(self) -> None:
         """End what is under way soon."""
-
-
-def entry_name(kind: str, key: str) -> str:
-    """Return where below a store's root `key` of `kind` is recorded."""
-    name = key.removeprefix("sha256:")
-    if not name.isalnum():
-        name = hashlib.sha256(os.fsencode(key)).hexdigest()
-    return f"index/{kind}/{name}.json"

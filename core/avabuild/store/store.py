@@ -14,15 +14,18 @@ What is not here may be in a shared store beside it (`shared.py`): it is read, n
 
 Two builds may use one store: everything appears by rename, and making a key is serialised by a lock of
 that key.
+
+Damage is absence: an entry of the index carries a checksum, and a file is held against its digest when it is
+first seen and whenever its inode, size or time is another. What is damaged goes, and is made again.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -33,16 +36,19 @@ from avabuild.blob import Blob
 from avabuild.errors import DiskFullError, StoreError
 from avabuild.host.sharing import Sharing
 from avabuild.store.claims import Claims
-from avabuild.store.elsewhere import Elsewhere, Kept, entry_name
+from avabuild.store.elsewhere import Elsewhere, Kept
+from avabuild.store.entry import decode_entry, encode_entry, entry_name
 from avabuild.store.modes import file_lock, make_directory, open_up
 from avabuild.store.shared import Found, Shared
 from avabuild.store.uses import Uses
-from avabuild.store.whole import write_whole
+from avabuild.store.whole import publish, remove, write_whole
 
 # What an index entry of a shared store may say: all that does not depend on this user or their other files.
-_SHARED = {"layer", "base", "base-name", "base-of", "compiled", "built", "linkage", "tree"}
+_SHARED = {"layer", "base", "base-name", "base-of", "compiled", "built", "linkage", "tree", "pack"}
 _HARMLESS = {"base-of"}  # believed of anyone: it only keeps a base that the user's own lock names
 _DATED = {"debs", "built"}  # their times are part of the memo of their hashes
+_MEMOS = {"file", "whole"}  # found out again at little cost: a power cut may take them
+_OWN = {"blobs", "wheels", "built", "pyc"}  # their names say what they hold: another content is damage
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
@@ -62,6 +68,7 @@ class Store:
         self.shared = Shared(sharing) if sharing and other else None
         self.claims = Claims()
         self.elsewhere: Elsewhere | None = None
+        self._seen: dict[str, tuple[str, str]] = {}  # by name: the state of a file, and its digest then
         self.blobs = root / "blobs" / "sha256"
         with disk_errors(root):
             root.mkdir(parents=True, exist_ok=True)
@@ -70,16 +77,78 @@ class Store:
             self.uses = Uses(root / "leases")
 
     def blob_path(self, digest: str) -> Path:
-        """Return where the blob `sha256:HEX` is, here or in the shared store, or would be here."""
-        name = digest.removeprefix("sha256:")
-        return self.find(f"blobs/sha256/{name}", digest) or self.blobs / name
+        """Return where the blob `sha256:HEX` is, here or in the shared store, or would be here.
+
+        Raises:
+            StoreError: it was here, and is damaged.
+        """
+        name = f"blobs/sha256/{digest.removeprefix('sha256:')}"
+        there = os.path.lexists(self.root / name)
+        found = self.find(name, digest)
+        if found is None and there:
+            raise _damaged(self.root / name)
+        return found or self.root / name
 
     def has(self, digest: str, size: int | None = None) -> bool:
-        """Whether the blob is here, and whole when its `size` is known; it counts as used then."""
-        name = f"blobs/sha256/{digest.removeprefix('sha256:')}"
-        if not self._uses(name):
-            return self._borrow(name, digest, size) is not None
-        return size is None or (self.root / name).stat().st_size == size
+        """Whether the blob is here, and whole; it counts as used then."""
+        return self.find(f"blobs/sha256/{digest.removeprefix('sha256:')}", digest, size) is not None
+
+    def read(self, digest: str) -> bytes:
+        """Return the blob, a manifest or config, which is held against its digest every time.
+
+        Raises:
+            StoreError: it is damaged. FileNotFoundError: it is not here.
+        """
+        path = self.blob_path(digest)
+        data = path.read_bytes()
+        if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
+            remove(self.blobs / path.name)
+            raise _damaged(path)
+        return data
+
+    def holds(self, name: str, digest: str, size: int | None = None) -> bool:
+        """Whether the file `name` is here and has the digest; it counts as used then.
+
+        One that should have it by its name and has not is removed. Its content is read when its inode, size
+        or time is new to this store; that others link to it, or use it, changes none of them.
+        """
+        own = self.root / name
+        if {"", ".", ".."} & {*name.split("/")}:
+            return False  # no file's name
+        with self.claims.hold(f"file {name}"):
+            state = _state_of(own)
+            if state is None and not os.path.lexists(own):
+                return False
+            known = self._seen.get(name)
+            if state and known and known[0] == state:
+                return known[1] == digest
+            if state and (not size or int(state.split(":")[1]) == size):
+                if not self._uses(name):
+                    return False  # it was pruned just now
+                if known is None or known[0] != state:
+                    known = self._noted(name, state)
+                found = known[1] if known else _digest_of(own)
+                if found is not None:
+                    state = self._note(name, found)
+                    if found == digest:
+                        return state is not None
+            if name.partition("/")[0] in _OWN and _state_of(own) == state:  # nobody made it again meanwhile
+                remove(own)
+            return False
+
+    def _noted(self, name: str, state: str) -> tuple[str, str] | None:
+        """Return what is remembered of the file `name` in this state."""
+        noted = self._recall_own("whole", name)
+        return (state, str(noted[1])) if isinstance(noted, list) and noted[:1] == [state] else None
+
+    def _note(self, name: str, digest: str) -> str | None:
+        """Remember that the file `name` is as it is now, and has the digest; return its state."""
+        if state := _state_of(self.root / name):
+            if self._noted(name, state) != (state, digest):
+                with suppress(StoreError, DiskFullError):  # it is found out again
+                    self.record("whole", name, [state, digest])
+            self._seen[name] = (state, digest)
+        return state
 
     def _uses(self, name: str) -> bool:
         """Whether the file `name` is here; it counts as used then."""
@@ -97,9 +166,11 @@ class Store:
     def find(self, name: str, digest: str, size: int | None = None) -> Path | None:
         """Return the file `name`, of a blob, wheel or package with this digest and maybe `size`; else None.
 
-        The one here is as whole as it was put here; one of the shared store is read and compared, once.
+        It is whole, here or in the shared store.
         """
-        return self.root / name if self._uses(name) else self._borrow(name, digest, size)
+        if self.holds(name, digest, size):
+            return self.root / name
+        return self._borrow(name, digest, size)
 
     def take(self, name: str, digest: str, size: int | None = None) -> Path | None:
         """Return the same as `find`, as a file of this store: linked or copied when it was in the other."""
@@ -115,19 +186,9 @@ class Store:
                 except OSError:
                     shutil.copyfile(found, partial)
                     open_up(partial, own.parent)
-                partial.replace(own)
+                publish(partial, own)
+        self._note(name, digest)
         return own
-
-    def believed(self, name: str) -> Path | None:
-        """Return the file `name` which has no digest to hold it against; else None.
-
-        One of the shared store counts where only trusted people can have written it.
-        """
-        own = self.root / name
-        if self._uses(name) or self.shared is None:
-            return own if own.exists() else None
-        with self.shared.opened(name) as found:
-            return found.path if found and found.trusted else None
 
     def _borrow(self, name: str, digest: str, size: int | None) -> Path | None:
         """Return the shared store's file when it holds what it should, a copy of an untrusted one."""
@@ -157,24 +218,31 @@ class Store:
             partial.flush()
             make_directory(own.parent)
             open_up(Path(partial.name), own.parent)
-            with suppress(FileExistsError):  # another build's, of the same content
-                os.link(partial.name, own)
+            whole = Path(f"{partial.name}.whole")
+            os.link(partial.name, whole)
+            publish(whole, own)
+        self._note(name, digest)
         return own
 
     def put(self, data: bytes) -> str:
         """Keep `data` (a config or manifest: small) and return its digest."""
         name = hashlib.sha256(data).hexdigest()
-        path = self.blobs / name
-        if not self.uses.use(path) or path.stat().st_size != len(data):
-            self._write(path, data)
+        if not self.holds(f"blobs/sha256/{name}", f"sha256:{name}", len(data)):
+            self._write(self.blobs / name, data)
         return f"sha256:{name}"
 
     def adopt(self, path: Path, digest: str) -> Path:
         """Move the finished file `path`, whose content hashes to `digest`, into the blobs."""
-        target = self.blobs / digest.removeprefix("sha256:")
+        return self.keep(path, f"blobs/sha256/{digest.removeprefix('sha256:')}", digest)
+
+    def keep(self, path: Path, name: str, digest: str) -> Path:
+        """Move the finished file `path`, whose content hashes to `digest`, to where `find` has it."""
+        target = self.root / name
         with disk_errors(self.root):
-            open_up(path, self.blobs)
-            path.replace(target)
+            make_directory(target.parent)
+            open_up(path, target.parent)
+            publish(path, target)
+        self._note(name, digest)
         return target
 
     def record(self, kind: str, key: str, data: Any) -> None:
@@ -182,20 +250,31 @@ class Store:
         path = self.root / entry_name(kind, key)
         with disk_errors(self.root):
             make_directory(path.parent)
-        self._write(path, json.dumps(data, sort_keys=True).encode())
+        self._write(path, encode_entry(entry_name(kind, key), data), lasting=kind not in _MEMOS)
 
     def recall(self, kind: str, key: str) -> Any | None:
-        """Return what was recorded for `key`, here or in the shared store; None for no JSON."""
+        """Return what was recorded for `key`, here or in the shared store; None for what is damaged."""
+        found = self._recall_own(kind, key)
+        if found is None and self.shared and kind in _SHARED:
+            name = entry_name(kind, key)
+            text = self.shared.read(name, hearsay=kind in _HARMLESS)
+            return decode_entry(name, text) if text is not None else None
+        return found
+
+    def _recall_own(self, kind: str, key: str) -> Any | None:
         name = entry_name(kind, key)
-        data: bytes | None = None
-        with suppress(FileNotFoundError):
-            data = (self.root / name).read_bytes()
-        if data is None and self.shared and kind in _SHARED:
-            data = self.shared.read(name, hearsay=kind in _HARMLESS)
         try:
-            return json.loads(data) if data is not None else None
-        except (ValueError, RecursionError):
+            return decode_entry(name, (self.root / name).read_bytes())
+        except OSError:
             return None
+
+    def entries(self, kind: str) -> Iterator[Any]:
+        """Yield what was recorded here for every key of `kind`."""
+        for path in sorted((self.root / "index" / kind).glob("*.json")):
+            with suppress(OSError):
+                found = decode_entry(f"index/{kind}/{path.name}", path.read_bytes())
+                if found is not None:
+                    yield found
 
     def known(self, kind: str, key: str) -> Any | None:
         """Return what was recorded for `key` here or elsewhere, or None."""
@@ -272,9 +351,36 @@ class Store:
         finally:
             lock.release()
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: Path, data: bytes, *, lasting: bool = True) -> None:
+        def ready(partial: Path) -> None:
+            open_up(partial, path.parent)
+
         with disk_errors(self.root):
-            write_whole(path, data, self.root / "tmp", lambda partial: open_up(partial, path.parent))
+            write_whole(path, data, self.root / "tmp", ready, lasting=lasting)
+
+
+def _state_of(path: Path) -> str | None:
+    """Return what tells this content of a plain file from another; None for anything else."""
+    try:
+        state = path.lstat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(state.st_mode):
+        return None
+    return f"{state.st_ino}:{state.st_size}:{state.st_mtime_ns}"
+
+
+def _digest_of(path: Path) -> str | None:
+    """Return `sha256:HEX` of a file; None of one that the disk does not give."""
+    try:
+        with path.open("rb") as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except OSError:
+        return None
+
+
+def _damaged(path: Path) -> StoreError:
+    return StoreError(f"a layer in the cache is damaged: {path}", hint="build again: it is made again")
 
 
 @contextmanager

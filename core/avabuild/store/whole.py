@@ -1,12 +1,16 @@
 """Whole files: written beside their place and renamed into it, so that nobody sees a part.
 
-A file on its way is locked for as long as its writer lives: what nobody locks was left by a killed one.
+A file on its way is locked for as long as its writer lives: what nobody locks was left by a killed one. It
+gets its name when its content is on the disk, and nobody relies on that name before it is there too: a power
+cut leaves the file whole, or none.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,10 +18,32 @@ from pathlib import Path
 
 _PREFIX = "write-"
 _TRIES = 5
+_NEVER = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EROFS, errno.EBADF, errno.EACCES, errno.EPERM}
 
 
-def write_whole(path: Path, data: bytes, directory: Path, ready: Callable[[Path], None]) -> None:
-    """Write `path` by way of a file in `directory`, which `ready` sees before it gets its name."""
+def publish(partial: Path, path: Path) -> Path:
+    """Give the finished file or directory `partial` the name `path`, to stay; return that.
+
+    What is there goes, were it a directory where a file should be.
+    """
+    sync(partial)
+    _rename(partial, path)
+    sync(path.parent)
+    return path
+
+
+def write_whole(
+    path: Path,
+    data: bytes,
+    directory: Path,
+    ready: Callable[[Path], object] = lambda _: None,
+    *,
+    lasting: bool = True,
+) -> None:
+    """Write `path` by way of a file in `directory`, which `ready` sees before it gets its name.
+
+    One that is not `lasting` may be damaged by a power cut: whoever reads it finds out and makes it again.
+    """
     for tries_left in reversed(range(_TRIES)):
         handle, name = tempfile.mkstemp(dir=directory, prefix=_PREFIX)
         partial = Path(name)
@@ -28,7 +54,10 @@ def write_whole(path: Path, data: bytes, directory: Path, ready: Callable[[Path]
                 file.write(data)
                 file.flush()
                 ready(partial)
-                partial.replace(path)
+                if lasting:
+                    publish(partial, path)
+                else:
+                    _rename(partial, path)
             except FileNotFoundError:
                 if partial.exists() or not tries_left:
                     raise  # else it was swept before it was locked
@@ -36,6 +65,40 @@ def write_whole(path: Path, data: bytes, directory: Path, ready: Callable[[Path]
                 return
             finally:
                 partial.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Return once the content of the file or directory is on the disk, where the file system can tell."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:  # a directory that may be written and not read
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NEVER:
+            raise
+    finally:
+        os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Remove whatever is at `path`; nothing may be there, or may not be removable."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _rename(partial: Path, path: Path) -> None:
+    try:
+        partial.replace(path)
+    except OSError as error:
+        if error.errno not in {errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+            raise
+        remove(path)
+        partial.replace(path)
 
 
 def is_write(path: Path) -> bool:

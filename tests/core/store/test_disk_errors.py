@@ -35,7 +35,7 @@ def everything(store: Store) -> list[str]:
     return sorted(
         str(path.relative_to(store.root))
         for path in store.root.rglob("*")
-        if path.is_file() and path.parent.name not in {"locks", "leases"}
+        if path.is_file() and path.parent.name not in {"locks", "leases", "whole"}
     )
 
 

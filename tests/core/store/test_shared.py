@@ -218,12 +218,11 @@ def test_an_entry_of_another_user_is_believed_when_that_one_is_named(tmp_path, t
     assert Store(tmp_path / "mine", named).layer(KEY) is not None
 
 
-def test_a_pack_without_a_digest_is_taken_of_the_trusted_only(tmp_path, theirs, trusting):
-    (theirs.root / "pyc" / "x.zip").write_bytes(DATA)
-    assert trusting.believed("pyc/x.zip") == theirs.root / "pyc" / "x.zip"
+def test_what_a_module_compiles_to_is_the_word_of_the_trusted_only(tmp_path, theirs, trusting):
+    theirs.record("pack", "pyc/x.zip", DIGEST)
+    assert trusting.recall("pack", "pyc/x.zip") == DIGEST
     wary = Store(tmp_path / "wary", Sharing(directory=theirs.root))
-    assert wary.believed("pyc/x.zip") is None
-    assert wary.believed("pyc/y.zip") is None
+    assert wary.recall("pack", "pyc/x.zip") is None
 
 
 def test_what_a_build_needs_below_its_own_path_is_linked_or_copied(theirs, trusting):
@@ -304,4 +303,4 @@ def test_what_is_written_can_be_read_by_whoever_may_read_the_directory(
 
 def test_an_entry_is_what_it_was_when_it_is_read(theirs, trusting):
     theirs.record("layer", "k", {"a": 1})
-    assert json.loads(trusting.shared.read("index/layer/k.json")) == {"a": 1}
+    assert json.loads(trusting.shared.read("index/layer/k.json"))["data"] == {"a": 1}
