@@ -57,8 +57,8 @@ def write_docker_archive(store: Store, composed: Composed, out: Path, name: str,
 
 def _labelled(store: Store, composed: Composed) -> bytes:
     """Return the image's config with all of its labels."""
-    data = store.blob_path(composed.config).read_bytes()
-    annotations = image.decode(store.blob_path(composed.digest).read_bytes()).get("annotations") or {}
+    data = store.read(composed.config)
+    annotations = image.decode(store.read(composed.digest)).get("annotations") or {}
     config = image.decode(data)
     labels = config["config"].get("Labels") or {}
     whole = whole_labels(labels, annotations)
