@@ -21,6 +21,7 @@ import zstandard
 
 from avabuild.deflate import HEADER, inflated, member, trailer
 from avabuild.errors import DiskFullError
+from avabuild.layers import WHITEOUT
 from avabuild.value import Value
 
 Compression = Literal["gzip", "zstd"]
@@ -29,6 +30,7 @@ Compression = Literal["gzip", "zstd"]
 MTIME = 315532800
 BLOCK = 1 << 20  # bytes gathered before they are compressed, and the most that one inflate call returns
 SPLICE = 32 << 10  # compressed bytes from which copying a stream beats the cost of a gzip member
+OPAQUE = f"{WHITEOUT}.wh..opq"  # all that is below in a directory is gone (OCI image-spec, layer.md)
 _AHEAD = 8  # blocks that may wait for a lane
 
 
@@ -121,6 +123,7 @@ class BlobWriter:
         self._plain: list[bytes] = []
         self._gathered = 0
         self._made: set[str] = set()
+        self._kinds: dict[str, Literal["file", "directory", "above"]] = {"": "directory"}  # of every name
         self._tar, self._packed = hashlib.sha256(), hashlib.sha256()
         self._unpacked = self._size = 0
         self._hashing, self._packing = _Lane(), _Lane()
@@ -172,6 +175,14 @@ class BlobWriter:
         """Write an entry of any kind as `info` describes it; `chunks` are a file's `info.size` bytes."""
         self._entry(info)
         self._content(info.name, info.size, chunks)
+
+    def whiteout(self, directory: str, name: str) -> None:
+        """Write that the file `name` of the layers below is gone from `directory`."""
+        self._mark(directory, f"{WHITEOUT}{name}")
+
+    def opaque(self, directory: str) -> None:
+        """Write that all that layers below have in `directory` is gone."""
+        self._mark(directory, OPAQUE)
 
     def raw(self, chunks: Iterable[bytes]) -> None:
         """Take a whole tar as it is, its end included: nothing else may be written to this blob."""
@@ -227,12 +238,41 @@ class BlobWriter:
             setattr(info, field, value)
         self._entry(info)
 
-    def _entry(self, info: tarfile.TarInfo) -> None:
-        if "\0" in info.name or any(part in ("", ".", "..") for part in info.name.split("/")):
-            raise ValueError(f"{info.name!r} is not a plain path below the root")
+    def _mark(self, directory: str, name: str) -> None:
+        info = tarfile.TarInfo(f"{directory}/{name}" if directory else name)
+        info.mtime = MTIME
+        self._placed(info.name, is_directory=False)
         self._add(_encoded(info))
         if self._watch:
             self._watch.begin(info)
+            self._watch.end()
+
+    def _entry(self, info: tarfile.TarInfo) -> None:
+        parts = info.name.split("/")
+        if "\0" in info.name or any(part in ("", ".", "..") for part in parts):
+            raise ValueError(f"{info.name!r} is not a plain path below the root")
+        if any(part.startswith(WHITEOUT) for part in parts):
+            raise ValueError(f"{info.name!r} has the name of a whiteout, which would remove files below")
+        self._placed(info.name, is_directory=info.isdir())
+        self._add(_encoded(info))
+        if self._watch:
+            self._watch.begin(info)
+
+    def _placed(self, name: str, *, is_directory: bool) -> None:
+        """Remember an entry; ValueError where one was of that name, or it and another are file and directory.
+
+        Image storages refuse a layer with a name twice, or take what they like of it.
+        """
+        known = self._kinds.get(name)
+        if known is not None and not (known == "above" and is_directory):
+            raise ValueError(f"{name!r} is there twice, or both as a file and as a directory")
+        self._kinds[name] = "directory" if is_directory else "file"
+        above = name.rpartition("/")[0]
+        while (known := self._kinds.get(above)) is None:
+            self._kinds[above] = "above"
+            above = above.rpartition("/")[0]
+        if known == "file":
+            raise ValueError(f"{above!r} is there both as a file and as a directory")
 
     def _content(self, name: str, size: int, chunks: Iterable[bytes]) -> None:
         done = 0

@@ -23,8 +23,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from avabuild.blob import MTIME, Blob, BlobWriter, Compression
+from avabuild.blob import MTIME, OPAQUE, Blob, BlobWriter, Compression
 from avabuild.errors import HostError
+from avabuild.layers import WHITEOUT
 
 CHUNK = 1 << 20
 # What the engine or the kernel leaves in any container, whatever the step did.
@@ -60,10 +61,13 @@ APT = (
     "run/*",
 )
 _XATTR_KEPT = ("security.capability",)
-_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"  # as layers have them, and fuse-overlayfs too
 _COMPARED = ("st_mode", "st_uid", "st_gid", "st_size", "st_mtime_ns", "st_rdev")
 _PYC_HEADER = struct.Struct("<4sIII")
 _PYC_2_7 = b"\x03\xf3\r\n"
+
+
+class ChangeError(Exception):
+    """What a step made can't be in a layer; the message says why."""
 
 
 def write_changes(
@@ -116,12 +120,17 @@ class _Changes:
             if self._dropped(name):
                 continue
             state = entry.stat(follow_symlinks=False)
-            if entry.name == _OPAQUE:
-                continue
-            if entry.name.startswith(_WHITEOUT):
+            if entry.name.startswith(WHITEOUT):
+                if whole or os.path.lexists(self.merged / name):  # fuse-overlayfs shows nobody its own
+                    raise ChangeError(
+                        f"/{name} has the name of a whiteout: it would remove files of the image"
+                    )
+                if entry.name != OPAQUE:
+                    self._mark(directory, entry.name.removeprefix(WHITEOUT))
+            elif _is_none(state):
+                if whole:
+                    raise ChangeError(f"/{name} is a device that means a whiteout: it would remove files")
                 self._mark(directory, entry.name)
-            elif stat.S_ISCHR(state.st_mode) and state.st_rdev == 0:
-                self._mark(directory, f"{_WHITEOUT}{entry.name}")
             elif stat.S_ISDIR(state.st_mode):
                 self._directory(name, whole=whole)
             elif not stat.S_ISSOCK(state.st_mode):
@@ -135,12 +144,12 @@ class _Changes:
         if whole or replaced or self._is_new(name):
             self._parents(name)
         if replaced:
-            self._mark(name, _OPAQUE)
+            self.writer.opaque(name)
         self.walk(name, whole=whole or replaced)
 
     def _emptied(self, name: str) -> bool:
         """Whether fuse-overlayfs hides what layers below have there; it marks any new directory."""
-        marked = (self.upper / name / _OPAQUE).exists()
+        marked = (self.upper / name / OPAQUE).exists()
         return marked and any(_is_directory(lower / name) for lower in self.lowers)
 
     def _is_new(self, name: str) -> bool:
@@ -162,9 +171,7 @@ class _Changes:
 
     def _mark(self, directory: str, name: str) -> None:
         self._parents(directory)
-        info = tarfile.TarInfo(f"{directory}/{name}" if directory else name)
-        info.mtime = MTIME
-        self.writer.add(info, ())
+        self.writer.whiteout(directory, name)
 
     def _file(self, name: str) -> None:
         self._parents(name.rpartition("/")[0])
@@ -226,9 +233,11 @@ class _Copied(_Changes):
             if self._dropped(name):
                 continue
             if entry not in now:
-                self._mark(directory, f"{_WHITEOUT}{entry}")
+                self._mark(directory, entry)
                 continue
             state = (self.merged / name).lstat()
+            if _is_none(state) and (whole or self._differs(name, state)):
+                raise ChangeError(f"/{name} is a device that means a whiteout: it would remove files")
             if stat.S_ISDIR(state.st_mode):
                 fresh = whole or not any(_is_directory(below / name) for below in self.lowers)
                 if fresh or self._is_new(name):
@@ -243,6 +252,11 @@ class _Copied(_Changes):
                 before = (below / name).lstat()
                 return any(getattr(now, field) != getattr(before, field) for field in _COMPARED)
         return True
+
+
+def _is_none(state: os.stat_result) -> bool:
+    """Whether it is the device 0:0, with which overlayfs says that a file is gone."""
+    return stat.S_ISCHR(state.st_mode) and state.st_rdev == 0
 
 
 def _is_directory(path: Path) -> bool:
@@ -288,11 +302,14 @@ def content(file: BinaryIO, name: str, began: float) -> Iterator[bytes]:
 
 
 def main(argv: list[str]) -> int:
-    """`MERGED OUT BEGAN COMPRESSION [PATTERN ...]`: write the layer, print its blob as JSON."""
+    """`MERGED OUT BEGAN COMPRESSION [PATTERN ...]`: write the layer, print its blob or what is wrong."""
     merged, out, began, packed, *drop = argv
     compression: Compression = "zstd" if packed == "zstd" else "gzip"
-    blob = write_changes(Path(merged), Path(out), float(began), tuple(drop), compression)
-    sys.stdout.write(blob.model_dump_json())
+    try:
+        blob = write_changes(Path(merged), Path(out), float(began), tuple(drop), compression)
+        sys.stdout.write(blob.model_dump_json())
+    except (ChangeError, ValueError) as error:
+        sys.stdout.write(json.dumps({"problem": str(error)}))
     return 0
 
 

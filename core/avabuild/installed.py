@@ -25,7 +25,9 @@ from installer.sources import WheelFile
 from installer.utils import Scheme as SchemeKey
 from installer.utils import construct_record_file, parse_entrypoints, parse_metadata_file
 
+from avabuild import zips
 from avabuild.errors import WheelError
+from avabuild.layers import WHITEOUT
 from avabuild.scheme import Scheme
 
 _CHUNK = 256 << 10  # bytes read at once
@@ -39,6 +41,7 @@ _REPLACED = (
     "RECORD.jws",
     "RECORD.p7s",
 )  # made anew, or of the old RECORD
+_agreeing: set[tuple[int, ...]] = set()  # wheels that were checked: each is opened about five times
 _DAMAGE = (
     *(ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error),
     *(InstallerError, InvalidRecordEntry, csv.Error),
@@ -83,6 +86,11 @@ class OpenWheel:
         self._scheme = scheme
         self._source = WheelFile(archive)
         self._descriptor = os.open(path, os.O_RDONLY)
+        try:
+            _check_once(self._descriptor, archive)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -145,8 +153,6 @@ class OpenWheel:
     def deflated(self, entry: zipfile.ZipInfo) -> Iterator[bytes]:
         """Yield an entry's bytes just as they are in the archive (APPNOTE.TXT 4.3.7: the local header)."""
         header = os.pread(self._descriptor, 30, entry.header_offset)
-        if len(header) < 30 or header[:4] != b"PK\x03\x04":
-            raise ValueError(f"entry {entry.filename!r} has no local header")
         start = entry.header_offset + 30 + sum(struct.unpack("<HH", header[26:]))
         for offset in range(0, entry.compress_size, _CHUNK):
             yield os.pread(self._descriptor, min(_CHUNK, entry.compress_size - offset), start + offset)
@@ -193,12 +199,23 @@ def opened(path: Path, scheme: Scheme) -> Iterator[OpenWheel]:
         raise WheelError(str(error) or type(error).__name__, place=path.name, hint=hint) from error
 
 
+def _check_once(descriptor: int, archive: zipfile.ZipFile) -> None:
+    """Hold the headers against the directory, once in a process as long as the file is the same."""
+    state = os.fstat(descriptor)
+    known = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    if known not in _agreeing:
+        zips.check(descriptor, archive)
+        _agreeing.add(known)
+
+
 def _entries(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
     """Yield the files of the archive; ValueError for a name that is not a plain path below its root."""
     for entry in archive.infolist():
         name = entry.filename
         if "\\" in name or any(part in ("", ".", "..") for part in name.removesuffix("/").split("/")):
             raise ValueError(f"entry {name!r} is not a plain path inside the wheel")
+        if any(part.startswith(WHITEOUT) for part in name.split("/")):
+            raise ValueError(f"entry {name!r} has the name of a whiteout, which would remove files below")
         if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"entry {name!r} is encrypted, or neither stored nor deflated")
         if not entry.is_dir():
@@ -218,7 +235,7 @@ def _scripts(text: str, scheme: Scheme) -> tuple[Installed, ...]:
         points = {name: point for name, point in points.items() if not _EASY_INSTALL.fullmatch(name)}
         points |= {"easy_install": easy, f"easy_install-{scheme.python}": easy}
     for name in points:
-        if "/" in name or name in (".", ".."):
+        if "/" in name or name in (".", "..") or name.startswith(WHITEOUT):
             raise ValueError(f"entry point {name!r} is not the name of a command")
     return tuple(
         Installed(f"{scheme.scripts}/{name}", 0o755, head=point.generate(scheme.interpreter, "posix")[1])

@@ -6,6 +6,7 @@ new verb asks for a new kind instead of passing a callable.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from packaging.requirements import Requirement
@@ -16,9 +17,28 @@ from avabuild.sources import DebianSource, Source, SourceFile, Word
 from avabuild.value import Value
 
 Mode = Annotated[str, Field(pattern=r"^0?[0-7]{3,4}$")]
-Owner = Annotated[str, Field(pattern=r"^\d+(:\d+)?$")]
+OWNER = re.compile(r"[0-9]+(:[0-9]+)?")
+WHITEOUT = ".wh."  # how a layer says that a file below is gone (OCI image-spec, layer.md)
+_LAST_ID = (1 << 32) - 2  # the kernel's; one more means "as it is", and what is above begins at root again
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 GIVEN_TO_COMPILES = ("OUT", "SOURCES", "JOBS", "PYTHON", "SITE")
+
+
+def checked_owner(text: str) -> str:
+    """Return `text`, numeric ids; ValueError when the kernel has no such owner."""
+    if any(int(part.lstrip("0")[:11] or "0") > _LAST_ID for part in text.split(":")):
+        raise ValueError(f'"{text[:40]}" is no owner: the highest id is {_LAST_ID}')
+    return text
+
+
+def checked_target(text: str) -> str:
+    """Return `text`, a path of an image; ValueError when a part of it means that a file is to vanish."""
+    if any(part.startswith(WHITEOUT) for part in text.split("/")):
+        raise ValueError(f'"{text}" has the name of a whiteout, which would remove files of the image')
+    return text
+
+
+Owner = Annotated[str, Field(pattern=r"^[0-9]+(:[0-9]+)?$"), AfterValidator(checked_owner)]
 
 
 def _is_pin(text: str) -> str:
@@ -111,7 +131,7 @@ class File(Value):
             taken, and nothing below it. None takes all.
     """
 
-    target: str
+    target: Annotated[str, AfterValidator(checked_target)]
     source: str | None = None
     content: str | None = None
     mode: Mode | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from avabuild.errors import PluginError
 from avabuild.provider import Kind, Provider
+from avabuild.regular import read as read_regular
 
 _HINT = (
     "a local plugin is one file that imports avabuild.api and what is installed; for more make a distribution"
@@ -52,7 +53,7 @@ class LocalPlugin:
 def read_local(shown: str, path: Path) -> LocalPlugin:
     """Read the local plugin at `path`; raise PluginError when that can't be done."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
         text = data.decode("utf-8-sig")  # some editors write a byte order mark
         return LocalPlugin(shown, path, text, f"sha256:{hashlib.sha256(data).hexdigest()}")
     except OSError as error:

@@ -9,6 +9,7 @@ from avabuild import openpgp
 from avabuild.errors import Problem, RecipeError
 from avabuild.layers import Apt, Compile, Repository
 from avabuild.plan import Plan, Step
+from avabuild.regular import read as read_regular
 
 
 def pin_keys(plan: Plan, directory: Path) -> Plan:
@@ -44,7 +45,7 @@ def _with_key(repository: Repository, directory: Path, read: list[str]) -> Repos
         if not armoured:
             read.append(repository.key)
         found = openpgp.keys(
-            repository.key.encode() if armoured else (directory / repository.key).read_bytes()
+            repository.key.encode() if armoured else read_regular(directory / repository.key)
         )
     except OSError as error:
         raise _refused(place, f"the key can't be read: {(error.strerror or str(error)).lower()}") from error

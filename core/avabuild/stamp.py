@@ -118,6 +118,8 @@ def _state(path: Path, digest: Callable[[Path], str]) -> list[Any]:
     if path.is_dir():
         below = sorted(f"{p.relative_to(path)} {_kind(p)}" for p in path.rglob("*"))
         return ["directory", _hash("\n".join(below).encode(errors="surrogateescape"))]
+    if not path.is_file():  # a pipe would be waited for
+        return ["special", path.stat().st_mode]
     return [*_status(path), path.stat().st_mode, digest(path)]
 
 

@@ -12,8 +12,6 @@ from pathlib import Path
 from avabuild.blob import Blob, BlobWriter, Compression
 from avabuild.scheme import Scheme
 
-_OPAQUE = ".wh..wh..opq"  # hides what lower layers have in a directory (OCI image-spec, layer.md)
-
 _ACTIVATE = """\
 # Use with ". bin/activate" from a POSIX shell; "deactivate" undoes it.
 deactivate () {{
@@ -82,6 +80,6 @@ def _write_classic(out: Path, scheme: Scheme, interpreter: str, compression: Com
         writer.parents(f"{scheme.scripts[1:]}/python", scheme.root)
         writer.symlink(f"{scheme.scripts[1:]}/python", interpreter)
         writer.symlink(f"{scheme.scripts[1:]}/python2", interpreter)
-        writer.parents(f"{packages}/{_OPAQUE}", scheme.root)
-        writer.file(f"{packages}/{_OPAQUE}", b"")
+        writer.parents(f"{packages}/x", scheme.root)
+        writer.opaque(packages)  # what the base has there
         return writer.finish()

@@ -110,3 +110,27 @@ def test_an_archive_of_an_image_cant_name_what_is_not_its_own(builder: User, tar
     outcome = builder.avabuild("recipe", recipe, "--output", "oci:out")
     assert outcome.code not in {0, 1, 70}, outcome.err
     assert list(target.iterdir()) == []
+
+
+WHITEOUTS = """name = "ava-test-hostile"
+base = { archive = "base.tar" }
+[[run]]
+shell = "touch /etc/.wh.passwd"
+"""
+
+
+def refused_as_whiteout(user: User) -> None:
+    write_tiny(user.home / "base.tar")
+    outcome = user.avabuild("recipe", user.recipe(WHITEOUTS), "--output", "oci:out")
+    assert outcome.code == 5, outcome.err
+    assert "/etc/.wh.passwd has the name of a whiteout" in outcome.err
+    assert "touch /etc/.wh.passwd" in outcome.err
+    assert not (user.home / "out").exists()
+
+
+def test_a_step_cant_delete_files_of_the_base_by_their_names(builder: User) -> None:
+    refused_as_whiteout(builder)
+
+
+def test_nor_can_one_of_root(root: User) -> None:
+    refused_as_whiteout(root)

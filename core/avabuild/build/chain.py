@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from avabuild.build.layout import compose_image
 from avabuild.chain import ExecLayer, chain, flat
 from avabuild.commands import Bind
 from avabuild.container import Container
+from avabuild.errors import StepError
 from avabuild.image import Piece, Settings
 from avabuild.target import Target
 
@@ -106,7 +108,7 @@ class Chain:
 
         def capture(out: Path) -> Blob:
             run()
-            return changes(container, out, self._began, drop, self.compression)
+            return changes(container, out, self._began, drop, self.compression, layer.name)
 
         if not context.flat:
             return context.store.make_layer(layer.key, context.scratch.path, capture, private=private)
@@ -120,10 +122,18 @@ class Chain:
         return context.store.make_layer(flat(layer.key), context.scratch.path, capture, private=private)
 
 
-def changes(container: Container, out: Path, began: float, drop: Sequence[str], compression: str) -> Blob:
-    """Write what changed in `container` since `began` to the layer `out`, inside the namespace."""
+def changes(
+    container: Container, out: Path, began: float, drop: Sequence[str], compression: str, place: str
+) -> Blob:
+    """Write what changed in `container` since `began` to the layer `out`, inside the namespace.
+
+    Raises StepError that names `place` for what can't be in a layer.
+    """
     arguments = [str(out), repr(began), compression, *drop]
-    return Blob.model_validate_json(container.module("avabuild.changes", "", arguments))
+    answer = json.loads(container.module("avabuild.changes", "", arguments))
+    if "problem" in answer:
+        raise StepError(f"what it left can't be in an image: {answer['problem']}", place=place)
+    return Blob.model_validate(answer)
 
 
 @contextmanager

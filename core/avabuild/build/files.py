@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 from avabuild.blob import MTIME, Blob, BlobWriter, Compression
 from avabuild.build.tree import Tree
 from avabuild.errors import Problem, RecipeError
-from avabuild.layers import File
+from avabuild.layers import WHITEOUT, File
+from avabuild.regular import kernels, special
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 from avabuild.value import digest_of
@@ -77,9 +78,8 @@ def write_files(
 def _placed(files: Sequence[File], directory: Path, tree: Tree) -> Iterator[_Entry]:
     """Yield what to write, where it goes among what is below, each directory once and before its content."""
     written = {"", "."}
-    for entry in _entries(files, directory):
-        is_directory = entry.source is not None and _is_directory(entry.source)
-        name = tree.place(entry.name, follow=is_directory)
+    for name, entry in _last(tuple(_entries(files, directory)), tree).items():
+        is_directory = _is_tree(entry)
         parents = [parent.as_posix() for parent in reversed(PurePosixPath(name).parents)]
         for parent in [*parents, *([name] if is_directory and name in tree.nodes else [])]:
             if parent not in written:
@@ -92,6 +92,40 @@ def _placed(files: Sequence[File], directory: Path, tree: Tree) -> Iterator[_Ent
             yield replace(entry, name=name)
 
 
+def _last(entries: Sequence[_Entry], tree: Tree) -> dict[str, _Entry]:
+    """Return what comes to each place, of several files the last one.
+
+    Raises RecipeError for one that is below a file, or that stands where a directory is.
+    """
+    found: dict[str, _Entry] = {}
+    for entry in entries:
+        name = tree.place(entry.name, follow=_is_tree(entry))
+        before, below = found.get(name), tree.nodes.get(name)
+        there = (before is not None and _is_tree(before)) or (below is not None and not below.link)
+        if not _is_tree(entry) and there:
+            raise _refused(
+                f"/{name}", "is put into the image as a file, and there is a directory of that name"
+            )
+        if before is not None and _is_tree(entry) and not _is_tree(before):
+            raise _refused(f"/{name}", "is put into the image both as a file and as a directory")
+        if before is None or not _is_tree(entry):
+            found[name] = entry
+    for name in found:
+        for parent in PurePosixPath(name).parents:
+            above = found.get(parent.as_posix())
+            if above is not None and not _is_tree(above):
+                raise _refused(f"/{name}", f"is below /{parent}, which is put into the image as a file")
+    return found
+
+
+def _is_tree(entry: _Entry) -> bool:
+    return entry.source is not None and _is_directory(entry.source)
+
+
+def _refused(place: str, message: str) -> RecipeError:
+    return RecipeError((Problem(place, "", message),))
+
+
 def _entries(files: Sequence[File], directory: Path) -> Iterator[_Entry]:
     for file in files:
         uid, _, gid = file.owner.partition(":")
@@ -99,6 +133,7 @@ def _entries(files: Sequence[File], directory: Path) -> Iterator[_Entry]:
         source = directory / file.source if file.source is not None else None
         name = file.target.lstrip("/").rstrip("/")
         if source is not None and not source.is_dir() and (file.target.endswith("/") or not name):
+            _check_name(source)
             name = str(PurePosixPath(name) / source.name)
         if source is None or not source.is_dir():
             yield _Entry(name, source, (file.content or "").encode(), _mode(source, file.mode), *owner)
@@ -120,6 +155,7 @@ def chosen(source: Path, patterns: Sequence[str]) -> Iterator[tuple[Path, str]]:
     for path in sorted(source.iterdir()):
         if not any(fnmatch.fnmatchcase(path.name, pattern) for pattern in patterns) or not path.is_file():
             continue
+        _check_name(path)
         inside = not path.is_symlink() or (top / path.readlink()).parent == top
         yield path if inside else path.resolve(), path.name
 
@@ -127,13 +163,21 @@ def chosen(source: Path, patterns: Sequence[str]) -> Iterator[tuple[Path, str]]:
 def _below(source: Path) -> Iterator[Path]:
     for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
         path = Path(entry.path)
-        kind = entry.stat(follow_symlinks=False).st_mode
-        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or stat.S_ISLNK(kind)):
-            problem = "is neither a file, a directory nor a link: it can't be in an image"
-            raise RecipeError((Problem(str(path), "", problem),))
+        state = entry.stat(follow_symlinks=False)
+        if special(state):
+            raise _refused(str(path), "is neither a file, a directory nor a link: it can't be in an image")
+        if found := kernels(state):
+            raise _refused(str(path), f"is {found}: it can't be in an image")
+        _check_name(path)
         yield path
-        if stat.S_ISDIR(kind):
+        if stat.S_ISDIR(state.st_mode):
             yield from _below(path)
+
+
+def _check_name(path: Path) -> None:
+    if path.name.startswith(WHITEOUT):
+        problem = "has the name of a whiteout, which would remove files of the image: rename it"
+        raise _refused(str(path), problem)
 
 
 def _is_directory(path: Path) -> bool:

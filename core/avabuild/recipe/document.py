@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from avabuild.errors import Problem, RecipeError
+from avabuild.recipe.lines import deep_key
 from avabuild.recipe.source import Source
+from avabuild.regular import read
 
+_TOO_DEEP = "is nested too deeply"
+_DEEPEST = 100  # tables and arrays in one another; a parser takes time and memory by the square of it
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -24,10 +28,10 @@ def text_of(path: Path) -> str:
 
     Raises:
         FileNotFoundError: there is none; IsADirectoryError likewise: what is near is the caller's to say.
-        RecipeError: it can't be read, or is no text.
+        RecipeError: it can't be read, is no text, or nothing that has an end.
     """
     try:
-        data = path.read_bytes()
+        data = read(path)
     except (FileNotFoundError, IsADirectoryError):
         raise
     except OSError as error:
@@ -45,8 +49,13 @@ def parse(path: Path, text: str) -> tuple[dict[str, Any], Source]:
     Raises:
         RecipeError: it is no valid TOML.
     """
+    if found := deep_key(text):
+        raise refused(path, _TOO_DEEP, text.count("\n", 0, found) + 1)
     try:
-        return tomllib.loads(text), Source.of(path, text)
+        data = tomllib.loads(text)
+        if _depth(data) > _DEEPEST:
+            raise refused(path, _TOO_DEEP)
+        return data, Source.of(path, text)
     except ValueError as error:  # TOMLDecodeError, or an integer too long for Python
         message = str(error)
         at = _POSITION.search(message)
@@ -55,4 +64,14 @@ def parse(path: Path, text: str) -> tuple[dict[str, Any], Source]:
         what = _POSITION.sub("", message)
         raise refused(path, f"not valid TOML: {what[:1].lower()}{what[1:]}{column}", line) from None
     except RecursionError:
-        raise refused(path, "is nested too deeply") from None
+        raise refused(path, _TOO_DEEP) from None
+
+
+def _depth(data: Any) -> int:
+    """Return how many tables and arrays are in one another at most, counted up to one more than may be."""
+    depth, level = 0, [data]
+    while level and depth <= _DEEPEST:
+        depth += 1
+        inner = [below for one in level for below in (one.values() if isinstance(one, dict) else one)]
+        level = [one for one in inner if isinstance(one, dict | list)]
+    return depth

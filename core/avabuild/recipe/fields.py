@@ -20,22 +20,29 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
+from avabuild.layers import OWNER, checked_owner, checked_target
 from avabuild.provider import is_path
 from avabuild.recipe.source import Source
+from avabuild.regular import kernels, oddity
 from avabuild.target import Device
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PYTHON = re.compile(r"\d\.\d{1,2}")
 _MODE = re.compile(r"0?[0-7]{3,4}")
-_OWNER = re.compile(r"\d+(:\d+)?")
 _PORT = re.compile(r"(\d{1,5})(/(?:tcp|udp|sctp))?")
 # The path components of the OCI distribution-spec, "Pulling manifests"
 _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 
 
 def existing(text: str, info: ValidationInfo) -> str:
-    """Return `text`, a path relative to the recipe; ValueError when nothing is there."""
+    """Return `text`, a path relative to the recipe; ValueError when no file or directory is there."""
     _kind_on_disk(text, info)
+    return text
+
+
+def mountable(text: str, info: ValidationInfo) -> str:
+    """Return `text`, a path relative to the recipe of what a step may see: a socket or device too."""
+    _kind_on_disk(text, info, any_kind=True)
     return text
 
 
@@ -46,17 +53,25 @@ def existing_file(text: str, info: ValidationInfo) -> str:
     return text
 
 
-def _kind_on_disk(text: str, info: ValidationInfo) -> Literal["file", "directory"] | None:
-    """Say what is at `text`; None when there is no recipe file to be relative to."""
+def _kind_on_disk(
+    text: str, info: ValidationInfo, *, any_kind: bool = False
+) -> Literal["file", "directory"] | None:
+    """Say what is at `text`; None when there is no recipe file to be relative to.
+
+    What has no end (a pipe, a device, a file of the kernel) is refused, with `any_kind` the last of these.
+    """
     if not isinstance(info.context, Source):
         return None
     directory = info.context.directory
     try:
-        return "directory" if stat.S_ISDIR((directory / text).stat().st_mode) else "file"
+        state = (directory / text).stat()
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f'there is no "{text}" in {directory}; paths are relative to the recipe') from None
     except OSError as error:
         raise ValueError(f'"{text}" can\'t be read: {(error.strerror or str(error)).lower()}') from None
+    if found := kernels(state) if any_kind else oddity(state):
+        raise ValueError(f'"{text}" is {found}; name a file or directory')
+    return "directory" if stat.S_ISDIR(state.st_mode) else "file"
 
 
 def _filled(text: str) -> str:
@@ -105,10 +120,12 @@ def _mode(value: object) -> object:
 
 
 def _owner(value: object) -> object:
-    if isinstance(value, int) or (isinstance(value, str) and not _OWNER.fullmatch(value)):
+    if isinstance(value, int) or (isinstance(value, str) and not OWNER.fullmatch(value)):
         raise ValueError(
             'must be numeric ids in quotes, like owner = "0:0" or owner = "1000"; names differ by image'
         )
+    if isinstance(value, str):
+        checked_owner(value)
     return value
 
 
@@ -182,7 +199,9 @@ Text = Annotated[str, AfterValidator(_filled)]
 Line = Annotated[str, AfterValidator(_one_line)]
 RepositoryName = Annotated[Text, AfterValidator(_name)]
 Absolute = Annotated[Text, AfterValidator(_absolute)]
+ImagePath = Annotated[Absolute, AfterValidator(checked_target)]
 ExistingPath = Annotated[Text, AfterValidator(existing)]
+MountablePath = Annotated[Text, AfterValidator(mountable)]
 ExistingFile = Annotated[Text, AfterValidator(existing_file)]
 Variable = Annotated[Text, AfterValidator(_variable)]
 OctalMode = Annotated[str, BeforeValidator(_mode, json_schema_input_type=str)]

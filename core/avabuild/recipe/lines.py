@@ -24,6 +24,20 @@ _STRING = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
+_PART = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
+# What comes next in a document, so that nothing inside a string or a comment looks like a key
+_TOKEN = re.compile(
+    rf"""
+    (?P<deep> {_PART} (?:[ \t]*+\.[ \t]*+ {_PART} ){{32}})
+    | \#[^\n]*+
+    | \"{{3}} (?:[^\\]|\\.)*? (?:\"{{3,5}}|\Z)
+    | '{{3}} .*? (?:'{{3,5}}|\Z)
+    | "(?:[^"\\\n]|\\.)*+"
+    | '[^'\n]*+'
+    | [^\W]++ | .
+    """,
+    re.DOTALL | re.VERBOSE,
+)
 _SCALAR = re.compile(r"[^,\]}#\r\n]+")
 
 
@@ -35,6 +49,14 @@ def locate(text: str) -> dict[KeyPath, int]:
     scanner = _Scanner(text)
     scanner.document()
     return scanner.lines
+
+
+def deep_key(text: str) -> int | None:
+    """Return where a key of more than 32 parts is in any `text`, None without one.
+
+    A parser remembers every beginning of a key: 50,000 dots are gigabytes.
+    """
+    return next((token.start() for token in _TOKEN.finditer(text) if token["deep"]), None)
 
 
 class _Scanner:

@@ -14,6 +14,8 @@ from avabuild.recipe.fields import (
     Command,
     Devices,
     ExistingPath,
+    ImagePath,
+    MountablePath,
     NumericOwner,
     OctalMode,
     Pairs,
@@ -45,7 +47,9 @@ class FileEntry(Value):
     """A file or directory beside the recipe, put into the image without a container."""
 
     source: ExistingPath = Field(description="File or directory, relative to the recipe")
-    target: Absolute = Field(description="Absolute path in the image; a trailing / means into this directory")
+    target: ImagePath = Field(
+        description="Absolute path in the image; a trailing / means into this directory"
+    )
     mode: OctalMode | None = Field(default=None, description='Octal permission bits in quotes, like "0644"')
     owner: NumericOwner = Field(default="0:0", description='Numeric owner, "UID" or "UID:GID"')
 
@@ -53,7 +57,7 @@ class FileEntry(Value):
 class MountEntry(Value):
     """A host path that one run step sees; the image never holds it."""
 
-    source: ExistingPath = Field(description="Host path, relative to the recipe")
+    source: MountablePath = Field(description="Host path, relative to the recipe")
     target: Absolute = Field(description="Absolute path in the step's container")
     writable: StrictBool = Field(default=False, description="Whether the step may change the host path")
 

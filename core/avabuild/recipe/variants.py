@@ -17,6 +17,8 @@ from avabuild.recipe.source import Source
 from avabuild.recipe.tags import template_problem
 
 Load = Callable[[Path], Recipe]
+_MOST_LEVELS = 50
+_MOST_WAYS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,10 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    """One way down to a base; `turns` are the arrays on the way, each with the index that was taken."""
+    """One way down to a base; `turns` are the arrays on the way, each with the indexes that lead on here."""
 
     recipe: Recipe
-    turns: tuple[tuple[Recipe, Bases, int], ...] = ()
+    turns: tuple[tuple[Recipe, Bases, tuple[int, ...]], ...] = ()
     below: tuple[Path, ...] = ()
 
     @property
@@ -50,11 +52,11 @@ class _Branch:
 
     def holds(self, point: Point) -> bool:
         """Whether this is the way down for `point`."""
-        return all(bases.first(point) == index for _, bases, index in self.turns)
+        return all(bases.first(point) in taken for _, bases, taken in self.turns)
 
     def problems(self, point: Point) -> Iterator[Problem]:
         """Yield what is wrong with `point` at the first array that does not lead on here."""
-        for recipe, bases, index in self.turns:
+        for recipe, bases, taken in self.turns:
             asked = [i for i, choice in enumerate(bases.choices) if choice.when.python]
             if asked and point.python is None:
                 message = "needs the Pythons of the matrix: write matrix.python"
@@ -63,7 +65,7 @@ class _Branch:
             first = bases.first(point)
             if first is None:
                 yield recipe.source.problem(("base",), f"none of its tables is for {point}; add one")
-            if first != index:
+            if first not in taken:
                 return
 
 
@@ -74,7 +76,7 @@ def variants(recipe: Recipe, load: Load) -> tuple[Variant, ...]:
         RecipeError: recipes in a circle; a point that no base is for; a tag field that the whole doesn't
             know; whatever `load` raises. Carries all problems of the recipe.
     """
-    branches = tuple(_branches(recipe, load, ()))
+    branches = _Ways(load).down(recipe, ())
     problems = [p for branch in branches for point in branch.matrix for p in branch.problems(point)]
     found = []
     for branch in branches:
@@ -88,15 +90,56 @@ def variants(recipe: Recipe, load: Load) -> tuple[Variant, ...]:
     return tuple(found)
 
 
-def _branches(recipe: Recipe, load: Load, above: tuple[Recipe, ...]) -> Iterator[_Branch]:
-    chain = (*above, recipe)
-    if not isinstance(recipe.base, Bases):
-        yield from _down(recipe, load, chain)
-        return
-    for index in range(len(recipe.base.choices)):
-        turn = (recipe, recipe.base, index)
-        for branch in _down(_with_base(recipe, recipe.base, index), load, chain):
-            yield _Branch(branch.recipe, (turn, *branch.turns), branch.below)
+class _Ways:
+    """The ways down from recipes; what several of them stand on is read and merged once."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._known: dict[Path, tuple[_Branch, ...]] = {}
+
+    def down(self, recipe: Recipe, above: tuple[Recipe, ...]) -> tuple[_Branch, ...]:
+        """Return every way down from `recipe`, on which those `above` stand."""
+        chain = (*above, recipe)
+        if not isinstance(recipe.base, Bases):
+            return self._below(recipe, chain)
+        found: list[_Branch] = []
+        for taken in _alike(recipe.base):
+            turn = (recipe, recipe.base, taken)
+            below = self._below(_with_base(recipe, recipe.base, taken[0]), chain)
+            found += [_Branch(one.recipe, (turn, *one.turns), one.below) for one in below]
+            if len(found) > _MOST_WAYS:
+                message = f"leads to a base in more than {_MOST_WAYS} ways"
+                raise RecipeError((recipe.source.problem(("base",), message),))
+        return tuple(found)
+
+    def _below(self, recipe: Recipe, chain: tuple[Recipe, ...]) -> tuple[_Branch, ...]:
+        base = recipe.one_base
+        if not isinstance(base, RecipeBase):
+            return (_Branch(recipe),)
+        path = Path(os.path.normpath(recipe.directory / base.recipe))
+        if len(chain) > _MOST_LEVELS:
+            message = f"stands below {_MOST_LEVELS} others that stand on one another, which is too many"
+            raise RecipeError((recipe.source.problem(("base", "recipe"), message),))
+        if path not in self._known:
+            if path.resolve() in [link.path.resolve() for link in chain]:
+                names = " -> ".join(str(link) for link in (*(link.path for link in chain), path))
+                message = f"the recipes stand on each other in a circle: {names}"
+                raise RecipeError((recipe.source.problem(("base", "recipe"), message),))
+            self._known[path] = self.down(self._load(path), chain)
+        return tuple(
+            _Branch(merge(recipe, branch.recipe), branch.turns, (path, *branch.below))
+            for branch in self._known[path]
+        )
+
+
+def _alike(bases: Bases) -> tuple[tuple[int, ...], ...]:
+    """Return the indexes of the choices, those that name one recipe together."""
+    found: dict[object, tuple[int, ...]] = {}
+    for index, choice in enumerate(bases.choices):
+        base = choice.base
+        name = base.recipe if isinstance(base, RecipeBase) and base.offer is None else index
+        found[name] = (*found.get(name, ()), index)
+    return tuple(found.values())
 
 
 def _with_base(recipe: Recipe, bases: Bases, index: int) -> Recipe:
@@ -105,17 +148,3 @@ def _with_base(recipe: Recipe, bases: Bases, index: int) -> Recipe:
     here = ("base", index)
     places |= {("base", *keys[2:]): place for keys, place in recipe.source.places.items() if keys[:2] == here}
     return recipe.replaced(Source(recipe.path, places), base=bases.choices[index].base)
-
-
-def _down(recipe: Recipe, load: Load, chain: tuple[Recipe, ...]) -> Iterator[_Branch]:
-    base = recipe.one_base
-    if not isinstance(base, RecipeBase):
-        yield _Branch(recipe)
-        return
-    path = Path(os.path.normpath(recipe.directory / base.recipe))
-    if path.resolve() in [link.path.resolve() for link in chain]:
-        names = " -> ".join(str(link) for link in (*(link.path for link in chain), path))
-        message = f"the recipes stand on each other in a circle: {names}"
-        raise RecipeError((recipe.source.problem(("base", "recipe"), message),))
-    for branch in _branches(load(path), load, chain):
-        yield _Branch(merge(recipe, branch.recipe), branch.turns, (path, *branch.below))

@@ -27,9 +27,13 @@ def layer(store: Store, place: Path, *members: tuple[str, int, int, str]) -> Blo
             info = tarfile.TarInfo(name)
             info.mode, info.uid, info.gid, info.linkname = mode, uid, uid, link
             info.type = tarfile.SYMTYPE if link else tarfile.DIRTYPE
-            if ".wh." in name:
-                info.type = tarfile.REGTYPE
-            writer.add(info, ())
+            above, _, last = name.rpartition("/")
+            if last == ".wh..wh..opq":
+                writer.opaque(above)
+            elif last.startswith(".wh."):
+                writer.whiteout(above, last.removeprefix(".wh."))
+            else:
+                writer.add(info, ())
         blob = writer.finish()
     store.adopt(path, blob.digest)
     return blob
