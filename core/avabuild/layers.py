@@ -26,7 +26,9 @@ GIVEN_TO_COMPILES = ("OUT", "SOURCES", "JOBS", "PYTHON", "SITE")
 
 def checked_owner(text: str) -> str:
     """Return `text`, numeric ids; ValueError when the kernel has no such owner."""
-    if any(int(part.lstrip("0")[:11] or "0") > _LAST_ID for part in text.split(":")):
+    if not OWNER.fullmatch(text) or any(
+        int(part.lstrip("0")[:11] or "0") > _LAST_ID for part in text.split(":")
+    ):
         raise ValueError(f'"{text[:40]}" is no owner: the highest id is {_LAST_ID}')
     return text
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from avabuild.blob import BlobWriter
+from avabuild.build.directories import owner
 from avabuild.build.files import write_files
 from avabuild.errors import RecipeError
 from avabuild.layers import File
@@ -244,3 +246,22 @@ def test_of_two_files_of_one_name_the_last_is_in_the_layer_once(tmp_path):
     with tarfile.open(tmp_path / "blob") as tar:
         assert tar.getnames() == ["a"]
         assert tar.extractfile("a").read() == b"last"
+
+
+def test_a_user_of_a_passwd_that_no_kernel_has_owns_nothing(tmp_path, store):
+    with BlobWriter(tmp_path / "layer") as writer:
+        writer.file("etc/passwd", b"eve:x:4294967296:0::/:/bin/sh\n")
+        blob = writer.finish()
+    store.adopt(tmp_path / "layer", blob.digest)
+    for user in ("eve", "4294967296:0", "0:4294967296"):
+        assert owner(store, [blob], user) is None
+
+
+def test_a_passwd_of_gigabytes_is_not_read_whole(tmp_path, store, monkeypatch):
+    monkeypatch.setattr("avabuild.build.directories.READ_AT_MOST", 40)
+    with BlobWriter(tmp_path / "layer") as writer:
+        writer.stream("etc/passwd", 50 << 20, (b"eve:x:5:6::/:/bin/sh\n".ljust(1 << 20) for _ in range(50)))
+        blob = writer.finish()
+    store.adopt(tmp_path / "layer", blob.digest)
+    assert owner(store, [blob], "eve") == (5, 6)
+    assert len(store.recall("accounts", blob.digest)["etc/passwd"]) == 40

@@ -48,6 +48,7 @@ _INTERPRETER = re.compile(
 )
 _READ = ("etc/os-release", "usr/lib/os-release", "var/lib/dpkg/status")
 _OLDEST = "2.17"
+READ_AT_MOST = 64 << 20  # bytes of a file of a base that is read into memory
 _HOPS = 40  # links on one path, as Linux allows (path_resolution(7))
 # e_machine of ELF headers, elf(5), by the names that image configs have (GOARCH)
 _MACHINES = {3: "386", 8: "mips", 20: "ppc", 21: "ppc64le", 22: "s390x", 40: "arm", 62: "amd64", 183: "arm64",
@@ -223,7 +224,7 @@ def _entries(layer: Path) -> Iterator[tuple[str, _Entry]]:
                 entry = seen.get(plain(member.linkname), _Entry("file", mode))
             elif member.isreg():
                 file = tar.extractfile(member) if name in _READ else None
-                text = file.read().decode(errors="replace") if file else ""
+                text = file.read(READ_AT_MOST).decode(errors="replace") if file else ""
                 machine = ""
                 if name.rpartition("/")[0] in _PROGRAMS and (program := tar.extractfile(member)):
                     machine = _machine_of(program.read(20))

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from avabuild.base.facts import opened
+from avabuild.base.facts import READ_AT_MOST, opened
 from avabuild.base.merged import Merged, is_whiteout, plain
 from avabuild.blob import MTIME, Blob, BlobWriter, Compression
 from avabuild.build.tree import Tree
 from avabuild.framework import PREFIX
 from avabuild.image import Settings
+from avabuild.layers import checked_owner
 from avabuild.store import Store
 from avabuild.value import Value, digest_of
 
@@ -53,7 +54,7 @@ def owner(store: Store, blobs: Sequence[Blob], user: str) -> tuple[int, int] | N
     if name in {"", "0", "root"} and group in {"", "0", "root"}:
         return 0, 0
     if name.isdigit() and group.isdigit():
-        return int(name), int(group)
+        return _ids(name, group)
     accounts = _accounts(store, blobs)
     people = [line.split(":") for line in accounts.get("etc/passwd", "").splitlines()]
     groups = [line.split(":") for line in accounts.get("etc/group", "").splitlines()]
@@ -65,7 +66,16 @@ def owner(store: Store, blobs: Sequence[Blob], user: str) -> tuple[int, int] | N
         theirs = next((one[2] for one in groups if len(one) > 2 and group in {one[0], one[2]}), group)
         gid = theirs if theirs.isdigit() else ""
     uid = mine[2] if mine else name
-    return (int(uid), int(gid)) if uid.isdigit() and gid.isdigit() else None
+    return _ids(uid, gid)
+
+
+def _ids(uid: str, gid: str) -> tuple[int, int] | None:
+    """Return two ids as numbers, None where they are none that the kernel has."""
+    try:
+        checked_owner(f"{uid}:{gid}")
+        return int(uid), int(gid)
+    except ValueError:
+        return None
 
 
 def missing(tree: Tree, paths: Sequence[str], ids: tuple[int, int]) -> tuple[Directory, ...]:
@@ -124,5 +134,5 @@ def _read(blob: Path) -> dict[str, str]:
                 found[name] = ""
             elif name in _ACCOUNTS and member.isreg():
                 file = tar.extractfile(member)
-                found[name] = file.read().decode(errors="replace") if file else ""
+                found[name] = file.read(READ_AT_MOST).decode(errors="replace") if file else ""
     return found

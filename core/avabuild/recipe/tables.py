@@ -141,10 +141,10 @@ class ImageConfig(Value):
         default=None, description="Program and first arguments; a string is run by /bin/sh -c"
     )
     cmd: Command | None = Field(default=None, description="Default arguments; a string is run by /bin/sh -c")
-    workdir: Absolute | None = Field(default=None, description="Directory in which a container starts")
+    workdir: ImagePath | None = Field(default=None, description="Directory in which a container starts")
     user: Text | None = Field(default=None, description='User of a container: "1000:1000" or a name')
     ports: tuple[Port, ...] = Field(default=(), description='Ports that a container serves: 8888 or "53/udp"')
-    volumes: tuple[Absolute, ...] = Field(default=(), description="Directories meant to be mounted")
+    volumes: tuple[ImagePath, ...] = Field(default=(), description="Directories meant to be mounted")
     annotations: Pairs = Field(
         default=(), json_schema_extra=EMPTY_TABLE, description="OCI annotations of the manifest"
     )

@@ -32,7 +32,10 @@ def own_store(tmp_path: Path) -> Store:
 def layer(store: Store, place: Path, files: Mapping[str, str]) -> Blob:
     with BlobWriter(place / "layer") as writer:
         for name, text in files.items():
-            writer.file(name, text.encode())
+            if "/.wh." in name:
+                writer.whiteout(*name.split("/.wh."))
+            else:
+                writer.file(name, text.encode())
         blob = writer.finish()
     store.adopt(place / "layer", blob.digest)
     return blob
