@@ -10,7 +10,7 @@ import pytest
 
 from avabuild.changes import ChangeError, main
 
-from ..core.changes.conftest import BEGAN, Overlay  # noqa: TID252 - tests are no package
+from ..core.changes.conftest import BEGAN, Overlay
 
 
 @pytest.fixture

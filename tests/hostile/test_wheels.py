@@ -18,7 +18,7 @@ from avabuild.errors import WheelError
 from avabuild.scheme import Scheme
 from avabuild.wheel import clashes, modules, paths, write_wheels
 
-from ..core.conftest import write_wheel  # noqa: TID252 - tests are no package
+from ..core.conftest import write_wheel
 
 SCHEME = Scheme(python="3.11")
 INFO = "demo-1.0.dist-info"
