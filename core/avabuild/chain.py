@@ -62,6 +62,7 @@ def run_layer(
         ("env", digest_of(run.env)),
         ("mounts", digest_of(sorted((mount.target, mount.writable) for mount in run.mounts))),
         *((("network", run.network),) if run.network != "host" else ()),
+        *((("privileges", " ".join(sorted(set(run.privileges)))),) if run.privileges else ()),
         *sorted(inputs),
     )
     return ExecLayer(name=name, parts=parts, key=digest_of(["run", parts]))

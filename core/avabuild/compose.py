@@ -233,6 +233,7 @@ def _run(step: Any) -> Run:
         secrets=step.secrets,
         mounts=mounts,
         network=step.network,
+        privileges=step.privileges,
         timeout=step.timeout,
     )
 
@@ -247,7 +248,8 @@ def _run_steps(runs: Sequence[tuple[str, Run]], stage: str, names: Sequence[str 
             continue
         words = title or " ".join(run.shell.split())
         shown = words if len(words) <= 50 else f"{words[:49]}…"
-        steps.append(Step(name=f"run {len(steps) + 1} ({stage}): {shown}", layer=run, origins=(origin,)))
+        how = ", ".join((stage, *sorted(set(run.privileges))))
+        steps.append(Step(name=f"run {len(steps) + 1} ({how}): {shown}", layer=run, origins=(origin,)))
     return tuple(steps)
 
 

@@ -14,7 +14,7 @@ from avabuild.buildah import Tools
 from avabuild.commands import Bind
 from avabuild.errors import HostError, StepError
 from avabuild.inside.namespace import Started
-from avabuild.inside.step import PATH, Network, Step
+from avabuild.inside.step import PATH, Network, Privilege, Step
 
 
 class Container:
@@ -29,6 +29,7 @@ class Container:
         self.name = name
         self.shared = False
         self._tools = tools
+        self._shut = False
 
     def run(
         self,
@@ -37,13 +38,17 @@ class Container:
         *,
         place: str,
         network: Network = "host",
+        privileges: Sequence[Privilege] = (),
+        set_uid: bool = False,
         timeout: float | None = None,
     ) -> str:
         """Run `command` as root; return what it printed. Its environment comes by file, never here.
 
+        `privileges` and `set_uid` are those of a `Step`.
+
         Raises:
             StepError: it failed, or took longer than `timeout` seconds.
-            HostError: `buildah run` is to run it, without a network.
+            HostError: `buildah run` is to run it, without a network or with a privilege.
         """
         if self._tools.namespace.means.runner == "own":
             step = Step(
@@ -52,15 +57,21 @@ class Container:
                 self._env,
                 binds=_plain(binds),
                 network=network,
+                privileges=tuple(privileges),
+                set_uid=set_uid,
                 clear=not self.shared,
             )
             return self._run(step, place, timeout)
-        if network == "none":
+        asked = "take the network from a step" if network == "none" else ""
+        if privileges:
+            asked = f"give a step the privilege {', '.join(privileges)}"
+        if asked:
             raise HostError(
-                "`buildah run` without an OCI runtime can't take the network from a step",
+                f"`buildah run` without an OCI runtime can't {asked}",
                 place=place,
                 hint="leave out --runner buildah",
             )
+        self._shut_off_devices()
         return self._tools.buildah(commands.run(self.name, command, binds), place=place, timeout=timeout)
 
     def run_as_image(
@@ -78,6 +89,7 @@ class Container:
             StepError: it failed, or took longer than `timeout` seconds.
         """
         if self._tools.namespace.means.runner == "buildah":
+            self._shut_off_devices()
             argv = commands.run_as_image(self.name, command, binds, env)
             return self._tools.buildah(argv, place=place, timeout=timeout)
         config = self._config
@@ -89,7 +101,7 @@ class Container:
     def begin(self, command: Sequence[str], source: int, out: int, err: int) -> Started:
         """Start `command` as root with the descriptors as its standard streams."""
         variables = {**self._env, "TERM": self._tools.host.environment.get("TERM", "dumb")}
-        step = Step(self.root, tuple(command), variables)
+        step = Step(self.root, tuple(command), variables, set_uid=True)
         return self._tools.namespace.step(step, out, err, source)
 
     def module(self, name: str, inner: str, arguments: Sequence[str]) -> str:
@@ -97,13 +109,20 @@ class Container:
 
         Its first argument is where the container's path `inner` is, then come `arguments`.
         """
-        everything = [f"{self.root}{inner}", *arguments]
-
-        def start(out: int, err: int) -> Started:
-            return self._tools.namespace.module(name, everything, out, err)
-
-        printed = self._tools.step(shlex.join([name, *everything]), start, "capture")
+        printed = self._call(name, [f"{self.root}{inner}", *arguments], "capture")
         return printed.strip().splitlines()[-1]
+
+    def _call(self, module: str, arguments: Sequence[str], place: str) -> str:
+        def start(out: int, err: int) -> Started:
+            return self._tools.namespace.module(module, arguments, out, err)
+
+        return self._tools.step(shlex.join([module, *arguments]), start, place)
+
+    def _shut_off_devices(self) -> None:
+        """Have `buildah run` find a root in which device nodes do nothing; once."""
+        if not self._shut:
+            self._call("avabuild.inside.nodev", [self.root], "run")
+            self._shut = True
 
     @cached_property
     def root(self) -> str:

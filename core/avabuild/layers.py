@@ -176,6 +176,7 @@ class Run(Value):
         secrets: names of host environment variables passed to this step alone, never stored or logged.
         mounts: host paths this step sees.
         network: the host's, or none but a loopback device.
+        privileges: `userns` for user namespaces of its own, and what can be done in them.
         timeout: seconds after which the step is stopped and the build fails.
     """
 
@@ -186,6 +187,7 @@ class Run(Value):
     secrets: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     network: Literal["host", "none"] = "host"
+    privileges: tuple[Literal["userns"], ...] = ()
     timeout: float | None = Field(default=None, gt=0)
 
 

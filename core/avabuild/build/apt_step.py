@@ -238,7 +238,7 @@ def _run_apt(
     own = context.host.network_environment(f"{GIVEN}/ca.pem")
     with given(context, script(repositories, mirror) + shell, env, files, own) as (command, mounts):
         try:
-            return container.run(command, [*mounts, *all_binds], place="apt")
+            return container.run(command, [*mounts, *all_binds], place="apt", set_uid=True)
         except StepError as error:
             known = explained(error.tail, repositories, chain.target.distribution)
             raise known or _explained(error) from error

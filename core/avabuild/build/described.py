@@ -109,6 +109,7 @@ def _contents(
             run.shell,
             run.env,
             run.network,
+            *((list(run.privileges),) if run.privileges else ()),
             [(mount.target, mount.writable) for mount in run.mounts],
             seen,
         ]

@@ -59,6 +59,8 @@ def _make(chain: Chain, step: Step, layer: ExecLayer, directory: Path, secrets: 
                         [*mounts, *binds],
                         place=step.name,
                         network=run.network,
+                        privileges=run.privileges,
+                        set_uid=True,
                         timeout=run.timeout,
                     )
                 except StepError as error:

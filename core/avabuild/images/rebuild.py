@@ -17,7 +17,7 @@ from avabuild.images.description import Description, LayerAbout
 from avabuild.lock import AptLock, Package
 from avabuild.scheme import Scheme
 
-_RUN = re.compile(r"run (?P<number>\d+) \((?P<stage>\w+)\): .*")
+_RUN = re.compile(r"run (?P<number>\d+) \((?P<stage>\w+)[\w, ]*\): .*")
 _PYTHON = re.compile(r"python environment|(wheels|bytecode) of .*")
 _LISTS = "/var/lib/apt/lists/*"
 

@@ -66,6 +66,8 @@ def storage_conf(storage: Storage, *, single: bool) -> str:
              f'runroot = "{storage.run}"', f"[storage.options.{storage.driver}]"]  # fmt: skip
     if single:
         lines.append('ignore_chown_errors = "true"')
+    if storage.driver == "overlay":
+        lines.append('mountopt = "nodev"')  # a base's device nodes are files like others
     if storage.mount_program:
         lines.append(f'mount_program = "{storage.mount_program}"')
     return "\n".join(lines) + "\n"

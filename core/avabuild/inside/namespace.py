@@ -24,6 +24,7 @@ from avabuild.host.means import Means
 from avabuild.inside import kernel
 from avabuild.inside.fake_root import TABLES, FakeRoot
 from avabuild.inside.ids import map_ids
+from avabuild.inside.refusals import refusals
 from avabuild.inside.step import Step
 
 PATIENCE = 30  # seconds for the server to start: a machine may be busy
@@ -97,6 +98,9 @@ class Namespace:
             for handle, kind in self._handles:
                 kernel.setns(handle, kind)
             os.chdir(path)
+            kernel.drop_inherited()
+            with suppress(OSError):  # a keyring more than the user may have, or a kernel without them
+                kernel.leave_keyring()
             if self._filter:
                 self._filter.load()
             kernel.die_with_parent()
@@ -104,7 +108,12 @@ class Namespace:
         return go_inside
 
     def step(self, step: Step, out: int, err: int, source: int | None = None) -> Started:
-        """Start a step that writes to the descriptors, and reads from `source` when there is one."""
+        """Start a step that writes to the descriptors, and reads from `source` when there is one.
+
+        Raises:
+            HostError: this machine's system calls are not known, so that it can't be filtered.
+        """
+        refusals(namespaces=False)
         return self._ask({"step": step.to_json()}, out, err, source)
 
     def module(self, name: str, arguments: Sequence[str], out: int, err: int) -> Started:

@@ -8,14 +8,26 @@ layer has it.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
 
 from avabuild.inside import kernel
-from avabuild.inside.kernel import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT
+from avabuild.inside.kernel import (
+    MS_BIND,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REC,
+    MS_REMOUNT,
+    MS_SLAVE,
+)
 
-DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+# Linux's Documentation/admin-guide/devices.txt
+DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 _LINKS = {
     "fd": "/proc/self/fd",
     "stdin": "/proc/self/fd/0",
@@ -23,10 +35,20 @@ _LINKS = {
     "stderr": "/proc/self/fd/2",
     "ptmx": "pts/ptmx",
 }
-_READ_ONLY_PROC = ("bus", "fs", "irq", "sys", "sysrq-trigger")
-_HIDDEN_PROC = ("kcore", "keys", "latency_stats", "sched_debug", "timer_list")
+# What containers-common hides and protects (containers/common, pkg/config: its default masked and read-only
+# paths), and what else tells of the host's memory, or lets its root tell the kernel something.
+_READ_ONLY_PROC = ("asound", "bus", "driver", "fs", "irq", "sys", "sysrq-trigger")
+_HIDDEN = (
+    "/proc/acpi", "/proc/dynamic_debug", "/proc/interrupts", "/proc/iomem", "/proc/ioports", "/proc/kallsyms",
+    "/proc/kcore", "/proc/keys", "/proc/kmsg", "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags",
+    "/proc/latency_stats", "/proc/pagetypeinfo", "/proc/sched_debug", "/proc/scsi", "/proc/slabinfo",
+    "/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo", "/proc/vmcore", "/sys/dev/block",
+    "/sys/devices/virtual/powercap", "/sys/firmware", "/sys/fs/bpf", "/sys/fs/pstore", "/sys/fs/selinux",
+    "/sys/kernel/debug", "/sys/kernel/security", "/sys/kernel/tracing",
+)  # fmt: skip
+_SHUT = MS_NOSUID | MS_NODEV | MS_NOEXEC
 _FLAGS = (
-    (os.ST_NOSUID, MS_NOSUID), (os.ST_NODEV, MS_NODEV), (os.ST_NOEXEC, MS_NOEXEC),
+    (os.ST_RDONLY, MS_RDONLY), (os.ST_NOSUID, MS_NOSUID), (os.ST_NODEV, MS_NODEV), (os.ST_NOEXEC, MS_NOEXEC),
     (0x400, 0x400), (0x800, 0x800), (0x1000, 1 << 21),  # noatime, nodiratime, relatime (statvfs(3), mount(2))
 )  # fmt: skip
 
@@ -41,8 +63,9 @@ class Room:
         self._made: list[str] = []  # to mount upon
         self._mounted: list[str] = []
         self._sources: dict[str, int] = {}  # host paths that are to be mounted, held open
-        kernel.mount(None, "/", flags=MS_REC | kernel.MS_SLAVE)
+        kernel.mount(None, "/", flags=MS_REC | MS_SLAVE)
         kernel.mount(root, root, flags=MS_BIND | MS_REC)
+        restrict(root, MS_NODEV, "/")  # whatever the storage says, and the base has
         wanted = ["/proc", "/sys", "/etc/resolv.conf", *(f"/dev/{name}" for name in DEVICES)]
         for path in (*wanted, *(source for source, _, _ in binds)):
             try:
@@ -60,9 +83,10 @@ class Room:
 
     def furnish(self) -> None:
         """Mount everything, then let go of the old root."""
+        self._dev()
         self._proc()
         self._sys()
-        self._dev()
+        self._hide()
         if "/etc/resolv.conf" in self._sources:
             self._bind("/etc/resolv.conf", "/etc/resolv.conf", writable=False)
         self._names()
@@ -91,30 +115,49 @@ class Room:
             kernel.mount(self._open("/proc"), target, flags=MS_BIND | MS_REC)
         self._mounted.append(target)
         for name in _READ_ONLY_PROC:
-            with suppress(OSError):  # not every kernel has all of them
+            with suppress(FileNotFoundError):  # not every kernel has all of them
                 kernel.mount(f"/proc/{name}", f"/proc/{name}", flags=MS_BIND | MS_REC)
-                _remount_read_only(f"/proc/{name}")
-        for name in _HIDDEN_PROC:
-            with suppress(OSError):
-                kernel.mount(self._open("/dev/null"), f"/proc/{name}", flags=MS_BIND)
+                restrict(f"/proc/{name}", MS_RDONLY)
 
     def _sys(self) -> None:
         target = self._directory("/sys")
         kernel.mount(self._open("/sys"), target, flags=MS_BIND | MS_REC)
         self._mounted.append(target)
-        try:
-            kernel.mount_read_only(target)
-        except OSError:  # a kernel before 5.12
-            _remount_read_only(target)
+        restrict(target, MS_RDONLY)
+
+    def _hide(self) -> None:
+        """Put nothing in place of what tells of the machine, or lets root tell the kernel something."""
+        blank = ""
+        for path in _HIDDEN:
+            try:
+                directory = stat.S_ISDIR(os.stat(path).st_mode)
+            except FileNotFoundError:  # not every kernel has all of them
+                continue
+            if not directory:
+                kernel.mount("/dev/null", path, flags=MS_BIND)
+            elif blank:
+                kernel.mount(blank, path, flags=MS_BIND)
+            else:
+                kernel.mount("tmpfs", path, "tmpfs", _SHUT | MS_RDONLY, "size=0")
+                blank = path
+            if not directory:
+                restrict(path, MS_RDONLY)
 
     def _dev(self) -> None:
+        """Nodes of the step's own; where the kernel makes none, the host's, whose modes can't be changed."""
         target = self._directory("/dev")
         kernel.mount("tmpfs", target, "tmpfs", MS_NOSUID, "mode=755,size=65536k")
         self._mounted.append(target)
-        for name in DEVICES:
-            if f"/dev/{name}" in self._sources:
-                os.close(os.open(f"/dev/{name}", os.O_CREAT | os.O_WRONLY, 0o666))
-                kernel.mount(self._open(f"/dev/{name}"), f"/dev/{name}", flags=MS_BIND)
+        for name, (major, minor) in DEVICES.items():
+            path = f"/dev/{name}"
+            with suppress(PermissionError):
+                os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(major, minor))
+            if os.path.lexists(path):  # with one id the filter says that it was made
+                os.chmod(path, 0o666)  # noqa: S103 - as everywhere; the umask was on
+            elif path in self._sources:
+                os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))
+                kernel.mount(self._open(path), path, flags=MS_BIND)
+                restrict(path, MS_RDONLY)
         for name, text in _LINKS.items():
             os.symlink(text, f"/dev/{name}")
         os.mkdir("/dev/pts", 0o755)
@@ -140,8 +183,8 @@ class Room:
         place = self._directory(target) if stat.S_ISDIR(state.st_mode) else self._file(target)
         kernel.mount(self._open(source), place, flags=MS_BIND | MS_REC)
         self._mounted.append(place)
-        if not writable:
-            _remount_read_only(place)
+        flags = 0 if stat.S_ISCHR(state.st_mode) or stat.S_ISBLK(state.st_mode) else MS_NODEV
+        restrict(place, flags | (0 if writable else MS_RDONLY))
 
     def _open(self, source: str) -> str:
         """Return a path of what was opened before the root changed, by way of the old root's /proc."""
@@ -167,11 +210,44 @@ class Room:
         return path
 
 
-def _remount_read_only(target: str) -> None:
-    """Make one mount read-only; what a namespace may not take off stays on (mount_namespaces(7))."""
-    had = os.statvfs(target).f_flag
-    kept = sum(flag for seen, flag in _FLAGS if had & seen)
-    kernel.mount(None, target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
+def restrict(target: str, flags: int, old: str = "") -> None:
+    """Put mount flags on `target` and all below it, so that what the host mounts there later doesn't come.
+
+    `old` is where the host's /proc is found.
+    """
+    if flags & MS_RDONLY:
+        kernel.mount(None, target, flags=MS_PRIVATE | MS_REC)
+    try:
+        kernel.restrict(target, flags)
+    except OSError:  # a kernel before 5.12, or an engine around us whose filter doesn't know the call
+        for each in _mounts(target, f"{old}proc/self"):
+            had = os.statvfs(each).f_flag  # what a namespace may not take off stays on (mount_namespaces(7))
+            kept = sum(flag for seen, flag in _FLAGS if had & seen)
+            kernel.mount(None, each, flags=MS_REMOUNT | MS_BIND | kept | flags)
+
+
+def _mounts(target: str, process: str) -> list[str]:
+    """Return where something is mounted: `target`, and all below it that can be reached (proc(5))."""
+    descriptor = os.open(target, os.O_PATH | os.O_CLOEXEC)
+    try:
+        with open(f"{process}/fdinfo/{descriptor}", "rb") as file:
+            found = {line.split()[1] for line in file if line.startswith(b"mnt_id:")}
+    finally:
+        os.close(descriptor)
+    with open(f"{process}/mountinfo", "rb") as file:
+        lines = [line.split() for line in file]
+    places, before = [target], 0
+    while len(found) > before:  # a mount that was moved may come before what it is mounted upon
+        before = len(found)
+        for number, parent, _, _, place, *_ in lines:
+            if parent in found and number not in found and not place.endswith(b"//deleted"):
+                found.add(number)
+                places.append(os.fsdecode(re.sub(rb"\\([0-7]{3})", _byte, place)))
+    return places
+
+
+def _byte(found: re.Match[bytes]) -> bytes:
+    return bytes([int(found[1], 8)])
 
 
 def _host_names() -> bytes:

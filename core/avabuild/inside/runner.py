@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import struct
 import termios
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from contextlib import suppress
 
 from avabuild.inside import kernel
 from avabuild.inside.account import account
+from avabuild.inside.refusals import refusals
 from avabuild.inside.room import Room
 from avabuild.inside.step import Step
 
@@ -42,6 +44,10 @@ def run(step: Step) -> int:
     kernel.unshare(
         kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | network
     )
+    with suppress(OSError):  # a kernel without cgroups
+        kernel.unshare(kernel.CLONE_NEWCGROUP)
+    with suppress(OSError):  # the user's keys are at their limit; no step gets at a keyring in any case
+        kernel.leave_keyring()
     reader, writer = os.pipe()
     first = os.fork()
     if first == 0:
@@ -103,9 +109,13 @@ def _command(step: Step) -> None:
     code = FAILED
     try:
         os.setsid()
+        _own_null()
         with suppress(OSError):  # its input is no terminal, or somebody else's
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         who = account(step.user)
+        if not step.set_uid:
+            kernel.forbid_new_privileges()
+        refusals(namespaces="userns" in step.privileges).load()
         _become(who.uid, who.gid, who.groups)
         env = {"HOME": who.home, **step.env}
         os.makedirs(step.cwd, exist_ok=True)
@@ -118,6 +128,15 @@ def _command(step: Step) -> None:
         os.write(2, f"avabuild: {step.argv[0]} can't be started: {error}\n".encode())
     finally:
         os._exit(code)
+
+
+def _own_null() -> None:
+    """Take the room's /dev/null for streams that are the host's: root could change that one's mode."""
+    own = os.stat("/dev/null").st_rdev
+    for descriptor, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        state = os.fstat(descriptor)
+        if stat.S_ISCHR(state.st_mode) and state.st_rdev == own:
+            os.dup2(os.open("/dev/null", flags), descriptor)
 
 
 def _nobody_reads(writer: int) -> bool:

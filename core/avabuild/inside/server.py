@@ -18,8 +18,10 @@ import socket
 import sys
 from contextlib import suppress
 
+from avabuild.errors import HostError
 from avabuild.inside import kernel
 from avabuild.inside.fake_root import FakeRoot
+from avabuild.inside.refusals import refusals
 from avabuild.inside.runner import run
 from avabuild.inside.step import Step
 
@@ -35,6 +37,7 @@ def serve(control: socket.socket, mode: str, *, entered: bool) -> None:
         control.sendall(b"entered %d" % os.getpid())
         if control.recv(16) != b"mapped":
             return
+        kernel.drop_inherited()  # before the filter, which would only say that it was done
         if mode == "single":
             FakeRoot().load()
         kernel.mount(None, "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
@@ -43,6 +46,8 @@ def serve(control: socket.socket, mode: str, *, entered: bool) -> None:
         control.sendall(f"{error.errno} {error}".encode())
         return
     control.sendall(b"ready")
+    with suppress(HostError):  # a machine on which only `buildah run` runs steps
+        refusals(namespaces=False)  # once for all of them
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who asked is told by the process itself
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, BIGGEST, 4)

@@ -10,6 +10,7 @@ from typing import Literal, Self
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 Network = Literal["host", "none"]
+Privilege = Literal["userns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Step:
         user: who runs it, as an image's config says it (OCI image-spec, config.md): empty for root.
         binds: host path, path in the container, whether it may be written.
         network: the host's, or none but a loopback device.
+        privileges: `userns` for user namespaces of its own, and what can be done in them.
+        set_uid: whether set-user-ID programs, set-group-ID ones and file capabilities do what they are for.
         clear: whether what had to be made to mount upon is removed at the end; not while other steps run in
             the same container, whose mounts would go with it.
     """
@@ -35,6 +38,8 @@ class Step:
     user: str = ""
     binds: Sequence[tuple[str, str, bool]] = ()
     network: Network = "host"
+    privileges: Sequence[Privilege] = ()
+    set_uid: bool = False
     clear: bool = True
 
     def to_json(self) -> str:

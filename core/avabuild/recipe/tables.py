@@ -107,6 +107,9 @@ class RunStep(Value):
     network: Literal["host", "none"] = Field(
         default="host", description="none: the step reaches nothing but itself"
     )
+    privileges: tuple[Literal["userns"], ...] = Field(
+        default=(), description="userns: the step may open user namespaces and mount in them"
+    )
     timeout: Seconds | None = Field(
         default=None, description='When the step is stopped and the build fails: seconds, or "10m"'
     )

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from avabuild.inside.fake_root import TABLES, program
+
+from .interpreter import answer
 
 ALLOW, SUCCEED = 0x7FFF_0000, 0x0005_0000
 FIFO, CHARACTER, BLOCK, REGULAR, SOCKET = 0o010644, 0o020644, 0o060644, 0o100644, 0o140755
 MODE = {"mknod": 1, "mknodat": 2}
 MACHINES = [(machine, arch, numbers) for machine, kinds in TABLES.items() for arch, numbers in kinds]
-
-
-def answer(code: bytes, architecture: int, number: int, *arguments: int) -> int:
-    """Run the filter as the kernel does (linux/filter.h) on one call; return its action."""
-    padded = [*arguments, *([0] * (6 - len(arguments)))]
-    data = struct.pack("<IIQ6Q", number, architecture, 0, *padded)
-    instructions = list(struct.iter_unpack("HBBI", code))
-    accumulator, at = 0, 0
-    for _ in range(len(instructions)):
-        operation, if_true, if_false, value = instructions[at]
-        at += 1
-        if operation == 0x20:
-            (accumulator,) = struct.unpack_from("<I", data, value)
-        elif operation == 0x54:
-            accumulator &= value
-        elif operation == 0x15:
-            at += if_true if accumulator == value else if_false
-        elif operation == 0x05:
-            at += value
-        elif operation == 0x06:
-            return value
-        else:
-            raise AssertionError(f"instruction {operation:#x} is not in this filter")
-    raise AssertionError("the filter does not end")
 
 
 @pytest.mark.parametrize(("machine", "architecture", "numbers"), MACHINES)
