@@ -21,6 +21,8 @@ class Bind(Value):
 
 # No cgroup and no OCI runtime can refuse this isolation.
 _CHROOT = ("--isolation", "chroot")
+# Who may change the root directory again walks out of one that chroot(2) gave.
+_RUN = ("run", *_CHROOT, "--cap-drop", "CAP_SYS_CHROOT", "--network", "host")
 _APT_PARTIAL = ("/var/cache/apt/archives/partial", "/var/lib/apt/lists/partial")
 
 
@@ -57,7 +59,7 @@ def start(image: str, name: str) -> list[str]:
 def run(container: str, command: Sequence[str], binds: Sequence[Bind] = ()) -> list[str]:
     """`buildah run`: one command in a working container. Its environment comes by file, never here."""
     fixed = ["--user", "0:0", "--workingdir", "/"]
-    return ["run", *_CHROOT, "--network", "host", *fixed, *_volumes(binds), container, "--", *command]
+    return [*_RUN, *fixed, *_volumes(binds), container, "--", *command]
 
 
 def run_as_image(
@@ -68,7 +70,7 @@ def run_as_image(
 ) -> list[str]:
     """`buildah run` with the image's own user and directory, and its environment with `env` on top."""
     variables = [flag for name, value in env for flag in ("--env", f"{name}={value}")]
-    return ["run", *_CHROOT, "--network", "host", *variables, *_volumes(binds), container, "--", *command]
+    return [*_RUN, *variables, *_volumes(binds), container, "--", *command]
 
 
 def _volumes(binds: Sequence[Bind]) -> list[str]:

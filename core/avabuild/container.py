@@ -29,7 +29,6 @@ class Container:
         self.name = name
         self.shared = False
         self._tools = tools
-        self._shut = False
 
     def run(
         self,
@@ -71,8 +70,8 @@ class Container:
                 place=place,
                 hint="leave out --runner buildah",
             )
-        self._shut_off_devices()
-        return self._tools.buildah(commands.run(self.name, command, binds), place=place, timeout=timeout)
+        shut = self._shut(binds)
+        return self._tools.buildah(commands.run(self.name, command, shut), place=place, timeout=timeout)
 
     def run_as_image(
         self,
@@ -89,8 +88,7 @@ class Container:
             StepError: it failed, or took longer than `timeout` seconds.
         """
         if self._tools.namespace.means.runner == "buildah":
-            self._shut_off_devices()
-            argv = commands.run_as_image(self.name, command, binds, env)
+            argv = commands.run_as_image(self.name, command, self._shut(binds), env)
             return self._tools.buildah(argv, place=place, timeout=timeout)
         config = self._config
         where, who = str(config.get("WorkingDir") or "/"), str(config.get("User") or "")
@@ -118,11 +116,13 @@ class Container:
 
         return self._tools.step(shlex.join([module, *arguments]), start, place)
 
-    def _shut_off_devices(self) -> None:
-        """Have `buildah run` find a root in which device nodes do nothing; once."""
-        if not self._shut:
-            self._call("avabuild.inside.nodev", [self.root], "run")
-            self._shut = True
+    def _shut(self, binds: Sequence[Bind]) -> list[Bind]:
+        """Return `binds` for `buildah run`, which leaves writable what is mounted below what is only read."""
+        read = [bind.source for bind in binds if not bind.writable]
+        place = self._tools.namespace.means.place / "shut"
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        said = iter(self._call("avabuild.inside.shut", [str(place), self.root, *read], "run").splitlines())
+        return [bind if bind.writable else bind.model_copy(update={"source": next(said)}) for bind in binds]
 
     @cached_property
     def root(self) -> str:

@@ -7,7 +7,7 @@ import pytest
 from avabuild import commands
 from avabuild.commands import Bind
 
-CHROOT = ["--isolation", "chroot", "--network", "host"]
+CHROOT = ("--isolation", "chroot", "--cap-drop", "CAP_SYS_CHROOT", "--network", "host")
 
 
 def test_a_bind_is_read_only_unless_told_otherwise():
