@@ -79,6 +79,8 @@ def other_run(**changed):
         other_run(env=(("A", "1"), ("C", "2"))),
         other_run(mounts=(Mount(source="./data", target="/data", writable=True),)),
         other_run(mounts=(Mount(source="./data", target="/elsewhere"),)),
+        other_run(network="none"),
+        other_run(privileges=("userns",)),
         {"inputs": INPUTS[:1]},
         {"inputs": (INPUTS[0], ("mount /data", "digest of other data"))},
         {"inputs": (("secret TOKEN", "digest of another token"), INPUTS[1])},
@@ -95,6 +97,7 @@ def test_every_input_of_a_run_layer_changes_its_key(change):
         {"inputs": INPUTS[::-1]},
         {"name": "run 2"},
         other_run(mounts=(Mount(source="/some/other/place", target="/data"),)),
+        other_run(timeout=3.0),
     ],
 )
 def test_what_does_not_change_a_run_layers_bytes_does_not_change_its_key(change):

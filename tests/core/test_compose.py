@@ -141,6 +141,12 @@ shell = "echo %s"
     assert dict(plan.system[1].layer.env) == {"A": "1", "B": "2"}
 
 
+def test_a_step_with_a_privilege_says_so_in_its_name(recipe):
+    (step,) = composed(recipe('[[run]]\nshell = "make"\nprivileges = ["userns"]\n')).last
+    assert step.name == "run 1 (last, userns): make"
+    assert step.layer.privileges == ("userns",)
+
+
 def test_secrets_and_mounts_of_a_run_step_reach_the_plan_by_name_and_path(recipe, tmp_path):
     (tmp_path / "data").mkdir()
     text = '[[run]]\nshell = "make"\nsecrets = ["TOKEN"]\nmounts = ["./data:/data"]\n'
