@@ -32,8 +32,9 @@ def own_store(tmp_path: Path) -> Store:
 def layer(store: Store, place: Path, files: Mapping[str, str]) -> Blob:
     with BlobWriter(place / "layer") as writer:
         for name, text in files.items():
-            if "/.wh." in name:
-                writer.whiteout(*name.split("/.wh."))
+            above, _, last = name.rpartition("/")
+            if last.startswith(".wh."):
+                writer.whiteout(above, last.removeprefix(".wh."))
             else:
                 writer.file(name, text.encode())
         blob = writer.finish()
