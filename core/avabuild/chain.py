@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from avabuild.image import Settings
 from avabuild.layers import Run
 from avabuild.lock import AptLock, Deb
 from avabuild.value import Value, digest_of
 
-FORMAT = 2
+FORMAT = 3
 
 
 class ExecLayer(Value):
@@ -47,9 +48,16 @@ def apt_layer(
 
 
 def run_layer(
-    name: str, below: str, run: Run, inputs: Sequence[tuple[str, str]], compression: str
+    name: str,
+    below: str,
+    run: Run,
+    inputs: Sequence[tuple[str, str]],
+    compression: str,
+    seen: Settings | None = None,
 ) -> ExecLayer:
     """Return the layer of one run step on the chain `below`.
+
+    `seen` are the image's settings as the step has them in its environment; None where it has the base's.
 
     `inputs` are digests of what the step is given besides its text: mounted files by target, secrets by
     name (a digest, never the secret).
@@ -60,6 +68,7 @@ def run_layer(
         ("below", below),
         ("shell", run.shell),
         ("env", digest_of(run.env)),
+        *((("image's environment", digest_of(seen.surroundings.model_dump())),) if seen else ()),
         ("mounts", digest_of(sorted((mount.target, mount.writable) for mount in run.mounts))),
         *((("network", run.network),) if run.network != "host" else ()),
         *((("privileges", " ".join(sorted(set(run.privileges)))),) if run.privileges else ()),

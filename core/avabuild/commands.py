@@ -56,9 +56,9 @@ def start(image: str, name: str) -> list[str]:
     return ["from", "--pull-never", "--name", name, *_CHROOT, image]
 
 
-def run(container: str, command: Sequence[str], binds: Sequence[Bind] = ()) -> list[str]:
+def run(container: str, command: Sequence[str], binds: Sequence[Bind] = (), workdir: str = "/") -> list[str]:
     """`buildah run`: one command in a working container. Its environment comes by file, never here."""
-    fixed = ["--user", "0:0", "--workingdir", "/"]
+    fixed = ["--user", "0:0", "--workingdir", workdir]
     return [*_RUN, *fixed, *_volumes(binds), container, "--", *command]
 
 

@@ -40,8 +40,11 @@ class Container:
         privileges: Sequence[Privilege] = (),
         set_uid: bool = False,
         timeout: float | None = None,
+        workdir: str = "/",
     ) -> str:
-        """Run `command` as root; return what it printed. Its environment comes by file, never here.
+        """Run `command` as root in `workdir`; return what it printed.
+
+        On top of the image's environment it has its own by file, never here.
 
         `privileges` and `set_uid` are those of a `Step`.
 
@@ -54,6 +57,7 @@ class Container:
                 self.root,
                 tuple(command),
                 self._env,
+                workdir,
                 binds=_plain(binds),
                 network=network,
                 privileges=tuple(privileges),
@@ -70,8 +74,8 @@ class Container:
                 place=place,
                 hint="leave out --runner buildah",
             )
-        shut = self._shut(binds)
-        return self._tools.buildah(commands.run(self.name, command, shut), place=place, timeout=timeout)
+        argv = commands.run(self.name, command, self._shut(binds), workdir)
+        return self._tools.buildah(argv, place=place, timeout=timeout)
 
     def run_as_image(
         self,

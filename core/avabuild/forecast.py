@@ -19,6 +19,7 @@ from avabuild.build.workshop import built_key, built_wheel, is_wheel
 from avabuild.chain import apt_layer, chain, changed_parts, flat, locked_debs, run_layer
 from avabuild.compiled import Ground, asked
 from avabuild.host import Host
+from avabuild.image import Settings
 from avabuild.layers import Apt, Compile, Files, Run
 from avabuild.lock import AptLock, Package
 from avabuild.plan import Plan, Step
@@ -110,7 +111,7 @@ class Forecast:
             self._below = digest_of([self._below, *keys, *(key for _, key in compiled)]) if known else None
         made += self._directories(plan)
         made += [self._files(step, plan) for step in plan.files]
-        made += [self._run(step, plan) for step in plan.last]
+        made += [self._run(step, plan, plan.settings) for step in plan.last]
         return (*made, *(self._directories(plan) if self._nobodys else ()))
 
     def _python(
@@ -241,12 +242,12 @@ class Forecast:
             self._below = chain(self._below, key)
         return self._row(step.name, step.origins, key, parts)
 
-    def _run(self, step: Step, plan: Plan) -> Row:
+    def _run(self, step: Step, plan: Plan, seen: Settings | None = None) -> Row:
         assert isinstance(step.layer, Run)  # noqa: S101
         if self._below is None:
             return Row(name=step.name, origins=step.origins, state="unknown", container=RUN)
         inputs = run_inputs(self._store, step.layer, self._host.environment, self._directory, step.name)
-        layer = run_layer(step.name, self._below, step.layer, inputs, plan.compression)
+        layer = run_layer(step.name, self._below, step.layer, inputs, plan.compression, seen)
         self._below = chain(self._below, layer.key)
         self._see(layer.key)
         row = self._row(step.name, step.origins, layer.key, layer.parts)

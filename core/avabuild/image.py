@@ -66,6 +66,11 @@ class Settings(Value):
     volumes: tuple[str, ...] = ()
     healthcheck: HealthCheck | None = None
 
+    @property
+    def surroundings(self) -> Settings:
+        """What of them a command in a container sees: its environment and its directory."""
+        return Settings(env=self.env, path=self.path, library_path=self.library_path, workdir=self.workdir)
+
 
 def config(base: Mapping[str, Any], pieces: Sequence[Piece], settings: Settings, arch: str) -> dict[str, Any]:
     """Return the image config: the base's own with our layers on top and the settings applied.

@@ -280,3 +280,24 @@ def test_supplementary_groups_open_what_they_open_on_the_host(someone: User, tmp
 def running(command: str) -> bool:
     found = subprocess.run(["pgrep", "-f", f"^{command}$"], capture_output=True, text=True, check=False)
     return bool(found.stdout.strip())
+
+IMAGE = '[image]\nworkdir = "/srv/place"\n[image.env]\nGREETING = "two\\nlines"\nPLAIN = "it\'s \\"so\\" $HOME ä"\nPATH = "/own/bin:/bin"\n'
+
+
+@every_runner
+@every_user
+def test_last_steps_see_the_image_and_system_steps_the_base(someone: User, runner: str) -> None:
+    someone.env["AVABUILD_RUNNER"] = runner
+    shutil.rmtree(someone.home / "out", ignore_errors=True)
+    show = 'printf "%s|%s|%s|%s" "$PATH" "$GREETING" "$PLAIN" "$(pwd)"'
+    path = someone.recipe(
+        'name = "ava-test-steps"\nbase = { archive = "tiny.tar" }\n'
+        f"[[run]]\nstage = \"system\"\nshell = '''{show} >/low'''\n"
+        f"[[run]]\nshell = '''cp /low /low-kept; {show} >/high'''\n{IMAGE}"
+    )
+    outcome = someone.avabuild("recipe", path, "--output", "oci:out")
+    assert outcome.code == 0, outcome.err
+    with layer(someone) as tar:
+        found = {name: tar.extractfile(name).read().decode() for name in ("low-kept", "high")}  # type: ignore[union-attr]
+    assert found["low-kept"] == "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin|||/"
+    assert found["high"] == '/own/bin:/bin|two\nlines|it\'s "so" $HOME ä|/srv/place'

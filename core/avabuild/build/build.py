@@ -96,6 +96,7 @@ class _Build:
         owned = self._directories(chain)
         for step in plan.files:
             self._files(chain, step)
+        chain.see(plan.settings)
         count = len(chain.pieces)
         for step in plan.last:
             self._say(step.name, made=add_run(chain, step, job.directory))

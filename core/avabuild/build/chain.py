@@ -29,6 +29,7 @@ class Chain:
     Attributes:
         digest: of everything below the next layer: the `below` of its key.
         pieces: the layers made so far, above the base.
+        seen: the image's settings that steps see; None before, where they see the base's.
         flattened: whether one of them is as a user with one id makes it.
         origins: a digest of all that can have brought what is not of the distribution's own signed packages:
             the base, run steps, packages of other repositories. Chains that have it in common can trust
@@ -45,6 +46,7 @@ class Chain:
         self.pieces: list[Piece] = []
         self.parts: dict[str, list[list[str]]] = {}
         self.flattened = False
+        self.seen: Settings | None = None
         self._image: tuple[str, str] | None = None
         self._began = 0.0  # when the container of the next layer was started
 
@@ -66,12 +68,24 @@ class Chain:
         other.parts, other.flattened = dict(self.parts), self.flattened
         return other
 
+    def see(self, settings: Settings) -> None:
+        """Have the steps from here on see the environment and the directory of the image with `settings`."""
+        self.seen, self._image = settings.surroundings, None
+
+    @property
+    def workdir(self) -> str:
+        """The directory in which containers of the image start: the settings', else the base's."""
+        below = self.base.read_config(self.context.store).get("config") or {}
+        return (self.seen and self.seen.workdir) or str(below.get("WorkingDir") or "/")
+
     def image(self) -> str:
         """Return the local image of the chain so far, importing it when it has changed since."""
         if self._image and self._image[0] == self.digest:
             return self._image[1]
         context = self.context
-        composed = compose_image(context.store, self.base, self.pieces, Settings(), self.target.oci_arch)
+        composed = compose_image(
+            context.store, self.base, self.pieces, self.seen or Settings(), self.target.oci_arch
+        )
         with context.importing(), context.report.step("import the base", "import"):
             identity = context.import_image(composed)
         self._image = (self.digest, identity)

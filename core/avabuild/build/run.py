@@ -33,7 +33,7 @@ def add_run(chain: Chain, step: Step, directory: Path) -> bool:
     run, context = step.layer, chain.context
     secrets = _secrets(run, context.host.environment, step.name)
     inputs = run_inputs(context.store, run, context.host.environment, directory, step.name)
-    layer = run_layer(step.name, chain.digest, run, inputs, chain.compression)
+    layer = run_layer(step.name, chain.digest, run, inputs, chain.compression, chain.seen)
     with context.store.claims.hold(layer.key):
         if blob := chain.found(layer, private=bool(run.secrets)):
             chain.add(layer, blob)
@@ -62,6 +62,7 @@ def _make(chain: Chain, step: Step, layer: ExecLayer, directory: Path, secrets: 
                         privileges=run.privileges,
                         set_uid=True,
                         timeout=run.timeout,
+                        workdir=chain.workdir,
                     )
                 except StepError as error:
                     raise _explained(error, step, container.name, keep=context.keep) from error
