@@ -281,6 +281,7 @@ def running(command: str) -> bool:
     found = subprocess.run(["pgrep", "-f", f"^{command}$"], capture_output=True, text=True, check=False)
     return bool(found.stdout.strip())
 
+
 IMAGE = '[image]\nworkdir = "/srv/place"\n[image.env]\nGREETING = "two\\nlines"\nPLAIN = "it\'s \\"so\\" $HOME ä"\nPATH = "/own/bin:/bin"\n'
 
 
