@@ -17,6 +17,7 @@ from avabuild.build.build import build
 from avabuild.build.compiler import is_here
 from avabuild.build.context import Context
 from avabuild.build.job import Built, Job
+from avabuild.build.names import looked_up, names_for, refuse_unknown
 from avabuild.buildah import Tools
 from avabuild.errors import LockError, TargetError
 from avabuild.forecast import Forecast, Row
@@ -159,6 +160,8 @@ class Session:
         """
         entry = self.lock.target(plan.target.tag) if self.lock else None
         locked = still_locked(self.lock, plan)
+        if ask:
+            self._look_up(project, plan, base, entry.apt if entry else (), warn)
         packages: tuple[Package, ...] | None = locked.python if locked else None
         if packages is None and plan.target.python and ask:
             with Scratch(self.store) as scratch:
@@ -175,6 +178,30 @@ class Session:
             self.store, self.workplace.host, base, parts, apt, project.directory, self._known_stage_base
         )
         return forecast.rows(plan, packages, interpreter or "")
+
+    def _look_up(
+        self,
+        project: Project,
+        plan: Plan,
+        base: Base | None,
+        locks: Sequence[AptLock],
+        warn: Callable[[str], None],
+    ) -> None:
+        """Raise ResolveError for apt packages that the distribution does not have; an old index warns."""
+        mirror = self._mirror(project)
+        for apt in looked_up(plan, locks):
+            names = names_for(self.store, self.workplace.host, base, plan.target, apt, mirror)
+            if names and names.old:
+                for line in names.unknown(apt.packages):
+                    warn(f"by an index that is older than a day, {line}")
+            else:
+                refuse_unknown(names, apt.packages, plan.target.distribution)
+
+    def _mirror(self, project: Project) -> str:
+        """Return the mirror that packages come from where it is not the base's own."""
+        spec = project.recipe.one_base
+        own = spec.mirror if isinstance(spec, DebianBase) else None
+        return own or (self.workplace.host.mirror if isinstance(spec, DebianBase) else None) or ""
 
     def needs(self, project: Project, plan: Plan, base: Base | None) -> tuple[Need, ...]:
         """Return what of the image needs a container."""

@@ -33,6 +33,8 @@ from avabuild.layers import Apt
 from avabuild.lock import AptLock, Deb
 from avabuild.value import digest_of
 
+_SHOWN = 6
+
 
 def add_apt(
     chain: Chain, name: str, apt: Apt, locks: Sequence[AptLock], *, locked: bool
@@ -87,21 +89,31 @@ def install_debs(chain: Chain, container: Container, apt: Apt, debs: Sequence[De
         shell = f"{UPDATE}\ncd {ARCHIVES}\napt-get download -qq --print-uris {pins}\n"
         lists = Lists.kept(chain, apt.repositories)
         with fetching(chain.context) as nothing:
-            printed = ask_apt(chain, container, shell, lists, nothing, apt.repositories)
+            try:
+                printed = ask_apt(chain, container, shell, lists, nothing, apt.repositories)
+            except ResolveError as error:
+                raise _gone(
+                    [deb for deb in missing if f"'{deb.name}'" in error.message] or missing
+                ) from error
         addresses = {deb.sha256: uri for deb, uri in addressed_debs(printed)}
         if gone := [deb for deb in missing if deb.sha256 not in addresses]:
-            raise _gone(gone[0])
+            raise _gone(gone)
         found = [(deb, addresses[deb.sha256]) for deb in missing]
         fetch_debs(chain, container, lists, found, apt.repositories)
-    for deb in debs:
-        if not is_here(store, deb):
-            raise _gone(deb)
+    if absent := [deb for deb in debs if not is_here(store, deb)]:
+        raise _gone(absent)
     install_with_apt(chain, container, _install_script(apt.packages, debs), debs)
 
 
-def _gone(deb: Deb) -> ResolveError:
-    hint = "take today's with --upgrade"
-    return ResolveError(f"no mirror has {deb.name} {deb.version} any more", hint=hint)
+def _gone(debs: Sequence[Deb]) -> ResolveError:
+    """Return the error for packages of the lock that the mirror does not have any more."""
+    names = ", ".join(f"{deb.name} {deb.version}" for deb in debs[:_SHOWN])
+    more = f" and {len(debs) - _SHOWN} more" if len(debs) > _SHOWN else ""
+    return ResolveError(
+        f"the lock names packages that the mirror has dropped for newer ones: {names}{more}",
+        hint="take today's with --upgrade apt, or name a mirror that keeps old packages with "
+        "AVABUILD_DEBIAN_MIRROR; where a cache has the layer, no mirror is asked",
+    )
 
 
 def _identities(apt: Apt) -> tuple[str, ...]:

@@ -88,6 +88,15 @@ class Lists:
         self._mark.unlink(missing_ok=True)
 
 
+def kept_lists(store: Store, base: str, repositories: Sequence[Repository] = ()) -> tuple[Path, ...]:
+    """Return the lists of packages that the base with digest `base` has, with those of `repositories`."""
+    name = _short(base, 16)
+    if repositories:
+        name += "-" + _short(digest_of([one.model_dump() for one in repositories]), 8)
+    found = sorted((store.root / "apt-lists" / name).glob("lists/*_Packages"))
+    return tuple(path for path in found if path.is_file() and not path.is_symlink())
+
+
 def _short(digest: str, length: int) -> str:
     return digest.removeprefix("sha256:")[:length]
 

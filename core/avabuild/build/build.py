@@ -10,7 +10,7 @@ from typing import Any
 
 from avabuild.agreement import disagreement
 from avabuild.arrange import MOST_LAYERS, FileLayer, arrange
-from avabuild.base import Base
+from avabuild.base import Base, is_debian
 from avabuild.blob import Blob
 from avabuild.build import directories
 from avabuild.build.apt import add_apt
@@ -25,6 +25,7 @@ from avabuild.build.importer import Importer
 from avabuild.build.job import Built, Job
 from avabuild.build.layout import compose_image
 from avabuild.build.linkage import base_ahead, require_libraries
+from avabuild.build.names import looked_up, names_for, refuse_unknown
 from avabuild.build.output import write_output
 from avabuild.build.prove import prove_image
 from avabuild.build.run import add_run, after_runs
@@ -61,6 +62,7 @@ class _Build:
     def run(self) -> Built:
         job, plan = self.job, self.plan
         require_libraries(self.context, plan, job.base, job.directory)
+        self._look_up()
         self.contents = contents(self.context.store, plan, job.directory, self.context.host.environment)
         if words := job.base.packed_otherwise(plan.compression):
             self.context.report.warn(f'build.compression = "{plan.compression}": {words}')
@@ -112,6 +114,15 @@ class _Build:
             without=plan.without,
         )
         return self._finish(chain, lock)
+
+    def _look_up(self) -> None:
+        """Raise ResolveError for apt packages that the distribution does not have, before all else."""
+        plan, context, lock = self.plan, self.context, self.job.lock
+        mirror = (context.host.mirror if is_debian(plan.target.distribution) else None) or ""
+        for apt in looked_up(plan, lock.apt if lock else ()):
+            names = names_for(context.store, context.host, self.job.base, plan.target, apt, mirror)
+            if names and not names.old:
+                refuse_unknown(names, apt.packages, plan.target.distribution)
 
     def _note_failure(self, part: Future[Any]) -> None:
         if part.cancelled() or part.exception():

@@ -8,17 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from avabuild import image
-from avabuild.base import Base
+from avabuild.base import Base, is_debian
 from avabuild.blob import Blob
 from avabuild.build.context import Context
 from avabuild.build.files import chosen
 from avabuild.build.layout import Composed
+from avabuild.build.names import packages_of
 from avabuild.errors import LinkageError
 from avabuild.image import Piece
 from avabuild.layers import Files, Libraries
 from avabuild.linkage.elf import MAGIC, Elf
 from avabuild.linkage.inventory import Inventory, distributions, inventory
-from avabuild.linkage.judge import Finding, judge, wasted
+from avabuild.linkage.judge import Finding, judge, package_hint, wasted
+from avabuild.linkage.nvidia import is_cuda
 from avabuild.linkage.tree import Tree
 from avabuild.plan import Plan
 
@@ -110,14 +112,14 @@ def check_linkage(
         }
         found = judge(tree, distributions(layers), judged, cuda=plan.target.device.cuda is not None)
         said.append(f"{sum(tree.origins[name] in judged for name in tree.elves)} files")
-    _tell(context, plan, found)
+    _tell(context, plan, base, found)
     for name, wanted in plan.libraries:
         _require(name, wanted, tree, plan.target.arch, "the image has no")
     _tell_waste(context, tree, below)
     return any(DRIVER in tree.elves[n].needed for n in tree.elves if tree.origins[n] in judged)
 
 
-def _tell(context: Context, plan: Plan, found: Sequence[Finding]) -> None:
+def _tell(context: Context, plan: Plan, base: Base, found: Sequence[Finding]) -> None:
     fatal = [one for one in found if one.fatal]
     if plan.linkage == "warn":
         fatal = []
@@ -127,8 +129,19 @@ def _tell(context: Context, plan: Plan, found: Sequence[Finding]) -> None:
     if fatal:
         more = len(fatal) - _SHOWN
         lines = [*map(str, fatal[:_SHOWN]), *([f"and {more} more files"] if more > 0 else [])]
-        hints = dict.fromkeys(one.hint for one in fatal[:_SHOWN])
+        hints = _hints(context, plan, base, fatal[:_SHOWN])
         raise LinkageError("\n".join(lines), hint="\n  ".join([*hints, _OFF]))
+
+
+def _hints(context: Context, plan: Plan, base: Base, fatal: Sequence[Finding]) -> list[str]:
+    """Return what to do about findings, each package once: as the distribution's own index names them."""
+    cuda = dict.fromkeys(one.hint for one in fatal if any(map(is_cuda, one.missing)))
+    sonames = tuple(dict.fromkeys(name for one in fatal for name in one.missing if not is_cuda(name)))
+    if not sonames:
+        return list(cuda)
+    mirror = (context.host.mirror if is_debian(plan.target.distribution) else None) or ""
+    packages = packages_of(context.store, context.host, base, plan.target, mirror, sonames)
+    return [*cuda, package_hint(sonames, packages)]
 
 
 def _tell_waste(context: Context, tree: Tree, below: int) -> None:

@@ -47,8 +47,19 @@ class Finding:
         cuda = tuple(name for name in self.missing if is_cuda(name))
         if cuda:
             return advice(cuda)
-        guessed = " ".join(dict.fromkeys(map(package_guess, self.missing[:_SHOWN])))
+        return package_hint(self.missing[:_SHOWN], {})
+
+
+def package_hint(sonames: Sequence[str], packages: Mapping[str, str]) -> str:
+    """Return what to do about missing libraries; `packages` are those that have them, where that is known."""
+    if not packages:
+        guessed = " ".join(dict.fromkeys(map(package_guess, sonames)))
         return f"add the packages that have them to [packages] apt; they may be called {guessed}"
+    named = " ".join(dict.fromkeys(packages[name] for name in sonames if name in packages))
+    lost = ", ".join(name for name in sonames if name not in packages)
+    return f"add to [packages] apt: {named}" + (
+        f"; no package of the distribution has {lost}" if lost else ""
+    )
 
 
 def package_guess(soname: str) -> str:
@@ -150,6 +161,8 @@ class _Judge:
     def _judged(self, name: str) -> tuple[str, tuple[str, ...], bool]:
         """Return the file with what is worth telling of it, and whether it is fatal."""
         missing = self.missing[name]
+        if _is_program_of_a_package(name):  # which no import loads
+            return name, (), False
         cuda = tuple(soname for soname in missing if is_cuda(soname))
         if not missing or (name in self.owner and self._is_called_for(name)):
             return name, missing, bool(missing)
@@ -199,6 +212,11 @@ class _Judge:
     def _words(self, name: str) -> str:
         one = self.owner.get(name)
         return f"{one.name} {one.version}" if one else ""
+
+
+def _is_program_of_a_package(name: str) -> bool:
+    """Whether a file is a program that a Python package keeps among its modules: tests, helpers."""
+    return ("/site-packages/" in name or "/dist-packages/" in name) and ".so" not in posixpath.basename(name)
 
 
 def _is_part(name: str, main: str) -> bool:

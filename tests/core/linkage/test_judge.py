@@ -6,7 +6,7 @@ import pytest
 
 from avabuild.linkage.elf import Elf
 from avabuild.linkage.inventory import Distribution, Inventory
-from avabuild.linkage.judge import judge, package_guess, wasted
+from avabuild.linkage.judge import judge, package_guess, package_hint, wasted
 from avabuild.linkage.tree import Tree
 
 SITE = "opt/venv/lib/python3.11/site-packages"
@@ -178,3 +178,29 @@ def test_cuda_that_base_and_wheels_both_bring_is_wasted():
                              f"{SITE}/x/libz.so.1": elf(soname="libz.so.1")})  # fmt: skip
     assert wasted(Tree([base, wheel]), 1) == (500, ("libcudart.so.10.1",))
     assert wasted(Tree([base]), 1) == (0, ())
+
+
+def test_packages_that_exist_are_named_once_and_what_none_has_is_said():
+    known = {
+        "libgthread-2.0.so.0": "libglib2.0-0",
+        "libglib-2.0.so.0": "libglib2.0-0",
+        "libSM.so.6": "libsm6",
+    }
+    sonames = ("libgthread-2.0.so.0", "libSM.so.6", "libglib-2.0.so.0", "libodd.so.1")
+    assert package_hint(sonames, known) == (
+        "add to [packages] apt: libglib2.0-0 libsm6; no package of the distribution has libodd.so.1"
+    )
+    assert "they may be called libsm6" in package_hint(["libSM.so.6"], {})
+
+
+@pytest.mark.parametrize("cuda", [False, True])
+def test_programs_that_a_package_keeps_among_its_modules_are_not_told(cuda):
+    files = {
+        "torch/_C.so": elf("libc.so.6"),
+        "torch/bin/test_shim": elf("libgtest.so.1"),
+        "torch/test/cuda_test": elf("libcudart.so.9.0"),
+    }
+    owned = dist("torch", "torch/_C.so")
+    assert found(files, owned, cuda=cuda) == ()
+    (one,) = found({"/opt/tool/bin/tool": elf("libgtest.so.1")}, cuda=cuda, whole=True)
+    assert one.fatal
