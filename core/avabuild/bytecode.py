@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import shlex
+import signal
 import stat
 import subprocess
 import zipfile
@@ -26,7 +27,7 @@ from avabuild.errors import StepError, StoreError
 from avabuild.scheme import Scheme
 from avabuild.wheel import modules
 
-FORMAT = 1  # of packs; part of their keys: a change of the worker may move a byte of what it writes
+FORMAT = 2  # of packs; part of their keys: a change of the worker may move a byte of what it writes
 
 # The worker runs with a fixed hash seed (before Python 3.11, marshal writes sets in hash order) and without
 # the rest of PYTHON*. The interpreter may be behind a container, where our own environment does not reach.
@@ -103,7 +104,9 @@ def _run(start: Start, interpreter: tuple[str, ...], request: str, place: str, p
     if code == errno.ENOSPC:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if code:
-        _fail("compiling failed", interpreter, place, complaint[-2000:])
+        told = complaint.strip().splitlines()[-1:]
+        why = f"killed by {signal.Signals(-code).name}" if code < 0 else told[0] if told else f"status {code}"
+        _fail(f"compiling failed: {why}", interpreter, place, complaint[-2000:])
 
 
 def _fail(message: str, interpreter: tuple[str, ...], place: str, tail: str = "") -> NoReturn:

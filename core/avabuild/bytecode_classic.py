@@ -9,15 +9,18 @@ import errno
 import imp
 import json
 import marshal
+import mmap
 import os
+import signal
 import struct
 import sys
 import tempfile
 import warnings
 import zipfile
 
+AMPLE = 1 << 28  # bytes: more than compiling a small module takes; a big one, 1,000 times its own
 MTIME = 315532800  # of every file in our layers, see `blob`
-UNREADABLE = (SyntaxError, ValueError, TypeError, OverflowError, RuntimeError, MemoryError)
+UNREADABLE = (SyntaxError, ValueError, TypeError, OverflowError, RuntimeError)
 
 
 def pyc(source, path):
@@ -27,7 +30,16 @@ def pyc(source, path):
     return imp.get_magic() + struct.pack(b"<I", MTIME) + marshal.dumps(code)
 
 
-def compiled(tasks, job, jobs, out):
+def short_of_memory(size):
+    """Whether it was memory that failed a module of `size` bytes: the parser says so of deep nesting, too."""
+    try:
+        mmap.mmap(-1, AMPLE + 1000 * size).close()
+    except (OSError, IOError, mmap.error, ValueError, OverflowError):
+        return True
+    return False
+
+
+def compiled(tasks, job, jobs, out, at):
     """Write to the file `out` what every `jobs`th module becomes: marshalled (task, path, content)."""
     number = 0
     for index, task in enumerate(tasks):
@@ -35,37 +47,60 @@ def compiled(tasks, job, jobs, out):
         for name, path in task["modules"]:
             number += 1
             if number % jobs == job:
+                struct.pack_into("=I", at, 4 * job, number)
+                source = archive.read(name)
                 try:
-                    content = pyc(archive.read(name), path)
+                    content = pyc(source, path)
                 except UNREADABLE:
+                    continue
+                except MemoryError:
+                    if short_of_memory(len(source)):
+                        raise
                     continue
                 marshal.dump((index, path + "c", content), out)
     marshal.dump(None, out)
 
 
-def start(tasks, job, jobs):
+def start(tasks, job, jobs, at):
     """Start the process of one job; return its id and the file that it writes to."""
     out = tempfile.TemporaryFile(dir=os.path.dirname(tasks[0]["out"]))
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            compiled(tasks, job, jobs, out)
+            compiled(tasks, job, jobs, out, at)
             out.flush()
             status = 0
         except OSError as error:
             status = error.errno
+        except MemoryError:
+            status = errno.ENOMEM
         finally:
             os._exit(status)
     return child, out
 
 
-def results(children):
+def ended(status, name):
+    """Return in words how a process ended that was compiling the module `name`."""
+    if os.WIFSIGNALED(status):
+        names = [each for each in dir(signal) if each.startswith("SIG") and "_" not in each]
+        known = {getattr(signal, each): each for each in names}
+        number = os.WTERMSIG(status)
+        return "the compiler was killed by %s while it compiled %s" % (known.get(number, number), name)
+    if os.WEXITSTATUS(status) == errno.ENOMEM:
+        return "there is not enough memory to compile %s" % name
+    return "the compiler ended with status %d while it compiled %s" % (os.WEXITSTATUS(status), name)
+
+
+def results(children, names, at):
     """Yield what the processes wrote, each after it ended."""
-    for child, out in children:
+    for job, (child, out) in enumerate(children):
         status = os.waitpid(child, 0)[1]
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == errno.ENOSPC:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if status:
-            raise OSError(os.WEXITSTATUS(status) or errno.EIO, "a process that compiles failed")
+            (number,) = struct.unpack_from("=I", at, 4 * job)
+            sys.exit(ended(status, names[number - 1] if number else "nothing yet"))
         out.seek(0)
         while True:
             found = marshal.load(out)
@@ -79,14 +114,16 @@ def main():
     warnings.simplefilter("ignore")
     request = json.load(sys.stdin)
     tasks = request["wheels"]
-    children = [start(tasks, job, request["jobs"]) for job in range(request["jobs"])]
+    names = [name for task in tasks for name, _ in task["modules"]]
+    at = mmap.mmap(-1, 4 * request["jobs"])
+    children = [start(tasks, job, request["jobs"], at) for job in range(request["jobs"])]
     about = json.dumps({"magic": imp.get_magic().encode("hex"), "tag": "cpython-27"}, sort_keys=True)
     packs = []
     for task in tasks:
         pack = zipfile.ZipFile(task["out"], "w", allowZip64=True)
         pack.comment = about.encode("ascii")
         packs.append(pack)
-    made = sorted((index, path, content) for index, path, content in results(children))
+    made = sorted((index, path, content) for index, path, content in results(children, names, at))
     for index, path, content in made:
         packs[index].writestr(zipfile.ZipInfo(path[1:]), content)
     for pack in packs:

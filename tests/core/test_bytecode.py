@@ -178,9 +178,35 @@ def test_an_interpreter_that_is_of_no_use_is_named_and_leaves_no_pack(
 def test_a_child_that_is_killed_fails_the_compilation(tmp_path: Path, make_wheel: Make) -> None:
     wheel = make_wheel(tmp_path, {"a.py": b"x = y + 1.5\n" * 500_000})
     limited = ("/bin/sh", "-c", 'ulimit -t 1; exec "$0" "$@"', *OURS)  # seconds of processor time
-    with pytest.raises(StepError, match="compiling failed"):
+    with pytest.raises(StepError, match=r"killed by SIG(XCPU|KILL) while it compiled a\.py"):
         compile_wheels({wheel: tmp_path / "pack"}, SCHEME, limited)
     assert not (tmp_path / "pack").exists()
+
+
+def test_a_module_that_memory_is_short_for_fails_the_compilation_and_is_named(
+    tmp_path: Path, make_wheel: Make
+) -> None:
+    wheel = make_wheel(tmp_path, {"a.py": b"", "big.py": b"x = [" + b"(y + 1.5, z), " * 200_000 + b"]\n"})
+    limited = ("/bin/sh", "-c", 'ulimit -v 120000; exec "$0" "$@"', *OURS)
+    with pytest.raises(StepError, match=r"not enough memory to compile big\.py"):
+        compile_wheels({wheel: tmp_path / "pack"}, SCHEME, limited)
+    assert not (tmp_path / "pack").exists()
+
+
+def test_what_is_nested_too_deeply_is_left_out_however_the_parser_puts_it(
+    tmp_path: Path, make_wheel: Make, files_of: Read
+) -> None:
+    wheel = make_wheel(tmp_path, {"good.py": b"", "minus.py": b"x = " + b"-" * 100_000 + b"1\n"})
+    compile_wheels({wheel: tmp_path / "pack"}, SCHEME, OURS)
+    write_bytecode([tmp_path / "pack"], tmp_path / "layer", SCHEME)
+    assert {Path(path).name for path in files_of(tmp_path / "layer")} == {f"good.{TAG}.pyc"}
+
+
+def test_a_worker_that_is_killed_is_told_with_its_signal(tmp_path: Path, make_wheel: Make) -> None:
+    with pytest.raises(StepError, match="killed by SIGKILL"):
+        compile_wheels(
+            {make_wheel(tmp_path, {"a.py": b""}): tmp_path / "pack"}, SCHEME, ("/bin/sh", "-c", "kill -9 $$")
+        )
 
 
 def test_a_damaged_wheel_is_refused_before_anything_runs(tmp_path: Path) -> None:
