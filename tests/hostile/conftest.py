@@ -39,7 +39,7 @@ def small_debian(
     place = everyones / "debian.tar"
     store = Path(bases("bookworm"))
     (entry,) = (store / "index" / "base").rglob("*")
-    (layer,) = json.loads(entry.read_bytes())["layers"]
+    (layer,) = json.loads(entry.read_bytes())["data"]["layers"]
     blob = store / "blobs" / "sha256" / layer["digest"].removeprefix("sha256:")
     with tarfile.open(blob) as source, tarfile.open(place, "w") as target:
         for member in source:

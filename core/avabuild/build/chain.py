@@ -161,29 +161,28 @@ def given(
     """Prepare what a step is given; yield the command that runs `shell` with it and the mounts it needs.
 
     The text, the environment and the host's certificates are files in a private directory that is mounted
-    at GIVEN: nothing of them is ever an argument, in a log or in a layer. `inherited` is what the step gets
-    of the host's variables: by default all that steps of a recipe get.
+    at GIVEN: nothing of them is ever an argument, on a disk, in a log or in a layer. `inherited` is what
+    the step gets of the host's variables: by default all that steps of a recipe get.
     """
     context.containers += 1
     directory = context.scratch.directory(f"step-{context.containers}")
     directory.chmod(0o700)
     own = context.host.step_environment(f"{GIVEN}/ca.pem") if inherited is None else inherited
     variables = {**own, **env}
-    _write(directory / "env", "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()))
-    _write(directory / "step", shell if shell.endswith("\n") else f"{shell}\n")
-    for name, content in files.items():
-        _write(directory / name, content.read_text() if isinstance(content, Path) else content)
+    everything: dict[str, str | bytes | Path] = {
+        "env": "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()),
+        "step": shell if shell.endswith("\n") else f"{shell}\n",
+        **files,
+    }
     if context.host.ca_bundle:
-        _write(directory / "ca.pem", context.host.ca_bundle.read_text())
-    try:
+        everything["ca.pem"] = context.host.ca_bundle
+    read = {name: _bytes(content) for name, content in everything.items()}
+    with context.tools.namespace.given(directory, read):
         start = f"set -a; . {GIVEN}/env; set +a; exec /bin/sh -e {GIVEN}/step"
         yield ["/bin/sh", "-c", start], [Bind(source=str(directory), target=GIVEN)]
-    finally:
-        for path in directory.iterdir():
-            path.unlink()
-        directory.rmdir()
 
 
-def _write(path: Path, content: str | bytes) -> None:
-    path.touch(mode=0o600)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
+def _bytes(content: str | bytes | Path) -> bytes:
+    if isinstance(content, Path):
+        return content.read_bytes()
+    return content.encode() if isinstance(content, str) else content

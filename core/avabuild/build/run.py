@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from avabuild import changes
@@ -12,12 +13,17 @@ from avabuild.build.chain import Chain, given
 from avabuild.chain import ExecLayer, chain, run_layer
 from avabuild.commands import Bind
 from avabuild.container import kept_words
-from avabuild.errors import HostError, StepError
+from avabuild.errors import HostError, StepError, StoreError
 from avabuild.layers import Run
 from avabuild.plan import Step
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
+from avabuild.store.store import disk_errors
+from avabuild.store.whole import write_whole
 from avabuild.value import digest_of
+
+_SALT = 32  # bytes
+_TRIES = 3
 
 
 def add_run(chain: Chain, step: Step, directory: Path) -> bool:
@@ -118,14 +124,13 @@ def _salt(store: Store) -> bytes:
     path = store.root / "secret-key"
     if path.exists() and path.stat().st_uid != os.geteuid():  # another member's, of a group that shares it
         path = path.with_name(f"secret-key-{os.geteuid()}")
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(handle, "wb") as file:
-        key = os.urandom(32)
-        file.write(key)
-    return key
+    with disk_errors(store.root):
+        for _ in range(_TRIES):
+            with suppress(FileNotFoundError, IsADirectoryError):
+                if len(key := path.read_bytes()) == _SALT:
+                    return key
+            write_whole(path, os.urandom(_SALT), store.root / "tmp")  # or another build does: either will do
+    raise StoreError(f"{path} can't be kept", hint="remove it; it is made again")
 
 
 def _mount_digest(store: Store, path: Path) -> str:

@@ -23,6 +23,7 @@ from avabuild.errors import HostError
 from avabuild.host.means import Means
 from avabuild.inside import kernel
 from avabuild.inside.fake_root import TABLES, FakeRoot
+from avabuild.inside.given import packed
 from avabuild.inside.ids import map_ids
 from avabuild.inside.refusals import refusals
 from avabuild.inside.step import Step
@@ -119,6 +120,35 @@ class Namespace:
     def module(self, name: str, arguments: Sequence[str], out: int, err: int) -> Started:
         """Start a module of ours: its `main(arguments)` is called, and returns an exit code."""
         return self._ask({"module": name, "arguments": list(arguments)}, out, err)
+
+    @contextmanager
+    def given(self, directory: Path, files: Mapping[str, bytes]) -> Iterator[None]:
+        """Have `directory` hold `files` inside, in memory, for as long as the block runs.
+
+        Raises:
+            HostError: there is none to be had.
+        """
+        self._give("put", directory, packed(files))
+        try:
+            yield
+        finally:
+            with suppress(HostError, OSError):  # it was closed, and all of it is gone
+                self._give("drop", directory)
+
+    def _give(self, what: str, directory: Path, data: bytes = b"") -> None:
+        source, said = os.memfd_create("given"), os.memfd_create("said")
+        try:
+            os.pwrite(source, data, 0)
+            request: dict[str, object] = {
+                "module": "avabuild.inside.given",
+                "arguments": [what, os.fspath(directory)],
+            }
+            if self._ask(request, said, said, source).wait():
+                words = os.pread(said, _ROOM, 0).decode("utf-8", "replace").strip()
+                raise HostError(f"a step can't be given its variables in memory: {words}")
+        finally:
+            os.close(source)
+            os.close(said)
 
     def first(self, word: str) -> bool:
         """Return whether nobody asked for `word` before: what is to be said once."""
