@@ -12,14 +12,16 @@ from avabuild.build.described import image_key
 from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.chain import FLAT, flat
+from avabuild.errors import AvabuildError
 from avabuild.graph import Ended, Graph, Node
 from avabuild.images.leftovers import sweep_builds
 from avabuild.images.sbom import Format, has_bills
 from avabuild.needs import refusal
 from avabuild.publish import Done, There
-from avabuild.resolution import still_locked
+from avabuild.resolution import require_lock, still_locked
 from avabuild.running import Running
 from avabuild.store.scratch import sweep
+from avabuild.together import together
 
 
 @dataclass
@@ -55,6 +57,8 @@ def build(
 
     A failure stops what needs it; without `keep_going` nothing else is begun either.
     """
+    if catalogue.workplace.wishes.locked:
+        _require_locks(entries)
     confined = bool(catalogue.workplace.confined)
     if confined and not keep_going:
         _refuse(catalogue, entries)
@@ -98,6 +102,18 @@ def _there(entry: Entry, bills: Sequence[Format]) -> There | None:
 def image_list(catalogue: Catalogue) -> Path:
     """Return the local storage's own list of images, for stamps."""
     return catalogue.workplace.tools(catalogue.report, "stamp").storage.images
+
+
+def _require_locks(entries: Sequence[Entry]) -> None:
+    """Raise LockError for all locks that lack something, before anything is fetched for them."""
+    errors: list[AvabuildError] = []
+    for entry in entries:
+        session = entry.session
+        try:
+            require_lock(session.lock, entry.plan, (session.lock_path, session.path))
+        except AvabuildError as error:
+            errors.append(error)
+    together(errors)
 
 
 def _refuse(catalogue: Catalogue, entries: Sequence[Entry]) -> None:

@@ -16,6 +16,7 @@ from avabuild.build.apt import add_apt
 from avabuild.build.chain import Chain
 from avabuild.build.classic import ClassicWorkshop
 from avabuild.build.context import Context
+from avabuild.build.run import add_run
 from avabuild.build.workshop import Workshop
 from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
@@ -25,7 +26,7 @@ from avabuild.layers import Apt
 from avabuild.lock import AptLock, Package, TargetLock
 from avabuild.prepare import request_of
 from avabuild.recipe import DebianBase
-from avabuild.resolution import Resolution, resolver_for, still_locked
+from avabuild.resolution import Resolution, is_full, resolver_for, still_locked
 from avabuild.resolve import Fetcher
 from avabuild.resolve.uv import Unsolvable
 from avabuild.running import Halt, Running
@@ -45,8 +46,10 @@ class Locked:
     changed: bool
 
 
-def lock_all(catalogue: Catalogue, entries: Sequence[Entry]) -> tuple[Locked, ...]:
+def lock_all(catalogue: Catalogue, entries: Sequence[Entry], *, full: bool = False) -> tuple[Locked, ...]:
     """Lock the targets of `entries`, several at a time; those that can be locked are, whatever others do.
+
+    `full` ones say base and apt packages as after a build: what comes before both is made.
 
     Raises:
         AvabuildError: all problems together, after the others were written.
@@ -54,7 +57,7 @@ def lock_all(catalogue: Catalogue, entries: Sequence[Entry]) -> tuple[Locked, ..
     """
     running = Running()
     with ThreadPoolExecutor(4, "lock") as pool:
-        asked = [pool.submit(_lock, catalogue, entry, running) for entry in entries]
+        asked = [pool.submit(_lock, catalogue, entry, running, full=full) for entry in entries]
         try:
             while wait(asked, PULSE).not_done:
                 pass
@@ -70,22 +73,25 @@ def lock_all(catalogue: Catalogue, entries: Sequence[Entry]) -> tuple[Locked, ..
     return tuple(future.result() for future in asked)
 
 
-def _lock(catalogue: Catalogue, entry: Entry, running: Running) -> Locked:
+def _lock(catalogue: Catalogue, entry: Entry, running: Running, *, full: bool) -> Locked:
     """Lock one target, with older series of its frameworks where the newest don't resolve with the rest."""
+    if full:
+        entry = _with_base(catalogue, entry, running)
     try:
-        return _lock_one(catalogue, entry, running)
+        return _lock_one(catalogue, entry, running, full=full)
     except Unsolvable as error:
         session, project = entry.session, entry.project
         facts = session.facts(project, entry.base)
         plan = session.stepped_back(project, entry.plan, facts, error, catalogue.report)
-        return _lock_one(catalogue, replace(entry, plan=plan), running)
+        return _lock_one(catalogue, replace(entry, plan=plan), running, full=full)
 
 
-def _lock_one(catalogue: Catalogue, entry: Entry, running: Running) -> Locked:
+def _lock_one(catalogue: Catalogue, entry: Entry, running: Running, *, full: bool) -> Locked:
     session, plan = entry.session, entry.plan
     before = session.lock.target(plan.target.tag) if session.lock else None
     known = still_locked(session.lock, plan)
-    if known and not catalogue.workplace.wishes.upgrade:
+    anew = bool(catalogue.workplace.wishes.upgrade)
+    if known and not anew and (not full or is_full(known, plan)):
         return Locked(entry, known, session.write(entry.project, plan, known))  # maybe of other plugins
     report = catalogue.report.of(plan.reference)
     tools = catalogue.workplace.tools(report, f"lock-{plan.name}-{plan.tag}")
@@ -95,9 +101,11 @@ def _lock_one(catalogue: Catalogue, entry: Entry, running: Running) -> Locked:
         running.build(tools) as halt,
     ):
         one = _One(catalogue, entry, scratch, tools, halt)
-        packages = one.here()
+        packages = known.python if known and not anew else one.here()
         if packages is None:
             packages = one.in_a_container()
+        if full:
+            one.install()
         said.append(f"{len(packages)} packages, {sum(p.size for p in packages) / 1e6:.0f} MB")
     lock = TargetLock(
         target=plan.target.tag,
@@ -108,6 +116,16 @@ def _lock_one(catalogue: Catalogue, entry: Entry, running: Running) -> Locked:
         without=plan.without,
     )
     return Locked(entry, lock, session.write(entry.project, plan, lock))
+
+
+def _with_base(catalogue: Catalogue, entry: Entry, running: Running) -> Entry:
+    """Return the entry with its base, which is brought in, and the plan that this one gives."""
+    session, report = entry.session, catalogue.report.of(entry.plan.reference)
+    tools = catalogue.workplace.tools(report, f"lock-{entry.plan.name}")
+    with running.build(tools):
+        base = session.obtain(entry.project, tools, report)
+    plan = session.plans(entry.project, base.facts)[entry.index]
+    return replace(entry, base=base, plan=plan)
 
 
 class _One:
@@ -155,6 +173,28 @@ class _One:
             below.set_result(chain)
             with self._workshop(below, interpreter or "") as workshop:
                 return self.resolution.with_workshop(workshop, report)[0]
+
+    def install(self) -> None:
+        """Make what stands on the base and the apt layers, to know what these are."""
+        entry, plan, place, tools = self.entry, self.entry.plan, self.catalogue.workplace, self.tools
+        assert entry.base  # noqa: S101 - a full lock begins with it
+        apts = [step for step in (plan.apt, plan.apt_extra) if step]
+        if not apts:
+            return
+        report = self.catalogue.report.of(plan.reference)
+        tools.temporary = self.scratch.directory("tmp")
+        context = Context(entry.session.store, self.scratch, tools, report, place.host, tools.log)
+        before = entry.session.before(entry.project, plan)
+        found: list[AptLock] = []
+        with context.cleanup:
+            chain = Chain(context, entry.base, plan.target, plan.compression)
+            for step in plan.system:
+                add_run(chain, step, entry.project.directory)
+            for step in apts:
+                assert isinstance(step.layer, Apt)  # noqa: S101 - compose puts no other kind here
+                locks = before.apt if before else ()
+                found.append(add_apt(chain, step.name, step.layer, locks, locked=False)[0])
+        self.apt = tuple(found)
 
     def _base(self, context: Context) -> Base | None:
         """Return the image's own base; None for one that can't be had."""

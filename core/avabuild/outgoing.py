@@ -47,13 +47,16 @@ class Outgoing:
     def push(self, name: str, destination: str | None, registries: Registries) -> Pushed:
         """Push an image to `destination`, or to the registry that its own name says.
 
+        A destination with a tag is the whole name; one without is a namespace, as of `recipe --push`, unless
+        it ends in the image's own name.
+
         Raises:
             ImageError: there is no such image. ValueError: nothing says where to.
             RegistryError, UnavailableError, DiskFullError: as the registry has it.
         """
         wanted = _nameable(destination) if destination else None
         found = find_local(name, self._tools, self._store)
-        remote = _tagged(wanted or _nameable(_own(found)), found)
+        remote = _destination(wanted, found) if wanted else _tagged(_nameable(_own(found)), found)
         if found.manifest is not None:
             try:
                 return self._sent(remote, found.digest, found.manifest, registries)
@@ -107,6 +110,15 @@ def _nameable(text: str) -> Remote:
     if name.digest:
         raise ValueError(f'"{text}" names a digest, which comes of the content alone; give it a tag instead')
     return name
+
+
+def _destination(wanted: Remote, found: Image) -> Remote:
+    """Return what the image is called at `wanted`."""
+    own = found.reference.removeprefix(LOCAL).rpartition(":")[0]
+    own = own.rpartition("/")[2] if is_remote(own) else own
+    if wanted.tag or not own or f"/{wanted.repository}".endswith(f"/{own}"):
+        return _tagged(wanted, found)
+    return _tagged(wanted.below(own), found)
 
 
 def _tagged(name: Remote, found: Image) -> Remote:

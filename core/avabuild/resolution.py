@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 
 from avabuild.build.workshop import Workshop
 from avabuild.errors import LockError, ResolveError
+from avabuild.layers import Apt
 from avabuild.lock import Lock, Package, TargetLock
 from avabuild.plan import Plan
 from avabuild.prepare import alone, plugins_of, preferred, request_of, requirements
@@ -131,14 +132,29 @@ def require_lock(lock: Lock | None, plan: Plan, names: Sequence[Path]) -> None:
             f"{names[0]} does not fit {names[1].name}: {plan.target.tag}",
             hint="the recipe or a plugin changed since; run without --locked to renew the lock",
         )
-    if not entry.base and not isinstance(plan.base, ScratchBase):
+    if missing := _unsaid(entry, plan):
         raise LockError(
-            f"{plan.target.tag}: the lock does not say which base and apt packages",
+            f"{plan.target.tag}: the lock does not say which {missing}",
             place=str(names[0]),
-            hint="avabuild lock leaves them to the first build: run once without --locked",
+            hint=f"complete it: avabuild lock --full {names[1]}",
         )
     for message, hint in other_plugins(lock, plan):
         raise LockError(message, place=str(names[0]), hint=hint)
+
+
+def is_full(entry: TargetLock, plan: Plan) -> bool:
+    """Whether the entry says all that `--locked` needs: base and apt packages too."""
+    return not _unsaid(entry, plan)
+
+
+def _unsaid(entry: TargetLock, plan: Plan) -> str:
+    """Return what of base and apt packages an entry does not say, empty for nothing."""
+    apts = [step.layer for step in (plan.apt, plan.apt_extra) if step]
+    known = {lock.packages for lock in entry.apt}
+    words = [] if entry.base or isinstance(plan.base, ScratchBase) else ["base"]
+    if any(isinstance(layer, Apt) and layer.packages not in known for layer in apts):
+        words.append("apt packages")
+    return " and ".join(words)
 
 
 def other_plugins(lock: Lock, plan: Plan) -> Iterator[tuple[str, str]]:

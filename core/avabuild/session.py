@@ -354,6 +354,7 @@ class Session:
             upgrade=wishes.upgrade,
             output=wishes.output,
             check=wishes.checks,
+            anew=wishes.check is True,
             locked=wishes.locked,
         )
 

@@ -145,3 +145,41 @@ def test_that_a_base_keeps_its_compression_is_said(tiny: User) -> None:
         assert (built.code, planned.code) == (0, 0), built.err + planned.err
         words = "1 of the base's layers are not zstd, and stay as they are"
         assert (words in built.err, words in planned.err) == (said, said)
+
+
+def test_a_full_lock_is_all_that_a_locked_build_needs(builder: User) -> None:
+    path = builder.recipe("""
+        name = "ava-test-full"
+        base = { debian = "bookworm" }
+        [packages]
+        apt = ["tree"]
+        [[run]]
+        stage = "system"
+        shell = "true"
+    """)
+    assert builder.avabuild("lock", path).code == 0
+    assert builder.avabuild("recipe", path, "--locked").code == 8
+    completed = builder.avabuild("lock", "--full", path)
+    assert completed.out.endswith("written\n"), completed.err
+    lock = path.with_suffix(".lock").read_bytes()
+    assert builder.avabuild("lock", "--full", path).out.endswith("unchanged\n")
+    built = builder.avabuild("recipe", path, "--locked", "--output", "oci:out", "--json")
+    assert built.code == 0, built.err
+    assert {"apt: frameworks", "apt: packages"} <= set(built.image["reused"])  # type: ignore[call-overload]
+    assert path.with_suffix(".lock").read_bytes() == lock
+
+
+def test_an_export_to_an_output_of_recipe_is_that_output(tiny: User) -> None:
+    path = tiny.recipe('name = "ava-test-out"\nbase = { archive = "tiny.tar" }\n')
+    outcome = tiny.avabuild("recipe", path, "--json")
+    digest, reference = outcome.image["digest"], str(outcome.image["reference"])
+    for kind in ("oci-archive", "docker-archive", "oci"):
+        said = tiny.avabuild("export", reference, "-o", f"{kind}:{kind}.out")
+        assert (said.code, said.out) == (0, f"{tiny.home}/{kind}.out\n"), said.err
+        assert (tiny.home / f"{kind}.out").is_dir() == (kind == "oci")
+        place = f"{kind}:{tiny.home}/{kind}.out" + (":cpu" if kind == "oci" else "")
+        about = json.loads(tiny.avabuild("inspect", place, "--json").out)
+        assert kind == "docker-archive" or about["digest"] == digest
+    for wrong in (("-o", "oci-archive:"), ("-o", "oci:a:b"), ("-o", "oci-archive:x", "-f", "def")):
+        assert tiny.avabuild("export", reference, *wrong).code == 2
+    assert tiny.avabuild("export", reference, "-f", "oci", "-o", "again").code == 0

@@ -257,6 +257,14 @@ def test_an_image_comes_back_as_it_was_pushed_and_passes_its_checks(
     identity = root.buildah("inspect", "--type", "image", "--format", "{{.FromImageID}}", local).strip()
     assert exported(root, local, "before.tar") == built.image["digest"]
 
+    for options, checked in (((), False), (("--check",), True)):
+        further = root.avabuild(
+            "recipe", recipe, "--push", f"{distribution.host}/further", "--force", "--json", *options
+        )
+        assert further.image["digest"] == built.image["digest"]
+        steps = [str(event.get("step")) for event in further.events]
+        assert any(step.startswith(("check ", "import ")) for step in steps) == checked, steps
+
     named = f"{distribution.host}/elsewhere/ava-test-pushed"
     tagged = root.avabuild("tag", "ava-test-pushed:py311-cpu", named)
     assert (tagged.code, tagged.out) == (0, f"{named}:py311-cpu\n"), tagged.err
@@ -268,10 +276,11 @@ def test_an_image_comes_back_as_it_was_pushed_and_passes_its_checks(
     manifest = distribution.manifest("back/ava-test-pushed:py311-cpu")
     blob = root.cache / "blobs" / "sha256" / manifest["layers"][-1]["digest"].removeprefix("sha256:")
     aside = blob.rename(blob.with_name("aside"))
-    lost = root.avabuild("push", f"{named}:py311-cpu", f"{distribution.host}/other/pushed", "--json")
+    lost = root.avabuild("push", f"{named}:py311-cpu", f"{distribution.host}/other", "--json")
     aside.rename(blob)
     assert lost.code == 0, lost.err
     assert [event for event in lost.events if "compress" in str(event.get("step"))]
+    assert str(lost.events[-1]["pushed"]).startswith(f"{distribution.host}/other/ava-test-pushed")
 
     root.buildah("rmi", local, f"{named}:py311-cpu")
     pinned = str(built.image["pushed"])
@@ -297,10 +306,10 @@ def test_a_foreign_image_is_pushed_too(root: User, distribution: Any, tmp_path: 
     root.buildah("config", "--label", "made=elsewhere", container)
     root.buildah("commit", "--rm", "--quiet", container, "localhost/ava-test-foreign:1")
     name = f"{distribution.host}/foreign/image"
-    outcome = root.avabuild("push", "ava-test-foreign:1", name)
+    outcome = root.avabuild("push", "ava-test-foreign:1", f"{name}:1")
     assert outcome.code == 0, outcome.err
     assert outcome.out == f"{name}@{digest(f'{name}:1', root)}\n"
-    again = root.avabuild("push", "ava-test-foreign:1", name, "--json")
+    again = root.avabuild("push", "ava-test-foreign:1", f"{name}:1", "--json")
     assert again.events[-1]["pushed"] == outcome.out.strip()
     assert not [event for event in again.events if "compress" in str(event.get("step"))]
 

@@ -168,3 +168,16 @@ def text_of(path: Path) -> str:
         return path.read_bytes().decode(errors="replace")
     except OSError:
         return ""  # it ended
+
+
+@pytest.mark.parametrize("apt", ["", 'apt = ["tree"]'])
+def test_a_lock_without_base_and_apt_packages_is_refused_before_anything_is_fetched(
+    avabuild, wheels, tmp_path, apt
+):
+    (tmp_path / "mine.toml").write_text(RECIPE.replace("[packages]", f"[packages]\n{apt}"))
+    assert avabuild("lock", "mine.toml").returncode == 0
+    said = avabuild("recipe", "mine.toml", "--locked", AVABUILD_DEBIAN_MIRROR="http://127.0.0.1:9/debian")
+    assert said.returncode == 8, said.stderr
+    assert "does not say which base and apt packages\n" in said.stderr, "the interpreter is one of those"
+    assert "avabuild lock --full mine.toml" in said.stderr
+    assert "bootstrap" not in said.stderr

@@ -28,7 +28,7 @@ from avabuild.api import (
 from avabuild.base import Facts, assumed
 from avabuild.describe import labels
 from avabuild.errors import LockError, PluginError, RecipeError
-from avabuild.lock import Lock, TargetLock
+from avabuild.lock import AptLock, Lock, TargetLock
 from avabuild.plan import Plan, Ruled
 from avabuild.prepare import make_plan, open_projects, plugins_of, request_of, targets
 from avabuild.provider import Provider, Trust, installed
@@ -342,7 +342,10 @@ def test_a_policy_that_is_none_is_blamed(plan_of, policy, changed, message):
 
 
 def locked(plan: Plan) -> Lock:
-    entry = TargetLock(target=plan.target.tag, request=request_of(plan), base=f"sha256:{'b' * 64}")
+    apts = tuple(
+        AptLock(base="b", packages=step.layer.packages) for step in (plan.apt, plan.apt_extra) if step
+    )
+    entry = TargetLock(target=plan.target.tag, request=request_of(plan), base=f"sha256:{'b' * 64}", apt=apts)
     return Lock(recipe=plan.name).with_target(entry).with_plugins(plugins_of(plan))
 
 
@@ -400,4 +403,4 @@ def test_locked_needs_a_base_in_the_lock_unless_there_is_none(plan_of):
             continue
         with pytest.raises(LockError, match="does not say which base") as refused:
             require_lock(lock, plan, names)
-        assert "run once without --locked" in str(refused.value.hint)
+        assert "avabuild lock --full demo.toml" in str(refused.value.hint)

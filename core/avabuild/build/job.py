@@ -40,6 +40,7 @@ class Job:
         output: where the image goes.
         ready: told of each Python layer as soon as it is there: its blob and its name.
         check: whether the frameworks' checks run.
+        anew: whether they do in an image that passed them before.
         locked: whether nothing may be resolved.
     """
 
@@ -59,6 +60,7 @@ class Job:
     output: Output = LOCAL
     ready: Callable[[Blob, str], None] = lambda blob, name: None  # noqa: ARG005
     check: bool = True
+    anew: bool = False
     locked: bool = False
 
     @property

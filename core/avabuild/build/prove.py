@@ -14,10 +14,13 @@ from avabuild.build.layout import Composed
 from avabuild.build.libcuda import NO_DRIVER, driver_for_checks
 from avabuild.build.linkage import check_linkage
 from avabuild.image import Piece
+from avabuild.value import digest_of
 
 
 def prove_image(context: Context, job: Job, pieces: Sequence[Piece], composed: Composed) -> str:
     """Return the image's id in the local storage, empty when nothing needs it there.
+
+    What passed its checks here before, the very same image, is not checked again on its way out.
 
     Raises:
         LinkageError: a library that its packages need is not in it.
@@ -26,7 +29,9 @@ def prove_image(context: Context, job: Job, pieces: Sequence[Piece], composed: C
     plan, identity = job.plan, ""
     with ThreadPoolExecutor(1, "linkage") as pool:
         linked = pool.submit(check_linkage, context, plan, job.base, pieces, composed)
-        if job.output.kind == "storage" or (job.check and plan.checks):
+        checked = _proof(job, composed) if job.check and plan.checks else ""
+        known = checked and not job.anew and context.store.recall("checked", checked) is not None
+        if job.output.kind == "storage" or (checked and not known):
             identity = import_image(context, composed)
         needs_driver = linked.result()
     if identity and job.check:
@@ -35,4 +40,11 @@ def prove_image(context: Context, job: Job, pieces: Sequence[Piece], composed: C
             chain = Chain(context, job.base, plan.target, plan.compression)
             driver = driver_for_checks(context, chain, composed)
         run_checks(context, identity, plan.checks, driver)
+        if checked:
+            context.store.record("checked", checked, composed.digest)
     return identity
+
+
+def _proof(job: Job, composed: Composed) -> str:
+    """Return what a build remembers an image by whose checks passed: its config, layers and checks."""
+    return digest_of([composed.config, composed.layers, [check.model_dump() for check in job.plan.checks]])

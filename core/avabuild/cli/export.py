@@ -21,17 +21,30 @@ class Kind(StrEnum):
     OCI_ARCHIVE = "oci-archive"
     DOCKER_ARCHIVE = "docker-archive"
     DEF = "def"
+    OCI = "oci"
+
+
+_TEXTS = {Kind.CONTAINERFILE, Kind.DEF}
 
 
 def export(
     image: IMAGE,
     kind: Annotated[
-        Kind, typer.Option("--format", "-f", help="What to write; def is a definition for Apptainer.")
-    ] = Kind.CONTAINERFILE,
-    output: Annotated[
-        Path | None,
+        Kind | None,
         typer.Option(
-            "--output", "-o", metavar="PATH", help="A new directory, or the archive's file; else NAME-TAG."
+            "--format",
+            "-f",
+            help="What to write, by default a containerfile; def is a definition for Apptainer.",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="A new directory, or the archive's file; else NAME-TAG. Or as of recipe: oci:DIR, "
+            "oci-archive:FILE, docker-archive:FILE.",
         ),
     ] = None,
     insecure: InsecureOption = False,
@@ -48,11 +61,24 @@ def export(
     from avabuild.report import Report
     from avabuild.workplace import Workplace
 
+    chosen, path = _chosen(kind, output)
     with closing(Workplace.on(host_for())) as workplace:
         tools = workplace.tools(Report(lambda _: None), "export")
         found = find(image, tools, workplace.store, insecure=insecure)
-        place = (output or Path(_name(found.reference, kind))).absolute()
-        typer.echo(write(found, kind.value, place, tools, workplace.store))
+        place = (path or Path(_name(found.reference, chosen))).absolute()
+        typer.echo(write(found, chosen.value, place, tools, workplace.store))
+
+
+def _chosen(kind: Kind | None, output: str | None) -> tuple[Kind, Path | None]:
+    """Return what to write, and where, of options that may both say it."""
+    prefix, colon, rest = (output or "").partition(":")
+    named = next((one for one in Kind if one.value == prefix and one not in _TEXTS), None) if colon else None
+    if named and (not rest or ":" in rest):
+        raise typer.BadParameter(f'"{output}" is no output; write {prefix}:PATH', param_hint="--output")
+    if named and kind not in {None, named}:
+        raise typer.BadParameter(f'"{output}" is no {kind}; give one of both', param_hint="--format")
+    path = Path(rest) if named else Path(output) if output else None
+    return named or kind or Kind.CONTAINERFILE, path
 
 
 def _name(reference: str, kind: Kind) -> str:

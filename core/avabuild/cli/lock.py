@@ -32,6 +32,10 @@ def lock(
         list[str] | None,
         typer.Option(metavar="NAME", help="Resolve this package anew, '*' for all. Repeatable."),
     ] = None,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Lock base and apt packages too: --locked needs them. Makes both."),
+    ] = False,
     insecure: InsecureOption = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print events and the result as JSON lines.")
@@ -41,7 +45,7 @@ def lock(
     """Resolve the Python packages of every target and write them into the locks; build nothing.
 
     No base is needed, only the indexes; Python 2.7 and 3.5 are resolved in a container. Base and apt packages
-    are added by the first build.
+    are added by the first build, or by --full.
 
     Example: avabuild lock recipes/*.toml --only '*-cuda*'
     """
@@ -66,7 +70,7 @@ def lock(
             entries = catalogue.entries(only or ())
             console.several = len(entries) > 1
             with closing(catalogue.workplace):
-                locked = lock_all(catalogue, entries)
+                locked = lock_all(catalogue, entries, full=full)
             together([lost.error for lost in catalogue.lost])
         except AvabuildError as error:
             console.failed(error)

@@ -24,7 +24,9 @@ def push(
     destination: Annotated[
         str | None,
         typer.Argument(
-            metavar="[DEST]", help="REGISTRY/NAME[:TAG]; else what the image is called, with its own tag."
+            metavar="[DEST]",
+            help="REGISTRY/NS, below which it has its own name and tag, or REGISTRY/NAME:TAG; "
+            "else what the image is called.",
         ),
     ] = None,
     sbom: Annotated[
@@ -43,7 +45,7 @@ def push(
     Only layers that the registry lacks are sent, as they were compressed when they were made. May be
     repeated: what has arrived is not sent again.
 
-    Example: avabuild push ava-keras:py311-cpu registry.example.com/ava-public/ava-keras
+    Example: avabuild push ava-keras:py311-cpu registry.example.com/ava-public
     """
     del debug  # main() looks for it
     from avabuild.cli.host import host_for

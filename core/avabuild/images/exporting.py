@@ -30,18 +30,22 @@ from avabuild.images.writing import write_file
 from avabuild.store import Scratch, Store
 from avabuild.store.store import disk_errors
 
-Format = Literal["containerfile", "oci-archive", "docker-archive", "def"]
+Format = Literal["containerfile", "oci-archive", "docker-archive", "def", "oci"]
 _MAIN: Mapping[Format, str] = {"containerfile": "Containerfile", "def": "image.def"}
 
 
 def export(one: Image, kind: Format, output: Path, tools: Tools, store: Store) -> Path:
     """Write the image to `output`, a new directory or for archives a file; return what was written.
 
+    A layout, `oci`, may be there already: the image is added to it.
+
     Raises:
         ImageError: the directory holds something, or the image doesn't say what it was made of.
     """
     if kind in {"oci-archive", "docker-archive"}:
         return _archive(one, kind, output, tools, store)
+    if kind == "oci":
+        return _layout(one, output, tools, store)
     made = rebuild(one.description, one.reference)
     if kind == "def" and not made.base and not made.root:
         raise ImageError(
@@ -180,6 +184,18 @@ def _archive(one: Image, kind: str, output: Path, tools: Tools, store: Store) ->
             partial.replace(output)
     finally:
         partial.unlink(missing_ok=True)
+    return output
+
+
+def _layout(one: Image, output: Path, tools: Tools, store: Store) -> Path:
+    """Write an OCI layout, or add to the one that is there, under the image's tag."""
+    name = one.reference if one.where != "file" and ":" in one.reference else "image:latest"
+    with disk_errors(output.parent, "name another place with --output"), Scratch(store) as scratch:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        tools.temporary = scratch.directory("tmp")
+        with store.lock("layout", str(output)):
+            target = f"oci:{output}:{name.rpartition(':')[2]}"
+            fetch(_from_cache(one, scratch, store), target, tools)
     return output
 
 
