@@ -343,7 +343,9 @@ def test_a_policy_that_is_none_is_blamed(plan_of, policy, changed, message):
 
 def locked(plan: Plan) -> Lock:
     apts = tuple(
-        AptLock(base="b", packages=step.layer.packages) for step in (plan.apt, plan.apt_extra) if step
+        AptLock(base="b", packages=step.layer.packages, debs=())
+        for step in (plan.apt, plan.apt_extra)
+        if step
     )
     entry = TargetLock(target=plan.target.tag, request=request_of(plan), base=f"sha256:{'b' * 64}", apt=apts)
     return Lock(recipe=plan.name).with_target(entry).with_plugins(plugins_of(plan))
@@ -396,7 +398,7 @@ def test_locked_needs_a_base_in_the_lock_unless_there_is_none(plan_of):
     names = [Path("demo.lock"), Path("demo.toml")]
     for text, fits in (("", False), ('base = "scratch"', True)):
         plan = plan_of(text=text)
-        entry = TargetLock(target=plan.target.tag, request=request_of(plan), base="")
+        entry = locked(plan).targets[0].model_copy(update={"base": ""})
         lock = Lock(recipe=plan.name).with_target(entry).with_plugins(plugins_of(plan))
         if fits:
             require_lock(lock, plan, names)
