@@ -12,6 +12,7 @@ from avabuild.base.archives import choices, choose, unpack_chosen
 from avabuild.base.base import Base
 from avabuild.base.bootstrap import PROGRAMS, is_older, way_of
 from avabuild.base.facts import assumed, opened, read_facts
+from avabuild.base.neutral import make_neutral
 from avabuild.blob import BLOCK, MTIME, Blob, BlobWriter
 from avabuild.buildah import Tools
 from avabuild.errors import (
@@ -213,7 +214,10 @@ def _bootstrap(spec: DebianBase, target: Target, store: Store, scratch: Scratch,
         tools.call("mmdebstrap", argv, env=env, place=f"base {spec.debian}", inside=way.inside)
     except StepError as error:
         raise _unreachable(error, f"debian {spec.debian} can't be bootstrapped") from error
-    return _single(tarball, store, scratch, target)
+    neutral = scratch.path / "base-neutral.tar"
+    make_neutral(tarball, neutral)
+    tarball.unlink()
+    return _single(neutral, store, scratch, target)
 
 
 def _pull(ref: str, target: Target, store: Store, scratch: Scratch, tools: Tools, pull: Pull) -> Base:
