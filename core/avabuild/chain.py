@@ -31,10 +31,12 @@ def apt_layer(
     debs: Sequence[Deb],
     compression: str,
     repositories: Sequence[str] = (),
+    keep: Sequence[str] = (),
 ) -> ExecLayer:
     """Return the layer of `debs`, installed for `packages` on the chain `below`.
 
-    `repositories` are the identities of those beside the distribution's own.
+    `repositories` are the identities of those beside the distribution's own, `keep` patterns of keys and ids
+    that it may hold.
     """
     parts = (
         ("format", str(FORMAT)),
@@ -42,6 +44,7 @@ def apt_layer(
         ("below", below),
         ("packages", " ".join(sorted(packages))),
         *((("repositories", "; ".join(sorted(repositories))),) if repositories else ()),
+        *((("kept secrets", " ".join(sorted(keep))),) if keep else ()),
         *sorted((deb.name, f"{deb.version} {deb.arch} {deb.sha256}") for deb in debs),
     )
     return ExecLayer(name=name, parts=parts, key=digest_of(["apt", parts]))
@@ -54,10 +57,12 @@ def run_layer(
     inputs: Sequence[tuple[str, str]],
     compression: str,
     seen: Settings | None = None,
+    keep: Sequence[str] = (),
 ) -> ExecLayer:
     """Return the layer of one run step on the chain `below`.
 
     `seen` are the image's settings as the step has them in its environment; None where it has the base's.
+    `keep` are patterns of keys and ids that the layer may hold.
 
     `inputs` are digests of what the step is given besides its text: mounted files by target, secrets by
     name (a digest, never the secret).
@@ -70,6 +75,7 @@ def run_layer(
         ("env", digest_of(run.env)),
         *((("image's environment", digest_of(seen.surroundings.model_dump())),) if seen else ()),
         ("mounts", digest_of(sorted((mount.target, mount.writable) for mount in run.mounts))),
+        *((("kept secrets", " ".join(sorted(keep))),) if keep else ()),
         *((("network", run.network),) if run.network != "host" else ()),
         *((("privileges", " ".join(sorted(set(run.privileges)))),) if run.privileges else ()),
         *sorted(inputs),

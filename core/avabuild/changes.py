@@ -12,18 +12,20 @@ Source: OCI image-spec, layer.md (whiteouts, opaque directories); Linux, Documen
 from __future__ import annotations
 
 import fnmatch
+import glob
 import json
 import os
 import stat
 import struct
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from avabuild.blob import MTIME, OPAQUE, Blob, BlobWriter, Compression
+from avabuild.confidential import confidential, words
 from avabuild.errors import HostError
 from avabuild.layers import WHITEOUT
 
@@ -71,18 +73,24 @@ class ChangeError(Exception):
 
 
 def write_changes(
-    merged: Path, out: Path, began: float, drop: tuple[str, ...], compression: Compression
+    merged: Path,
+    out: Path,
+    began: float,
+    drop: tuple[str, ...],
+    compression: Compression,
+    emptied: frozenset[str] = frozenset(),
 ) -> Blob:
     """Write what changed in the container mounted at `merged` to the layer `out`.
 
     Times after `began` (seconds since the epoch: when the step started) become the fixed time of all
-    layers; older ones, which a package brought, stay. `drop` are patterns of paths to leave out.
+    layers; older ones, which a package brought, stay. `drop` are patterns of paths to leave out, `emptied`
+    the names of files whose content is.
     """
     with BlobWriter(out, compression) as writer:
         if (merged.parent / "diff").is_dir():
-            _Changes(merged, merged.parent / "diff", began, drop, writer).walk("")
+            _Changes(merged, merged.parent / "diff", began, drop, writer, emptied).walk("")
         elif merged.parent.name == "dir" and merged.parents[1].name == "vfs":
-            _Copied(merged, merged, began, drop, writer).walk("")
+            _Copied(merged, merged, began, drop, writer, emptied).walk("")
         else:
             raise HostError(
                 "layers made by commands need a storage driver that is overlay or vfs",
@@ -95,7 +103,13 @@ class _Changes:
     """One walk over a container's changes; parents of what is written come before it, once each."""
 
     def __init__(
-        self, merged: Path, upper: Path, began: float, drop: tuple[str, ...], writer: BlobWriter
+        self,
+        merged: Path,
+        upper: Path,
+        began: float,
+        drop: tuple[str, ...],
+        writer: BlobWriter,
+        emptied: frozenset[str],
     ) -> None:
         self.merged = merged
         self.upper = upper
@@ -103,6 +117,7 @@ class _Changes:
         self.began = began
         self.drop = drop
         self.writer = writer
+        self.emptied = emptied
         self.written = {""}
         self.links: dict[tuple[int, int], str] = {}
 
@@ -137,7 +152,7 @@ class _Changes:
                 self._file(name)
 
     def _dropped(self, name: str) -> bool:
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.drop)
+        return _matches(name, self.drop)
 
     def _directory(self, name: str, *, whole: bool) -> None:
         replaced = not whole and (_replaces(self.upper / name) or self._emptied(name))
@@ -177,6 +192,10 @@ class _Changes:
         self._parents(name.rpartition("/")[0])
         info = self._info(name)
         if not info.isreg():
+            self.writer.add(info, ())
+            return
+        if name in self.emptied:
+            info.size = 0
             self.writer.add(info, ())
             return
         with (self.merged / name).open("rb") as file:
@@ -259,6 +278,10 @@ def _is_none(state: os.stat_result) -> bool:
     return stat.S_ISCHR(state.st_mode) and state.st_rdev == 0
 
 
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
 def _is_directory(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
@@ -302,12 +325,21 @@ def content(file: BinaryIO, name: str, began: float) -> Iterator[bytes]:
 
 
 def main(argv: list[str]) -> int:
-    """`MERGED OUT BEGAN COMPRESSION [PATTERN ...]`: write the layer, print its blob or what is wrong."""
-    merged, out, began, packed, *drop = argv
+    """`MERGED OUT BEGAN COMPRESSION [PATTERN ...]`: write the layer, print its blob or what is wrong.
+
+    A pattern that begins with `+` is of keys and ids to keep, see `confidential`; others are left out.
+    """
+    merged, out, began, packed, *patterns = argv
+    keep = [pattern[1:] for pattern in patterns if pattern.startswith("+")]
+    drop = [pattern for pattern in patterns if not pattern.startswith("+")]
     compression: Compression = "zstd" if packed == "zstd" else "gzip"
     try:
-        blob = write_changes(Path(merged), Path(out), float(began), tuple(drop), compression)
-        sys.stdout.write(blob.model_dump_json())
+        gone, emptied = confidential(Path(merged), float(began), keep)
+        gone = frozenset(name for name in gone if not _matches(name, drop))
+        everything = (*drop, *(glob.escape(name) for name in gone))
+        blob = write_changes(Path(merged), Path(out), float(began), everything, compression, emptied)
+        told = words(sorted(gone), sorted(emptied)) if gone or emptied else ""
+        sys.stdout.write(json.dumps({"blob": blob.model_dump(), "told": told}))
     except (ChangeError, ValueError) as error:
         sys.stdout.write(json.dumps({"problem": str(error)}))
     return 0

@@ -135,6 +135,7 @@ def compose(
         constraint_origins=tuple(limits.values()),
         libraries=tuple((name, layer) for name, layer in layers if isinstance(layer, Libraries)),
         linkage=recipe.build.linkage,
+        keep_secrets=tuple(sorted(recipe.build.keep_secrets)),
         bytecode=recipe.build.bytecode and target.python != "3.5",  # older than PEP 552
         compression=recipe.build.compression,
     )

@@ -190,7 +190,9 @@ class Forecast:
             self._below = self._visible = None
             wanted = step.layer.packages
             return Row(name=step.name, origins=step.origins, state="build", holds=wanted, container=INSTALLED)
-        layer = apt_layer(step.name, self._below, step.layer.packages, debs, plan.compression, known)
+        layer = apt_layer(
+            step.name, self._below, step.layer.packages, debs, plan.compression, known, plan.keep_secrets
+        )
         holds = tuple(f"{deb.name} {deb.version}" for deb in debs)
         row = self._row(step.name, step.origins, layer.key, layer.parts)
         if debs:
@@ -247,7 +249,9 @@ class Forecast:
         if self._below is None:
             return Row(name=step.name, origins=step.origins, state="unknown", container=RUN)
         inputs = run_inputs(self._store, step.layer, self._host.environment, self._directory, step.name)
-        layer = run_layer(step.name, self._below, step.layer, inputs, plan.compression, seen)
+        layer = run_layer(
+            step.name, self._below, step.layer, inputs, plan.compression, seen, plan.keep_secrets
+        )
         self._below = chain(self._below, layer.key)
         self._see(layer.key)
         row = self._row(step.name, step.origins, layer.key, layer.parts)

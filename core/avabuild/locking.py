@@ -160,7 +160,13 @@ class _One:
         context = Context(self.entry.session.store, self.scratch, tools, report, place.host, tools.log)
         with context.cleanup:
             base = self._base(context)
-            chain = Chain(context, base or self._classic_base(context), plan.target, plan.compression)
+            chain = Chain(
+                context,
+                base or self._classic_base(context),
+                plan.target,
+                plan.compression,
+                plan.keep_secrets,
+            )
             interpreter = base.facts.interpreter(plan.target.python or "") if base else "/usr/bin/python2.7"
             wanted = plan.apt.layer if base and plan.apt else None
             if not base:

@@ -84,6 +84,7 @@ class Plan(Value):
         read: other files, as the recipe or a plugin names them, whose content is in the plan: keys.
         libraries: what has to be in the image, by who says so.
         linkage: what a missing library does: `error` fails the build, `warn` tells, `off` doesn't look.
+        keep_secrets: patterns of paths of private keys and ids that steps make and that layers may hold.
         bytecode: whether Python modules are compiled beforehand.
         compression: of the layers.
     """
@@ -116,6 +117,7 @@ class Plan(Value):
     read: tuple[str, ...] = ()
     libraries: tuple[tuple[str, Libraries], ...] = ()
     linkage: Literal["error", "warn", "off"] = "error"
+    keep_secrets: tuple[str, ...] = ()
     bytecode: bool = True
     compression: Literal["gzip", "zstd"] = "gzip"
 

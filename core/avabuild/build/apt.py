@@ -68,7 +68,9 @@ def add_apt(
             def install() -> None:
                 install_debs(chain, container, apt, wanted)
 
-            layer = apt_layer(name, chain.digest, apt.packages, debs, chain.compression, _identities(apt))
+            layer = apt_layer(
+                name, chain.digest, apt.packages, debs, chain.compression, _identities(apt), chain.keep
+            )
             blob, made = chain.make(layer, container, install, (*changes.ENGINE, *changes.APT))
             said.append(f"{len(debs)} packages" if made else "cached")
         chain.add(layer, blob, own=not apt.repositories)
@@ -129,7 +131,9 @@ def _found(chain: Chain, name: str, apt: Apt, debs: tuple[Deb, ...] | None) -> A
     if debs is None:
         return None
     lock = _lock(chain, apt, debs)
-    layer = apt_layer(name, chain.digest, apt.packages, debs, chain.compression, lock.repositories)
+    layer = apt_layer(
+        name, chain.digest, apt.packages, debs, chain.compression, lock.repositories, chain.keep
+    )
     blob = chain.found(layer)
     if debs and not blob:
         return None

@@ -66,7 +66,7 @@ class _Build:
         self.contents = contents(self.context.store, plan, job.directory, self.context.host.environment)
         if words := job.base.packed_otherwise(plan.compression):
             self.context.report.warn(f'build.compression = "{plan.compression}": {words}')
-        lower = Chain(self.context, job.base, plan.target, plan.compression)
+        lower = Chain(self.context, job.base, plan.target, plan.compression, plan.keep_secrets)
         with (
             Importer(self.context, job.base, plan.target.oci_arch) as importer,
             ThreadPoolExecutor(1, "exec") as pool,
@@ -288,7 +288,8 @@ class _Build:
         job, context = self.job, self.context
         environ, packed = context.host.environment, self.plan.compression
         steps = self.plan.system
-        return after_runs(context.store, steps, job.base.digest, environ, job.directory, packed)
+        keep = self.plan.keep_secrets
+        return after_runs(context.store, steps, job.base.digest, environ, job.directory, packed, keep)
 
     def _files(self, chain: Chain, step: Step) -> None:
         assert isinstance(step.layer, Files)  # noqa: S101 - compose puts no other kind here

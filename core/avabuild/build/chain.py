@@ -29,6 +29,7 @@ class Chain:
     Attributes:
         digest: of everything below the next layer: the `below` of its key.
         pieces: the layers made so far, above the base.
+        keep: patterns of keys and ids that steps make and that their layers are to hold.
         seen: the image's settings that steps see; None before, where they see the base's.
         flattened: whether one of them is as a user with one id makes it.
         origins: a digest of all that can have brought what is not of the distribution's own signed packages:
@@ -36,11 +37,19 @@ class Chain:
             what is learnt in one another's containers.
     """
 
-    def __init__(self, context: Context, base: Base, target: Target, compression: Compression) -> None:
+    def __init__(
+        self,
+        context: Context,
+        base: Base,
+        target: Target,
+        compression: Compression,
+        keep: Sequence[str] = (),
+    ) -> None:
         self.context = context
         self.base = base
         self.target = target
         self.compression = compression
+        self.keep = tuple(keep)
         self.digest = base.digest
         self.origins = base.digest
         self.pieces: list[Piece] = []
@@ -62,7 +71,7 @@ class Chain:
 
     def fork(self) -> Chain:
         """Return a chain that stands where this one does and goes its own way from here."""
-        other = Chain(self.context, self.base, self.target, self.compression)
+        other = Chain(self.context, self.base, self.target, self.compression, self.keep)
         other.digest, other.pieces, other._image = self.digest, list(self.pieces), self._image
         other.origins = self.origins
         other.parts, other.flattened = dict(self.parts), self.flattened
@@ -122,7 +131,11 @@ class Chain:
 
         def capture(out: Path) -> Blob:
             run()
-            return changes(container, out, self._began, drop, self.compression, layer.name)
+            arguments = [str(out), repr(self._began), self.compression, *drop]
+            blob, told = changes(container, [*arguments, *(f"+{one}" for one in self.keep)], layer.name)
+            if told:
+                context.report.warn(f"{layer.name}: {told}")
+            return blob
 
         if not context.flat:
             return context.store.make_layer(layer.key, context.scratch.path, capture, private=private)
@@ -136,18 +149,17 @@ class Chain:
         return context.store.make_layer(flat(layer.key), context.scratch.path, capture, private=private)
 
 
-def changes(
-    container: Container, out: Path, began: float, drop: Sequence[str], compression: str, place: str
-) -> Blob:
-    """Write what changed in `container` since `began` to the layer `out`, inside the namespace.
+def changes(container: Container, arguments: Sequence[str], place: str) -> tuple[Blob, str]:
+    """Write what changed in `container` to a layer, inside the namespace; `arguments` are those of `changes`.
+
+    Returns also what to say of files that it left out.
 
     Raises StepError that names `place` for what can't be in a layer.
     """
-    arguments = [str(out), repr(began), compression, *drop]
     answer = json.loads(container.module("avabuild.changes", "", arguments))
     if "problem" in answer:
         raise StepError(f"what it left can't be in an image: {answer['problem']}", place=place)
-    return Blob.model_validate(answer)
+    return Blob.model_validate(answer["blob"]), str(answer["told"])
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def prove_image(context: Context, job: Job, pieces: Sequence[Piece], composed: C
     if identity and job.check:
         driver = NO_DRIVER
         if needs_driver or plan.target.device.cuda:
-            chain = Chain(context, job.base, plan.target, plan.compression)
+            chain = Chain(context, job.base, plan.target, plan.compression, plan.keep_secrets)
             driver = driver_for_checks(context, chain, composed)
         run_checks(context, identity, plan.checks, driver)
         if checked:

@@ -39,7 +39,7 @@ def add_run(chain: Chain, step: Step, directory: Path) -> bool:
     run, context = step.layer, chain.context
     secrets = _secrets(run, context.host.environment, step.name)
     inputs = run_inputs(context.store, run, context.host.environment, directory, step.name)
-    layer = run_layer(step.name, chain.digest, run, inputs, chain.compression, chain.seen)
+    layer = run_layer(step.name, chain.digest, run, inputs, chain.compression, chain.seen, chain.keep)
     with context.store.claims.hold(layer.key):
         if blob := chain.found(layer, private=bool(run.secrets)):
             chain.add(layer, blob)
@@ -86,12 +86,13 @@ def after_runs(
     environ: dict[str, str],
     directory: Path,
     compression: str,
+    keep: Sequence[str] = (),
 ) -> str:
     """Return the state of the chain `below` after the run `steps`, without running any."""
     for step in steps:
         assert isinstance(step.layer, Run)  # noqa: S101 - compose puts no other kind here
         inputs = run_inputs(store, step.layer, environ, directory, step.name)
-        below = chain(below, run_layer(step.name, below, step.layer, inputs, compression).key)
+        below = chain(below, run_layer(step.name, below, step.layer, inputs, compression, keep=keep).key)
     return below
 
 

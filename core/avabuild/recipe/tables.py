@@ -167,3 +167,7 @@ class Build(Value):
     linkage: Literal["error", "warn", "off"] = Field(
         default="error", description="What is done when a library that the packages need is not in the image"
     )
+    keep_secrets: tuple[Annotated[str, Field(pattern=r"^/\S+$")], ...] = Field(
+        default=(),
+        description="Private keys and ids that steps make and that are to be in the image; patterns of paths",
+    )

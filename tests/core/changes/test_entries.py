@@ -197,7 +197,9 @@ def test_the_program_prints_the_blob_that_it_wrote(overlay, tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "avabuild.changes", *argv], check=True, capture_output=True, text=True
     )
-    assert Blob.model_validate(json.loads(run.stdout)) == expected
+    answer = json.loads(run.stdout)
+    assert Blob.model_validate(answer["blob"]) == expected
+    assert answer["told"] == ""
     assert (tmp_path / "again").read_bytes() == overlay.out.read_bytes()
 
 
