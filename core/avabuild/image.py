@@ -176,7 +176,10 @@ def encode(data: Mapping[str, Any]) -> bytes:
 
 def decode(data: bytes) -> dict[str, Any]:
     """Read a config, manifest or index; raise ValueError when it is no JSON object."""
-    read = json.loads(data)
+    try:
+        read = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(read, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004 - as json raises for what is no JSON at all
     return read

@@ -167,10 +167,10 @@ def bring_base(store: Store, name: str, pinned: str) -> bool:
     if store.elsewhere is None or store.recall("base-name", name) == "":
         return False
     digest = pinned or store.known("base-name", _plain(name))
-    data = store.known("whole-base", digest) if digest else None
-    if data is None or data["given"] != _plain(name):
+    data = store.known("whole-base", digest) if digest and isinstance(digest, str) else None
+    if not isinstance(data, dict) or data.get("given") != _plain(name):  # somebody else's words
         return False
-    base = Base.recorded(data["base"])
+    base = Base.recorded(data.get("base"))
     if base is None or base.digest != digest or not base.is_whole(store):
         return False
     _keep(store, name, base, newest=not pinned)  # a lock's may be an old one

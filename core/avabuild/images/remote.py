@@ -12,7 +12,7 @@ from avabuild.errors import ImageError, RegistryError
 from avabuild.host import Host
 from avabuild.images.finding import REGISTRY, Image
 from avabuild.registries.credentials import DOCKER_HUB
-from avabuild.registries.name import Remote, is_host, is_referrers_tag
+from avabuild.registries.name import Remote, is_digest, is_host, is_referrers_tag
 from avabuild.registries.registries import BRIEF, Registries
 from avabuild.registries.repository import Manifest, Repository
 from avabuild.target import Target
@@ -119,8 +119,10 @@ class RemoteImages:
                 return None
             found, manifest = inner, _decoded(inner)
         config = manifest.get("config")
-        if not isinstance(config, dict) or config.get("mediaType") not in _CONFIGS:
+        if not isinstance(config, dict) or config.get("mediaType") not in tuple(_CONFIGS):
             return None  # a bill of materials, a layer of a cache, or whatever else registries keep
+        if not is_digest(str(config.get("digest"))):
+            return None
         try:
             known = image.decode(repository.read(str(config["digest"])))
             if len(known["rootfs"]["diff_ids"]) != len(manifest["layers"]):
@@ -140,9 +142,11 @@ class RemoteImages:
 
     def _fitting(self, index: Mapping[str, Any]) -> str | None:
         """Return the digest of the image for this machine's kind in one for several."""
-        for entry in index["manifests"] or ():
-            if isinstance(entry, dict) and (entry.get("platform") or {}).get("architecture") == self._arch:
-                return str(entry.get("digest"))
+        listed = index["manifests"]
+        for entry in listed if isinstance(listed, list) else ():
+            platform = entry.get("platform") if isinstance(entry, dict) else None
+            if isinstance(platform, dict) and platform.get("architecture") == self._arch:
+                return digest if is_digest(digest := str(entry.get("digest"))) else None
         return None
 
 

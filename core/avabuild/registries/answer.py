@@ -44,7 +44,7 @@ def words(body: bytes) -> str:
     try:
         errors = json.loads(text)["errors"]
         said = [_line(error) for error in errors]
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         said = [] if text.startswith("<") else [text]  # a proxy's page says nothing that its status doesn't
     return "; ".join(dict.fromkeys(line for line in said if line))[:_SHOWN]
 
@@ -59,7 +59,7 @@ def is_registrys(body: bytes) -> bool:
     """Whether a registry says this, rather than a server that is none: no word, or its errors."""
     try:
         return not body.strip() or bool(json.loads(body)["errors"])
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return False
 
 

@@ -31,6 +31,7 @@ from avabuild.store.store import disk_errors
 ARTIFACT = "application/vnd.avabuild.entry.v1+json"
 BLOB = "application/vnd.avabuild.blob.v1"
 RECORD = "org.avabuild.record"
+_MOST_BLOBS = 1000  # of one key: a base has a hundred
 ABOUT = ("linkage", "tree")  # what the store knows of a layer by its digest
 
 
@@ -131,6 +132,8 @@ class Cache:
             blobs = [Kept(digest=one["digest"], size=one["size"]) for one in read["layers"]]
             facts = str(read["config"]["digest"])
             if not all(is_digest(digest) for digest in (facts, *(blob.digest for blob in blobs))):
+                return False
+            if any(blob.size < 0 for blob in blobs) or len(blobs) > _MOST_BLOBS:
                 return False
             about = image.decode(self._repository.read(facts)) if blobs else {}
         except (ValueError, LookupError, TypeError, RecursionError):

@@ -19,7 +19,9 @@ from avabuild.errors import AvabuildError, RegistryError, UnavailableError
 from avabuild.registries.answer import RETRIED, failure, is_full, is_registrys
 from avabuild.registries.credentials import DOCKER_HUB, Credentials
 from avabuild.registries.identity import Identity
+from avabuild.registries.name import is_repository
 from avabuild.registries.trust import Trust
+from avabuild.resolve.bounded import MOST, PLAIN, BoundError, body_of, complaint_of, opened
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.wanted import Policy
 
@@ -29,6 +31,8 @@ _TIMES = httpx.Timeout(connect=10, read=60, write=60, pool=None)
 _PATIENT = httpx.Timeout(connect=10, read=600, write=60, pool=None)  # it hashes and stores what arrived
 _LONGEST_WAIT = 30.0
 _NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
+_MOST_PAGES = 1000  # of a list: a million names
+_OF_A_BODY = (b"content-length", b"content-encoding", b"transfer-encoding")
 _LOOPBACK = ("localhost", "127.", "[::1]")
 
 Body = Callable[[], Iterator[bytes]]
@@ -101,18 +105,23 @@ class Registry:
         Raises what `send` raises: RegistryError also where it keeps no list, or not for everybody.
         """
         what, url = "list its repositories", "/v2/_catalog?n=1000"
-        return tuple(self.listed(Request(what, "GET", url, CATALOG), "repositories", Cancellation()))
+        found = self.listed(Request(what, "GET", url, CATALOG), "repositories", Cancellation())
+        return tuple(name for name in found if is_repository(name))
 
     def listed(self, request: Request, key: str, stop: Cancellation) -> Iterator[str]:
         """Yield what the pages of a list have under `key`, the first by `request`; none of an absent one."""
         url: str | None = request.url
+        seen: set[str] = set()
         while url:
+            if url in seen or len(seen) == _MOST_PAGES:
+                raise RegistryError(f"{self.host} has a list without an end: can't {request.what}")
+            seen.add(url)
             response = self.send(replace(request, url=url), stop)
             if response.status_code == 404 and self.absent(request, response):
                 return
             try:
-                yield from map(str, response.json().get(key) or ())
-            except (ValueError, AttributeError, TypeError) as error:
+                yield from map(str, list(response.json().get(key) or ()))
+            except (ValueError, AttributeError, TypeError, RecursionError) as error:
                 raise RegistryError(f"{self.host} answers something else: can't {request.what}") from error
             following = _NEXT.search(response.headers.get("Link", ""))
             url = self._follow(response, following[1]) if following else None
@@ -136,11 +145,15 @@ class Registry:
 
     def location(self, response: httpx.Response) -> str:
         """Return where an answer says to go on; never from TLS to plain http on one host."""
+        if "Location" not in response.headers:
+            raise RegistryError(f"{self.host} does not say where to go on")
         return self._follow(response, response.headers["Location"])
 
-    @staticmethod
-    def _follow(response: httpx.Response, target: str) -> str:
-        url = response.url.join(target)
+    def _follow(self, response: httpx.Response, target: str) -> str:
+        try:
+            url = response.url.join(target)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise RegistryError(f"{self.host} names an address that is none: {target[:100]!r}") from error
         if url.host == response.url.host and url.scheme != response.url.scheme:
             url = url.copy_with(scheme=response.url.scheme, port=response.url.port)
         return str(url)
@@ -161,25 +174,30 @@ class Registry:
                 stop.check()
                 if (found := self._untrusted(error)) or last:
                     raise found or self._silent(request, error) from error
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, BoundError, ValueError) as error:
+                stop.check()
+                raise RegistryError(f"{self.host} {_told(error)}: can't {request.what}") from error
             else:
                 if response.status_code in request.accepted:
                     return response
-                body = response.read()
-                response.close()
+                body = response.content if response.is_stream_consumed else complaint_of(response)
                 if last or response.status_code not in RETRIED or is_full(body):
                     raise failure(self.host, request.what, response.status_code, body)
                 asked = response.headers.get("Retry-After", "")
-                pause = max(pause, float(asked) if asked.isdigit() else 0)
+                pause = max(pause, float(asked) if asked.isascii() and asked.isdigit() else 0)
             stop.sleep(min(pause, _LONGEST_WAIT))
         raise AssertionError("the last attempt returns or raises")
 
     def once(self, request: Request, stop: Cancellation, *, stream: bool = False) -> httpx.Response:
-        """Return whatever is answered to one attempt, after a login where that is asked for."""
+        """Return whatever is answered to one attempt, after a login where that is asked for.
+
+        With `stream` its body is the caller's to read, within bounds of its own.
+        """
         client = self._opened(stop)
         address = request.url if "://" in request.url else f"{self._address}{request.url}"
         mine = urlsplit(address).netloc == urlsplit(self._address).netloc
         for _ in range(3):  # unknown; told; told anew because the token had expired
-            headers = dict(request.headers)
+            headers = {**PLAIN, **dict(request.headers)}
             if mine:
                 headers |= self._identity.header(request.scopes)
             asked = client.build_request(
@@ -190,11 +208,10 @@ class Registry:
                 timeout=_PATIENT if request.body else _TIMES,
                 extensions={"trace": stop.trace},
             )
-            response = client.send(asked, stream=stream)
+            response = opened(client, asked, request.body)
             if response.status_code != 401 or not mine:
-                break
-            response.read()
-            response.close()
+                return response if stream else _read(response, stop)
+            response = _read(response, stop)
             self._identity.answer(response, request.scopes, client)
         return response
 
@@ -211,14 +228,13 @@ class Registry:
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
         context: ssl.SSLContext = self._trust.context(self.host, verify=verify)
         beside = self.host.startswith(_LOOPBACK)  # a proxy can't reach what is on this machine
-        return httpx.Client(
-            verify=context, follow_redirects=True, limits=limits, timeout=_TIMES, trust_env=not beside
-        )
+        return httpx.Client(verify=context, limits=limits, timeout=_TIMES, trust_env=not beside)
 
     def _choose_scheme(self, client: httpx.Client, stop: Cancellation) -> None:
         """Take plain http where there is no TLS; only for a registry that is let off."""
         try:
-            client.get(f"{self._address}/v2/", extensions={"trace": stop.trace})
+            asked = client.build_request("GET", f"{self._address}/v2/", extensions={"trace": stop.trace})
+            client.send(asked, stream=True).close()
         except httpx.TransportError:
             stop.check()
             self._address = f"http://{self.host}"
@@ -244,6 +260,17 @@ class Registry:
             f"{self.host} doesn't answer: can't {request.what}: {reason}",
             hint="try again later: what has arrived is not sent again",
         )
+
+
+def _read(response: httpx.Response, stop: Cancellation) -> httpx.Response:
+    """Return the answer with its body read: all of it, of an error as much as is told."""
+    data = complaint_of(response) if response.is_error else body_of(response, MOST, stop.check)
+    headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_A_BODY]
+    return httpx.Response(response.status_code, headers=headers, content=data, request=response.request)
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, BoundError) else f"gives an answer that is none ({error})"
 
 
 def _trust_hint(reason: str, host: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +14,9 @@ import httpx
 from avabuild.errors import RegistryError
 from avabuild.registries.answer import Challenge, failure, words
 from avabuild.registries.credentials import Credentials
+from avabuild.resolve.bounded import MOST, PLAIN, body_of, complaint_of
+
+_TOKEN = re.compile(r"[!-~]+")  # what may be in a header
 
 
 class Identity:
@@ -53,8 +58,7 @@ class Identity:
     def _tell_password(self, said: str | None) -> None:
         if self._credentials is None or not self._credentials.user:
             raise RegistryError(f"{self._host} wants a login", hint=f"avabuild login {self._host}")
-        text = f"{self._credentials.user}:{self._credentials.password}".encode()
-        mine = f"Basic {base64.b64encode(text).decode()}"
+        mine = _basic(self._credentials)
         if said == mine:
             raise self._wrong()
         self._basic = mine
@@ -70,27 +74,32 @@ class Identity:
         if given and given.token:
             form = {"grant_type": "refresh_token", "refresh_token": given.token, "service": service}
             form |= {"client_id": "avabuild", "scope": " ".join(wanted)}
-            response = client.post(realm, data=form)
+            asked = client.build_request("POST", realm, data=form, headers=PLAIN)
         else:
             query = httpx.QueryParams({"service": service, "scope": wanted})
-            auth = httpx.BasicAuth(given.user, given.password) if given else None
-            response = client.get(realm, params=query, auth=auth)
+            own = {"Authorization": _basic(given)} if given else {}
+            asked = client.build_request("GET", realm, params=query, headers={**PLAIN, **own})
+        response = client.send(asked, stream=True, auth=None)  # no redirect is given the password
+        content = body_of(response, MOST) if response.is_success else complaint_of(response)
         if response.status_code in {400, 401, 403}:
             raise (
                 self._wrong()
                 if given
                 else RegistryError(
-                    f"{self._host} wants a login: {words(response.content)}",
+                    f"{self._host} wants a login: {words(content)}",
                     hint=f"avabuild login {self._host}",
                 )
             )
         if response.status_code != 200:
-            raise failure(self._host, "get a token", response.status_code, response.content)
+            raise failure(self._host, "get a token", response.status_code, content)
         try:
-            data: dict[str, Any] = response.json()
-            return str(data.get("token") or data["access_token"])
-        except (ValueError, LookupError) as error:
-            raise RegistryError(f"{self._host}: its server for tokens gives none") from error
+            data: dict[str, Any] = json.loads(content)
+            token = str(data.get("token") or data["access_token"])
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            token = ""
+        if not _TOKEN.fullmatch(token):
+            raise RegistryError(f"{self._host}: its server for tokens gives none")
+        return token
 
     def _wrong(self) -> RegistryError:
         user = self._credentials.user if self._credentials else ""
@@ -98,6 +107,10 @@ class Identity:
         return RegistryError(
             f"{self._host} doesn't accept the password{named}", hint=f"avabuild login {self._host}"
         )
+
+
+def _basic(given: Credentials) -> str:
+    return f"Basic {base64.b64encode(f'{given.user}:{given.password}'.encode()).decode()}"
 
 
 def _same_way(realm: str, host: str) -> bool:

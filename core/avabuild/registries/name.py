@@ -69,6 +69,16 @@ def is_digest(text: str) -> bool:
     return bool(_DIGEST.fullmatch(text))
 
 
+def is_tag(text: str) -> bool:
+    """Whether the text is the tag of an image."""
+    return bool(_TAG.fullmatch(text))
+
+
+def is_repository(text: str) -> bool:
+    """Whether the text is the name of a repository."""
+    return bool(_REPOSITORY.fullmatch(text))
+
+
 def is_remote(text: str) -> bool:
     """Whether a name begins with a registry, by the rule that all tools have for it."""
     host, slash, _ = text.partition("/")

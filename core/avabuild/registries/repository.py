@@ -17,7 +17,8 @@ import httpx
 from avabuild import image
 from avabuild.errors import RegistryError
 from avabuild.registries.client import Registry, Request, scopes
-from avabuild.registries.name import referrers_tag
+from avabuild.registries.name import is_digest, is_tag, referrers_tag
+from avabuild.resolve.bounded import BoundError, raw
 from avabuild.resolve.cancellation import Cancellation
 
 ACCEPT = (
@@ -71,7 +72,8 @@ class Repository:
         """Return the digest that a tag names, None when there is no such tag or the registry doesn't say."""
         request = self._request(f"look for {self.name}:{reference}", "HEAD", f"manifests/{reference}", ACCEPT)
         response = self.registry.send(request, self.stop)
-        return response.headers.get("Docker-Content-Digest") if response.status_code == 200 else None
+        named = response.headers.get("Docker-Content-Digest", "")
+        return named if response.status_code == 200 and is_digest(named) else None
 
     def put_manifest(self, reference: str, data: bytes, media_type: str = image.MANIFEST) -> str:
         """Give what is uploaded a name, and return the manifest's digest."""
@@ -115,7 +117,7 @@ class Repository:
     def tags(self) -> tuple[str, ...]:
         """Return all tags of the repository, none when there is no such repository."""
         request = self._request(f"list {self.name}", "GET", "tags/list?n=1000")
-        return tuple(self.registry.listed(request, "tags", self.stop))
+        return tuple(tag for tag in self.registry.listed(request, "tags", self.stop) if is_tag(tag))
 
     # -- blobs ---------------------------------------------------------------------------------------------
 
@@ -238,11 +240,13 @@ class _Arriving:
             self._file.truncate()
             self.hashed, self.done = hashlib.sha256(), 0
         told = self.done
-        for chunk in response.iter_raw(1 << 20):
+        for chunk in raw(response):
             stop.check()
+            self.done += len(chunk)
+            if self.done > self._size:
+                raise BoundError(f"sends more than the {self._size} bytes of the blob")
             self._file.write(chunk)
             self.hashed.update(chunk)
-            self.done += len(chunk)
             if self.done - told >= _STEP:
                 self._progress(self.done, self._size)
                 told = self.done

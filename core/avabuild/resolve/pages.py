@@ -15,11 +15,14 @@ import httpx
 
 from avabuild.errors import UnavailableError
 from avabuild.lock import Package
+from avabuild.resolve.bounded import PLAIN, BoundError, body_of, opened
 from avabuild.resolve.indexes import Indexes, redact
 from avabuild.resolve.transfer import client_of
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"
 _JOBS = 8
+_MOST = 256 << 20  # bytes of a page: the largest that is known has 40 MB
+_NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, BoundError)
 _Answer = TypeVar("_Answer")
 _Asked = TypeVar("_Asked")
 
@@ -57,9 +60,11 @@ class Pages:
     def _size(self, url: str) -> int:
         try:
             response = self._ask("HEAD", url)
-        except httpx.HTTPError:
+            response.close()
+        except _NO_ANSWER:
             return 0
-        return int(response.headers.get("Content-Length", 0)) if response.is_success else 0
+        told = response.headers.get("Content-Length", "")
+        return int(told[:20]) if response.is_success and told.isascii() and told.isdigit() else 0
 
     def _find(self, package: Package) -> str | None:
         indexes = self._indexes
@@ -87,26 +92,36 @@ class Pages:
         try:
             response = self._ask("GET", page, {"Accept": _ACCEPT})
             if response.status_code == 404:
+                response.close()
                 return {}
             response.raise_for_status()
-        except httpx.HTTPError as error:
+            text = body_of(response, _MOST).decode(errors="replace")
+        except _NO_ANSWER as error:
             raise UnavailableError(
                 f"an index did not answer: {redact(page)}: {redact(str(error))}",
                 hint="try again later, or check the index settings (UV_*, PIP_* or pip.conf) and proxies",
             ) from error
         if "json" in response.headers.get("Content-Type", ""):
-            return _of_json(response.text, str(response.url))
-        return _of_html(response.text, str(response.url))
+            return _of_json(text, str(response.url))
+        return _of_html(text, str(response.url))
 
     def _ask(self, method: str, url: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
         login = self._indexes.credentials(url)
-        auth = httpx.BasicAuth(*login) if login else httpx.USE_CLIENT_DEFAULT
-        return self._client.request(method, url, headers=headers, auth=auth)
+        asked = self._client.build_request(method, url, headers={**PLAIN, **(headers or {})})
+        return opened(self._client, asked, auth=httpx.BasicAuth(*login) if login else None)
 
 
 def _of_json(text: str, page: str) -> Mapping[str, str]:
-    files = json.loads(text).get("files", [])
-    return {f["hashes"]["sha256"]: urljoin(page, f["url"]) for f in files if "sha256" in f.get("hashes", {})}
+    try:
+        files = json.loads(text).get("files", [])
+        return {
+            f["hashes"]["sha256"]: urljoin(page, f["url"]) for f in files if "sha256" in f.get("hashes", {})
+        }
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UnavailableError(
+            f"an index did not answer as one: {redact(page)}: {redact(str(error))}",
+            hint="check the index settings (UV_*, PIP_* or pip.conf) and proxies",
+        ) from error
 
 
 class _Anchors(HTMLParser):

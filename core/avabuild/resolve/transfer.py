@@ -7,7 +7,7 @@ import hashlib
 import random
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from avabuild.errors import DiskFullError, StoreError, UnavailableError, WheelError
+from avabuild.resolve.bounded import BoundError, opened, raw
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.indexes import Indexes, redact
 from avabuild.resolve.wanted import Policy, Wanted
@@ -51,7 +52,6 @@ def client_of(indexes: Indexes, connections: int) -> httpx.Client:
     return httpx.Client(
         verify=verify,
         mounts={scheme: httpx.HTTPTransport(verify=verify, proxy=proxy) for scheme, proxy in named if proxy},
-        follow_redirects=True,
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         timeout=httpx.Timeout(30, connect=10),
     )
@@ -113,6 +113,9 @@ class Transfer:
                 jitter = random.uniform(0.5, 1.5)  # noqa: S311 - spreads clients, hides nothing
                 pause = max(broken.wait, self.policy.pause * 2 ** (failures - 1) * jitter)
                 self.cancellation.sleep(min(_LONGEST_WAIT, pause))
+            except (BoundError, httpx.InvalidURL) as error:
+                part.unlink(missing_ok=True)  # what has arrived is of no use
+                raise _unavailable(wanted, error) from error
             except OSError as error:
                 raise _disk_error(wanted, part, error) from error
 
@@ -129,9 +132,11 @@ class Transfer:
                 done = reported = offset
                 for chunk in chunks:
                     self.cancellation.check()
+                    done += len(chunk)
+                    if wanted.size and done > wanted.size:
+                        raise BoundError(f"sends more than the {wanted.size} bytes of the file")
                     file.write(chunk)
                     digest.update(chunk)
-                    done += len(chunk)
                     if done - reported >= CHUNK:
                         progress(done, total or wanted.size)
                         reported = done
@@ -162,15 +167,15 @@ class Transfer:
             return
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
         login = self.indexes.credentials(wanted.url)
-        auth = httpx.BasicAuth(*login) if login else httpx.USE_CLIENT_DEFAULT
+        auth = httpx.BasicAuth(*login) if login else None
         extensions = {"trace": self.cancellation.trace}
-        with self.client.stream(
-            "GET", wanted.url, headers=headers, auth=auth, extensions=extensions
-        ) as response:
+        asked = self.client.build_request("GET", wanted.url, headers=headers, extensions=extensions)
+        with closing(opened(self.client, asked, auth=auth)) as response:
             _accept(wanted, response)
             offset = start if response.status_code == 206 else 0
-            length = int(response.headers.get("Content-Length", 0))
-            yield offset, offset + length if length else 0, response.iter_raw()
+            told = response.headers.get("Content-Length", "")
+            length = int(told[:20]) if told.isascii() and told.isdigit() else 0
+            yield offset, offset + length if length else 0, raw(response)
 
 
 def _accept(wanted: Wanted, response: httpx.Response) -> None:
@@ -191,7 +196,7 @@ def _accept(wanted: Wanted, response: httpx.Response) -> None:
 def _retry_after(response: httpx.Response) -> float:
     """Return the seconds that `Retry-After` asks for (RFC 9110 10.2.3: a number or a date), or 0."""
     text = response.headers.get("Retry-After", "")
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return float(text)
     try:
         return (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
