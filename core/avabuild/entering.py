@@ -10,6 +10,7 @@ import termios
 import tty
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from threading import Thread
 
 from avabuild import commands
 from avabuild.buildah import Tools
@@ -24,7 +25,8 @@ Begin = Callable[[int, int, int], Started]  # with the standard input, output an
 def enter(name: str, command: Sequence[str], tools: Tools) -> int:
     """Run `command` in the working container with this process's streams; return its exit code.
 
-    On a terminal the command has one of its own, which this one passes on. The code of what was ended by a
+    They are passed on: what the command has open itself it can give another mode, or owner. On a terminal it
+    has one of its own. The code of what was ended by a
     signal is negative.
 
     Raises:
@@ -36,7 +38,7 @@ def enter(name: str, command: Sequence[str], tools: Tools) -> int:
     def begin(source: int, out: int, err: int) -> Started:
         return found.begin(command, source, out, err)
 
-    return _in_terminal(begin) if os.isatty(0) and os.isatty(1) else begin(0, 1, 2).wait()
+    return _in_terminal(begin) if os.isatty(0) and os.isatty(1) else _in_pipes(begin)
 
 
 def leave(name: str, tools: Tools) -> None:
@@ -62,6 +64,30 @@ def _require(name: str, tools: Tools) -> None:
             else "a build with --keep leaves the container of a failed step"
         )
         raise ImageError(f"there is no working container {name}", hint=hint)
+
+
+def _in_pipes(begin: Begin) -> int:
+    (source, feed), (out, said), (err, told) = os.pipe(), os.pipe(), os.pipe()
+    started = begin(source, said, told)
+    for descriptor in (source, said, told):
+        os.close(descriptor)
+    Thread(target=_carry, args=(0, feed, feed), daemon=True).start()  # nobody may end our input
+    printed = [Thread(target=_carry, args=(end, to, end)) for end, to in ((out, 1), (err, 2))]
+    for thread in printed:
+        thread.start()
+    code = started.wait()
+    for thread in printed:
+        thread.join()
+    return code
+
+
+def _carry(source: int, target: int, pipe: int) -> None:
+    """Carry bytes until there are no more, or nobody takes them; then close `pipe`, which is ours."""
+    with suppress(OSError):
+        while data := os.read(source, _CHUNK):
+            while data:
+                data = data[os.write(target, data) :]
+    os.close(pipe)
 
 
 def _in_terminal(begin: Begin) -> int:

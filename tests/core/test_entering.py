@@ -67,3 +67,33 @@ def test_an_interrupt_is_the_commands_own():
 def test_the_end_of_the_input_ends_the_shell():
     code, _ = talk(b"\x04")
     assert code == 0
+
+
+IN_PIPES = PROGRAM.replace("_in_terminal(Here)", "_in_pipes(Here)").replace("fcntl.ioctl(0", "pass  # ")
+
+
+def test_what_is_not_a_terminal_is_passed_on_and_keeps_its_mode(tmp_path):
+    """The command is root in its container: the set-user-ID bit on a file of root's would be one on the host."""
+    paths = [tmp_path / name for name in ("in", "out", "err")]
+    paths[0].write_text("chmod 4755 /proc/self/fd/0 /proc/self/fd/1; echo out; echo err >&2; exit 3")
+    streams = [paths[0].open("r+b"), *(path.open("wb") for path in paths[1:])]
+    for path in paths:
+        path.chmod(0o600)
+    process = subprocess.run(
+        [sys.executable, "-c", IN_PIPES], stdin=streams[0], stdout=streams[1], stderr=streams[2], check=False
+    )
+    for stream in streams:
+        stream.close()
+    assert process.returncode == 3, paths[2].read_text()
+    assert [path.read_text() for path in paths[1:]] == ["out\n", "err\n"]
+    assert [path.stat().st_mode & 0o7777 for path in paths] == [0o600] * 3
+
+
+def test_the_command_ends_when_nobody_reads_what_it_prints(tmp_path):
+    script = tmp_path / "in"
+    script.write_text("while echo y; do :; done")
+    with script.open() as source:
+        process = subprocess.Popen([sys.executable, "-c", IN_PIPES], stdin=source, stdout=subprocess.PIPE)
+        assert process.stdout.read(2) == b"y\n"
+        process.stdout.close()
+        assert process.wait(timeout=30) != 0

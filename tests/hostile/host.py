@@ -1,9 +1,10 @@
 """Run as somebody who builds: a step that attacks the host, in a container of an image, as builds start theirs.
 
-    host.py IMAGE
+    host.py IMAGE [WAY]
 
 What it could get at is prepared here: a key in our session's keyring, a process, doors to knock at, a file, and
-for root capabilities that programs inherit. Prints what the step printed.
+for root capabilities that programs inherit. WAY is `check` for a step that is started
+as a check is. Prints what the step printed.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def door(listener: socket.socket) -> None:
     threading.Thread(target=serve, daemon=True).start()
 
 
-def main(image: str) -> int:
+def main(image: str, way: str = "") -> int:
     have_a_key()
     be_inherited()
     loopback, abstract = socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX)
@@ -79,7 +80,10 @@ def main(image: str) -> int:
         tools = workplace.tools(Report(lambda _: None), "test")
         try:
             with container(tools, image, f"test-{os.getpid()}") as box:
-                said = box.run(argv, binds, place="test", set_uid=True)
+                if way == "check":
+                    said = box.run_as_image(argv, binds, place="test")
+                else:
+                    said = box.run(argv, binds, place="test", set_uid=True)
         except AvabuildError as error:
             sys.stderr.write(f"{error}\n{getattr(error, 'tail', '')}\n")
             return 1

@@ -101,16 +101,16 @@ every_user = pytest.mark.parametrize("someone", KINDS, indirect=True)
 every_runner = pytest.mark.parametrize("runner", RUNNERS)
 
 
-def attacked(user: User, runner: str, disk: Path) -> dict[str, bool]:
+def attacked(user: User, runner: str, disk: Path, *way: str, more: str = "") -> dict[str, bool]:
     """Attack the host as `user`; return what could be done."""
     user.env["AVABUILD_RUNNER"] = runner
-    recipe = user.recipe('name = "ava-test-hostile"\nbase = { archive = "base.tar" }\n')
+    recipe = user.recipe('name = "ava-test-hostile"\nbase = { archive = "base.tar" }\n' + more)
     outcome = user.avabuild("recipe", recipe, "--json")
     assert outcome.code == 0, outcome.err
     disk.write_bytes(CANARY.ljust(1 << 20, b"\0"))
     before = {node: node.stat() for node in NODES}
     program = (HERE / "host.py").read_text()
-    argv, env = user.command(interpreter(), "-c", program, str(outcome.image["reference"]))
+    argv, env = user.command(interpreter(), "-c", program, str(outcome.image["reference"]), *way)
     try:
         done = subprocess.run(argv, env=env | {"CANARY": CANARY.decode()}, cwd=user.home, capture_output=True,
                               text=True, check=False)  # fmt: skip
@@ -146,6 +146,18 @@ def test_a_step_can_do_what_the_page_says(someone: User, runner: str, disk: Path
     assert {words: row[column - 1] for words, *row in page()} == {
         words: cell(done) for words, done in found.items()
     }
+
+
+@every_user
+def test_a_check_can_do_less_and_nothing_as_another_user(someone: User, disk: Path) -> None:
+    found = attacked(someone, "own", disk, "check", more='[image]\nuser = "1:1"\n')
+    kept = [
+        words
+        for words in ALLOWED
+        if "network" in words or "sockets" in words or "read" in words or "trace" in words
+    ]
+    may = [*kept, "change its root directory", "write the container's files"] if not someone.owners else kept
+    assert [words for words, done in found.items() if done] == [words for words in ALLOWED if words in may]
 
 
 @pytest.mark.parametrize("someone", ["root"], indirect=True)
