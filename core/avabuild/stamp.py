@@ -43,10 +43,10 @@ def write_stamp(
         "images": [dict(image) for image in images],
         "shown": list(shown),
     }
+    from avabuild.store.whole import write_whole  # noqa: PLC0415 - a run that finds nothing to do needs none
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(data))
-    partial.replace(path)
+    write_whole(path, json.dumps(data | {"sum": _sum(data)}).encode(), path.parent, lasting=False)
 
 
 class _Now:
@@ -82,7 +82,7 @@ def fresh(path: Path) -> list[str] | None:
 def _shown(path: Path, now: _Now) -> list[str] | None:
     try:
         data = json.loads(path.read_bytes())
-        if data["format"] != FORMAT or data["installed"] != now.installed:
+        if data.pop("sum") != _sum(data) or data["format"] != FORMAT or data["installed"] != now.installed:
             return None
         if any(not _same(Path(name), state) for name, state in data["inputs"].items()):
             return None
@@ -180,6 +180,11 @@ def _entries(directory: str) -> list[os.DirEntry[str]]:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sum(data: Mapping[str, Any]) -> str:
+    """Return what tells a stamp from a damaged one."""
+    return _hash(json.dumps(data).encode())
 
 
 def _hash(data: bytes) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from avabuild.store.whole import remove
+
 _READ, _WRITE = 0o444, 0o666
 
 
@@ -32,6 +34,8 @@ def open_up(path: Path, directory: Path) -> None:
 
 def file_lock(path: Path) -> FileLock:
     """Return the lock at `path`, which whoever may write its directory can take."""
+    if path.is_dir():  # damage
+        remove(path)
     return FileLock(path, mode=lock_mode(path.parent), thread_local=False)
 
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from avabuild.store.modes import lock_mode
+from avabuild.store.whole import remove
 
 _GUARD = ".guard"
 _CLOSED = (OSError,)  # a cache that is read-only or full can be read all the same
@@ -74,8 +75,7 @@ class Uses:
                     if not is_free(path):
                         found.append((state.st_mtime_ns, state.st_uid))
                         continue
-                    with suppress(PermissionError):  # another user's, in a directory that keeps each one's
-                        path.unlink()
+                    remove(path)  # another user's stays in a directory that keeps each one's
         return tuple(found)
 
     @contextmanager
