@@ -13,6 +13,9 @@ HEAD = ("kind", "count", "size", "needed")
 
 def du(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    verified: Annotated[
+        bool, typer.Option("--verify", help="Read all of the cache, and say what is damaged (exit code 11).")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Show what the cache and the local storage hold by kind, and what of it present images need.
@@ -25,10 +28,12 @@ def du(
     from avabuild.cli.host import host_for
     from avabuild.cli.sizes import human
     from avabuild.cli.table import grid
+    from avabuild.errors import StoreError
     from avabuild.images.finding import storage_of
     from avabuild.images.pruning import present
     from avabuild.images.storage_usage import storage_usage
     from avabuild.images.usage import items, needs_of, usage
+    from avabuild.images.verifying import verify
     from avabuild.report import Report
     from avabuild.workplace import Workplace
 
@@ -37,12 +42,15 @@ def du(
         cache = list(usage(store, list(items(store, needs_of(store, present(tools, store))))))
         storage = storage_of(tools)
         held = list(storage_usage(storage, store)) if storage else []
+        read, damaged = verify(store) if verified else (0, ())
     if as_json:
         places = {"cache": str(store.root), "storage": str(storage.root) if storage else None}
         sums = {"cache": cache, "storage": held}
         listed = {name: [dataclasses.asdict(one) for one in found] for name, found in sums.items()}
+        if verified:
+            listed["damaged"] = [{"kind": d.kind, "path": str(d.path), "again": d.again} for d in damaged]
         typer.echo(json.dumps({"places": places, **listed}, indent=2))
-        return
+        raise typer.Exit(StoreError.exit_code if damaged else 0)
     for title, found in ((f"cache {store.root}", cache), (f"storage {storage and storage.root}", held)):
         if not found:
             continue
@@ -51,3 +59,9 @@ def du(
         rows.append(("total", "", human(sums_up[0]), human(sums_up[1])))
         typer.echo(title)
         typer.echo("\n".join(f"  {line}" for line in grid(HEAD, rows, set(HEAD[1:]))))
+    for damage in damaged:
+        typer.echo(f"damaged: {damage.path} ({damage.kind}): {damage.again}")
+    if damaged:
+        raise StoreError(f"{len(damaged)} of {read} files of the cache are damaged", hint="builds mend them")
+    if verified:
+        typer.echo(f"all {read} files of the cache that can be held against a digest are whole")

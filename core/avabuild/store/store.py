@@ -47,6 +47,7 @@ from avabuild.store.whole import publish, remove, write_whole
 _SHARED = {"layer", "base", "base-name", "base-of", "compiled", "built", "linkage", "tree", "pack"}
 _HARMLESS = {"base-of"}  # believed of anyone: it only keeps a base that the user's own lock names
 _DATED = {"debs", "built"}  # their times are part of the memo of their hashes
+_STATE_AND_DIGEST = 2
 _MEMOS = {"file", "whole"}  # found out again at little cost: a power cut may take them
 _OWN = {"blobs", "wheels", "built", "pyc"}  # their names say what they hold: another content is damage
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
@@ -135,6 +136,16 @@ class Store:
             if name.partition("/")[0] in _OWN and _state_of(own) == state:  # nobody made it again meanwhile
                 remove(own)
             return False
+
+    def noted(self, name: str) -> str | None:
+        """Return the digest that the file `name` had when it was last read; None for one that never was."""
+        noted = self._recall_own("whole", name)
+        return str(noted[1]) if isinstance(noted, list) and len(noted) == _STATE_AND_DIGEST else None
+
+    def forget(self, name: str) -> None:
+        """Have the file `name` read again by whoever asks for it next."""
+        self._seen.pop(name, None)
+        remove(self.root / entry_name("whole", name))
 
     def _noted(self, name: str, state: str) -> tuple[str, str] | None:
         """Return what is remembered of the file `name` in this state."""
