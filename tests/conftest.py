@@ -8,6 +8,7 @@ import io
 import json
 import os
 import secrets
+import signal
 import socket
 import struct
 import subprocess
@@ -29,6 +30,13 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/golden anew; review the diff")
+
+
+def pytest_configure() -> None:
+    """Let children start with default signals, also where whoever starts the tests ignores them (nohup, CI)."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 # Files whose tests take longest. With a process for each processor the last file decides when all is over,
