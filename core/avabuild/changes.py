@@ -28,6 +28,7 @@ from avabuild.blob import MTIME, OPAQUE, Blob, BlobWriter, Compression
 from avabuild.confidential import confidential, words
 from avabuild.errors import HostError
 from avabuild.layers import WHITEOUT
+from avabuild.sparse import too_sparse
 
 CHUNK = 1 << 20
 # What the engine or the kernel leaves in any container, whatever the step did.
@@ -198,6 +199,8 @@ class _Changes:
             info.size = 0
             self.writer.add(info, ())
             return
+        if problem := too_sparse(self.merged / name):
+            raise ChangeError(f"/{name} {problem}")
         with (self.merged / name).open("rb") as file:
             self.writer.add(info, content(file, name, self.began))
 

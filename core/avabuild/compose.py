@@ -280,7 +280,8 @@ def _files(layers: Sequence[tuple[str, Layer]], recipe: Recipe) -> tuple[Step, .
             asked[name] = (*asked.get(name, ()), *layer.files)
     if recipe.files:
         asked["recipe"] = tuple(
-            File(source=f.source, target=f.target, mode=f.mode, owner=f.owner) for f in recipe.files
+            File(source=f.source, target=f.target, mode=f.mode, owner=f.owner, exclude=f.exclude)
+            for f in recipe.files
         )
     return tuple(
         Step(name=f"files: {name}", layer=Files(files=files), origins=(name,))

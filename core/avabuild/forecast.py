@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from avabuild.build import directories
 from avabuild.build.build import arrange_plan
 from avabuild.build.classic import classic_key
 from avabuild.build.compiled import ground_of, interpreter_of, known_layer, stage_interpreter
-from avabuild.build.files import files_key
+from avabuild.build.files import files_key, files_size, own_places
 from avabuild.build.run import run_inputs
 from avabuild.build.tree import read_tree
 from avabuild.build.workshop import built_key, built_wheel, is_wheel
@@ -45,6 +45,7 @@ class Row(Value):
         container: what a container is needed for, to make it; empty where none is.
         modules: whether Python compiles modules for it, here or in a container.
         size: compressed bytes of the layer where it is cached.
+        unpacked: bytes of the files that it takes or, of a command, that it wrote, now or the last time.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Row(Value):
     container: str = ""
     modules: bool = False
     size: int = 0
+    unpacked: int = 0
 
 
 class Forecast:
@@ -68,6 +70,8 @@ class Forecast:
         apt: what the lock knows of apt layers.
         directory: the recipe's.
         stage_base: code name -> the base of that Debian release when the store has it, else None.
+        output: where the image would be written, which no layer takes.
+        unpacked: the bytes of every layer at the last build, by its name.
     """
 
     def __init__(
@@ -79,6 +83,8 @@ class Forecast:
         apt: Sequence[AptLock],
         directory: Path,
         stage_base: Callable[[str], Base | None],
+        output: Path | None = None,
+        unpacked: Mapping[str, int] | None = None,
     ) -> None:
         self._store = store
         self._host = host
@@ -87,6 +93,8 @@ class Forecast:
         self._apt = apt
         self._directory = directory
         self._stage_base = stage_base
+        self._output = output
+        self._unpacked = {_place_of(name): size for name, size in (unpacked or {}).items()}
         self._below = base.digest if base else None
         self._visible: list[Blob] | None = list(base.layers) if base else None
         self._nobodys = False  # whether no layer so far has the image's user
@@ -237,12 +245,15 @@ class Forecast:
             self._below = self._visible = None
             return Row(name=step.name, origins=step.origins, state="build")
         tree = read_tree(self._store, self._visible)
-        parts = files_key(self._store, step.layer.files, self._directory, plan.compression, tree)
+        parts = files_key(
+            self._store, step.layer.files, self._directory, plan.compression, tree, self._output
+        )
         key = digest_of(["files", parts])
         self._see(key)
         if self._below is not None:
             self._below = chain(self._below, key)
-        return self._row(step.name, step.origins, key, parts)
+        size = files_size(step.layer.files, self._directory, own_places(self._store, self._output))
+        return self._row(step.name, step.origins, key, parts).model_copy(update={"unpacked": size})
 
     def _run(self, step: Step, plan: Plan, seen: Settings | None = None) -> Row:
         assert isinstance(step.layer, Run)  # noqa: S101
@@ -255,7 +266,9 @@ class Forecast:
         self._below = chain(self._below, layer.key)
         self._see(layer.key)
         row = self._row(step.name, step.origins, layer.key, layer.parts)
-        return row.model_copy(update={"container": RUN})
+        blob = self._store.layer(layer.key) or self._store.layer(flat(layer.key))
+        size = blob.unpacked if blob else self._unpacked.get(_place_of(step.name), 0)
+        return row.model_copy(update={"container": RUN, "unpacked": size})
 
     def _row(self, name: str, origins: tuple[str, ...], key: str, parts: Parts) -> Row:
         if blob := self._store.layer(key) or self._store.layer(flat(key)):
@@ -264,3 +277,8 @@ class Forecast:
         return Row(
             name=name, origins=origins, state="build", why=changed_parts(before, parts) if before else ()
         )
+
+
+def _place_of(name: str) -> str:
+    """Return which step of the image a layer is, whatever its text says now: `run 2 (last)`."""
+    return name.partition(":")[0] if name.startswith("run ") else name

@@ -131,6 +131,8 @@ class File(Value):
         owner: numeric `UID` or `UID:GID`.
         only: shell patterns of names; of a directory, only its own files and links with such a name are
             taken, and nothing below it. None takes all.
+        exclude: patterns of what is left out of a directory, relative to it, as of .dockerignore (since
+            contract 2).
     """
 
     target: Annotated[str, AfterValidator(checked_target)]
@@ -139,6 +141,7 @@ class File(Value):
     mode: Mode | None = None
     owner: Owner = "0:0"
     only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 class Files(Value):

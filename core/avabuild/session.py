@@ -175,7 +175,15 @@ class Session:
         interpreter = facts.interpreter(plan.target.python) if plan.target.python else None
         apt = entry.apt if entry else ()
         forecast = Forecast(
-            self.store, self.workplace.host, base, parts, apt, project.directory, self._known_stage_base
+            self.store,
+            self.workplace.host,
+            base,
+            parts,
+            apt,
+            project.directory,
+            self._known_stage_base,
+            self.workplace.wishes.output.path,
+            self.store.recall("unpacked", self._parts_name(plan)) or {},
         )
         return forecast.rows(plan, packages, interpreter or "")
 
@@ -406,6 +414,7 @@ class Session:
         """Write the lock, and the parts of every key, to explain the next rebuild."""
         self.write(project, plan, built.lock)
         self.store.record("parts", self._parts_name(plan), built.parts)
+        self.store.record("unpacked", self._parts_name(plan), built.unpacked)
 
 
 def _stepped(plan: Plan, found: Plan, registry: Registry) -> str:

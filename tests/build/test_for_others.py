@@ -183,3 +183,41 @@ def test_an_export_to_an_output_of_recipe_is_that_output(tiny: User) -> None:
     for wrong in (("-o", "oci-archive:"), ("-o", "oci:a:b"), ("-o", "oci-archive:x", "-f", "def")):
         assert tiny.avabuild("export", reference, *wrong).code == 2
     assert tiny.avabuild("export", reference, "-f", "oci", "-o", "again").code == 0
+
+
+def test_a_step_says_what_it_writes_and_a_plan_warns_of_much_the_next_time(tiny: User) -> None:
+    (tiny.home / "data").mkdir()
+    (tiny.home / "data" / "file").write_bytes(bytes(2_500_000))
+    recipe = """
+        name = "ava-test-much"
+        base = { archive = "tiny.tar" }
+        [[files]]
+        source = "."
+        target = "/work/"
+        exclude = ["tiny.tar"]
+        [[run]]
+        shell = "dd if=/dev/zero of=/first bs=1000000 count=101 2>/dev/null; : WORDS"
+    """
+    path = tiny.recipe(recipe)
+    first = tiny.avabuild("recipe", path, "--output", f"oci:{tiny.home}/out")
+    assert first.code == 0, first.err
+    assert "101.0 MB written" in first.err
+    again = tiny.avabuild("recipe", path, "--output", f"oci:{tiny.home}/out", "--json")
+    assert again.image.get("up_to_date") or again.image["made"] == [], "its own output is not in it"
+    shutil.rmtree(tiny.home / "out")  # no output of a plan's: a build to elsewhere would take it
+    assert "2.5 MB of files" in tiny.avabuild("plan", path).out
+    tiny.recipe(recipe.replace("WORDS", "other"))
+    planned = tiny.avabuild("plan", path)
+    assert "writes 101.0 MB: all that a step changes" in planned.err, planned.err
+
+
+def test_a_step_that_leaves_holes_is_refused_by_name(tiny: User) -> None:
+    path = tiny.recipe("""
+        name = "ava-test-holes"
+        base = { archive = "tiny.tar" }
+        [[run]]
+        shell = "dd if=/dev/zero of=/var.img bs=1 count=1 seek=40G 2>/dev/null"
+    """)
+    outcome = tiny.avabuild("recipe", path, "--output", "oci:out")
+    assert outcome.code == 5
+    assert "/var.img is sparse: 43 of its 43 GB are holes" in outcome.err

@@ -14,13 +14,13 @@ from avabuild.base import Base, is_debian
 from avabuild.blob import Blob
 from avabuild.build import directories
 from avabuild.build.apt import add_apt
-from avabuild.build.chain import Chain
+from avabuild.build.chain import MADE, Chain
 from avabuild.build.classic import ClassicWorkshop
 from avabuild.build.compiled import add_compiled, open_yard
 from avabuild.build.compiler import Compiler, choose_compiler
 from avabuild.build.context import Context
 from avabuild.build.described import Contents, contents, described
-from avabuild.build.files import files_key, write_files
+from avabuild.build.files import files_key, own_places, write_files
 from avabuild.build.importer import Importer
 from avabuild.build.job import Built, Job
 from avabuild.build.layout import compose_image
@@ -63,7 +63,8 @@ class _Build:
         job, plan = self.job, self.plan
         require_libraries(self.context, plan, job.base, job.directory)
         self._look_up()
-        self.contents = contents(self.context.store, plan, job.directory, self.context.host.environment)
+        environ, output = self.context.host.environment, job.output.path
+        self.contents = contents(self.context.store, plan, job.directory, environ, output)
         if words := job.base.packed_otherwise(plan.compression):
             self.context.report.warn(f'build.compression = "{plan.compression}": {words}')
         lower = Chain(self.context, job.base, plan.target, plan.compression, plan.keep_secrets)
@@ -159,7 +160,7 @@ class _Build:
             layer, blob, made = add_compiled(yard, step)
             self.compiled_keys.append(layer.key)
             self.parts[layer.name] = [list(part) for part in layer.parts]
-            pieces.append(Piece(blob=blob, created_by=f"avabuild: {layer.name}"))
+            pieces.append(Piece(blob=blob, created_by=f"{MADE}{layer.name}"))
             self._say(layer.name, made=made)
         return pieces
 
@@ -203,7 +204,7 @@ class _Build:
 
             def ready(layer: FileLayer, blob: Blob, made: bool) -> None:
                 index = layers.index(layer)
-                pieces[index] = Piece(blob=blob, created_by=f"avabuild: {layer.name}")
+                pieces[index] = Piece(blob=blob, created_by=f"{MADE}{layer.name}")
                 job.ready(blob, layer.name)
                 self._say(layer.name, made=made)
                 if importer:
@@ -295,12 +296,14 @@ class _Build:
         assert isinstance(step.layer, Files)  # noqa: S101 - compose puts no other kind here
         files, store = step.layer.files, self.context.store
         tree = read_tree(store, self.visible)
-        parts = files_key(store, files, self.job.directory, chain.compression, tree)
+        output = self.job.output.path
+        own = own_places(store, output)
+        parts = files_key(store, files, self.job.directory, chain.compression, tree, output)
         key = digest_of(["files", parts])
         blob, made = store.make_layer(
             key,
             self.context.scratch.path,
-            lambda out: write_files(out, files, self.job.directory, self.plan.compression, tree),
+            lambda out: write_files(out, files, self.job.directory, self.plan.compression, tree, own),
             private=True,  # made from files of this host in no time
         )
         chain.add(ExecLayer(name=step.name, parts=parts, key=key), blob)
@@ -328,7 +331,9 @@ class _Build:
             write_output(context, composed, job.output, plan.reference)
             identity = ""
         least = driver_minimum(plan.target.device.cuda or "") or ""
-        return Built(composed, identity, lock, self.made, self.reused, {**self.parts, **chain.parts}, least)
+        parts = {**self.parts, **chain.parts}
+        unpacked = {one.created_by.removeprefix(MADE): one.blob.unpacked for one in chain.pieces}
+        return Built(composed, identity, lock, self.made, self.reused, parts, least, unpacked)
 
     def _say(self, name: str, *, made: bool) -> None:
         (self.made if made else self.reused).append(name)

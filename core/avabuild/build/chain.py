@@ -20,6 +20,7 @@ from avabuild.errors import StepError
 from avabuild.image import Piece, Settings
 from avabuild.target import Target
 
+MADE = "avabuild: "  # before a layer's name in an image's history
 GIVEN = "/run/avabuild"  # where a step finds what it is given; never part of a layer
 
 
@@ -64,7 +65,7 @@ class Chain:
 
         `own` says that all of it is of the distribution's own packages.
         """
-        self.pieces.append(Piece(blob=blob, created_by=f"avabuild: {layer.name}"))
+        self.pieces.append(Piece(blob=blob, created_by=f"{MADE}{layer.name}"))
         self.parts[layer.name] = [list(part) for part in layer.parts]
         self.digest = chain(self.digest, layer.key)
         self.origins = self.origins if own else chain(self.origins, layer.key)

@@ -47,7 +47,7 @@ def described(
     own = dict(labels(plan, job.content, lock))
     labelled, long = split_labels({**own, **dict(plan.settings.labels)})
     annotations = {name: text for name, text in own.items() if name not in LONG} | long
-    if began is not None and began == contents(store, plan, job.directory, environ):
+    if began is not None and began == contents(store, plan, job.directory, environ, job.output.path):
         key = key_of(plan, lock, job.content, began)
         annotations[KEY] = chain.flat(key) if flattened else key
     annotations |= dict(plan.settings.annotations)
@@ -72,12 +72,16 @@ def image_key(
     return None if found is None else key_of(plan, lock, content, found)
 
 
-def contents(store: Store, plan: Plan, directory: Path, environ: Mapping[str, str]) -> Contents | None:
+def contents(
+    store: Store, plan: Plan, directory: Path, environ: Mapping[str, str], output: Path | None = None
+) -> Contents | None:
     """Return what the plan's steps of files and commands are given; None for secrets, or what isn't there."""
     if any(isinstance(step.layer, Run) and step.layer.secrets for step in plan.steps):
         return None
     try:
-        return tuple(_contents(store, step, plan.compression, directory, environ) for step in plan.steps)
+        return tuple(
+            _contents(store, step, plan.compression, directory, environ, output) for step in plan.steps
+        )
     except (OSError, RecipeError):  # the step itself will say it
         return None
 
@@ -97,11 +101,16 @@ def anywhere(dumped: Any) -> Any:
 
 
 def _contents(
-    store: Store, step: Step, compression: str, directory: Path, environ: Mapping[str, str]
+    store: Store,
+    step: Step,
+    compression: str,
+    directory: Path,
+    environ: Mapping[str, str],
+    output: Path | None,
 ) -> list[Any]:
     """Return what a step of files or commands is given, by content."""
     if isinstance(step.layer, Files):
-        return list(files_key(store, step.layer.files, directory, compression))
+        return list(files_key(store, step.layer.files, directory, compression, output=output))
     if isinstance(step.layer, Run):
         run = step.layer
         seen = run_inputs(store, run, dict(environ), directory, step.name)

@@ -14,8 +14,10 @@ from pathlib import Path, PurePosixPath
 from avabuild.blob import MTIME, Blob, BlobWriter, Compression
 from avabuild.build.tree import Tree
 from avabuild.errors import Problem, RecipeError
+from avabuild.ignore import Ignore, read_ignore
 from avabuild.layers import WHITEOUT, File
 from avabuild.regular import kernels, special
+from avabuild.sparse import too_sparse
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 from avabuild.value import digest_of
@@ -38,14 +40,19 @@ class _Entry:
 
 
 def files_key(
-    store: Store, files: Sequence[File], directory: Path, compression: str, tree: Tree = _NOTHING_BELOW
+    store: Store,
+    files: Sequence[File],
+    directory: Path,
+    compression: str,
+    tree: Tree = _NOTHING_BELOW,
+    output: Path | None = None,
 ) -> tuple[tuple[str, str], ...]:
     """Return the named inputs of the key: every path with its mode, owner and content's digest.
 
-    Parents are among them, as `tree` has them below.
+    Parents are among them, as `tree` has them below. The build's own `output` and cache are left out.
     """
     inputs = [("format", str(FORMAT)), ("compression", compression)]
-    for entry in _placed(files, directory, tree):
+    for entry in _placed(files, directory, tree, own_places(store, output)):
         facts = [entry.mode, entry.uid, entry.gid, _content(store, entry)]
         inputs += [(f"/{entry.name}", digest_of(facts))]
     return tuple(inputs)
@@ -57,10 +64,14 @@ def write_files(
     directory: Path,
     compression: Compression,
     tree: Tree = _NOTHING_BELOW,
+    own: Sequence[Path] = (),
 ) -> Blob:
-    """Write the layer; sources are relative to `directory`, the recipe's, and `tree` is what is below."""
+    """Write the layer; sources are relative to `directory`, the recipe's, and `tree` is what is below.
+
+    What is at the places `own` is left out.
+    """
     with BlobWriter(out, compression) as writer:
-        for entry in _placed(files, directory, tree):
+        for entry in _placed(files, directory, tree, own):
             info = tarfile.TarInfo(entry.name)
             info.mode, info.uid, info.gid, info.mtime = entry.mode, entry.uid, entry.gid, MTIME
             if entry.source and entry.source.is_symlink():
@@ -75,10 +86,22 @@ def write_files(
         return writer.finish()
 
 
-def _placed(files: Sequence[File], directory: Path, tree: Tree) -> Iterator[_Entry]:
+def own_places(store: Store, output: Path | None = None) -> tuple[Path, ...]:
+    """Return where a build itself writes: no image holds its own blobs."""
+    return (store.root.resolve(), *([output.resolve()] if output else []))
+
+
+def files_size(files: Sequence[File], directory: Path, own: Sequence[Path] = ()) -> int:
+    """Return the bytes of all files that a layer takes."""
+    entries = [entry for entry in _entries(files, directory, own) if not _is_tree(entry)]
+    sources = [entry.source for entry in entries if entry.source and not entry.source.is_symlink()]
+    return sum(source.stat().st_size for source in sources) + sum(len(entry.text) for entry in entries)
+
+
+def _placed(files: Sequence[File], directory: Path, tree: Tree, own: Sequence[Path] = ()) -> Iterator[_Entry]:
     """Yield what to write, where it goes among what is below, each directory once and before its content."""
     written = {"", "."}
-    for name, entry in _last(tuple(_entries(files, directory)), tree).items():
+    for name, entry in _last(tuple(_entries(files, directory, own)), tree).items():
         is_directory = _is_tree(entry)
         parents = [parent.as_posix() for parent in reversed(PurePosixPath(name).parents)]
         for parent in [*parents, *([name] if is_directory and name in tree.nodes else [])]:
@@ -126,7 +149,8 @@ def _refused(place: str, message: str) -> RecipeError:
     return RecipeError((Problem(place, "", message),))
 
 
-def _entries(files: Sequence[File], directory: Path) -> Iterator[_Entry]:
+def _entries(files: Sequence[File], directory: Path, own: Sequence[Path] = ()) -> Iterator[_Entry]:
+    ignored = read_ignore(directory)
     for file in files:
         uid, _, gid = file.owner.partition(":")
         owner = (int(uid), int(gid or uid))
@@ -140,7 +164,8 @@ def _entries(files: Sequence[File], directory: Path) -> Iterator[_Entry]:
             continue
         if name:
             yield _Entry(name, source, b"", 0o755, *owner)
-        below = ((path, path.relative_to(source).as_posix()) for path in _below(source))
+        choice = _Choice(source, Ignore.of(file.exclude), directory, ignored, frozenset(own))
+        below = ((path, path.relative_to(source).as_posix()) for path in _below(source, choice))
         for path, way in chosen(source, file.only) if file.only else below:
             inner = str(PurePosixPath(name) / way)
             yield _Entry(inner, path, b"", 0o755 if _is_directory(path) else _mode(path, file.mode), *owner)
@@ -160,10 +185,37 @@ def chosen(source: Path, patterns: Sequence[str]) -> Iterator[tuple[Path, str]]:
         yield path if inside else path.resolve(), path.name
 
 
-def _below(source: Path) -> Iterator[Path]:
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What is taken of a directory: not what `exclude` names in it, nor the ignore file of the recipe's."""
+
+    source: Path
+    exclude: Ignore
+    directory: Path
+    ignored: Ignore
+    own: frozenset[Path]
+
+    def leaves_out(self, path: Path) -> bool:
+        if self.own and path.resolve() in self.own and not path.is_symlink():
+            return True
+        if self.exclude.leaves_out(path.relative_to(self.source).as_posix()):
+            return True
+        way = os.path.relpath(path, self.directory)
+        return not way.startswith("../") and self.ignored.leaves_out(way)
+
+    @property
+    def takes_back(self) -> bool:
+        return self.exclude.takes_back or self.ignored.takes_back
+
+
+def _below(source: Path, choice: _Choice) -> Iterator[Path]:
     for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
         path = Path(entry.path)
         state = entry.stat(follow_symlinks=False)
+        if choice.leaves_out(path):
+            if stat.S_ISDIR(state.st_mode) and choice.takes_back and path.resolve() not in choice.own:
+                yield from _below(path, choice)
+            continue
         if special(state):
             raise _refused(str(path), "is neither a file, a directory nor a link: it can't be in an image")
         if found := kernels(state):
@@ -171,7 +223,7 @@ def _below(source: Path) -> Iterator[Path]:
         _check_name(path)
         yield path
         if stat.S_ISDIR(state.st_mode):
-            yield from _below(path)
+            yield from _below(path, choice)
 
 
 def _check_name(path: Path) -> None:
@@ -200,7 +252,11 @@ def _content(store: Store, entry: _Entry) -> str:
         return hashlib.sha256(entry.text).hexdigest()
     if entry.source.is_symlink():
         return f"-> {entry.source.readlink()}"
-    return "directory" if entry.source.is_dir() else file_digest(store, entry.source)
+    if entry.source.is_dir():
+        return "directory"
+    if problem := too_sparse(entry.source):
+        raise _refused(str(entry.source), problem)
+    return file_digest(store, entry.source)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

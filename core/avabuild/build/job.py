@@ -81,6 +81,7 @@ class Built:
         made: names of the layers that were made now; `reused` those that were there.
         parts: the named inputs of every layer's key, to explain the next rebuild.
         driver: the oldest NVIDIA driver that the image runs with on a GPU, empty for an image without CUDA.
+        unpacked: the bytes of each layer's tar, by its name.
     """
 
     composed: Composed
@@ -90,3 +91,4 @@ class Built:
     reused: list[str] = field(default_factory=list)
     parts: dict[str, list[list[str]]] = field(default_factory=dict)
     driver: str = ""
+    unpacked: dict[str, int] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from avabuild.container import kept_words
 from avabuild.errors import HostError, StepError, StoreError
 from avabuild.layers import Run
 from avabuild.plan import Step
+from avabuild.sizes import human
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.store import disk_errors
@@ -24,6 +25,9 @@ from avabuild.value import digest_of
 
 _SALT = 32  # bytes
 _TRIES = 3
+
+
+WORTH_SAYING = 1_000_000  # bytes of a layer
 
 
 def add_run(chain: Chain, step: Step, directory: Path) -> bool:
@@ -55,7 +59,7 @@ def _make(chain: Chain, step: Step, layer: ExecLayer, directory: Path, secrets: 
         for m in run.mounts
     ]
     litter = tuple(m.target.lstrip("/") for m in run.mounts)
-    with context.report.step(step.name, "run"), chain.container(step.name) as container:
+    with context.report.step(step.name, "run") as said, chain.container(step.name) as container:
 
         def execute() -> None:
             with given(context, run.shell, {**dict(run.env), **secrets}, {}) as (command, mounts):
@@ -75,6 +79,8 @@ def _make(chain: Chain, step: Step, layer: ExecLayer, directory: Path, secrets: 
 
         drop = (*changes.ENGINE, *litter)
         blob, made = chain.make(layer, container, execute, drop, private=bool(run.secrets))
+        if blob.unpacked >= WORTH_SAYING:  # chown -R and the like copy all that they change
+            said.append(f"{human(blob.unpacked)} written")
     chain.add(layer, blob)
     return made
 

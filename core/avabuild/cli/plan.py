@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from avabuild.plan import Plan
     from avabuild.report import Event
 
+_MUCH = 100_000_000  # bytes of a step's layer that are worth a warning
 _SHOWN = 3  # packages of a layer, reasons of a rebuild: more are counted
 
 
@@ -49,7 +50,14 @@ def plan(
     workplace = Workplace.on(host_for(), Wishes(insecure=insecure))
     catalogue = Catalogue(paths, workplace, Report(_say_warnings), assume=True)
     shown = catalogue.forecasts(catalogue.entries(only or ()))
-    for entry, _ in shown:
+    for entry, rows in shown:
+        for row in rows:
+            if row.name.startswith("run ") and row.unpacked > _MUCH:
+                typer.echo(
+                    f"warning: {entry.name}: {row.name} writes {human(row.unpacked)}: "
+                    "all that a step changes, by chown -R too, is in its layer once more",
+                    err=True,
+                )
         compression = entry.plan.compression
         if entry.base and (words := entry.base.packed_otherwise(compression)):
             typer.echo(f'warning: {entry.name}: build.compression = "{compression}": {words}', err=True)
@@ -214,6 +222,8 @@ def _asked_by(row: Row, plan: Plan) -> str:
 def _holds(row: Row) -> str:
     if len(row.holds) > _SHOWN:
         return f"{len(row.holds)} packages"
+    if row.unpacked and not row.holds:
+        return f"{human(row.unpacked)} {'written' if row.name.startswith('run ') else 'of files'}"
     return ", ".join(row.holds)
 
 

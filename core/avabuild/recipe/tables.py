@@ -52,6 +52,9 @@ class FileEntry(Value):
     )
     mode: OctalMode | None = Field(default=None, description='Octal permission bits in quotes, like "0644"')
     owner: NumericOwner = Field(default="0:0", description='Numeric owner, "UID" or "UID:GID"')
+    exclude: tuple[Text, ...] = Field(
+        default=(), description="Patterns of what is left out of a directory, as of .dockerignore"
+    )
 
 
 class MountEntry(Value):

@@ -13,6 +13,7 @@ from avabuild import bytecode, chain, compiled, wheel
 from avabuild.build import described as module
 from avabuild.build import directories, files, workshop
 from avabuild.build.described import contents, described, image_key
+from avabuild.build.output import LOCAL, Output
 from avabuild.describe import KEY
 from avabuild.image import Settings
 from avabuild.layers import File, Files, Mount, Run
@@ -129,6 +130,7 @@ class Asked:
     plan: Plan
     directory: Path
     content: dict[str, Any]
+    output: Output = LOCAL
 
 
 @pytest.fixture

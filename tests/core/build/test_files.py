@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from avabuild.blob import MTIME
 from avabuild.build import files as module
-from avabuild.build.files import files_key, write_files
+from avabuild.build.files import files_key, files_size, own_places, write_files
 from avabuild.errors import RecipeError
 from avabuild.layers import File
+from avabuild.sparse import holes
 
 
 @pytest.fixture
@@ -263,3 +264,68 @@ def test_what_is_not_taken_is_no_part_of_the_key(store, toolkit: Path, tmp_path:
     assert now() == before
     (tmp_path / "elsewhere").write_text("another cudnn")
     assert now() != before
+
+
+def names(tmp_path: Path, *files: File, own: Sequence[Path] = ()) -> list[str]:
+    """Write the files and return what is in the layer, directories left out."""
+    write_files(tmp_path / "made.layer", files, tmp_path, "gzip", own=[*own, tmp_path / "made.layer"])
+    with tarfile.open(tmp_path / "made.layer") as tar:
+        return [member.name for member in tar if not member.isdir()]
+
+
+def a_tree(tmp_path: Path) -> None:
+    for name in ("src/a.py", "src/__pycache__/a.pyc", "src/data/big", "src/data/small", "src/out/oci-layout"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+
+
+def test_what_is_excluded_of_a_directory_is_in_neither_layer_nor_key(tmp_path, store):
+    a_tree(tmp_path)
+    file = File(source="src", target="/w", exclude=("**/__pycache__", "data", "!data/small", "out"))
+    assert names(tmp_path, file) == ["w/a.py", "w/data/small"]
+    before = files_key(store, [file], tmp_path, "gzip")
+    (tmp_path / "src" / "data" / "big").write_text("other")
+    os.mkfifo(tmp_path / "src" / "out" / "fifo")
+    assert files_key(store, [file], tmp_path, "gzip") == before
+    assert files_size([file], tmp_path) == len("src/a.py") + len("src/data/small")
+
+
+def test_an_ignore_file_beside_the_recipe_holds_below_it_and_not_for_what_is_named(tmp_path):
+    a_tree(tmp_path)
+    (tmp_path / ".dockerignore").write_text("src/data\n**/*.pyc\nsrc/out\nnamed\n")
+    (tmp_path / "named").write_text("x")
+    assert names(tmp_path, File(source="src", target="/w")) == ["w/a.py"]
+    assert names(tmp_path, File(source="named", target="/named")) == ["named"]
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / ".dockerignore").write_text("*\n")
+    write_files(tmp_path / "out", [File(source="../src", target="/n")], tmp_path / "deep", "gzip")
+    with tarfile.open(tmp_path / "out") as tar:
+        assert "n/a.py" in tar.getnames(), "what is above the recipe is none of its file's affair"
+
+
+def test_a_build_never_takes_its_own_output_and_cache(tmp_path, store):
+    a_tree(tmp_path)
+    file = File(source=".", target="/w")
+    own = own_places(store, tmp_path / "src" / "out")
+    assert store.root == tmp_path / "cache"
+    before = files_key(store, [file], tmp_path, "gzip", output=tmp_path / "src" / "out")
+    store.put(b"a blob")
+    (tmp_path / "src" / "out" / "index.json").write_text("{}")
+    assert files_key(store, [file], tmp_path, "gzip", output=tmp_path / "src" / "out") == before
+    found = names(tmp_path, file, own=own)
+    assert not [name for name in found if name.startswith(("w/cache", "w/src/out"))]
+    assert "w/src/data/big" in found
+
+
+def test_a_file_of_holes_is_refused_by_name_and_a_big_one_of_few_is_not(tmp_path, store):
+    for name, size in (("huge.img", 40 << 30), ("small.img", 1 << 20)):
+        with (tmp_path / name).open("wb") as out:
+            out.write(b"data")
+            out.truncate(size)
+    files = [File(source="huge.img", target="/huge")]
+    with pytest.raises(RecipeError, match=r"huge.img: is sparse: 43 of its 43 GB are holes"):
+        files_key(store, files, tmp_path, "gzip")
+    assert files_key(store, [File(source="small.img", target="/small")], tmp_path, "gzip")
+    assert holes(tmp_path / "huge.img") > 39 << 30
+    assert holes(tmp_path / "small.img") == 0

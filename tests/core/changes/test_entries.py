@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.blob import MTIME, Blob
-from avabuild.changes import write_changes
+from avabuild.changes import ChangeError, write_changes
 from avabuild.errors import HostError
 
 
@@ -215,3 +215,11 @@ def test_a_container_on_nothing_has_no_layers_below(overlay, changed):
     (overlay.layer / "lower").unlink()
     overlay.directory("srv")
     assert list(changed()) == ["srv"]
+
+
+def test_a_file_of_holes_fails_the_step_by_name(overlay):
+    overlay.file("var/disk.img")
+    for root in (overlay.diff, overlay.merged):
+        os.truncate(root / "var" / "disk.img", 40 << 30)
+    with pytest.raises(ChangeError, match=r"/var/disk.img is sparse: 43 of its 43 GB are holes"):
+        overlay.write()
