@@ -139,6 +139,17 @@ def write_bytecode(
         return writer.finish()
 
 
+def copy_modules(path: Path, writer: BlobWriter, scheme: Scheme, wanted: Callable[[str], bool]) -> None:
+    """Copy what the pack `path` has compiled of `wanted` modules, asked with absolute paths.
+
+    Raises StoreError as `write_bytecode` does.
+    """
+    with _sound(path):
+        with zipfile.ZipFile(path) as pack:
+            names = [name for name in pack.namelist() if wanted(f"/{name}")]
+        _copy(path, writer, scheme, dict.fromkeys(names, path))
+
+
 def is_whole(path: Path) -> bool:
     """Whether `path` is a pack none of whose modules is damaged."""
     try:
@@ -166,7 +177,7 @@ def _copy(path: Path, writer: BlobWriter, scheme: Scheme, owners: Mapping[str, P
         for entry in sorted(pack.infolist(), key=lambda entry: entry.filename):
             if not entry.filename.startswith(f"{scheme.root}/"):
                 raise ValueError(f"{entry.filename} is not below {scheme.prefix}")
-            if owners[entry.filename] != path:
+            if owners.get(entry.filename) != path:
                 continue
             writer.parents(entry.filename, scheme.root)
             writer.stream(entry.filename, entry.file_size, _content(pack, entry))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from avabuild.arrange import FileLayer
 from avabuild.base import Base
 from avabuild.blob import Blob
 from avabuild.build import directories
@@ -22,8 +23,10 @@ from avabuild.host import Host
 from avabuild.image import Settings
 from avabuild.layers import Apt, Compile, Files, Run
 from avabuild.lock import AptLock, Package
+from avabuild.overlaps import Overlap, find_overlaps, known_overlaps, settling
 from avabuild.plan import Plan, Step
 from avabuild.resolve import file_name
+from avabuild.scheme import scheme_of
 from avabuild.store import Store
 from avabuild.value import Value, digest_of
 
@@ -97,6 +100,7 @@ class Forecast:
         self._unpacked = {_place_of(name): size for name, size in (unpacked or {}).items()}
         self._below = base.digest if base else None
         self._visible: list[Blob] | None = list(base.layers) if base else None
+        self.overlaps: tuple[Overlap, ...] = ()  # of the wheels, as far as that is known
         self._nobodys = False  # whether no layer so far has the image's user
 
     def rows(self, plan: Plan, packages: Sequence[Package] | None, interpreter: str) -> tuple[Row, ...]:
@@ -146,7 +150,37 @@ class Forecast:
             modules = layer.kind == "bytecode"
             update = {"holds": holds, "download": download, "container": what, "modules": modules}
             rows.append(row.model_copy(update=update))
+        if settled := self._settled(layers, packages, plan, interpreter):
+            layers = (*layers, settled)
+            row = self._row(settled.name, settled.origins, settled.key, settled.parts)
+            holds = tuple(f"{p.name} {p.version}" for p in settled.packages)
+            rows.append(row.model_copy(update={"holds": holds}))
         return rows, [layer.key for layer in layers]
+
+    def _settled(
+        self, layers: Sequence[FileLayer], packages: Sequence[Package], plan: Plan, interpreter: str
+    ) -> FileLayer | None:
+        """Return the layer above wheels that have files in common, as far as they were ever looked into."""
+        scheme = scheme_of(plan.target.python or "3.0", interpreter)
+        overlaps = known_overlaps(self._store, layers, scheme)
+        if overlaps is None:
+            paths = {package.name: self._wheel(package, plan, interpreter) for package in packages}
+            wheels = {name: path for name, path in paths.items() if path}
+            if len(wheels) < len(paths):
+                return None
+            overlaps = find_overlaps(self._store, layers, wheels, scheme)
+        self.overlaps = overlaps
+        return settling(layers, overlaps, scheme, plan.compression)
+
+    def _wheel(self, package: Package, plan: Plan, interpreter: str) -> Path | None:
+        """Return the wheel of a package, None where it is not here."""
+        if not is_wheel(package):
+            return self._built(package, plan, interpreter)
+        if package.kind == "file":
+            path = self._directory / package.path
+            return path if path.is_file() else None
+        name, digest = f"wheels/{file_name(package)}", f"sha256:{package.sha256}"
+        return self._store.find(name, digest, package.size or None)
 
     def _built(self, package: Package, plan: Plan, interpreter: str) -> Path | None:
         """Return the wheel that was built of a source before."""

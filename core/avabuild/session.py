@@ -23,6 +23,7 @@ from avabuild.errors import LockError, TargetError
 from avabuild.forecast import Forecast, Row
 from avabuild.lock import AptLock, Lock, Package, TargetLock
 from avabuild.needs import Need, needs
+from avabuild.overlaps import told
 from avabuild.plan import Plan
 from avabuild.prepare import (
     Project,
@@ -185,7 +186,10 @@ class Session:
             self.workplace.wishes.output.path,
             self.store.recall("unpacked", self._parts_name(plan)) or {},
         )
-        return forecast.rows(plan, packages, interpreter or "")
+        rows = forecast.rows(plan, packages, interpreter or "")
+        for words in told(forecast.overlaps):
+            warn(words)
+        return rows
 
     def _look_up(
         self,

@@ -16,7 +16,7 @@ from avabuild.blob import Blob, BlobWriter, Compression, Watch
 from avabuild.installed import Installed, OpenWheel, opened
 from avabuild.scheme import Scheme
 
-__all__ = ["FORMAT", "Scheme", "clashes", "modules", "paths", "write_wheels"]
+__all__ = ["FORMAT", "Scheme", "copy_files", "modules", "overlapping", "paths", "write_wheels"]
 
 FORMAT = 2  # of the layers made here; part of their keys, so a change that moves a byte raises it
 
@@ -35,7 +35,7 @@ def write_wheels(
     """Write one layer with `wheels` installed, in their order, and return what it is.
 
     Entries are sorted within a wheel. Of two wheels with one path the later one wins, as when they are
-    installed one after the other; see `clashes`.
+    installed one after the other.
 
     Args:
         wheels: the files, under the names that an index gives them.
@@ -117,14 +117,23 @@ def modules(wheel: Path, scheme: Scheme) -> tuple[tuple[str, str], ...]:
     return tuple((name, path) for path, name in chosen)
 
 
-def clashes(wheels: Mapping[str, Path], scheme: Scheme) -> tuple[tuple[str, str, str], ...]:
-    """Return (path, first wheel's name, second's) where two wheels install different content, by path."""
-    owners: dict[str, tuple[str, tuple[object, ...]]] = {}
-    found = []
+def overlapping(wheels: Mapping[str, Path], scheme: Scheme) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return each path that several of `wheels` install with different content, with whose they are."""
+    seen: dict[str, list[tuple[str, tuple[object, ...]]]] = {}
     for name, wheel in wheels.items():
         with opened(wheel, scheme) as source:
             for item in source.files():
-                first, identity = owners.setdefault(item.path, (name, item.identity))
-                if identity != item.identity:
-                    found.append((item.path, first, name))
-    return tuple(sorted(found))
+                seen.setdefault(item.path, []).append((name, item.identity))
+    several = ((path, found) for path, found in sorted(seen.items()) if len({one for _, one in found}) > 1)
+    return tuple((path, tuple(name for name, _ in found)) for path, found in several)
+
+
+def copy_files(wheel: Path, writer: BlobWriter, scheme: Scheme, wanted: frozenset[str]) -> None:
+    """Write those of the wheel's files whose absolute paths are `wanted`.
+
+    Raises WheelError for an unusable wheel.
+    """
+    with opened(wheel, scheme) as source:
+        for item in sorted(source.files(), key=lambda item: item.path):
+            if item.path in wanted:
+                _write(writer, source, item, scheme.root)

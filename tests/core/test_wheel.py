@@ -22,7 +22,7 @@ from avabuild.blob import SPLICE
 from avabuild.errors import DiskFullError, WheelError
 from avabuild.lock import Package
 from avabuild.scheme import scheme_of
-from avabuild.wheel import Scheme, clashes, modules, paths, write_wheels
+from avabuild.wheel import Scheme, modules, overlapping, paths, write_wheels
 
 NOISE = random.Random(2).randbytes(3 * SPLICE)
 SCHEME = Scheme(python="3.11")
@@ -401,12 +401,11 @@ def test_only_different_content_under_one_path_is_a_clash(tmp_path: Path, make_w
         if name != "six":
             files |= {k.format(name): v.format(name).encode() for k, v in points.items()}
         wheels[name] = make_wheel(tmp_path, files, name=f"{name}-1-py3-none-any.whl")
-    assert clashes(wheels, SCHEME) == (
-        ("/opt/venv/bin/run", "one", "two"),
-        (f"{SITE}/ns/own.py", "one", "six"),
-        (f"{SITE}/ns/own.py", "one", "two"),
+    assert overlapping(wheels, SCHEME) == (
+        ("/opt/venv/bin/run", ("one", "two")),
+        (f"{SITE}/ns/own.py", ("one", "two", "six")),
     )
-    assert clashes({"one": wheels["one"]}, SCHEME) == ()
+    assert overlapping({"one": wheels["one"]}, SCHEME) == ()
 
 
 def test_a_file_that_two_wheels_share_is_written_once_and_else_the_later_one_wins(

@@ -210,7 +210,14 @@ class _Build:
                 if importer:
                     importer.fill(index + 1, pieces[index])
 
-            Layers(self.context, python, sources).make(layers, ready)
+            making = Layers(self.context, python, sources)
+            making.make(layers, ready)
+            if settled := making.settle(layers):
+                layer, blob, made = settled
+                layers = (*layers, layer)
+                pieces.append(Piece(blob=blob, created_by=f"avabuild: {layer.name}"))
+                job.ready(blob, layer.name)
+                self._say(layer.name, made=made)
         self.keys = [layer.key for layer in layers]
         self.parts |= {layer.name: [list(part) for part in layer.parts] for layer in layers}
         return packages, [piece for piece in pieces if piece]

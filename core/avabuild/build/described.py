@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avabuild import bytecode, chain, compiled, wheel
+from avabuild import bytecode, chain, compiled, overlaps, wheel
 from avabuild.build import directories, files, workshop
 from avabuild.build.files import files_key
 from avabuild.build.job import Job
@@ -24,7 +24,7 @@ FORMAT = 2
 _PLACES = ("mirror", "uri", "key")
 _FORMATS = (
     FORMAT, wheel.FORMAT, bytecode.FORMAT, chain.FORMAT, files.FORMAT, compiled.FORMAT, workshop.FORMAT,
-    directories.FORMAT,
+    directories.FORMAT, overlaps.FORMAT,
 )  # fmt: skip
 Contents = tuple[Any, ...]  # of a plan's steps, in their order
 

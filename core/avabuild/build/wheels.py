@@ -19,12 +19,13 @@ from avabuild.bytecode import FORMAT, compile_wheels, write_bytecode
 from avabuild.errors import StoreError
 from avabuild.linkage.inventory import Collector, keep_inventory
 from avabuild.lock import Package
+from avabuild.overlaps import chosen, find_overlaps, known_overlaps, settling, told, write_settled
 from avabuild.resolve import Fetcher
 from avabuild.scheme import Scheme
 from avabuild.store.hashing import file_digest
 from avabuild.value import digest_of
 from avabuild.venv import write_venv
-from avabuild.wheel import clashes, write_wheels
+from avabuild.wheel import write_wheels
 
 _BATCH = 8_000_000  # bytes of wheels whose modules one interpreter compiles
 _LOOKS = 8  # layers that are looked for elsewhere at once
@@ -118,7 +119,6 @@ class Layers:
         with Pool(max(2, self._context.host.cores), "layers") as pool:
             for future in as_completed(self._begin(missing, pool, ready)):
                 future.result()
-        self._report_clashes(layers)
 
     def _missing(
         self, layers: Sequence[FileLayer], ready: Callable[[FileLayer, Blob, bool], None]
@@ -183,8 +183,7 @@ class Layers:
         for package, path in self._sources.wheels(packages):
             if self._context.failed.is_set():
                 raise StoppedError
-            self._paths[package.name] = path
-            self._hashes[path] = package.sha256 if path.name == package.filename else path.parent.name
+            self._take(package, path)
             if home := homes.get(package.name):
                 batch = batches[home.key]
                 batch.append(path)
@@ -269,13 +268,53 @@ class Layers:
                     self._context.store.keep(partial[wheel], name, digest)
                     self._context.store.record("pack", name, digest)
 
-    def _report_clashes(self, layers: Sequence[FileLayer]) -> None:
-        order = [p.name for layer in layers if layer.kind == "wheels" for p in layer.packages]
-        known = {name: self._paths[name] for name in order if name in self._paths}
-        for path, first, second in clashes(known, self._python.scheme)[:10]:
-            self._context.report.warn(
-                f"{first} and {second} both install {path}; the one of {second} is in the image"
-            )
+    def settle(self, layers: Sequence[FileLayer]) -> tuple[FileLayer, Blob, bool] | None:
+        """Tell of files that several wheels have; return the layer that puts the right ones on top.
+
+        None where `layers`, which were made, have them right.
+        """
+        store, python = self._context.store, self._python
+        overlaps = known_overlaps(store, layers, python.scheme)
+        if overlaps is None:
+            self._have([p for layer in layers if layer.kind == "wheels" for p in layer.packages])
+            overlaps = find_overlaps(store, layers, self._paths, python.scheme)
+        for text in told(overlaps):
+            self._context.report.warn(text)
+        layer = settling(layers, overlaps, python.scheme, python.compression)
+        if layer is None:
+            return None
+        if blob := store.layer(layer.key):
+            return layer, blob, False
+        self._have(layer.packages)
+        wanted, seen = chosen(layer, overlaps), Collector()
+        compiled = any(one.kind == "bytecode" for one in layers)
+        if compiled:
+            self._compile([self._paths[name] for name in wanted])
+
+        def pack(name: str) -> Path:
+            return self._packed(self._paths[name])
+
+        def write(out: Path) -> Blob:
+            packs = pack if compiled else None
+            wheel = self._paths.__getitem__
+            return write_settled(out, wanted, wheel, packs, python.scheme, python.compression, seen)
+
+        with self._context.report.step(f"layer {layer.name}", "layers") as said:
+            blob, made = store.make_layer(layer.key, self._context.scratch.path, write)
+            said.append(f"{blob.size / 1e6:.1f} MB" if made else "made by another build")
+        if made:
+            keep_inventory(store, blob, seen)
+        return layer, blob, made
+
+    def _have(self, packages: Sequence[Package]) -> None:
+        """Have the wheels of `packages` here, those too whose layers the store had."""
+        wanted = {p.name: p for p in packages if p.name not in self._paths}
+        for package, path in self._sources.wheels(tuple(wanted.values())):
+            self._take(package, path)
+
+    def _take(self, package: Package, path: Path) -> None:
+        self._paths[package.name] = path
+        self._hashes[path] = package.sha256 if path.name == package.filename else path.parent.name
 
 
 def _named(wheels: Sequence[Path]) -> str:

@@ -44,7 +44,18 @@ from avabuild.store.uses import Uses
 from avabuild.store.whole import publish, remove, write_whole
 
 # What an index entry of a shared store may say: all that does not depend on this user or their other files.
-_SHARED = {"layer", "base", "base-name", "base-of", "compiled", "built", "linkage", "tree", "pack"}
+_SHARED = {
+    "layer",
+    "base",
+    "base-name",
+    "base-of",
+    "compiled",
+    "built",
+    "linkage",
+    "overlaps",
+    "tree",
+    "pack",
+}
 _HARMLESS = {"base-of"}  # believed of anyone: it only keeps a base that the user's own lock names
 _DATED = {"debs", "built"}  # their times are part of the memo of their hashes
 _STATE_AND_DIGEST = 2
