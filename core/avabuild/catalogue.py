@@ -94,6 +94,7 @@ class Catalogue:
         unique = {path.resolve(): path for path in reversed(paths)}
         ordered = dict.fromkeys(path for path in paths if unique[path.resolve()] == path)
         self.sessions = _each(ordered, lambda path: Session(path, workplace))
+        workplace.store.say = report.note
         self.lost: list[Lost] = []
         self._assume = assume
         self._fetch = fetch

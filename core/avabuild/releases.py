@@ -9,6 +9,7 @@ from itertools import combinations
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from avabuild.errors import TargetError
 from avabuild.framework import ANY_DEVICE, Framework, Options, Release
@@ -17,6 +18,7 @@ from avabuild.target import Device, Target
 
 Asked = Sequence[tuple[Framework, Options]]
 Table = Sequence[Release]
+_POINTS = ("==", "===", "~=", ">=")  # operators that name a version from which on, or at which, one is wanted
 
 
 def select(framework: Framework, options: Options, target: Target) -> Release:
@@ -57,7 +59,8 @@ def _fitting(framework: Framework, options: Options, target: Target, without: Se
     within = [release for release in kept if options.allows(release)]
     if not within:
         raise TargetError(
-            f'{framework.name}: no release matches "{options.version}"; {_newest(framework.releases)}'
+            f'{framework.name}: no release matches "{options.version}"; '
+            + (_nearest(framework.releases, options) or _newest(framework.releases))
         )
     fitting = [release for release in within if release.fits(target)]
     if not fitting:
@@ -78,6 +81,20 @@ def _for(target: Target) -> str:
 def _newest(releases: Table) -> str:
     shown = ", ".join(release.version for release in releases[:3])
     return f"newest are {shown}" + (f"; oldest is {releases[-1].version}" if len(releases) > 3 else "")
+
+
+def _nearest(releases: Table, options: Options) -> str:
+    """Say which series are beside a gap that is asked for, empty where that is outside of the table."""
+    wanted = [Version(one.version.removesuffix(".*")) for one in options.specifier if one.operator in _POINTS]
+    if not wanted:
+        return ""
+    whole = options.model_copy(update={"version": "*"})
+    versions = [one.version for one in releases if whole.allows(one)]
+    newer = [version for version in versions if Version(version) > wanted[0]]
+    older = [version for version in versions if Version(version) < wanted[0]]
+    if not newer or not older:
+        return ""
+    return f"the nearest are {older[0]} and {newer[-1]}, and between them there is none"
 
 
 # -- frameworks beside one another -------------------------------------------------------------------------

@@ -54,4 +54,4 @@ def test_the_later_name_wins_whatever_the_wheels_weigh(builder: User) -> None:
     planned = builder.avabuild("plan", recipe)
     assert WARNING in planned.err
     assert "files of several wheels" in planned.out
-    assert "all 7 layers are cached" in planned.out
+    assert "all 8 layers are cached" in planned.out

@@ -192,3 +192,15 @@ def test_an_error_is_an_event_for_those_who_watch_by_json(avabuild, tmp_path, pu
     said = avabuild("recipe", pulled, "--json", PATH=str(tmp_path))
     assert '"event": "error", "class": "HostError", "exit_code": 6' in said.stdout.splitlines()[-1]
     assert said.stderr.startswith("avabuild: skopeo")
+
+
+def test_a_build_that_is_stopped_says_what_is_kept(monkeypatch, capsys):
+    monkeypatch.setattr("avabuild.cli.app.app", lambda **_: cli.INTERRUPTED)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["avabuild", "recipe", "x.toml"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == (
+        "avabuild: stopped; finished images, layers and downloads are kept, and the next run goes on from there\n"
+    )

@@ -217,3 +217,16 @@ def test_tables_that_meet_nowhere_say_so():
 def test_a_table_with_a_device_or_constraint_that_is_none_is_refused(field):
     with pytest.raises(ValidationError):
         Release(version="1.0", pythons=("3.11",), **field)
+
+
+def test_a_version_in_a_gap_of_the_table_is_told_with_its_neighbours():
+    gap = framework(
+        NEW, Release(version="2.6.3", pythons=("3.11",)), Release(version="2.0.8", pythons=("3.11",))
+    )
+    for asked in ("2.4", "==2.4.1", "~=2.4.0", ">=2.4,<2.5"):
+        with pytest.raises(TargetError) as caught:
+            select(gap, Options(version=asked), target())
+        assert (
+            f'no release matches "{asked}"; the nearest are 2.0.8 and 2.6.3, and between them there'
+            in str(caught.value)
+        )

@@ -31,7 +31,8 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - the one place that catches everything
         code = _explained(error, debug="--debug" in arguments)
     if code == INTERRUPTED:
-        _say("stopped")
+        kept = "; finished images, layers and downloads are kept, and the next run goes on from there"
+        _say(f"stopped{kept if arguments[:1] == ['recipe'] else ''}")
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -149,6 +149,9 @@ def read_table(value: dict[str, Any], context: Any = None) -> _Table:
         raise ValueError(f"{' and '.join(given)} exclude each other; keep one")
     if not given:
         near = next((hint for key in value if (hint := did_you_mean(key, KEYS))), "")
+        named = [key for key in value if key not in _OF_SEVERAL]
+        if named and not near:
+            raise ValueError(f'"{named[0]}" is no key of a base, and no plugin here offers it; {_HOW}')
         raise ValueError(f"says nothing to build on; {_HOW}{near}")
     if any(key in value for key in _OF_SEVERAL):
         words = " and ".join(key for key in _OF_SEVERAL if key in value)

@@ -66,6 +66,8 @@ def _pip(text: str, info: ValidationInfo) -> str:
         raise ValueError(f'"{text}" is an option of pip; {why}')
     if "://" in text and "@" not in text and not _GIT.fullmatch(text):
         raise ValueError(f'"{text}" needs its name in front: "NAME @ {text}"')
+    if re.fullmatch(r"(?![./])[^\s@=<>~!]+\.(txt|in|toml|lock|cfg|ya?ml)", text):
+        raise ValueError(f'"{text}" is a file and no package; {_OPTIONS["-r"]}')
     match pip_kind(text):
         case "file":
             return _local(text, info)

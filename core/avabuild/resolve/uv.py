@@ -30,6 +30,10 @@ _UNREACHABLE = re.compile(
 )
 _NO_SOLUTION = re.compile(r"No solution found|unsatisfiable")
 _TLS = re.compile(r"certificate|handshake|\btls\b", re.IGNORECASE)
+_GIT_HINT = (
+    "try again later, or check the address and whether this user may read it: git itself is asked, with the "
+    "user's own settings, ~/.netrc or SSH keys"
+)
 _SECONDS = 1800
 
 
@@ -198,6 +202,8 @@ def failure(outcome: Outcome, indexes: Indexes) -> AvabuildError:
         return NeedsBuild(f"some packages come only as source:\n{words}", tuple(sorted({*builds} - {""})))
     if "network was disabled" in words:
         return UnavailableError(f"the network is switched off:\n{words}", hint="unset UV_OFFLINE")
+    if "Git operation failed" in words:
+        return UnavailableError(f"a git repository can't be fetched:\n{words}", hint=_GIT_HINT)
     if _UNREACHABLE.search(words) and "status client error" not in words:
         hint = "try again later, or check the index settings (UV_*, PIP_* or pip.conf) and proxies"
         if _TLS.search(words):

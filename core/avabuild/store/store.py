@@ -32,6 +32,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import BaseFileLock, Timeout
+
 from avabuild.blob import Blob
 from avabuild.errors import DiskFullError, StoreError
 from avabuild.host.sharing import Sharing
@@ -64,6 +66,23 @@ _OWN = {"blobs", "wheels", "built", "pyc"}  # their names say what they hold: an
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
+_PATIENCE = 3.0  # seconds after which a build says that it waits for another one
+_LOCKED = {
+    "apt": "APT's archives",
+    "base": "the base in the making",
+    "compiled": "what is compiled in the making",
+    "driver": "the driver's library in the making",
+    "layer": "a layer in the making",
+    "layout": "the image's directory",
+    "linkage": "a layer to look into",
+    "pip": "pip in the making",
+}  # what locks of each kind are about; other kinds say it themselves
+
+
+def _silent(text: str) -> None:
+    """Take a sentence and drop it."""
+
+
 class Store:
     """A cache directory. Creating one makes the directories that are missing, and nothing else.
 
@@ -72,6 +91,7 @@ class Store:
         shared: the store of others that is looked into for what is not here, or None.
         uses: what this process has used, so that nobody prunes it meanwhile.
         elsewhere: who else may know what keys were made into, or None.
+        say: told when a build has to wait for another one.
     """
 
     def __init__(self, root: Path, sharing: Sharing | None = None) -> None:
@@ -80,6 +100,8 @@ class Store:
         self.shared = Shared(sharing) if sharing and other else None
         self.claims = Claims()
         self.elsewhere: Elsewhere | None = None
+        self._held: set[str] = set()  # locks that a thread of this process has
+        self.say: Callable[[str], None] = _silent
         self._seen: dict[str, tuple[str, str]] = {}  # by name: the state of a file, and its digest then
         self.blobs = root / "blobs" / "sha256"
         with disk_errors(root):
@@ -367,11 +389,25 @@ class Store:
         name = hashlib.sha256(os.fsencode(f"{kind}:{key}")).hexdigest()[:32]
         lock = file_lock(self.root / "locks" / name)
         with disk_errors(self.root):
-            lock.acquire(timeout)
+            if timeout >= 0:
+                lock.acquire(timeout)
+            else:
+                self._wait(lock, name, _LOCKED.get(kind, kind))
+        self._held.add(name)
         try:
             yield
         finally:
+            self._held.discard(name)
             lock.release()
+
+    def _wait(self, lock: BaseFileLock, name: str, what: str) -> None:
+        """Take the lock; when another process keeps it for a while, say that this one waits."""
+        try:
+            lock.acquire(_PATIENCE)
+        except Timeout:
+            if name not in self._held:
+                self.say(f"waiting for another build, which has {what}")
+            lock.acquire(-1)
 
     def _write(self, path: Path, data: bytes, *, lasting: bool = True) -> None:
         def ready(partial: Path) -> None:

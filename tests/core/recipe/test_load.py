@@ -228,6 +228,9 @@ def test_a_recipe_error_exits_with_2(write):
         ('packages.pip = ["./keras.toml"]', "is no wheel or sdist"),
         ('packages.pip = ["./mine.whl"]', '"mine.whl" is no wheel\'s name'),
         ('packages.pip = ["../recipes"]', "is a directory"),
+        ('packages.pip = ["requirements.txt"]', '"requirements.txt" is a file and no package; list the requirements here'),
+        ('packages.pip = ["environment.yml"]', "is a file and no package"),
+        ('base = { ubuntu = "22.04" }', 'base: "ubuntu" is no key of a base, and no plugin here offers it; write'),
         ('packages.pip = ["x @ http://me:secret@h.invalid/x.whl"]', 'write "x @ http://h.invalid/x.whl" and keep the login in ~/.netrc'),
         ('packages.pip = ["git+https://secret@h.invalid/x"]', 'write "git+https://h.invalid/x" and keep the login in the ~/.netrc'),
         ('packages.pip = ["x @ git+ssh://git:secret@h.invalid/x"]', "has a login in its address"),
@@ -260,7 +263,7 @@ def test_a_recipe_error_exits_with_2(write):
         ('build.bytecode = "yes"', "build.bytecode: must be true or false"),
         ('build.compression = "lz4"', 'build.compression: must be "gzip" or "zstd"'),
         ('path = "x"', "path: unknown key; known:"),
-        ('base = { scratch = true }', "says nothing to build on"),
+        ('base = { scratch = true }', '"scratch" is no key of a base, and no plugin here offers it; write'),
     ],
 )  # fmt: skip
 def test_bad_values_are_named_with_what_to_write(write, line, said):

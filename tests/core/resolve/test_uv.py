@@ -130,3 +130,14 @@ def test_a_home_that_cant_be_written_has_uvs_cache_in_ours(tmp_path, monkeypatch
 def test_a_binary_that_cannot_be_started_is_the_hosts_trouble(tmp_path):
     with pytest.raises(HostError, match="can't be started"):
         run_here(Command((str(tmp_path / "uv"),), (), tmp_path))
+
+
+@pytest.mark.parametrize(
+    "why", ["Failed to connect to h port 443", "could not read Username", "Repository not found"]
+)
+def test_a_git_host_that_fails_is_no_index(why):
+    stderr = f"error: Failed to download\n  cause: Git operation failed\n  cause: fatal: {why}: timed out\n"
+    error = failure(Outcome(2, stderr), Indexes())
+    assert isinstance(error, UnavailableError)
+    assert "a git repository can't be fetched" in error.message
+    assert "index" not in f"{error.message} {error.hint}"
