@@ -75,7 +75,8 @@ def main(image: str, way: str = "") -> int:
     program = home / "attacks.py"
     binds = [Bind(source=str(path), target=target) for path, target in (
         ("/usr", "/usr"), (program, "/attacks.py"), (home / "data", "/data"))]  # fmt: skip
-    argv = ["/usr/bin/python3", "-I", "-S", "/attacks.py", json.dumps(told)]
+    python = next(path for path in ("/usr/bin/python3", "/usr/local/bin/python3") if Path(path).exists())
+    argv = [python, "-I", "-S", "/attacks.py", json.dumps(told)]
     with closing(Workplace.on(probe(os.environ))) as workplace:
         tools = workplace.tools(Report(lambda _: None), "test")
         try:

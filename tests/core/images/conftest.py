@@ -131,7 +131,9 @@ def storage(tmp_path: Path) -> Storage:
 def make_image(store: Store, keep_layer: Callable[..., Blob]) -> Callable[..., Composed]:
     """Return a function that composes an image of ours of a base, an apt layer, six, and a run step."""
 
-    def make(*, own: bool = True, lock: TargetLock = LOCK, more: dict[str, bytes] | None = None) -> Composed:
+    def make(
+        *, own: bool = True, lock: TargetLock = LOCK, more: dict[str, bytes] | None = None, how: str = "last"
+    ) -> Composed:
         bottom = keep_layer(
             {
                 "etc/os-release": b'ID=debian\nVERSION_CODENAME="bookworm"\n',
@@ -144,7 +146,7 @@ def make_image(store: Store, keep_layer: Callable[..., Blob]) -> Callable[..., C
         tree = keep_layer({"var/lib/dpkg/status": status("libc6", "2.36-9") + status("tree", "2.1.0-1")})
         six = keep_layer({f"{SITE}/six-1.17.0.dist-info/METADATA": METADATA, **(more or {})})
         made = keep_layer({"made": b"made\n"})
-        names = ("wheels of packages", "apt: packages", "run 1 (last): echo made > /made")
+        names = ("wheels of packages", "apt: packages", f"run 1 ({how}): echo made > /made")
         pieces = [
             Piece(blob=b, created_by=f"avabuild: {n}") for b, n in zip((six, tree, made), names, strict=True)
         ]

@@ -80,6 +80,13 @@ def test_an_image_base_is_named(store, storage, make_image, monkeypatch, tmp_pat
     assert not (tmp_path / "b" / "base.tar").exists()
 
 
+def test_a_step_with_a_privilege_is_known_by_its_name(store, storage, make_image):
+    storage.add(make_image(how="last, userns"), store, NAME)
+    made = rebuild(find(NAME, storage, store).description, NAME)
+    step = (*made.below, *made.above)[-1]
+    assert step.text == "export A='b c'\necho made > /made"
+
+
 def described(store, storage, make_image, lock):
     storage.add(make_image(lock=lock), store, NAME)
     return find(NAME, storage, store).description
