@@ -6,6 +6,7 @@ say what happened; `hint` says what to do next.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 
@@ -160,6 +161,16 @@ class SettingsError(AvabuildError):
     def __init__(self, problems: tuple[Problem, ...], *, hint: str | None = None) -> None:
         super().__init__("\n".join(map(str, problems)), hint=hint)
         self.problems = problems
+
+
+def exit_code_of(error: AvabuildError | OSError) -> int:
+    """Return the exit status for `error`: that of a full disk for whatever a full disk was the cause of."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return DiskFullError.exit_code
+        cause = cause.__cause__
+    return error.exit_code if isinstance(error, AvabuildError) else AvabuildError.exit_code
 
 
 class UnavailableError(AvabuildError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from avabuild.errors import AvabuildError
+from avabuild.errors import AvabuildError, exit_code_of
 
 
 class JointError(AvabuildError):
@@ -13,7 +13,7 @@ class JointError(AvabuildError):
     def __init__(self, errors: Sequence[AvabuildError]) -> None:
         super().__init__("\n".join(map(str, errors)))
         self.errors = tuple(errors)
-        self.exit_code = errors[0].exit_code
+        self.exit_code = exit_code_of(errors[0])
 
 
 def together(errors: Sequence[AvabuildError]) -> None:

@@ -106,9 +106,10 @@ def write_wheel(path: Path) -> None:
         wheel.writestr("demo-1.0.dist-info/RECORD", "".join(f"{name},,\n" for name in names))
 
 
-def build(place: Path, recipe: str) -> tuple[int, str]:
+def build(place: Path, recipe: str, *, fresh: bool = True) -> tuple[int, str]:
     """Build in a process that has imported everything; return how it ended and what it said."""
-    shutil.rmtree(place / "out", ignore_errors=True)
+    if fresh:
+        shutil.rmtree(place / "out", ignore_errors=True)
     with (place / "said").open("wb") as said:
         child = os.fork()
         if child == 0:

@@ -63,7 +63,7 @@ def _warned(
 
 def _explained(error: Exception, *, debug: bool) -> int:
     """Tell `error` to a person and return the exit status; with `debug` let it go on as a traceback."""
-    from avabuild.errors import AvabuildError
+    from avabuild.errors import AvabuildError, exit_code_of
 
     show = getattr(error, "show", None)
     if callable(show):  # a usage error of the option parser
@@ -74,10 +74,10 @@ def _explained(error: Exception, *, debug: bool) -> int:
     if isinstance(error, AvabuildError):
         for text in _messages(error):
             _say(text)
-        return error.exit_code
+        return exit_code_of(error)
     if isinstance(error, OSError):
         _say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-        return AvabuildError.exit_code
+        return exit_code_of(error)
     _say(f"internal error: {type(error).__name__}: {error}\n  please report it with the traceback of --debug")
     return BUG
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from avabuild.cli.console import QuietConsole, described
+from avabuild.errors import exit_code_of
 
 if TYPE_CHECKING:
     from avabuild.errors import AvabuildError
@@ -65,7 +66,7 @@ class JsonConsole(QuietConsole):
                 "event": "error",
                 **({"image": image} if image else {}),
                 "class": type(error).__name__,
-                "exit_code": error.exit_code,
+                "exit_code": exit_code_of(error),
                 "text": str(error),
             }
         )

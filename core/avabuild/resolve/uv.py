@@ -34,6 +34,7 @@ _GIT_HINT = (
     "try again later, or check the address and whether this user may read it: git itself is asked, with the "
     "user's own settings, ~/.netrc or SSH keys"
 )
+_FULL = ("No space left on device", "Disk quota exceeded", "os error 28", "os error 122")
 _SECONDS = 1800
 
 
@@ -195,7 +196,7 @@ def run_here(command: Command, stop: Cancellation | None = None) -> Outcome:
 def failure(outcome: Outcome, indexes: Indexes) -> AvabuildError:
     """Return the error that a failed run stands for, with uv's own explanation in it."""
     words = _explanation(outcome.stderr)
-    if "No space left on device" in words:
+    if any(full in words for full in _FULL):
         return DiskFullError(f"uv found no space on the disk of its cache:\n{words}", hint="free some space")
     builds = [found["name"] or found["name2"] or "" for found in _NEEDS_BUILD.finditer(words)]
     if builds:
