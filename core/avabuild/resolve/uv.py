@@ -13,7 +13,14 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from avabuild.errors import AvabuildError, DiskFullError, HostError, ResolveError, UnavailableError
+from avabuild.errors import (
+    AvabuildError,
+    DiskFullError,
+    HostError,
+    ResolveError,
+    StoreError,
+    UnavailableError,
+)
 from avabuild.places import spare_cache
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.configured import inherited
@@ -35,6 +42,11 @@ _GIT_HINT = (
     "user's own settings, ~/.netrc or SSH keys"
 )
 _FULL = ("No space left on device", "Disk quota exceeded", "os error 28", "os error 122")
+# A file of uv's own cache, or that it can't be begun: the buckets of it have names with versions.
+_IN_CACHE = re.compile(
+    r"[^\s`'\"]*/(?:simple|flat-index|wheels|sdists|interpreter|archive|git|builds|environments|python|binaries)-v\d+"
+    r"/[^\s`'\":]+|Failed to initialize cache[^\n]*"
+)
 _SECONDS = 1800
 
 
@@ -193,11 +205,23 @@ def run_here(command: Command, stop: Cancellation | None = None) -> Outcome:
     return Outcome(process.returncode, stderr)
 
 
+def _of_its_cache(words: str) -> AvabuildError | None:
+    """Return the error for a cache of uv that is full or damaged; None when it is not about that."""
+    if any(full in words for full in _FULL):
+        return DiskFullError(f"uv found no space on the disk of its cache:\n{words}", hint="free some space")
+    if not (found := _IN_CACHE.findall(words)):
+        return None
+    return StoreError(
+        f"uv's cache is damaged, or can't be used: {found[-1]}\n{words}",
+        hint="remove that, or all of the cache with `uv cache clean`; uv fills it again",
+    )
+
+
 def failure(outcome: Outcome, indexes: Indexes) -> AvabuildError:
     """Return the error that a failed run stands for, with uv's own explanation in it."""
     words = _explanation(outcome.stderr)
-    if any(full in words for full in _FULL):
-        return DiskFullError(f"uv found no space on the disk of its cache:\n{words}", hint="free some space")
+    if (broken := _of_its_cache(words)) is not None:
+        return broken
     builds = [found["name"] or found["name2"] or "" for found in _NEEDS_BUILD.finditer(words)]
     if builds:
         return NeedsBuild(f"some packages come only as source:\n{words}", tuple(sorted({*builds} - {""})))

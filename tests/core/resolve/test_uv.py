@@ -1,11 +1,22 @@
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from avabuild.errors import DiskFullError, HostError, ResolveError, UnavailableError
+from avabuild.errors import DiskFullError, HostError, ResolveError, StoreError, UnavailableError
 from avabuild.resolve.indexes import Indexes
 from avabuild.resolve.platforms import Platform
-from avabuild.resolve.uv import Command, NeedsBuild, Outcome, Unsolvable, compile_argv, failure, run_here
+from avabuild.resolve.uv import (
+    Command,
+    NeedsBuild,
+    Outcome,
+    Unsolvable,
+    compile_argv,
+    failure,
+    find_uv,
+    run_here,
+)
 
 PLATFORM = Platform("3.11", "x86_64", "2.36")
 
@@ -141,3 +152,21 @@ def test_a_git_host_that_fails_is_no_index(why):
     assert isinstance(error, UnavailableError)
     assert "a git repository can't be fetched" in error.message
     assert "index" not in f"{error.message} {error.hint}"
+
+
+@pytest.mark.parametrize("kind", ["*.rkyv", "*.msgpack", ".git"])
+def test_a_damaged_cache_of_uv_is_told_as_that_with_the_file_and_the_remedy(tmp_path, index, kind):
+    index.wheel("demo", "1.0")
+    cache, asked = tmp_path / "cache", tmp_path / "asked.in"
+    asked.write_text("demo\n")
+    environ = {**os.environ, "UV_CACHE_DIR": str(cache), "UV_INDEX_URL": index.url}
+    argv = [str(find_uv()), "pip", "compile", asked, "--quiet", "--refresh", "--python-version", "3.11"]
+    subprocess.run(argv, env=environ, check=True, capture_output=True)
+    path = next(iter(cache.rglob(kind)))
+    path.unlink()
+    path.mkdir()
+    done = subprocess.run(argv, env=environ, check=False, capture_output=True, text=True)
+    error = failure(Outcome(done.returncode, done.stderr), Indexes())
+    assert isinstance(error, StoreError)
+    assert str(path) in error.message
+    assert "uv cache clean" in error.hint
