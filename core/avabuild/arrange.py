@@ -13,6 +13,7 @@ from typing import Literal
 
 from avabuild.bytecode import FORMAT as BYTECODE
 from avabuild.lock import Package
+from avabuild.standing import Standing
 from avabuild.value import Value, digest_of
 from avabuild.wheel import FORMAT, Scheme
 
@@ -75,6 +76,7 @@ def arrange(
     compression: str,
     room: int = MOST_LAYERS,
     compiled_by: str = "",
+    standing: Standing = Standing(),  # noqa: B008 - a frozen value
 ) -> tuple[FileLayer, ...]:
     """Return the file layers of `packages`, lowest first.
 
@@ -82,11 +84,13 @@ def arrange(
     built from source). `frameworks` is the order of their groups, but for those in `common`, which are
     lowest. `room` is how many layers there may be; groups and heavy wheels share when there are more.
     `compiled_by` tells the image's interpreter from others of its version; empty where all can be trusted.
+    `standing` is how the base's directories are.
     """
     inputs = (
         ("format", str(FORMAT)),
         ("scheme", digest_of(scheme.identity)),
         ("compression", compression),
+        *standing.parts,
     )
     most = max(1, min(_MOST_GROUPS, (room - 3) // 4))
     groups = grouped(packages, common, frameworks, most)
@@ -95,7 +99,8 @@ def arrange(
     counts = _heavy([p for group in groups for p in group.packages], limit) | _heavy(own, limit)
     if own:
         groups = (*groups, Group(title="packages", origins=("recipe",), packages=tuple(own)))
-    layers = [_keyed("venv", "python environment", (), (*inputs, ("interpreter", interpreter)))]
+    own_parts = (*inputs, ("interpreter", interpreter), *((("sudo", "yes"),) if standing.sudo else ()))
+    layers = [_keyed("venv", "python environment", (), own_parts)]
     for group in groups:
         layers += _layers(group, counts, wheels, scheme, inputs, bytecode=bytecode, compiled_by=compiled_by)
     return tuple(layers)

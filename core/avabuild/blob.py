@@ -22,6 +22,7 @@ import zstandard
 from avabuild.deflate import HEADER, inflated, member, trailer
 from avabuild.errors import DiskFullError
 from avabuild.layers import WHITEOUT
+from avabuild.standing import Standing, parents_of
 from avabuild.value import Value
 
 Compression = Literal["gzip", "zstd"]
@@ -109,8 +110,15 @@ class BlobWriter:
         DiskFullError: no space left.
     """
 
-    def __init__(self, path: Path, compression: Compression = "gzip", watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        compression: Compression = "gzip",
+        watch: Watch | None = None,
+        standing: Standing | None = None,
+    ) -> None:
         self._path = path
+        self._standing = standing or Standing()
         self._watch = watch
         with disk(path.parent):
             self._file = path.open("wb")
@@ -123,6 +131,7 @@ class BlobWriter:
         self._plain: list[bytes] = []
         self._gathered = 0
         self._made: set[str] = set()
+        self._whole: set[str] = set()  # directories that are there, and all above them
         self._kinds: dict[str, Literal["file", "directory", "above"]] = {"": "directory"}  # of every name
         self._tar, self._packed = hashlib.sha256(), hashlib.sha256()
         self._unpacked = self._size = 0
@@ -141,15 +150,15 @@ class BlobWriter:
                 self._file.close()
             self._path.unlink(missing_ok=True)
 
-    def parents(self, name: str, root: str) -> None:
-        """Write the directories from `root` down to the parent of `name`, each once per blob."""
-        if name.rpartition("/")[0] in self._made:
+    def parents(self, name: str) -> None:
+        """Write the directories from the root down to the parent of `name`, as they stand, each once."""
+        if name.rpartition("/")[0] in self._whole:
             return
-        parts = name.split("/")
-        for depth in range(root.count("/") + 1, len(parts)):
-            directory = "/".join(parts[:depth])
-            if directory not in self._made:
-                self.directory(directory)
+        self._whole.add(name.rpartition("/")[0])
+        for place in parents_of(self._standing.place(name)):
+            if place not in self._made:
+                mode, uid, gid = self._standing.directory(place)
+                self.directory(place, mode, uid=uid, gid=gid)
 
     def directory(self, name: str, mode: int = 0o755, *, uid: int = 0, gid: int = 0) -> None:
         """Write a directory."""
@@ -239,6 +248,7 @@ class BlobWriter:
         self._entry(info)
 
     def _mark(self, directory: str, name: str) -> None:
+        directory = self._standing.place(directory)
         info = tarfile.TarInfo(f"{directory}/{name}" if directory else name)
         info.mtime = MTIME
         self._placed(info.name, is_directory=False)
@@ -248,6 +258,7 @@ class BlobWriter:
             self._watch.end()
 
     def _entry(self, info: tarfile.TarInfo) -> None:
+        info.name = self._standing.place(info.name)
         parts = info.name.split("/")
         if "\0" in info.name or any(part in ("", ".", "..") for part in parts):
             raise ValueError(f"{info.name!r} is not a plain path below the root")

@@ -25,6 +25,7 @@ from typing import NoReturn
 from avabuild.blob import BLOCK, Blob, BlobWriter, Compression, disk
 from avabuild.errors import StepError, StoreError
 from avabuild.scheme import Scheme
+from avabuild.standing import Standing
 from avabuild.wheel import modules
 
 FORMAT = 2  # of packs; part of their keys: a change of the worker may move a byte of what it writes
@@ -114,7 +115,11 @@ def _fail(message: str, interpreter: tuple[str, ...], place: str, tail: str = ""
 
 
 def write_bytecode(
-    packs: Sequence[Path], out: Path, scheme: Scheme, compression: Compression = "gzip"
+    packs: Sequence[Path],
+    out: Path,
+    scheme: Scheme,
+    compression: Compression = "gzip",
+    standing: Standing | None = None,
 ) -> Blob:
     """Write one layer with the bytecode of several wheels, in their order, and return what it is.
 
@@ -123,12 +128,13 @@ def write_bytecode(
         out: where to write; absent after a failure.
         scheme: where the modules are.
         compression: `gzip` or `zstd`.
+        standing: how the directories of the base are.
 
     Raises:
         StoreError: a pack is damaged, or was made for another Python or prefix.
         DiskFullError: no space left beside `out`.
     """
-    with BlobWriter(out, compression) as writer:
+    with BlobWriter(out, compression, standing=standing) as writer:
         owners: dict[str, Path] = {}
         for path in packs:
             with _sound(path), zipfile.ZipFile(path) as pack:
@@ -179,7 +185,7 @@ def _copy(path: Path, writer: BlobWriter, scheme: Scheme, owners: Mapping[str, P
                 raise ValueError(f"{entry.filename} is not below {scheme.prefix}")
             if owners.get(entry.filename) != path:
                 continue
-            writer.parents(entry.filename, scheme.root)
+            writer.parents(entry.filename)
             writer.stream(entry.filename, entry.file_size, _content(pack, entry))
 
 

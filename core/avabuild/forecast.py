@@ -10,12 +10,12 @@ from avabuild.arrange import FileLayer
 from avabuild.base import Base
 from avabuild.blob import Blob
 from avabuild.build import directories
-from avabuild.build.build import arrange_plan
+from avabuild.build.build import apt_names, arrange_plan
 from avabuild.build.classic import classic_key
 from avabuild.build.compiled import ground_of, interpreter_of, known_layer, stage_interpreter
 from avabuild.build.files import files_key, files_size, own_places
 from avabuild.build.run import run_inputs
-from avabuild.build.tree import read_tree
+from avabuild.build.tree import read_tree, standing_of
 from avabuild.build.workshop import built_key, built_wheel, is_wheel
 from avabuild.chain import apt_layer, chain, changed_parts, flat, locked_debs, run_layer
 from avabuild.compiled import Ground, asked
@@ -27,6 +27,7 @@ from avabuild.overlaps import Overlap, find_overlaps, known_overlaps, settling
 from avabuild.plan import Plan, Step
 from avabuild.resolve import file_name
 from avabuild.scheme import scheme_of
+from avabuild.standing import Standing
 from avabuild.store import Store
 from avabuild.value import Value, digest_of
 
@@ -106,13 +107,13 @@ class Forecast:
     def rows(self, plan: Plan, packages: Sequence[Package] | None, interpreter: str) -> tuple[Row, ...]:
         """Return the rows of `plan`, lowest first; `packages` is None where only a build can tell."""
         made = [self._run(step, plan) for step in plan.system]
-        system = self._below
+        system, visible = self._below, self._visible
         made += [self._aptitude(plan.apt, plan)] if plan.apt else []
         below = self._below
         files: list[Row] = []
         keys: list[str] = []
         if plan.target.python:
-            files, keys = self._python(plan, packages, interpreter, system)
+            files, keys = self._python(plan, packages, interpreter, system, visible)
         made += files
         compiled = [self._compiled(step, plan, system) for step in plan.compiled]
         made += [row for row, _ in compiled]
@@ -127,7 +128,12 @@ class Forecast:
         return (*made, *(self._directories(plan) if self._nobodys else ()))
 
     def _python(
-        self, plan: Plan, packages: Sequence[Package] | None, interpreter: str, system: str | None
+        self,
+        plan: Plan,
+        packages: Sequence[Package] | None,
+        interpreter: str,
+        system: str | None,
+        visible: Sequence[Blob] | None,
     ) -> tuple[list[Row], list[str]]:
         origins = tuple(dict.fromkeys([*(plan.python.origins if plan.python else ())]))
         if packages is None:
@@ -137,7 +143,13 @@ class Forecast:
             return [row], []
         built = {p.name: self._built(p, plan, interpreter) for p in packages if not is_wheel(p)}
         hashes = {name: path.parent.name for name, path in built.items() if path}
-        layers = arrange_plan(plan, packages, hashes, interpreter, self._base or Base(), system or "")
+        standing = Standing()
+        if visible is not None:
+            scheme = scheme_of(plan.target.python or "3.0", interpreter)
+            standing = standing_of(read_tree(self._store, visible), scheme, apt_names(plan))
+        layers = arrange_plan(
+            plan, packages, hashes, interpreter, self._base or Base(), system or "", standing
+        )
         rows = []
         for layer in layers:
             row = self._row(layer.name, layer.origins or origins, layer.key, layer.parts)

@@ -10,7 +10,9 @@ import posixpath
 from pathlib import Path
 
 from avabuild.blob import Blob, BlobWriter, Compression
+from avabuild.image import PATH
 from avabuild.scheme import Scheme
+from avabuild.standing import Standing
 
 _ACTIVATE = """\
 # Use with ". bin/activate" from a POSIX shell; "deactivate" undoes it.
@@ -35,8 +37,24 @@ export VIRTUAL_ENV PATH
 hash -r 2> /dev/null
 """
 
+_PROFILE = """\
+# The image's Python environment, for login shells: /etc/profile makes a PATH of its own.
+case ":$PATH:" in
+    *:{prefix}/bin:*) ;;
+    *) PATH="{prefix}/bin:$PATH" ;;
+esac
+VIRTUAL_ENV="${{VIRTUAL_ENV:-{prefix}}}"
+export PATH VIRTUAL_ENV
+"""
 
-def write_venv(out: Path, scheme: Scheme, interpreter: str, compression: Compression = "gzip") -> Blob:
+
+def write_venv(
+    out: Path,
+    scheme: Scheme,
+    interpreter: str,
+    compression: Compression = "gzip",
+    standing: Standing | None = None,
+) -> Blob:
     """Write one layer with an empty environment for `scheme`, and return what it is.
 
     Args:
@@ -44,6 +62,7 @@ def write_venv(out: Path, scheme: Scheme, interpreter: str, compression: Compres
         scheme: the environment's places and Python version.
         interpreter: absolute path, in the image, of the Python that the environment belongs to.
         compression: `gzip` or `zstd`.
+        standing: how the directories of the base are, and whether there is sudo.
 
     Raises:
         ValueError: `interpreter` is not absolute.
@@ -51,8 +70,9 @@ def write_venv(out: Path, scheme: Scheme, interpreter: str, compression: Compres
     """
     if not interpreter.startswith("/"):
         raise ValueError(f"{interpreter!r} is not an absolute path")
+    standing = standing or Standing()
     if not scheme.is_venv:
-        return _write_classic(out, scheme, interpreter, compression)
+        return _write_classic(out, scheme, interpreter, compression, standing)
     root, python = scheme.root, f"python{scheme.python}"
     settings = {
         "home": posixpath.dirname(interpreter),
@@ -61,9 +81,10 @@ def write_venv(out: Path, scheme: Scheme, interpreter: str, compression: Compres
     }
     cfg = "".join(f"{key} = {value}\n" for key, value in settings.items())
     activate = _ACTIVATE.format(prefix=scheme.prefix, name=posixpath.basename(scheme.prefix))
-    with BlobWriter(out, compression) as writer:
-        for directory in ("", "/bin", "/include", "/lib", f"/lib/{python}", f"/lib/{python}/site-packages"):
-            writer.directory(root + directory)
+    with BlobWriter(out, compression, standing=standing) as writer:
+        _write_paths(writer, scheme, sudo=standing.sudo)
+        for directory in ("bin", "include", "lib", f"lib/{python}", f"lib/{python}/site-packages"):
+            writer.parents(f"{root}/{directory}/x")
         writer.file(f"{root}/bin/activate", activate.encode())
         writer.symlink(f"{root}/bin/python", interpreter)
         writer.symlink(f"{root}/bin/python3", "python")
@@ -73,13 +94,25 @@ def write_venv(out: Path, scheme: Scheme, interpreter: str, compression: Compres
         return writer.finish()
 
 
-def _write_classic(out: Path, scheme: Scheme, interpreter: str, compression: Compression) -> Blob:
+def _write_paths(writer: BlobWriter, scheme: Scheme, *, sudo: bool) -> None:
+    """Have login shells and sudo, which make a PATH of their own, find the environment's commands."""
+    writer.parents("etc/profile.d/avabuild.sh")
+    writer.file("etc/profile.d/avabuild.sh", _PROFILE.format(prefix=scheme.prefix).encode())
+    if sudo:
+        writer.parents("etc/sudoers.d/avabuild")
+        line = f'Defaults secure_path="{scheme.scripts}:{PATH}"\n'
+        writer.file("etc/sudoers.d/avabuild", line.encode(), 0o440)
+
+
+def _write_classic(
+    out: Path, scheme: Scheme, interpreter: str, compression: Compression, standing: Standing
+) -> Blob:
     """Write the environment of a Python without venv: its commands, and an empty directory of modules."""
     packages = scheme.purelib[1:]
-    with BlobWriter(out, compression) as writer:
-        writer.parents(f"{scheme.scripts[1:]}/python", scheme.root)
+    with BlobWriter(out, compression, standing=standing) as writer:
+        writer.parents(f"{scheme.scripts[1:]}/python")
         writer.symlink(f"{scheme.scripts[1:]}/python", interpreter)
         writer.symlink(f"{scheme.scripts[1:]}/python2", interpreter)
-        writer.parents(f"{packages}/x", scheme.root)
+        writer.parents(f"{packages}/x")
         writer.opaque(packages)  # what the base has there
         return writer.finish()

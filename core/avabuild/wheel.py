@@ -15,10 +15,11 @@ from packaging.utils import canonicalize_name
 from avabuild.blob import Blob, BlobWriter, Compression, Watch
 from avabuild.installed import Installed, OpenWheel, opened
 from avabuild.scheme import Scheme
+from avabuild.standing import Standing
 
 __all__ = ["FORMAT", "Scheme", "copy_files", "modules", "overlapping", "paths", "write_wheels"]
 
-FORMAT = 2  # of the layers made here; part of their keys, so a change that moves a byte raises it
+FORMAT = 3  # of the layers made here; part of their keys, so a change that moves a byte raises it
 
 
 def write_wheels(
@@ -31,6 +32,7 @@ def write_wheels(
     compression: Compression = "gzip",
     part: tuple[int, int] = (0, 1),
     watch: Watch | None = None,
+    standing: Standing | None = None,
 ) -> Blob:
     """Write one layer with `wheels` installed, in their order, and return what it is.
 
@@ -45,6 +47,7 @@ def write_wheels(
         direct: the `direct_url.json` of wheels that come from no index.
         part: which of how many layers of about equal size the files of each wheel are dealt to.
         watch: sees every entry as it is written.
+        standing: how the directories of the base are, see `standing`.
         compression: `gzip`, where big entries are copied without being compressed again, or `zstd`.
 
     Raises:
@@ -52,7 +55,7 @@ def write_wheels(
         DiskFullError: no space left beside `out`.
     """
     owners = _owners(wheels, scheme) if len(wheels) > 1 else {}
-    with BlobWriter(out, compression, watch) as writer:
+    with BlobWriter(out, compression, watch, standing) as writer:
         for path in wheels:
             with opened(path, scheme) as wheel:
                 files = list(wheel.files())
@@ -64,7 +67,7 @@ def write_wheels(
                 files.append(wheel.record(files))
                 for item in sorted(_share(files, *part), key=lambda item: item.path):
                     if owners.get(item.path, (path,))[0] == path:
-                        _write(writer, wheel, item, scheme.root)
+                        _write(writer, wheel, item)
         return writer.finish()
 
 
@@ -92,9 +95,9 @@ def _share(files: Sequence[Installed], part: int, parts: int) -> Sequence[Instal
     return mine
 
 
-def _write(writer: BlobWriter, wheel: OpenWheel, item: Installed, root: str) -> None:
+def _write(writer: BlobWriter, wheel: OpenWheel, item: Installed) -> None:
     name, entry = item.path[1:], item.entry
-    writer.parents(name, root)
+    writer.parents(name)
     if entry and not item.skip and entry.compress_type == zipfile.ZIP_DEFLATED:
         raw, packed = wheel.deflated(entry), entry.compress_size
         writer.deflated(name, entry.file_size, raw, item.mode, packed=packed, crc32=entry.CRC)

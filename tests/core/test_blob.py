@@ -125,10 +125,10 @@ def test_entries_carry_a_fixed_date_and_the_owner_that_was_asked_for(
 def test_parents_are_written_once_and_only_from_the_root_down(tmp_path: Path, entries: Callable) -> None:
     with BlobWriter(tmp_path / "blob") as writer:
         for name in ("opt/venv/a/b/one", "opt/venv/a/two", "opt/venv/c/three"):
-            writer.parents(name, "opt/venv")
+            writer.parents(name)
         writer.finish()
     found = [info.name for info, _ in entries(tmp_path / "blob")]
-    assert found == ["opt/venv", "opt/venv/a", "opt/venv/a/b", "opt/venv/c"]
+    assert found == ["opt", "opt/venv", "opt/venv/a", "opt/venv/a/b", "opt/venv/c"]
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../up", "a/../../b", "a//b", "./a", "", "a/", "a\0b"])

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from avabuild.blob import MTIME
+from avabuild.build.tree import Node, Tree, standing_of
 from avabuild.scheme import Scheme, scheme_of
+from avabuild.standing import Standing
 from avabuild.venv import write_venv
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -39,8 +42,12 @@ def test_the_skeleton_is_files_links_and_directories_alone(tmp_path: Path, entri
     write_venv(tmp_path / "layer", Scheme(python="3.11"), "/usr/bin/python3.11")
     found = {info.name: info.linkname or info.isdir() or data for info, data in entries(tmp_path / "layer")}
     activate = found.pop("opt/venv/bin/activate")
+    assert b"/opt/venv/bin:$PATH" in found.pop("etc/profile.d/avabuild.sh")
     assert b"VIRTUAL_ENV=/opt/venv\n" in activate
     assert found == {
+        "etc": True,
+        "etc/profile.d": True,
+        "opt": True,
         "opt/venv": True,
         "opt/venv/bin": True,
         "opt/venv/bin/python": "/usr/bin/python3.11",
@@ -109,6 +116,7 @@ def test_python_2_has_its_commands_and_an_empty_directory_of_its_own(
     write_venv(tmp_path / "layer", scheme_of("2.7", interpreter), interpreter)
     found = {info.name: info.linkname or info.isdir() or data for info, data in entries(tmp_path / "layer")}
     assert found == {
+        "usr": True,
         "usr/local": True,
         "usr/local/bin": True,
         "usr/local/bin/python": interpreter,
@@ -118,3 +126,52 @@ def test_python_2_has_its_commands_and_an_empty_directory_of_its_own(
         f"usr/local/lib/python2.7/{packages}": True,
         f"usr/local/lib/python2.7/{packages}/.wh..wh..opq": b"",
     }
+
+
+def test_login_shells_and_sudo_find_the_environment(tmp_path: Path, entries: Callable) -> None:
+    write_venv(tmp_path / "layer", Scheme(python="3.11"), "/usr/bin/python3.11", standing=Standing(sudo=True))
+    found = {info.name: (info.mode, data) for info, data in entries(tmp_path / "layer")}
+    profile = tmp_path / "profile"
+    profile.write_bytes(found["etc/profile.d/avabuild.sh"][1])
+    script = f'set -eu; . {profile}; . {profile}; echo "$PATH $VIRTUAL_ENV"'
+    for path, wanted in ("/usr/bin:/bin", "/opt/venv/bin:/usr/bin:/bin"), ("/a:/opt/venv/bin:/bin",) * 2:
+        done = subprocess.run(
+            ["/bin/sh", "-c", script], env={"PATH": path}, check=True, capture_output=True, text=True
+        )
+        assert done.stdout == f"{wanted} /opt/venv\n"
+    mode, line = found["etc/sudoers.d/avabuild"]
+    assert mode == 0o440
+    assert line == (
+        b'Defaults secure_path="/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"\n'
+    )
+
+
+def test_the_environment_stands_where_the_base_has_its_directories(tmp_path: Path, entries: Callable) -> None:
+    tree = Tree(
+        {
+            "opt": Node(link="/srv/opt"),
+            "srv": Node(0o711, 5, 6),
+            "srv/opt": Node(0o2775, 0, 50),
+            "srv/opt/venv": Node(),
+            "etc": Node(),
+        }
+    )
+    scheme = Scheme(python="3.11")
+    standing = standing_of(tree, scheme, [])
+    assert standing_of(Tree({"opt": Node(), "etc": Node()}), scheme, []).parts == ()
+    write_venv(tmp_path / "layer", scheme, "/usr/bin/python3.11", standing=standing)
+    found = {info.name: info for info, _ in entries(tmp_path / "layer")}
+    assert not any(name.startswith("opt") for name in found), "the link is as it was"
+    assert "srv/opt/venv/bin/python" in found
+    assert (found["srv"].mode, found["srv"].uid, found["srv"].gid) == (0o711, 5, 6)
+    assert (found["srv/opt"].mode, found["srv/opt"].gid, found["srv/opt"].mtime) == (0o2775, 50, MTIME)
+    assert found["etc/profile.d"].mode == 0o755
+    relative = Tree({"opt": Node(link="srv/../data"), "data": Node()})
+    assert standing_of(relative, scheme, []).place("opt/venv/bin/x") == "data/venv/bin/x"
+
+
+def test_sudo_is_known_by_the_base_or_by_the_packages() -> None:
+    scheme = Scheme(python="3.11")
+    assert standing_of(Tree({"etc/sudoers.d": Node()}), scheme, []).sudo
+    assert standing_of(Tree(), scheme, ["sudo=1.9"]).sudo
+    assert not standing_of(Tree(), scheme, ["sudoku"]).sudo

@@ -29,7 +29,7 @@ from avabuild.build.names import looked_up, names_for, refuse_unknown
 from avabuild.build.output import write_output
 from avabuild.build.prove import prove_image
 from avabuild.build.run import add_run, after_runs
-from avabuild.build.tree import read_tree
+from avabuild.build.tree import read_tree, standing_of
 from avabuild.build.wheels import Layers, Python, Sources, cause_of
 from avabuild.build.workshop import Workshop, is_wheel
 from avabuild.chain import ExecLayer, interpreters_of
@@ -40,6 +40,7 @@ from avabuild.lock import AptLock, Package, TargetLock
 from avabuild.plan import Plan, Step
 from avabuild.recipe import DebianBase
 from avabuild.scheme import scheme_of
+from avabuild.standing import Standing
 from avabuild.value import digest_of
 
 
@@ -54,6 +55,7 @@ class _Build:
         self.reused: list[str] = []
         self.parts: dict[str, list[list[str]]] = {}
         self.apt: list[AptLock] = []
+        self.system: Future[Chain] | None = None
         self.keys: list[str] = []
         self.compiled_keys: list[str] = []
         self.contents: Contents | None = None  # of what it is given, as it was when the build began
@@ -78,6 +80,7 @@ class _Build:
                 if job.imported and job.base.layers and not (plan.system or plan.apt):
                     importer.begin()
                 system: Future[Chain] = pool.submit(self._system, lower)
+                self.system = system
                 below = pool.submit(self._below, system)
                 above = pool.submit(self._packages, below)
                 compiled = yard.submit(self._compiled, system)
@@ -192,10 +195,11 @@ class _Build:
             if words := disagreement(plan.target.device, packages):
                 self.context.report.warn(words)
             scheme = scheme_of(plan.target.python, interpreter)
-            python = Python(scheme, interpreter, self._compiler(below, workshop), below, plan.compression)
+            compiler, standing = self._compiler(below, workshop), self._standing(interpreter)
+            python = Python(scheme, interpreter, compiler, below, plan.compression, standing)
             sources = Sources(job.fetcher, urls, workshop, job.directory)
             layers = arrange_plan(
-                plan, packages, workshop.hashes(packages), interpreter, job.base, self.after_system
+                plan, packages, workshop.hashes(packages), interpreter, job.base, self.after_system, standing
             )
             pieces: list[Piece | None] = [None] * len(layers)
             self._expect(below, importer, len(layers))
@@ -243,7 +247,9 @@ class _Build:
         for _ in sources.wheels([p for p in packages if not is_wheel(p)]):
             pass
         hashes, base = workshop.hashes(packages), self.job.base
-        return arrange_plan(self.plan, packages, hashes, interpreter, base, self.after_system)
+        return arrange_plan(
+            self.plan, packages, hashes, interpreter, base, self.after_system, self._standing(interpreter)
+        )
 
     def _compiler(self, below: Future[Chain], workshop: Workshop) -> Callable[[], Compiler]:
         """Return how the compiler is chosen, once: when it is known which Python the image has."""
@@ -299,6 +305,14 @@ class _Build:
         keep = self.plan.keep_secrets
         return after_runs(context.store, steps, job.base.digest, environ, job.directory, packed, keep)
 
+    def _standing(self, interpreter: str) -> Standing:
+        """Return how the directories are below the environment; system steps may have moved them."""
+        plan, blobs = self.plan, self.job.base.layers
+        if plan.system and self.system:
+            blobs = (*blobs, *(piece.blob for piece in self.system.result().pieces))
+        tree = read_tree(self.context.store, blobs)
+        return standing_of(tree, scheme_of(plan.target.python or "3.0", interpreter), apt_names(plan))
+
     def _files(self, chain: Chain, step: Step) -> None:
         assert isinstance(step.layer, Files)  # noqa: S101 - compose puts no other kind here
         files, store = step.layer.files, self.context.store
@@ -353,6 +367,12 @@ def compiled_by(plan: Plan, base: str, system: str) -> str:
     return interpreters_of(system, base, others, bootstrapped=isinstance(plan.base, DebianBase))
 
 
+def apt_names(plan: Plan) -> tuple[str, ...]:
+    """Return the packages of the distribution that a plan asks for by name."""
+    layers = [step.layer for step in (plan.apt, plan.apt_extra) if step]
+    return tuple(name for layer in layers if isinstance(layer, Apt) for name in layer.packages)
+
+
 def arrange_plan(
     plan: Plan,
     packages: Sequence[Package],
@@ -360,10 +380,11 @@ def arrange_plan(
     interpreter: str,
     base: Base,
     system: str,
+    standing: Standing,
 ) -> tuple[FileLayer, ...]:
     """Return the file layers of the plan's packages, within the room that base and other steps leave.
 
-    `system` is the chain's state after the system steps.
+    `system` is the chain's state after the system steps, `standing` how the directories are then.
     """
     others = len(base.layers) + len(plan.system) + len(plan.compiled) + len(plan.files) + len(plan.last) + 2
     others += bool(directories.wanted(plan.settings))
@@ -378,6 +399,7 @@ def arrange_plan(
         compression=plan.compression,
         room=MOST_LAYERS - others,
         compiled_by=compiled_by(plan, base.digest, system),
+        standing=standing,
     )
 
 

@@ -7,8 +7,9 @@ and links on the way are followed, never out of the image.
 
 from __future__ import annotations
 
+import re
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ from avabuild.base.facts import opened
 from avabuild.base.merged import Merged, is_whiteout, plain
 from avabuild.blob import Blob
 from avabuild.errors import Problem, RecipeError
+from avabuild.scheme import Scheme
+from avabuild.standing import ORDINARY, Directory, Standing, on_the_way
 from avabuild.store import Store
 
 _HOPS = 40  # links on one path, as Linux allows (path_resolution(7))
@@ -65,6 +68,23 @@ class Tree:
             done = [] if node.link.startswith("/") else done
             left = [*node.link.split("/"), *left]
         raise RecipeError((Problem(f"/{name}", "", "links below it in the image go in a circle"),))
+
+
+def standing_of(tree: Tree, scheme: Scheme, packages: Iterable[str]) -> Standing:
+    """Return how the directories stand that an environment's layers name; `packages` are those for APT."""
+    moved: dict[str, str] = {}
+    uncommon: dict[str, Directory] = {}
+    for name in on_the_way([scheme.scripts, scheme.purelib, "/etc/profile.d", "/etc/sudoers.d"]):
+        place = tree.place(name, follow=True)
+        if place != name:
+            moved[name] = place
+        for directory in on_the_way([place]):
+            node = tree.directory(directory)
+            known = node.mode & 0o7777, node.uid, node.gid
+            if known != ORDINARY and directory:
+                uncommon[directory] = Directory(name=directory, mode=known[0], uid=known[1], gid=known[2])
+    sudo = "etc/sudoers.d" in tree.nodes or any(re.match(r"sudo(-ldap)?\b(?!-)", one) for one in packages)
+    return Standing(moved=tuple(moved.items()), directories=tuple(uncommon.values()), sudo=sudo)
 
 
 def read_tree(store: Store, blobs: Sequence[Blob]) -> Tree:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from avabuild.lock import Package
 from avabuild.overlaps import chosen, find_overlaps, known_overlaps, settling, told, write_settled
 from avabuild.resolve import Fetcher
 from avabuild.scheme import Scheme
+from avabuild.standing import Standing
 from avabuild.store.hashing import file_digest
 from avabuild.value import digest_of
 from avabuild.venv import write_venv
@@ -92,6 +93,7 @@ class Python:
         compiler: the interpreter that compiles, once it is known.
         below: done when it is.
         compression: of the layers.
+        standing: how the directories of the base are.
     """
 
     scheme: Scheme
@@ -99,6 +101,7 @@ class Python:
     compiler: Callable[[], Compiler]
     below: Future[Any]
     compression: Compression
+    standing: Standing = field(default_factory=Standing)
 
 
 class Layers:
@@ -209,10 +212,10 @@ class Layers:
 
         def write(out: Path) -> Blob:
             if layer.kind == "venv":
-                return write_venv(out, python.scheme, python.interpreter, python.compression)
+                return write_venv(out, python.scheme, python.interpreter, python.compression, python.standing)
             if layer.kind == "bytecode":
                 return write_bytecode(
-                    [self._packed(p) for p in paths], out, python.scheme, python.compression
+                    [self._packed(p) for p in paths], out, python.scheme, python.compression, python.standing
                 )
             return write_wheels(
                 paths,
@@ -223,6 +226,7 @@ class Layers:
                 compression=python.compression,
                 part=layer.part,
                 watch=seen,
+                standing=python.standing,
             )
 
         with context.report.step(f"layer {layer.name}", "layers") as said:
