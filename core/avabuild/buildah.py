@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -136,6 +137,12 @@ class Tools(Calls):
         variables = {**given, **own} if inside else {**self.host.environment, **own, **given}
         enter = self.namespace.enter(cwd) if inside else None
 
+        def prepare() -> None:
+            if tool != "skopeo":  # what it writes is this user's; others make the roots of images
+                os.umask(0o022)
+            if enter:
+                enter()
+
         def start(out: Pipe, err: Pipe) -> _Child:
             return _Child(
                 command(
@@ -145,7 +152,7 @@ class Tools(Calls):
                     _err=err.writer,
                     _env=variables,
                     _cwd=str(cwd) if cwd else None,
-                    _preexec_fn=enter,
+                    _preexec_fn=prepare,
                     _tty_out=False,
                     _bg=True,
                     _bg_exc=False,
