@@ -139,4 +139,4 @@ def copy_files(wheel: Path, writer: BlobWriter, scheme: Scheme, wanted: frozense
     with opened(wheel, scheme) as source:
         for item in sorted(source.files(), key=lambda item: item.path):
             if item.path in wanted:
-                _write(writer, source, item, scheme.root)
+                _write(writer, source, item)
