@@ -162,7 +162,7 @@ class Forecast:
             modules = layer.kind == "bytecode"
             update = {"holds": holds, "download": download, "container": what, "modules": modules}
             rows.append(row.model_copy(update=update))
-        if settled := self._settled(layers, packages, plan, interpreter):
+        if settled := self._settled(layers, packages, plan, interpreter, standing):
             layers = (*layers, settled)
             row = self._row(settled.name, settled.origins, settled.key, settled.parts)
             holds = tuple(f"{p.name} {p.version}" for p in settled.packages)
@@ -170,7 +170,12 @@ class Forecast:
         return rows, [layer.key for layer in layers]
 
     def _settled(
-        self, layers: Sequence[FileLayer], packages: Sequence[Package], plan: Plan, interpreter: str
+        self,
+        layers: Sequence[FileLayer],
+        packages: Sequence[Package],
+        plan: Plan,
+        interpreter: str,
+        standing: Standing,
     ) -> FileLayer | None:
         """Return the layer above wheels that have files in common, as far as they were ever looked into."""
         scheme = scheme_of(plan.target.python or "3.0", interpreter)
@@ -182,7 +187,7 @@ class Forecast:
                 return None
             overlaps = find_overlaps(self._store, layers, wheels, scheme)
         self.overlaps = overlaps
-        return settling(layers, overlaps, scheme, plan.compression)
+        return settling(layers, overlaps, scheme, plan.compression, standing)
 
     def _wheel(self, package: Package, plan: Plan, interpreter: str) -> Path | None:
         """Return the wheel of a package, None where it is not here."""

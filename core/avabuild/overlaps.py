@@ -17,11 +17,12 @@ from avabuild.blob import Blob, BlobWriter, Compression, Watch
 from avabuild.bytecode import FORMAT as BYTECODE
 from avabuild.bytecode import copy_modules
 from avabuild.scheme import Scheme
+from avabuild.standing import Standing
 from avabuild.store import Store
 from avabuild.value import Value, digest_of
 from avabuild.wheel import copy_files, overlapping
 
-FORMAT = 1
+FORMAT = 2
 _SHOWN = 10
 TITLE = "files of several wheels"
 
@@ -74,7 +75,11 @@ def _key(hashes: Mapping[str, str], scheme: Scheme) -> str:
 
 
 def settling(
-    layers: Sequence[FileLayer], overlaps: Sequence[Overlap], scheme: Scheme, compression: str
+    layers: Sequence[FileLayer],
+    overlaps: Sequence[Overlap],
+    scheme: Scheme,
+    compression: str,
+    standing: Standing = Standing(),  # noqa: B008 - a frozen value
 ) -> FileLayer | None:
     """Return the layer that puts right what `layers` get wrong; None when that is nothing."""
     order = [p.name for layer in layers if layer.kind == "wheels" for p in layer.packages]
@@ -89,6 +94,7 @@ def settling(
         ("format", str(FORMAT)),
         ("scheme", digest_of(scheme.identity)),
         ("compression", compression),
+        *standing.parts,
         *((one.path, hashes[one.names[-1]]) for one in wrong),
         *([("python", scheme.python), ("worker", str(BYTECODE))] if compiled else []),
     )
@@ -121,9 +127,10 @@ def write_settled(
     scheme: Scheme,
     compression: Compression,
     watch: Watch | None = None,
+    standing: Standing | None = None,
 ) -> Blob:
     """Write the `wanted` files of wheels, and what was compiled of them, by the names of their packages."""
-    with BlobWriter(out, compression, watch) as writer:
+    with BlobWriter(out, compression, watch, standing) as writer:
         for name, paths in wanted.items():
             copy_files(wheel(name), writer, scheme, paths)
             if pack and any(path.endswith(".py") for path in paths):

@@ -284,7 +284,7 @@ class Layers:
             overlaps = find_overlaps(store, layers, self._paths, python.scheme)
         for text in told(overlaps):
             self._context.report.warn(text)
-        layer = settling(layers, overlaps, python.scheme, python.compression)
+        layer = settling(layers, overlaps, python.scheme, python.compression, python.standing)
         if layer is None:
             return None
         if blob := store.layer(layer.key):
@@ -301,7 +301,9 @@ class Layers:
         def write(out: Path) -> Blob:
             packs = pack if compiled else None
             wheel = self._paths.__getitem__
-            return write_settled(out, wanted, wheel, packs, python.scheme, python.compression, seen)
+            return write_settled(
+                out, wanted, wheel, packs, python.scheme, python.compression, seen, python.standing
+            )
 
         with self._context.report.step(f"layer {layer.name}", "layers") as said:
             blob, made = store.make_layer(layer.key, self._context.scratch.path, write)
