@@ -83,6 +83,24 @@ def oci_archive(path: Path, *made: Made, platform: bool = True) -> None:
     path.write_bytes(tar_of({**layout, **files}))
 
 
+def nested_archive(path: Path, *made: Made) -> None:
+    """Write what buildx does: an index of one index, and what is no image beside the images."""
+    attestation = Made(HERE, "sid")
+    unknown = {**attestation.entry(), "platform": {"architecture": "unknown", "os": "unknown"}}
+    inner = image.encode(
+        {"schemaVersion": 2, "mediaType": image.INDEX, "manifests": [unknown, *(one.entry() for one in made)]}
+    )
+    blobs = {hashlib.sha256(data).hexdigest(): data for one in (*made, attestation) for data in one.blobs}
+    blobs[hashlib.sha256(inner).hexdigest()] = inner
+    outer = {
+        "schemaVersion": 2,
+        "mediaType": image.INDEX,
+        "manifests": [image.descriptor(image.INDEX, inner)],
+    }
+    layout = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": image.encode(outer)}
+    path.write_bytes(tar_of({**layout, **{f"blobs/sha256/{name}": data for name, data in blobs.items()}}))
+
+
 def docker_archive(path: Path, *made: Made) -> None:
     files, listed = {}, []
     for number, one in enumerate(made):
@@ -143,7 +161,7 @@ def test_of_an_archive_for_several_machines_this_one_s_image_is_taken(planned, t
     def archive(path: Path, *made: Made) -> None:
         oci_archive(path, *made, platform=platform)
 
-    for write in (archive, docker_archive):
+    for write in (archive, docker_archive, nested_archive):
         for made in ((Made(ELSEWHERE), Made(HERE, "trixie")), (Made(HERE, "trixie"), Made(ELSEWHERE))):
             write(tmp_path / "base.tar", *made)
             said = planned('archive = "base.tar"', "--json")
@@ -153,6 +171,9 @@ def test_of_an_archive_for_several_machines_this_one_s_image_is_taken(planned, t
 
 
 def test_an_archive_of_several_images_for_this_machine_or_of_none_says_which(planned, tmp_path):
+    nested_archive(tmp_path / "base.tar", Made(ELSEWHERE))
+    said = planned('archive = "base.tar"')
+    assert (said.returncode, "base.tar is not for x86_64" in said.stderr) == (4, True), said.stderr
     docker_archive(tmp_path / "base.tar", Made(HERE), Made(HERE, "trixie"))
     said = planned('archive = "base.tar"')
     assert (said.returncode, "holds 2 images for amd64: mine:amd64, mine:amd64" in said.stderr) == (2, True)

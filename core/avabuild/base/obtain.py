@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -33,7 +34,7 @@ from avabuild.target import Target
 
 EPOCH = str(MTIME)
 Pull = Callable[[str, Path], None]
-_FOREIGN = "no image found in manifest list for architecture"
+_FOREIGN = re.compile(r"no image found in (?:manifest list|image index) for architecture")
 _OTHER_MACHINE = "name one for this kind of machine"
 GONE = ("does not have a Release file", "no longer has a Release file")
 _NO_ANSWER = ("temporary failure", "could not resolve", "connection refused", "timeout", "timed out",
@@ -232,7 +233,7 @@ def _pull(ref: str, target: Target, store: Store, scratch: Scratch, tools: Tools
     try:
         tools.skopeo(argv, place=f"base {ref}", storage=here)
     except StepError as error:
-        if _FOREIGN in error.tail:
+        if _FOREIGN.search(error.tail):
             raise TargetError(f"image {ref} is not for {target.arch}", hint=_OTHER_MACHINE) from error
         raise _unreachable(error, f"image {ref} can't be had") from error
     return _adopt(layout, store)
@@ -260,7 +261,7 @@ def _unpack(path: Path, target: Target, store: Store, scratch: Scratch, tools: T
     try:
         tools.skopeo(commands.copy(source, f"oci:{layout}:base"), place=f"base {path.name}")
     except StepError as error:
-        if _FOREIGN not in error.tail:
+        if not _FOREIGN.search(error.tail):
             raise
         raise TargetError(f"{path.name} is not for {target.arch}", hint=_OTHER_MACHINE) from error
     return _adopt(layout, store)

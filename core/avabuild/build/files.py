@@ -196,12 +196,18 @@ class _Choice:
     own: frozenset[Path]
 
     def leaves_out(self, path: Path) -> bool:
-        if self.own and path.resolve() in self.own and not path.is_symlink():
+        if self.is_own(path):
             return True
-        if self.exclude.leaves_out(path.relative_to(self.source).as_posix()):
+        if self.exclude.patterns and self.exclude.leaves_out(path.relative_to(self.source).as_posix()):
             return True
+        if not self.ignored.patterns:
+            return False
         way = os.path.relpath(path, self.directory)
         return not way.startswith("../") and self.ignored.leaves_out(way)
+
+    def is_own(self, path: Path) -> bool:
+        named = any(path.name == place.name for place in self.own)  # few are, and resolving takes its time
+        return named and not path.is_symlink() and path.resolve() in self.own
 
     @property
     def takes_back(self) -> bool:
@@ -213,7 +219,7 @@ def _below(source: Path, choice: _Choice) -> Iterator[Path]:
         path = Path(entry.path)
         state = entry.stat(follow_symlinks=False)
         if choice.leaves_out(path):
-            if stat.S_ISDIR(state.st_mode) and choice.takes_back and path.resolve() not in choice.own:
+            if stat.S_ISDIR(state.st_mode) and choice.takes_back and not choice.is_own(path):
                 yield from _below(path, choice)
             continue
         if special(state):

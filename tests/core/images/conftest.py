@@ -16,7 +16,7 @@ from avabuild import image
 from avabuild.base import Base
 from avabuild.blob import Blob
 from avabuild.build.layout import Composed, compose_image
-from avabuild.describe import labels
+from avabuild.describe import labels, split_labels
 from avabuild.image import Piece, Settings
 from avabuild.layers import Apt, Python
 from avabuild.local_storage import LocalStorage
@@ -156,7 +156,9 @@ def make_image(store: Store, keep_layer: Callable[..., Blob]) -> Callable[..., C
         told = labels(last, RECIPE, lock) if own else ()
         for blob, name in zip((six, tree, made), names, strict=True):
             store.record("layer", name, blob.model_dump())
-        return compose_image(store, base, pieces, Settings(labels=told, env=(("A", '"$x\\'),)), "amd64")
+        short, long = split_labels(dict(told))
+        settings = Settings(labels=tuple(short.items()), env=(("A", '"$x\\'),))
+        return compose_image(store, base, pieces, settings, "amd64", long)
 
     return make
 

@@ -4,12 +4,17 @@ import base64
 
 import pytest
 
+from avabuild import image
 from avabuild.errors import ImageError
 from avabuild.images.finding import bare, find, local_images
 from avabuild.images.listing import listed
 from avabuild.images.lockfile import lock_of
+from avabuild.images.usage import needs_of
+from avabuild.lock import Package
 from avabuild.registries.name import is_remote
 from avabuild.resolve.lockfile import read_lock
+
+from .conftest import LOCK
 
 NAME = "localhost/ava-demo:py311-cuda90-cudnn7"
 
@@ -41,6 +46,26 @@ def test_without_its_manifest_in_the_cache_an_image_has_no_size_as_it_is_pushed(
     assert (found.size, found.digest) == (None, "")
     assert found.unpacked_size
     assert found.description.layers[0].size is None
+
+
+def test_a_lock_that_is_too_long_for_a_label_is_read_from_cache_and_storage(store, storage, make_image):
+    many = tuple(
+        Package(name=f"many{number}", version="1.0", sha256=f"{number:064x}") for number in range(100)
+    )
+    lock = LOCK.model_copy(update={"python": many})
+    composed = make_image(lock=lock)
+    storage.add(composed, store, NAME)
+    config = image.decode(store.blob_path(composed.config).read_bytes())
+    assert "org.avabuild.lock" not in config["config"]["Labels"]
+    for gone in (False, True):
+        if gone:
+            store.blob_path(composed.digest).unlink()
+        found = find(NAME, storage, store)
+        assert (found.manifest is None) == gone
+        assert found.description.lock == lock
+        assert found.labels["org.avabuild.lock"]
+        assert {f"{number:064x}" for number in range(100)} <= needs_of(store, [found]).wheels
+        assert "many99" in lock_of(found)
 
 
 def test_a_name_that_is_nearly_one_is_told(store, storage, make_image):
