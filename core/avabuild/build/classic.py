@@ -72,7 +72,7 @@ class ClassicWorkshop(Workshop):
         build = f"{self._interpreter} -m pip wheel --quiet --no-deps --wheel-dir {OUT}"
         if source is not None:
             return f"{build} {shlex.quote(f'{OUT}-source/{source.name}')}\n"
-        return self._checkout(package, build)
+        return self._of_checkout(package, build)
 
     def _environment(self, env: dict[str, str]) -> dict[str, str]:
         own = {

@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from avabuild.build.chain import Chain
 from avabuild.build.stage import UV, Stage, uv_binds, uv_environment
@@ -132,6 +133,8 @@ class Workshop:
             if source is not None:
                 binds.append(Bind(source=str(source), target=f"{OUT}-source/{source.name}"))
             try:
+                if source is None:
+                    self._check_out(package, binds)
                 self._build(package, source, binds)
             except StepError as error:
                 raise StepError(
@@ -187,17 +190,19 @@ class Workshop:
         )
         if source is not None:
             return f"{build} {shlex.quote(f'{OUT}-source/{source.name}')}\n"
-        return self._checkout(package, build)
+        return self._of_checkout(package, build)
 
-    def _checkout(self, package: Package, build: str) -> str:
-        """Return the shell text that fetches a commit of a repository and builds what is there."""
+    def _check_out(self, package: Package, binds: Sequence[Bind]) -> None:
+        """Fetch a commit of a repository, with the host's login for it, which nothing that is built sees."""
+        login = self._indexes.credentials(package.url)
+        env = {"GIT_LOGIN_USER": login[0], "GIT_LOGIN_WORD": login[1]} if login else {}
+        shell = checkout_script(package, login=bool(login))
+        self._stage.run(shell, self._environment(env), binds, package.name)
+
+    def _of_checkout(self, package: Package, build: str) -> str:
+        """Return the shell text that builds what was checked out."""
         place = f"checkout/{package.subdirectory}" if package.subdirectory else "checkout"
-        return (
-            f"cd {OUT}\ngit clone --quiet {shlex.quote(package.url)} checkout\n"
-            f"git -C checkout checkout --quiet {shlex.quote(package.commit)}\n"
-            f"git -C checkout submodule --quiet update --init --recursive\n"
-            f"{build} ./{shlex.quote(place)}\nrm -rf checkout\n"
-        )
+        return f"cd {OUT}\n{build} ./{shlex.quote(place)}\nrm -rf checkout\n"
 
     def _keep(self, package: Package, out: Path) -> Path:
         wheels = sorted(out.glob("*.whl"))
@@ -209,6 +214,24 @@ class Workshop:
         store.record("built", self.key(package), built_record(package, path, digest))
         self._offer(self.key(package), path, package)
         return path
+
+
+def checkout_script(package: Package, *, login: bool) -> str:
+    """Return the shell text that fetches a commit of a repository; a `login` is in its environment.
+
+    Git is told it for the repository's own host alone: submodules may be anybody's.
+    """
+    git = "git"
+    if login:
+        parts = urlsplit(package.url)
+        helper = '!f() { echo "username=$GIT_LOGIN_USER"; echo "password=$GIT_LOGIN_WORD"; }; f'
+        key = f"credential.{parts.scheme}://{parts.netloc}.helper={helper}"
+        git = f"git -c {shlex.quote(key)}"
+    return (
+        f"cd {OUT}\nrm -rf checkout\n{git} clone --quiet {shlex.quote(package.url)} checkout\n"
+        f"{git} -C checkout checkout --quiet {shlex.quote(package.commit)}\n"
+        f"{git} -C checkout submodule --quiet update --init --recursive\n"
+    )
 
 
 def is_wheel(package: Package) -> bool:
