@@ -14,6 +14,8 @@ from avabuild.report import Event, Report
 from avabuild.streams import Pipe, Sink, read_lines
 
 TAIL = 40
+_SHOWN = 2000  # characters of a line, or of a piece of one, that is told
+_MOST = 32 << 20  # characters of output that are kept: an image's description is far shorter
 # buildah's copy of itself in memory was still being written by a fork of ours: it did nothing, and says so.
 _NOT_STARTED = "sealing memfd copy"
 _STARTS = 3
@@ -52,25 +54,28 @@ class Calls:
         self._cleaning = threading.local()  # `on` in the threads that go on after `stop`
 
     def follow(self, tool: str, shown: str, place: str | None, timeout: float | None, start: Start) -> str:
-        """Wait for what `start` starts; return what it printed on its standard output.
+        """Wait for what `start` starts; return what it printed on its standard output, of very much the end.
 
         Raises:
             StepError: it failed, or took longer than `timeout` seconds; with `shown`, and what it said last.
             DiskFullError: it said so.
             HostError: it lacks what this host should have.
         """
-        out: list[str] = []
+        out = _Kept()
         tail: deque[str] = deque(maxlen=TAIL)
         with closing(_Log(self.log)) as log:
             log.write(f"$ {shown}\n")
 
             def line(text: str) -> None:
-                tail.append(text.rstrip("\n"))
+                shown = text.rstrip("\n")
+                if len(shown) > _SHOWN:
+                    shown = f"{shown[:_SHOWN]}… ({len(shown)} characters)"
+                tail.append(shown)
                 log.write(text)
-                self._report.emit(Event("output", place or tool, text.rstrip("\n")))
+                self._report.emit(Event("output", place or tool, shown))
 
             def kept(text: str) -> None:
-                out.append(text)
+                out.add(text)
                 line(text)
 
             code = self._wait(start, kept, line, timeout)
@@ -90,7 +95,7 @@ class Calls:
             )
         if code != 0:
             raise _failure(tool, shown, code, "\n".join(tail), str(self.log), place)
-        return "".join(out)
+        return out.text
 
     def _wait(self, start: Start, out: Sink, err: Sink, timeout: float | None) -> int | None:
         """Return the exit code, negative for a signal; None when it took longer than `timeout` seconds."""
@@ -159,6 +164,28 @@ class Calls:
     def _halted(self) -> bool:
         """Whether this thread may start nothing more."""
         return self._stopped and not getattr(self._cleaning, "on", False)
+
+
+class _Kept:
+    """What a program printed, the last `_MOST` characters or somewhat more: a step may print without end."""
+
+    def __init__(self) -> None:
+        self._parts: deque[str] = deque()
+        self._length = 0
+
+    def add(self, text: str) -> None:
+        self._parts.append(text)
+        self._length += len(text)
+        while self._length - len(self._parts[0]) > _MOST:
+            self._length -= len(self._parts.popleft())
+
+    def clear(self) -> None:
+        self._parts.clear()
+        self._length = 0
+
+    @property
+    def text(self) -> str:
+        return "".join(self._parts)
 
 
 class _Log:

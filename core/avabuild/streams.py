@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Self
 
 CHUNK = 1 << 16
+LONGEST = 1 << 16  # characters of a line from which it comes in pieces
 GONE = -1
 
 Sink = Callable[[str], None]
@@ -45,27 +46,36 @@ class Pipe:
 
 
 class _Lines:
-    """Bytes in, whole lines out; what is not UTF-8 is replaced."""
+    """Bytes in, lines out, long ones in pieces; what is not UTF-8 is replaced."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._rest = ""
+        self._parts: list[str] = []  # of the line that has not ended
+        self._length = 0
 
     def feed(self, data: bytes, *, last: bool = False) -> None:
-        *lines, self._rest = (self._rest + self._decoder.decode(data, final=last)).split("\n")
+        *lines, rest = self._decoder.decode(data, final=last).split("\n")
         for line in lines:
-            self._sink(f"{line}\n")
-        if last and self._rest:
-            self._sink(self._rest)
-            self._rest = ""
+            self._parts.append(f"{line}\n")
+            self._flush()
+        self._parts.append(rest)
+        self._length += len(rest)
+        if last or self._length >= LONGEST:
+            self._flush()
+
+    def _flush(self) -> None:
+        if text := "".join(self._parts):
+            self._sink(text)
+        self._parts.clear()
+        self._length = 0
 
 
 def read_lines(ended: int, sinks: Mapping[int, Sink]) -> None:
     """Hand each line that arrives at the read ends `sinks` to its sink until `ended` is readable.
 
-    A line keeps its newline; the last may have none. What the program left running may hold the pipes open:
-    that is not waited for.
+    A line keeps its newline; the last may have none, and of the pieces of a long one only its end has. What
+    the program left running may hold the pipes open: that is not waited for.
     """
     lines = {descriptor: _Lines(sink) for descriptor, sink in sinks.items()}
     for descriptor in lines:
