@@ -139,13 +139,15 @@ class _Changes:
             if entry.name.startswith(WHITEOUT):
                 if whole or os.path.lexists(self.merged / name):  # fuse-overlayfs shows nobody its own
                     raise ChangeError(
-                        f"/{name} has the name of a whiteout: it would remove files of the image"
+                        f"{f'/{name}'!r} has the name of a whiteout: it would remove files of the image"
                     )
                 if entry.name != OPAQUE:
                     self._mark(directory, entry.name.removeprefix(WHITEOUT))
             elif _is_none(state):
                 if whole:
-                    raise ChangeError(f"/{name} is a device that means a whiteout: it would remove files")
+                    raise ChangeError(
+                        f"{f'/{name}'!r} is a device that means a whiteout: it would remove files"
+                    )
                 self._mark(directory, entry.name)
             elif stat.S_ISDIR(state.st_mode):
                 self._directory(name, whole=whole)
@@ -259,7 +261,7 @@ class _Copied(_Changes):
                 continue
             state = (self.merged / name).lstat()
             if _is_none(state) and (whole or self._differs(name, state)):
-                raise ChangeError(f"/{name} is a device that means a whiteout: it would remove files")
+                raise ChangeError(f"{f'/{name}'!r} is a device that means a whiteout: it would remove files")
             if stat.S_ISDIR(state.st_mode):
                 fresh = whole or not any(_is_directory(below / name) for below in self.lowers)
                 if fresh or self._is_new(name):

@@ -123,7 +123,7 @@ def refused_as_whiteout(user: User) -> None:
     write_tiny(user.home / "base.tar")
     outcome = user.avabuild("recipe", user.recipe(WHITEOUTS), "--output", "oci:out")
     assert outcome.code == 5, outcome.err
-    assert "/etc/.wh.passwd has the name of a whiteout" in outcome.err
+    assert "'/etc/.wh.passwd' has the name of a whiteout" in outcome.err
     assert "touch /etc/.wh.passwd" in outcome.err
     assert not (user.home / "out").exists()
 

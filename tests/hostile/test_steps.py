@@ -19,7 +19,7 @@ def overlay(tmp_path: Path) -> Overlay:
 
 
 def refused(overlay: Overlay, name: str) -> None:
-    with pytest.raises(ChangeError, match=f"/{name} has the name of a whiteout"):
+    with pytest.raises(ChangeError, match=f"'/{name}' has the name of a whiteout"):
         overlay.write()
     assert not overlay.out.exists()
 

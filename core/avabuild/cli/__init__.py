@@ -96,6 +96,6 @@ def _messages(error: Exception) -> list[str]:
 
 
 def _say(text: str) -> None:
-    import typer
+    from avabuild.cli.shown import echo
 
-    typer.echo(f"avabuild: {text}", err=True)
+    echo(f"avabuild: {text}", err=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avabuild.cli.host import InsecureOption
+from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
     from avabuild.host import Host
@@ -61,17 +62,17 @@ def catalog(
     site = site_of(title, entries, missing, namespace, found)
     done = write(pages(site), output)
     for path in done.kept:
-        typer.echo(f"warning: {output / path} is out of date, but was edited: it stays", err=True)
+        echo(f"warning: {output / path} is out of date, but was edited: it stays", err=True)
     for one in missing:
-        typer.echo(f"warning: {one.name} is not shown: {one.reason}", err=True)
+        echo(f"warning: {one.name} is not shown: {one.reason}", err=True)
     changes = f"{len(done.changed)} files written, {len(done.removed)} removed"
-    typer.echo(f"{len(site.entries)} images; {changes}", err=True)
-    typer.echo(str(output / "index.html"))
+    echo(f"{len(site.entries)} images; {changes}", err=True)
+    echo(str(output / "index.html"))
 
 
 def _say_warnings(event: Event) -> None:
     if event.kind == "warn":
-        typer.echo(f"warning: {event.text}", err=True)
+        echo(f"warning: {event.text}", err=True)
 
 
 def _recipes(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
-import typer
-
+from avabuild.cli.shown import echo, shown
 from avabuild.cli.sizes import human
 from avabuild.cli.table import Row, about, lines_of
 
@@ -41,8 +40,9 @@ class QuietConsole:
 
     def take(self, event: Event) -> None:
         """Show one event."""
+        event = shown(event)
         if event.kind == "warn":
-            typer.echo(f"{self._of(event.image)}warning: {event.text}", err=True)
+            echo(f"{self._of(event.image)}warning: {event.text}", err=True)
 
     def _of(self, reference: str) -> str:
         """What stands before a line of one image."""
@@ -50,18 +50,18 @@ class QuietConsole:
 
     def image(self, done: Done, seconds: Mapping[str, float]) -> None:  # noqa: ARG002 - of all consoles
         """Say that an image is finished; `seconds` are those of its phases."""
-        typer.echo(_named(done))
+        echo(_named(done))
 
     def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:  # noqa: ARG002
         """Say that there was nothing to do for an image, as `described` remembered it."""
-        typer.echo(image.get("pushed", image["reference"]))
+        echo(image.get("pushed", image["reference"]))
 
     def checked(self, image: str, frameworks: Sequence[str]) -> None:
         """Say that the checks of a finished image passed: each was shown as it ran."""
 
     def pushed(self, image: str, pushed: Pushed) -> None:  # noqa: ARG002 - of all consoles
         """Say that a local image is in a registry."""
-        typer.echo(pushed.pinned)
+        echo(pushed.pinned)
 
     def failed(self, error: AvabuildError, image: str = "") -> None:
         """Take the error that ends the build of `image`; the one who catches it shows it to people."""
@@ -81,6 +81,7 @@ class PlainConsole(QuietConsole):
 
     def take(self, event: Event) -> None:
         """Show one event."""
+        event = shown(event)
         if event.kind == "output" and self._verbose:
             self._write(f"  {self._of(event.image)}{event.step}| {event.text}")
         elif event.kind == "progress" and event.done == event.total >= BIG:
@@ -92,7 +93,7 @@ class PlainConsole(QuietConsole):
     def image(self, done: Done, seconds: Mapping[str, float]) -> None:
         """Say what was built, of what size, from how much that was there, and where the time went."""
         built = done.built
-        typer.echo(_named(done))
+        echo(_named(done))
         if self.several:
             size, counted = human(built.composed.size), f"{len(built.made)} built, {len(built.reused)} reused"
             line = f"built in {done.seconds:.1f} s: {size}, layers {counted}"
@@ -112,7 +113,7 @@ class PlainConsole(QuietConsole):
 
     def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:  # noqa: ARG002
         """Say that there was nothing to do for an image."""
-        typer.echo(image.get("pushed", image["reference"]))
+        echo(image.get("pushed", image["reference"]))
         if not self.several:
             self._write(f"  digest   {image['digest']}")
             where = "the registry has it: " if "pushed" in image else ""
@@ -134,7 +135,7 @@ class PlainConsole(QuietConsole):
             self._write(line)
 
     def _write(self, line: str, kind: str = "") -> None:  # noqa: ARG002 - the live one has colours
-        typer.echo(line, err=True)
+        echo(line, err=True)
 
 
 def line_of(event: Event) -> str:

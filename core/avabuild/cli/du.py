@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from avabuild.cli.shown import echo
+
 HEAD = ("kind", "count", "size", "needed")
 
 
@@ -49,7 +51,7 @@ def du(
         listed = {name: [dataclasses.asdict(one) for one in found] for name, found in sums.items()}
         if verified:
             listed["damaged"] = [{"kind": d.kind, "path": str(d.path), "again": d.again} for d in damaged]
-        typer.echo(json.dumps({"places": places, **listed}, indent=2))
+        echo(json.dumps({"places": places, **listed}, indent=2))
         raise typer.Exit(StoreError.exit_code if damaged else 0)
     for title, found in ((f"cache {store.root}", cache), (f"storage {storage and storage.root}", held)):
         if not found:
@@ -57,11 +59,11 @@ def du(
         rows = [(one.kind, str(one.count), human(one.size), human(one.needed)) for one in found]
         sums_up = (sum(one.size for one in found), sum(one.needed for one in found))
         rows.append(("total", "", human(sums_up[0]), human(sums_up[1])))
-        typer.echo(title)
-        typer.echo("\n".join(f"  {line}" for line in grid(HEAD, rows, set(HEAD[1:]))))
+        echo(title)
+        echo("\n".join(f"  {line}" for line in grid(HEAD, rows, set(HEAD[1:]))))
     for damage in damaged:
-        typer.echo(f"damaged: {damage.path} ({damage.kind}): {damage.again}")
+        echo(f"damaged: {damage.path} ({damage.kind}): {damage.again}")
     if damaged:
         raise StoreError(f"{len(damaged)} of {read} files of the cache are damaged", hint="builds mend them")
     if verified:
-        typer.echo(f"all {read} files of the cache that can be held against a digest are whole")
+        echo(f"all {read} files of the cache that can be held against a digest are whole")

@@ -7,9 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
 from avabuild.cli.console import QuietConsole, described
+from avabuild.cli.shown import echo
 from avabuild.errors import exit_code_of
 
 if TYPE_CHECKING:
@@ -77,4 +76,4 @@ class JsonConsole(QuietConsole):
 
 
 def _print(data: Mapping[str, object]) -> None:
-    typer.echo(json.dumps(data, ensure_ascii=False))
+    echo(json.dumps(data, ensure_ascii=False))

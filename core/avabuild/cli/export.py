@@ -12,6 +12,7 @@ import typer
 
 from avabuild.cli.host import InsecureOption
 from avabuild.cli.inspect import IMAGE
+from avabuild.cli.shown import echo
 
 
 class Kind(StrEnum):
@@ -66,7 +67,7 @@ def export(
         tools = workplace.tools(Report(lambda _: None), "export")
         found = find(image, tools, workplace.store, insecure=insecure)
         place = (path or Path(_name(found.reference, chosen))).absolute()
-        typer.echo(write(found, chosen.value, place, tools, workplace.store))
+        echo(write(found, chosen.value, place, tools, workplace.store))
 
 
 def _chosen(kind: Kind | None, output: str | None) -> tuple[Kind, Path | None]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avabuild.cli.host import InsecureOption
+from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
     from avabuild.images.finding import Image
@@ -49,15 +50,15 @@ def images(
             tools = workplace.tools(Report(lambda _: None), "images")
             found = listed(tools, workplace.store, everything=everything)
     if as_json:
-        typer.echo(json.dumps([summary(image) for image in found], indent=2, ensure_ascii=False))
+        echo(json.dumps([summary(image) for image in found], indent=2, ensure_ascii=False))
     elif quiet:
-        typer.echo("".join(f"{image.reference}\n" for image in found), nl=False)
+        echo("".join(f"{image.reference}\n" for image in found), nl=False)
     elif found:
         from avabuild.cli.table import grid
 
-        typer.echo("\n".join(grid(HEAD, _rows(found, time.time()), _RIGHT)))
+        echo("\n".join(grid(HEAD, _rows(found, time.time()), _RIGHT)))
     else:
-        typer.echo("no images; avabuild recipe builds some", err=True)
+        echo("no images; avabuild recipe builds some", err=True)
 
 
 def summary(image: Image) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avabuild.cli.host import InsecureOption
+from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
     from avabuild.images.description import Description
@@ -51,11 +52,11 @@ def inspect(
     if lock:
         from avabuild.images.lockfile import lock_of
 
-        typer.echo(lock_of(found), nl=False)
+        echo(lock_of(found), nl=False)
     elif as_json:
-        typer.echo(json.dumps(details(found), indent=2, ensure_ascii=False))
+        echo(json.dumps(details(found), indent=2, ensure_ascii=False))
     else:
-        typer.echo("\n".join(_lines(found)))
+        echo("\n".join(_lines(found)))
 
 
 def details(image: Image) -> dict[str, Any]:

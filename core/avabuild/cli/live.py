@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 from avabuild.cli.console import BIG, PlainConsole
+from avabuild.cli.shown import escaped, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,6 +62,7 @@ class LiveConsole(PlainConsole):
 
     def take(self, event: Event) -> None:
         """Show one event."""
+        event = shown(event)
         key = f"{self._of(event.image)}{event.step}"
         if event.kind == "start" and key not in self._running:
             self._running[key] = self._steps.add_task(key, total=None)
@@ -103,7 +105,7 @@ class LiveConsole(PlainConsole):
         super().table(rows)
 
     def _write(self, line: str, kind: str = "") -> None:
-        self._console.print(line, style=_STYLES.get(kind), markup=False, soft_wrap=True)
+        self._console.print(escaped(line), style=_STYLES.get(kind), markup=False, soft_wrap=True)
 
 
 def _project(filename: str) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from avabuild.cli.columns import aligned
 from avabuild.cli.host import InsecureOption
+from avabuild.cli.shown import echo
 from avabuild.cli.sizes import human
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ def lock(
             raise
     if as_json:
         for one in locked:
-            typer.echo(json.dumps(_data(one), ensure_ascii=False))
+            echo(json.dumps(_data(one), ensure_ascii=False))
     else:
-        typer.echo("\n".join(lines_of(locked)))
+        echo("\n".join(lines_of(locked)))
 
 
 def _data(one: Locked) -> dict[str, object]:

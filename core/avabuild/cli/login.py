@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from avabuild.cli.host import InsecureOption
+from avabuild.cli.shown import echo
 
 
 def login(
@@ -42,7 +43,7 @@ def login(
     with Registries(mine, insecure=insecure, policy=BRIEF) as registries:
         registries.registry_for(host, given).greet()
         path = registries.files.login(host, given)
-    typer.echo(f"logged in to {host} as {user}, kept in {path}", err=True)
+    echo(f"logged in to {host} as {user}, kept in {path}", err=True)
 
 
 def logout(
@@ -61,11 +62,9 @@ def logout(
     files = AuthFiles(host_for().environment)
     changed = files.logout(host)
     if left := files.find(host):
-        typer.echo(
-            f"avabuild: warning: docker's own configuration knows {left.user} at {host} still", err=True
-        )
+        echo(f"avabuild: warning: docker's own configuration knows {left.user} at {host} still", err=True)
     words = f"logged out of {host}" if changed else f"there was no login for {host}"
-    typer.echo(words, err=True)
+    echo(words, err=True)
 
 
 def _host(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avabuild.cli.host import InsecureOption
+from avabuild.cli.shown import echo
 from avabuild.cli.sizes import human
 
 if TYPE_CHECKING:
@@ -53,17 +54,17 @@ def plan(
     for entry, rows in shown:
         for row in rows:
             if row.name.startswith("run ") and row.unpacked > _MUCH:
-                typer.echo(
+                echo(
                     f"warning: {entry.name}: {row.name} writes {human(row.unpacked)}: "
                     "all that a step changes, by chown -R too, is in its layer once more",
                     err=True,
                 )
         compression = entry.plan.compression
         if entry.base and (words := entry.base.packed_otherwise(compression)):
-            typer.echo(f'warning: {entry.name}: build.compression = "{compression}": {words}', err=True)
+            echo(f'warning: {entry.name}: build.compression = "{compression}": {words}', err=True)
     if as_json:
         data = [_data(entry.plan, rows, entry.base.digest if entry.base else None) for entry, rows in shown]
-        typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        echo(json.dumps(data, indent=2, ensure_ascii=False))
     else:
         _print(shown)
     together([lost.error for lost in catalogue.lost])
@@ -72,7 +73,7 @@ def plan(
 def _say_warnings(event: Event) -> None:
     """Tell what a person should know of a plan; steps are not shown."""
     if event.kind == "warn":
-        typer.echo(f"warning: {event.text}", err=True)
+        echo(f"warning: {event.text}", err=True)
 
 
 def _print(shown: Sequence[tuple[Entry, Sequence[Row]]]) -> None:
@@ -81,7 +82,7 @@ def _print(shown: Sequence[tuple[Entry, Sequence[Row]]]) -> None:
         digest, idle = entry.base.digest if entry.base else None, _idle(entry)
         texts.append("\n".join(lines_of(entry.plan, rows, digest, _lock_words(entry), idle)))
     if texts:
-        typer.echo("\n\n".join(texts))
+        echo("\n\n".join(texts))
 
 
 def _idle(entry: Entry) -> list[str]:

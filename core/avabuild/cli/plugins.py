@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avabuild.cli.columns import aligned
+from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
     from avabuild.provider import Kind, Provider, Trust
@@ -41,9 +42,9 @@ def list_plugins(context: typer.Context, as_json: _JSON = False) -> None:
     told = roster(found, host.trust, Store(host.cache))
     entries = [_entry(one, answer, found, host.trust) for one, answer in zip(found, told, strict=True)]
     if as_json:
-        typer.echo(json.dumps(entries, indent=2, ensure_ascii=False))
+        echo(json.dumps(entries, indent=2, ensure_ascii=False))
         return
-    typer.echo("\n\n".join("\n".join(lines) for lines in _tables(entries)))
+    echo("\n\n".join("\n".join(lines) for lines in _tables(entries)))
 
 
 def _entry(
@@ -124,14 +125,14 @@ def show(
             shown.append((provider, policy_profile(registry.policy(word))))
     if as_json:
         data = [profile for _, profile in shown]
-        typer.echo(json.dumps(data[0] if len(data) == 1 else data, indent=2, ensure_ascii=False))
+        echo(json.dumps(data[0] if len(data) == 1 else data, indent=2, ensure_ascii=False))
         return
     texts = []
     for provider, profile in shown:
         word = "" if provider.kind == "framework" else f"{provider.kind} "
         head = f"{word}{provider.name}: {profile['summary']}  ({provider.who})"
         texts.append("\n".join([head, *_lines(profile)]))
-    typer.echo("\n\n".join(texts))
+    echo("\n\n".join(texts))
 
 
 def _opened(name: str) -> tuple[Registry, list[tuple[Kind, str]]]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from avabuild.cli.shown import echo
+
 if TYPE_CHECKING:
     from avabuild.kit.finding import Finding, Verdict
     from avabuild.kit.subject import Subject
@@ -48,9 +50,9 @@ def check(
             verdicts = tuple(_built(subject, verdict) for verdict in verdicts)
     if as_json:
         data = [{**dataclasses.asdict(one), "looked": dict(one.looked)} for one in verdicts]
-        typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        echo(json.dumps(data, indent=2, ensure_ascii=False))
     else:
-        typer.echo("\n\n".join("\n".join(_lines(verdict)) for verdict in verdicts))
+        echo("\n\n".join("\n".join(_lines(verdict)) for verdict in verdicts))
     if any(verdict.findings for verdict in verdicts):
         raise typer.Exit(_FAILED)
 

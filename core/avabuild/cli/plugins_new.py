@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from avabuild.cli.shown import echo
+
 if TYPE_CHECKING:
     from avabuild.provider import Kind
     from avabuild.scaffold import Row, Scaffold
@@ -84,7 +86,7 @@ def new(
     rows = _rows(wanted.project) if ask and kind == "framework" else ()
     made = dataclasses.replace(wanted, rows=rows or wanted.rows)
     for line in _told(made, directory, write(made, directory), known=bool(rows)):
-        typer.echo(line)
+        echo(line)
 
 
 def _rows(project: str) -> tuple[Row, ...]:
@@ -98,10 +100,10 @@ def _rows(project: str) -> tuple[Row, ...]:
     try:
         rows = newest(project, indexes)
     except AvabuildError as error:
-        typer.echo(f"avabuild: warning: {error.message}", err=True)
+        echo(f"avabuild: warning: {error.message}", err=True)
         return ()
     if not rows:
-        typer.echo(f"avabuild: warning: the index has no wheel of {project} for a Python of now", err=True)
+        echo(f"avabuild: warning: the index has no wheel of {project} for a Python of now", err=True)
     return rows
 
 

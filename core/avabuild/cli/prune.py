@@ -9,6 +9,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from avabuild.cli.shown import echo
+
 Number = TypeVar("Number", int, float)
 
 
@@ -55,14 +57,14 @@ def prune(
     total = sum(one.size for one in removed)
     if as_json:
         listed = [dataclasses.asdict(one) for one in removed]
-        typer.echo(json.dumps({"dry_run": dry_run, "freed": total, "removed": listed}, indent=2))
+        echo(json.dumps({"dry_run": dry_run, "freed": total, "removed": listed}, indent=2))
         return
     if removed:
         rows = [(one.kind, str(one.count), human(one.size)) for one in removed]
-        typer.echo("\n".join(grid(("kind", "count", "size"), rows, {"count", "size"})))
-    typer.echo(f"{human(total)} {'would be freed' if dry_run else 'freed'}")
+        echo("\n".join(grid(("kind", "count", "size"), rows, {"count", "size"})))
+    echo(f"{human(total)} {'would be freed' if dry_run else 'freed'}")
     if chosen.running:
-        typer.echo(f"{chosen.running} running: what they may use was kept", err=True)
+        echo(f"{chosen.running} running: what they may use was kept", err=True)
 
 
 def _read(text: str | None, option: str, read: Callable[[str], Number]) -> Number | None:

@@ -11,6 +11,7 @@ import typer
 
 from avabuild.cli.host import InsecureOption
 from avabuild.cli.sbom import Kind
+from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
     from avabuild.registries.pushed import Pushed
@@ -114,6 +115,6 @@ def tag(
 
     try:
         with closing(Workplace.on(host_for())) as workplace:
-            typer.echo(Outgoing(workplace, Report(silent)).tag(image, name))
+            echo(Outgoing(workplace, Report(silent)).tag(image, name))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="NAME") from None

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from avabuild.cli.shown import echo
+
 
 def rm(
     images: Annotated[
@@ -34,12 +36,10 @@ def rm(
         for name in images:
             gone = remove(name, tools, workplace.store)
             if as_json:
-                typer.echo(json.dumps(dataclasses.asdict(gone)))
+                echo(json.dumps(dataclasses.asdict(gone)))
             elif gone.kept:
-                typer.echo(f"{gone.reference}: name removed; the image is still {', '.join(gone.kept)}")
+                echo(f"{gone.reference}: name removed; the image is still {', '.join(gone.kept)}")
             else:
-                typer.echo(f"{gone.reference}: removed, {human(gone.freed)} freed")
+                echo(f"{gone.reference}: removed, {human(gone.freed)} freed")
     if not as_json:
-        typer.echo(
-            "its layers are still in the cache: avabuild prune frees those that no image needs", err=True
-        )
+        echo("its layers are still in the cache: avabuild prune frees those that no image needs", err=True)

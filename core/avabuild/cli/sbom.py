@@ -11,6 +11,7 @@ import typer
 
 from avabuild.cli.host import InsecureOption
 from avabuild.cli.inspect import IMAGE
+from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
     from avabuild.images.sbom import Format
@@ -57,7 +58,7 @@ def sbom(
         found = find(image, tools, workplace.store, insecure=insecure)
         data = sbom_of(found, tools, workplace.store, kind.known)
     if output is None:
-        typer.echo(data.decode(), nl=False)
+        echo(data.decode(), nl=False)
     else:
         write_file(output, data)
-        typer.echo(output)
+        echo(output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import typer
+from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -24,7 +24,7 @@ def schema() -> None:
     from avabuild.registry import of_site
 
     registry = of_site(host_for().trust)
-    typer.echo(json.dumps(json_schema(_tables(registry, "framework"), _tables(registry, "base")), indent=2))
+    echo(json.dumps(json_schema(_tables(registry, "framework"), _tables(registry, "base")), indent=2))
 
 
 def _tables(registry: Registry, kind: Kind) -> dict[str, type[BaseModel]]:
@@ -36,5 +36,5 @@ def _tables(registry: Registry, kind: Kind) -> dict[str, type[BaseModel]]:
         try:
             found[name] = (registry.framework(name) if kind == "framework" else registry.base(name)).options
         except PluginError as error:
-            typer.echo(f"warning: left out: {error}", err=True)
+            echo(f"warning: left out: {error}", err=True)
     return found
