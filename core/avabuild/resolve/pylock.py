@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import tomllib
@@ -26,6 +27,7 @@ from packaging.pylock import (
 from avabuild.errors import ResolveError
 from avabuild.lock import Package
 from avabuild.resolve.platforms import Platform
+from avabuild.resolve.stubs import original
 
 _HTTP_LOGIN = re.compile(r"(?<=^https://)[^/@]+@|(?<=^http://)[^/@]+@")
 
@@ -38,8 +40,10 @@ class Resolved:
     url: str = field(repr=False)  # an index's may have a password in it
 
 
-def read_pylock(path: Path, platform: Platform, recipe_dir: Path) -> tuple[Resolved, ...]:
+def read_pylock(path: Path, platform: Platform, recipe_dir: Path, stubs: Path) -> tuple[Resolved, ...]:
     """Return what `path` says to install on `platform`, by name: the best wheel of each, or its sdist.
+
+    What is below `stubs` stands for the recipe's own wheels.
 
     Raises ResolveError for a file that is no PEP 751 lock or has nothing for the platform.
     """
@@ -49,7 +53,7 @@ def read_pylock(path: Path, platform: Platform, recipe_dir: Path) -> tuple[Resol
     except (tomllib.TOMLDecodeError, PylockValidationError, PylockSelectError) as error:
         raise ResolveError(f"uv's answer can't be used: {error}") from error
     found = (
-        _resolved(str(package.name), str(package.version or ""), source, path.parent, recipe_dir)
+        _resolved(str(package.name), str(package.version or ""), source, path.parent, recipe_dir, stubs)
         for package, source in selected
     )
     return tuple(sorted(found, key=lambda one: one.package.name))
@@ -81,7 +85,9 @@ def preference_text(packages: Sequence[Package]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _resolved(name: str, version: str, source: Any, directory: Path, recipe_dir: Path) -> Resolved:
+def _resolved(
+    name: str, version: str, source: Any, directory: Path, recipe_dir: Path, stubs: Path
+) -> Resolved:
     fields: dict[str, Any] = {"name": name, "version": version}
     match source:
         case PackageVcs():
@@ -89,12 +95,13 @@ def _resolved(name: str, version: str, source: Any, directory: Path, recipe_dir:
         case PackageDirectory():
             raise ResolveError(f"{name} is a directory", hint="build a wheel of it and name the wheel")
         case PackageArchive(path=str(path)):
-            file = (directory / path).resolve()
+            named = (directory / path).resolve()
+            file = original(named, stubs)
             package = Package(
                 **fields,
                 kind="file",
                 filename=file.name,
-                sha256=_sha256(name, source),
+                sha256=_sha256(name, source) if file == named else _file_sha256(file),
                 size=file.stat().st_size,
                 path=relpath(file, recipe_dir.resolve()),
             )
@@ -124,6 +131,11 @@ def _sha256(name: str, source: PackageArchive | PackageSdist | PackageWheel) -> 
         return source.hashes["sha256"]
     except KeyError:
         raise ResolveError(f"the index gives no sha256 of {name}") from None
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _local_size(url: str) -> int:

@@ -23,6 +23,7 @@ from avabuild.errors import ResolveError
 from avabuild.lock import Package
 from avabuild.resolve.indexes import redact
 
+_MOST = 64 << 20  # bytes of a file of metadata
 _FILE = re.compile(r"(?P<path>[^@]*?(?:\.whl|\.tar\.gz|\.zip))(?P<extras>\[[^\]]*\])?")
 _DIRECT = re.compile(r"(?:git\+[a-z]+|https?|file)://\S+")
 
@@ -100,12 +101,14 @@ def _metadata_name(path: Path) -> str:
     if path.suffix in {".whl", ".zip"}:
         with zipfile.ZipFile(path) as archive:
             found = next((name for name in archive.namelist() if wanted.fullmatch(name)), None)
+            if found and archive.getinfo(found).file_size > _MOST:
+                raise zipfile.BadZipFile(f"{found} is larger than {_MOST >> 20} MB")
             data = archive.read(found) if found else b""
     else:
         with tarfile.open(path) as tar:
             member = next((one for one in tar if one.isfile() and wanted.fullmatch(one.name)), None)
             file = tar.extractfile(member) if member else None
-            data = file.read() if file else b""
+            data = file.read(_MOST) if file else b""
     return (BytesParser().parsebytes(data, headersonly=True)["Name"] or "").strip()
 
 

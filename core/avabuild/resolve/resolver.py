@@ -19,6 +19,7 @@ from avabuild.resolve.indexes import Indexes, redact
 from avabuild.resolve.platforms import Platform
 from avabuild.resolve.pylock import Resolved, file_urls, preference_text, read_pylock
 from avabuild.resolve.requirements import pin_line, requirement_line
+from avabuild.resolve.stubs import in_words, light
 from avabuild.resolve.uv import Command, Runner, compile_argv, failure, find_uv, run_here
 
 
@@ -165,7 +166,7 @@ class Resolver:
         Raises as `resolve` does.
         """
         output = self._lock("pinned", pins, dependencies=False)
-        return read_pylock(output, self.platform, self.recipe_dir)
+        return read_pylock(output, self.platform, self.recipe_dir, self._stubs)
 
     def _needed(
         self, asked: Mapping[str, Sequence[str]], packages: Sequence[Package], *, build: bool
@@ -174,10 +175,10 @@ class Resolver:
 
         `asked` has the lines of each that asks.
         """
-        pins = [pin_line(package, self.recipe_dir) for package in packages]
+        pins = [light(pin_line(package, self.recipe_dir), self._stubs) for package in packages]
         constraints = self._write("needed.constraints", "\n".join(pins))
         sources = {
-            self._write(f"needed.{number}.in", "\n".join(asked[name]) + "\n"): name
+            self._write(f"needed.{number}.in", self._lines(asked[name])): name
             for number, name in enumerate(sorted(asked))
         }
 
@@ -206,11 +207,11 @@ class Resolver:
     ) -> tuple[Resolved, ...]:
         constraints = self._write(f"{stem}.constraints", "\n".join(pins)) if pins else None
         output = self._lock(stem, lines, kept, constraints=constraints, build=build, refresh=refresh)
-        return read_pylock(output, self.platform, self.recipe_dir)
+        return read_pylock(output, self.platform, self.recipe_dir, self._stubs)
 
     def _lock(self, stem: str, lines: Iterable[str], kept: Sequence[Package] = (), **options: Any) -> Path:
         """Have uv lock `lines` and return the file it wrote; it prefers the versions of `kept`."""
-        source = self._write(f"{stem}.in", "\n".join(lines) + "\n")
+        source = self._write(f"{stem}.in", self._lines(lines))
         return self._run_uv([source], self._write(f"pylock.{stem}.toml", preference_text(kept)), **options)
 
     def _run_uv(self, sources: Sequence[Path], output: Path, **options: Any) -> Path:
@@ -229,11 +230,20 @@ class Resolver:
         reads = (uv, self.recipe_dir.resolve(), *self.indexes.local_paths())
         environment = tuple(sorted(self.indexes.environment().items()))
         outcome = self.run(Command(argv, environment, self.workdir.resolve(), reads))
+        outcome = replace(outcome, stderr=in_words(outcome.stderr, self._stubs))
         if outcome.status != 0:
             raise failure(outcome, self.indexes)
         for line in redact(outcome.stderr).splitlines():
             self.log(line)
         return output
+
+    @property
+    def _stubs(self) -> Path:
+        """Where what stands for the recipe's own wheels is."""
+        return self.workdir.resolve() / "stubs"
+
+    def _lines(self, lines: Iterable[str]) -> str:
+        return "".join(f"{light(line, self._stubs)}\n" for line in lines)
 
     def _write(self, name: str, text: str) -> Path:
         path = self.workdir.resolve() / name

@@ -23,7 +23,7 @@ def read(tmp_path):
     def read(text, platform=PLATFORM):
         path = tmp_path / "pylock.toml"
         path.write_text(HEAD + text)
-        return read_pylock(path, platform, tmp_path)
+        return read_pylock(path, platform, tmp_path, tmp_path / "stubs")
 
     return read
 

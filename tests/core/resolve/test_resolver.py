@@ -193,6 +193,32 @@ def test_a_wheel_of_the_recipe_is_hashed_and_named_by_its_relative_path(
     assert {one.package.name for one in resolved} == {"beta", "mine"}
 
 
+def test_a_wheel_of_the_recipe_is_not_unpacked_to_read_its_metadata(
+    index, resolver, recipe_dir, tmp_path, monkeypatch
+):
+    cache = tmp_path / "uv-cache"
+    monkeypatch.setenv("UV_CACHE_DIR", str(cache))
+    index.wheel("beta", "1.0")
+    mine = index.wheel("mine", "1.0", requires=("beta",), body=b"x = 1\n" * 3_000_000)
+    shutil.move(mine, recipe_dir / mine.name)
+    resolved = resolver().resolve([f"./{mine.name}", "beta"], ["beta"], origins={"beta": ("other",)})
+    assert needed(resolved) == {"beta": ("avabuild", "other"), "mine": ("avabuild",)}
+    assert sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) < 1_000_000
+
+
+def test_what_is_wrong_with_a_wheel_of_the_recipe_is_said_with_its_name(index, resolver, recipe_dir):
+    mine = index.wheel("mine", "1.0", requires=("nowhere",))
+    shutil.move(mine, recipe_dir / mine.name)
+    with pytest.raises(ResolveError) as caught:
+        resolver().resolve([f"./{mine.name}"])
+    assert "stubs" not in str(caught.value)
+    data = (recipe_dir / mine.name).read_bytes()
+    (recipe_dir / mine.name).write_bytes(data.replace(b"mine.py", b"none.py", 1))
+    with pytest.raises(WheelError, match=r"'mine.py' is named 'none.py' in its own header") as refused:
+        resolver().resolve([f"./{mine.name}"])
+    assert refused.value.place == mine.name
+
+
 @pytest.fixture
 def repository(tmp_path):
     """A bare repository with one commit, and a function that adds another."""
