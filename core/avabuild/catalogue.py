@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +18,7 @@ from avabuild.recipe.tags import DEFAULT
 from avabuild.report import Report
 from avabuild.resolve.uv import Unsolvable
 from avabuild.session import Session
+from avabuild.stamp import fits
 from avabuild.together import together
 from avabuild.workplace import Workplace
 
@@ -96,13 +96,16 @@ class Catalogue:
         self.sessions = _each(ordered, lambda path: Session(path, workplace))
         workplace.store.say = report.note
         self.lost: list[Lost] = []
+        self._every: tuple[Entry, ...] = ()
         self._assume = assume
         self._fetch = fetch
         self._refused: dict[str, AvabuildError] = {}  # by the base's name: nobody is asked twice
         self._assumed: set[str] = set()  # names of bases that can't be had
 
-    def entries(self, only: Sequence[str] = ()) -> tuple[Entry, ...]:
+    def entries(self, only: Sequence[str] = (), beside: Sequence[str] = ()) -> tuple[Entry, ...]:
         """Return every image whose tag, or name and tag, fits one of the patterns `only`; all without any.
+
+        `beside` are the names of images of other recipes, which a pattern may be about.
 
         Raises:
             AvabuildError: all problems of all plans: no release fits, two recipes make one image; a
@@ -114,12 +117,24 @@ class Catalogue:
         groups = _each(projects, lambda pair: tuple(self._entries(*pair)))
         every = tuple(entry for group in groups for entry in group)
         together(_clashes(every))
-        chosen = tuple(entry for entry in every if _fits(entry, only))
+        self._every = every
+        chosen = tuple(entry for entry in every if fits(entry.name, only))
         for pattern in only:
-            if not any(_fits(entry, (pattern,)) for entry in every):
+            if not any(fits(name, (pattern,)) for name in (*(entry.name for entry in every), *beside)):
                 names = ", ".join([*(entry.name for entry in every), *others])
                 raise RecipeError((Problem("--only", "", f'no image fits "{pattern}"; there are {names}'),))
         return chosen
+
+    def names(self, session: Session) -> tuple[str, ...] | None:
+        """Return the names of all images of a recipe, those that `entries` left out too; None if unknown."""
+        if any(lost.session is session for lost in self.lost):
+            return None
+        made = {id(entry.project) for entry in self._every}
+        skipped = [project for project in session.projects if id(project) not in made]
+        return (
+            *(entry.name for entry in self._every if entry.session is session),
+            *(name for project in skipped for name in _names(project)),
+        )
 
     def _entries(self, session: Session, project: Project) -> Iterator[Entry]:
         try:
@@ -221,8 +236,13 @@ def _may_fit(project: Project, only: Sequence[str]) -> bool:
     """Whether an image of the project may fit a pattern: else its base need not even be looked for."""
     if not only or project.recipe.tag != DEFAULT or any(point.python is None for point in project.points):
         return True
+    return any(fits(name, only) for name in _names(project))
+
+
+def _names(project: Project) -> list[str]:
+    """Return the names of the images of a project all of whose Pythons are said."""
     tags = [f"py{str(point.python).replace('.', '')}-{point.device.tag}" for point in project.points]
-    return any(_matches(f"{project.recipe.name}:{tag}", only) for tag in tags)
+    return [f"{project.recipe.name}:{tag}" for tag in tags]
 
 
 def _clashes(entries: Sequence[Entry]) -> list[AvabuildError]:
@@ -235,12 +255,3 @@ def _clashes(entries: Sequence[Entry]) -> list[AvabuildError]:
             message = f"{entry.name} is made by {first.session.path} too; choose another name or tag"
             problems.append(Problem(entry.project.recipe.place("name"), "name", message))
     return [RecipeError(tuple(problems))] if problems else []
-
-
-def _fits(entry: Entry, patterns: Sequence[str]) -> bool:
-    return not patterns or _matches(entry.name, patterns)
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    texts = (name, name.rpartition(":")[2])
-    return any(fnmatchcase(text, pattern) for text in texts for pattern in patterns)

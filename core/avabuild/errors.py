@@ -153,6 +153,12 @@ class ImageError(AvabuildError):
     exit_code = 14
 
 
+class ChangedError(AvabuildError):
+    """An input changed while it was read; what was made of it is not kept, for its key names other bytes."""
+
+    exit_code = 15
+
+
 class SettingsError(AvabuildError):
     """A setting of this host's user is wrong, in config.toml, a variable or a flag; carries all of them."""
 

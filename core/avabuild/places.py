@@ -111,13 +111,13 @@ def cache_directory(environ: Mapping[str, str]) -> Path:
 
     A home that can't be written has the cache in the first of the candidates that can.
     """
-    chosen = environ.get("AVABUILD_CACHE") or _setting(environ, "cache")
+    chosen = environ.get("AVABUILD_CACHE") or setting(environ, "cache")
     if chosen:
         return Path(chosen).expanduser().absolute()
     own, uid = _xdg(environ, "XDG_CACHE_HOME", ".cache"), os.geteuid()
     if own.is_absolute() and _writable(existing(own)):
         return own
-    root = environ.get("AVABUILD_ROOT") or _setting(environ, "root")
+    root = environ.get("AVABUILD_ROOT") or setting(environ, "root")
     paths = [Path(root).expanduser().absolute()] if root else [one.path for one in candidates(environ, uid)]
     return next((path / "cache" for path in paths if not trouble(path, uid)), own)
 
@@ -135,7 +135,7 @@ def config_text(environ: Mapping[str, str]) -> str:
     return ""
 
 
-def _setting(environ: Mapping[str, str], key: str) -> str | None:
+def setting(environ: Mapping[str, str], key: str) -> str | None:
     """Return a text of the settings, unchecked: who reads all of them says what is wrong."""
     text = config_text(environ)
     if key not in text:

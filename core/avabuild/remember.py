@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from avabuild import stamp
 from avabuild.build.files import chosen
 from avabuild.build.output import Output
+from avabuild.errors import LockError
 from avabuild.layers import Files
 from avabuild.plan import Plan
 from avabuild.prepare import Project
 from avabuild.provider import is_path
 from avabuild.publish import Done
 from avabuild.recipe import ArchiveBase, candidates, pip_kind
+from avabuild.resolve import read_lock
 from avabuild.session import Session
 from avabuild.store.hashing import file_digest
+from avabuild.watch import Watch
 
 
 def inputs(project: Project, plans: Sequence[Plan]) -> tuple[Path, ...]:
@@ -67,30 +71,55 @@ def modules_elsewhere() -> tuple[Path, ...]:
 def write(
     path: Path,
     session: Session,
-    done: Sequence[Done],
+    done: Mapping[str, Done],
+    kept: Mapping[str, stamp.Image],
+    every: Sequence[str] | None,
     listed: Path | None,
-    shown: Sequence[str],
-    bills: Sequence[str] = (),
+    shown: Callable[[Done], str],
+    bills: Mapping[str, Sequence[str]],
+    watch: Watch,
+    installed: str,
 ) -> None:
     """Write the stamp of what a run has `done` of one recipe; `listed` is the list of local images.
 
-    `bills` are beside the images: digests in a layout, else paths. None is written when a secret decides what
-    is built: it is not kept, so nothing could tell its change.
+    `kept` are the images of the stamp before for which nothing was to do. `bills` are beside the images:
+    digests in a layout, else paths. No stamp is written when an input changed while the run read it, and
+    none when a secret decides what is built: it is not kept, so nothing could tell its change.
     """
     projects, output = session.projects, session.workplace.wishes.output
-    plans, store = [one.plan for one in done], session.store
+    plans, store = [one.plan for one in done.values()], session.store
     if any(step.secrets for project in projects for step in project.recipe.run):
         return
-    made = [(one.plan.reference, one.built.identity, one.built.composed.digest) for one in done]
-    found = [_state(output, listed, *image) for image in made]
-    found += [_bill_state(output, bill) for bill in bills]
+    images = dict(kept)
+    for name, one in done.items():
+        found = [_state(output, listed, one.plan.reference, one.built.identity, one.built.composed.digest)]
+        found += [_bill_state(output, bill) for bill in bills.get(one.plan.reference, ())]
+        images[name] = stamp.Image(tuple(found), shown(one))
     read = dict.fromkeys(file for project in projects for file in inputs(project, plans))
+    read |= dict.fromkeys(stamp.inputs_of(path) if kept else ())
     read |= dict.fromkeys(modules_elsewhere())
 
     def digest(file: Path) -> str:
         return file_digest(store, file).removeprefix("sha256:")
 
-    stamp.write_stamp(path, read, found, shown, digest)
+    def unchanged() -> bool:
+        return all(_is_own(file, session) or watch.unchanged(file) for file in read)
+
+    if not unchanged():
+        path.unlink(missing_ok=True)
+        return
+    stamp.write_stamp(path, read, images, every, digest, installed)
+    if not unchanged():
+        path.unlink(missing_ok=True)
+
+
+def _is_own(file: Path, session: Session) -> bool:
+    """Whether it is the recipe's lock as this run wrote it."""
+    if file != session.lock_path or session.lock is None:
+        return False
+    with suppress(LockError):
+        return read_lock(file) == session.lock
+    return False
 
 
 def _state(

@@ -31,8 +31,8 @@ def built(tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     options = circumstances("oci:images", check=None, locked=False)
     mark = stamp.stamp_path(tmp_path / "cache", Path("mine.toml"), options)
-    images = [{"layout": str(layout), "digest": str(IMAGE["digest"])}]
-    stamp.write_stamp(mark, [recipe], images, [json.dumps(IMAGE)])
+    at = ({"layout": str(layout), "digest": str(IMAGE["digest"])},)
+    stamp.write_stamp(mark, [recipe], {"mine:cpu": stamp.Image(at, json.dumps(IMAGE))}, ["mine:cpu"])
     return ["recipe", "mine.toml", "--output", "oci:images"]
 
 
@@ -115,3 +115,48 @@ def test_a_relative_root_is_another_one_in_another_directory(monkeypatch, tmp_pa
     here = circumstances(None, check=None, locked=False, flags=flags)
     monkeypatch.chdir(tmp_path)
     assert circumstances(None, check=None, locked=False, flags=flags) != here
+
+
+SAME = {
+    "a root by its flag": ({"root": "/r"}, {}),
+    "a root by its variable": ({}, {"AVABUILD_ROOT": "/r"}),
+    "a root with a slash more": ({"root": "/r/"}, {}),
+    "a root by a detour": ({"root": "/r/x/.."}, {}),
+}
+
+
+@pytest.mark.parametrize(("flags", "variables"), SAME.values(), ids=SAME.keys())
+def test_one_root_is_one_circumstance_however_it_is_spelt(monkeypatch, flags, variables):
+    wanted = circumstances(None, check=None, locked=False, flags={"root": "/r"})
+    monkeypatch.delenv("AVABUILD_ROOT", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert circumstances(None, check=None, locked=False, flags=flags) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("mode", "none"), ("storage_driver", "vfs"), ("runner", "buildah"), ("debian_mirror", "http://a")],
+)
+def test_a_setting_by_its_flag_and_by_its_variable_is_the_same(monkeypatch, name, value):
+    monkeypatch.delenv(f"AVABUILD_{name.upper()}", raising=False)
+    other = circumstances(None, check=None, locked=False)
+    flag = circumstances(None, check=None, locked=False, flags={name: value})
+    monkeypatch.setenv(f"AVABUILD_{name.upper()}", value)
+    assert circumstances(None, check=None, locked=False) == flag != other
+
+
+def test_what_is_the_default_may_be_said(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    plain = circumstances(None, check=None, locked=False)
+    assert circumstances("storage", check=True, locked=False) == plain
+    assert circumstances(None, check=False, locked=False) != plain
+    layout = circumstances("oci:images", check=None, locked=False)
+    assert circumstances(f"oci:{tmp_path}/images/", check=False, locked=False) == layout
+
+
+def test_plugins_are_the_same_in_any_order(monkeypatch):
+    monkeypatch.setenv("AVABUILD_PLUGINS", "a, b")
+    one = circumstances(None, check=None, locked=False)
+    monkeypatch.setenv("AVABUILD_PLUGINS", "b a")
+    assert circumstances(None, check=None, locked=False) == one

@@ -14,6 +14,7 @@ import pytest
 from avabuild import stamp
 
 SHOWN = ["localhost/demo:py311-cpu"]
+NAME = "demo:py311-cpu"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def write(built: Built) -> None:
         {"archive": str(root / "demo.tar"), "state": stamp.archive_state(root / "demo.tar")},
     ]
     inputs = [built.recipe, root / "demo.lock", root / "linked.toml", *notebooks]
-    stamp.write_stamp(built.stamp, inputs, images, SHOWN)
+    stamp.write_stamp(built.stamp, inputs, {NAME: stamp.Image(tuple(images), SHOWN[0])}, [NAME])
 
 
 @pytest.fixture
@@ -134,6 +135,8 @@ CHANGES: dict[str, Callable[[Built], object]] = {
     "a file less in a directory": lambda b: (b.root / "notebooks" / "sub" / "b.ipynb").unlink(),
     "a directory more": lambda b: (b.root / "notebooks" / "sub" / "more").mkdir(),
     "a link within a directory": relink,
+    "the mode of a directory": lambda b: (b.root / "notebooks" / "empty").chmod(0o700),
+    "the mode of the directory itself": lambda b: (b.root / "notebooks").chmod(0o700),
     "a directory that became a file": directory_to_file,
     "the image's id": lambda b: write_images(b.images, ("abd", [SHOWN[0]])),
     "the image's name moved": lambda b: write_images(b.images, ("abc", ["other"]), ("x", [SHOWN[0]])),
@@ -232,3 +235,74 @@ def test_recipes_and_options_have_a_stamp_of_their_own(tmp_path, monkeypatch):
 def test_a_stamp_is_written_over_an_older_one_and_leaves_nothing_else(built):
     write(built)
     assert [path.name for path in built.stamp.parent.iterdir()] == [built.stamp.name]
+
+
+# -- one stamp, several images -------------------------------------------------------------------------------
+
+
+def image(root: Path, tag: str) -> stamp.Image:
+    archive = root / f"{tag}.tar"
+    archive.write_text(tag)
+    return stamp.Image(({"archive": str(archive), "state": stamp.archive_state(archive)},), f"demo:{tag}")
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    """A recipe of three images, of which two are there; its stamp."""
+    (tmp_path / "demo.toml").write_text("demo")
+    images = {f"demo:{tag}": image(tmp_path, tag) for tag in ("py311-cpu", "py312-cpu")}
+    every = [*images, "demo:py312-cuda125"]
+    stamp.write_stamp(tmp_path / "stamp.json", [tmp_path / "demo.toml"], images, every)
+    return tmp_path / "stamp.json"
+
+
+def test_a_recipe_one_of_whose_images_is_missing_is_not_fresh(several):
+    assert stamp.fresh(several) is None
+
+
+def test_the_images_that_are_there_are_as_they_would_be(several):
+    assert [*stamp.images_of(several)] == ["demo:py311-cpu", "demo:py312-cpu"]
+    several.with_name("py311-cpu.tar").unlink()
+    assert [*stamp.images_of(several)] == ["demo:py312-cpu"]
+    several.with_name("demo.toml").write_text("other")
+    assert stamp.images_of(several) == {}
+
+
+@pytest.mark.parametrize(
+    ("only", "shown"),
+    [
+        (["*-cpu"], ["demo:py311-cpu", "demo:py312-cpu"]),
+        (["py312-cpu"], ["demo:py312-cpu"]),
+        (["py312-cpu", "demo:py311-*"], ["demo:py311-cpu", "demo:py312-cpu"]),
+        (["py312-*"], None),
+        (["py310-*"], None),
+        (["*-cpu", "py310-*"], None),
+    ],
+)
+def test_only_the_images_that_are_wanted_have_to_be_there(several, only, shown):
+    assert stamp.fresh_ones({several: several}, only).get(several) == shown
+
+
+def test_what_a_recipe_makes_may_be_unknown(tmp_path):
+    (tmp_path / "demo.toml").write_text("demo")
+    images = {"demo:py311-cpu": image(tmp_path, "py311-cpu")}
+    stamp.write_stamp(tmp_path / "stamp.json", [tmp_path / "demo.toml"], images, None)
+    assert stamp.fresh(tmp_path / "stamp.json") is None
+    assert stamp.images_of(tmp_path / "stamp.json") == images
+
+
+def test_a_recipe_is_the_same_by_every_way_to_it(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "link").symlink_to("here")
+    monkeypatch.chdir(tmp_path / "here")
+    ways = [tmp_path / "here" / "a.toml", Path("a.toml"), Path("../here/a.toml"), Path("../link/a.toml")]
+    assert len({stamp.stamp_path(tmp_path, way, []) for way in ways}) == 1
+
+
+def test_a_file_that_was_written_a_moment_ago_is_told_by_its_content(tmp_path):
+    """Another write within a tick of the clock would leave size, inode and times."""
+    (tmp_path / "demo.toml").write_text("demo")
+    stamp.write_stamp(tmp_path / "stamp.json", [tmp_path / "demo.toml"], {}, [])
+    (state,) = json.loads((tmp_path / "stamp.json").read_text())["inputs"].values()
+    assert state[:4] == [-1, -1, -1, -1]
+    assert stamp.fresh(tmp_path / "stamp.json") == []

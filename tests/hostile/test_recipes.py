@@ -129,7 +129,7 @@ def test_a_recipe_of_gigabytes_is_not_read(tmp_path):
 def test_an_input_that_became_a_pipe_makes_a_stamp_void_and_is_not_waited_for(tmp_path):
     path = tmp_path / "input"
     path.write_text("x")
-    write_stamp(tmp_path / "stamp.json", [path], [], [])
+    write_stamp(tmp_path / "stamp.json", [path], {}, [])
     path.unlink()
     os.mkfifo(path)
     assert fresh(tmp_path / "stamp.json") is None

@@ -18,6 +18,7 @@ from avabuild.blob import BLOCK, MTIME, Blob, BlobWriter
 from avabuild.buildah import Tools
 from avabuild.errors import (
     AvabuildError,
+    ChangedError,
     Problem,
     RecipeError,
     ResolveError,
@@ -55,8 +56,12 @@ def reference(spec: BaseSpec, directory: Path, arch: str, store: Store, mirror: 
     if isinstance(spec, ImageBase):
         return f"image:{spec.image}:{arch}"
     if isinstance(spec, ArchiveBase):
-        return f"archive:{file_digest(store, directory / spec.archive)}"
+        return _archive(directory / spec.archive, store)
     return "scratch"
+
+
+def _archive(path: Path, store: Store) -> str:
+    return f"archive:{file_digest(store, path)}"
 
 
 def obtained(spec: BaseSpec, store: Store, name: str, pinned: str = "") -> Base | None:
@@ -124,6 +129,7 @@ def obtain(
         ResolveError: the mirror does not have the release.
         RecipeError: the archive is no image and no root file system.
         TargetError: the image is for other machines.
+        ChangedError: the archive is not the one any more that `name` says.
         StepError: the tool failed otherwise.
     """
     with store.lock("base", name):
@@ -138,6 +144,11 @@ def obtain(
         else:
             assert isinstance(spec, ArchiveBase)  # noqa: S101 - recipes are flattened, scratch is always there
             base = _unpack(directory / spec.archive, target, store, scratch, tools)
+            if _archive(directory / spec.archive, store) != name:
+                raise ChangedError(
+                    f"{directory / spec.archive} changed while it was read: nothing of it is kept",
+                    hint="build again when it is whole",
+                )
         _keep(store, name, base)
         return base
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +35,7 @@ from avabuild.build.wheels import Layers, Python, Sources, cause_of
 from avabuild.build.workshop import Workshop, is_wheel
 from avabuild.chain import ExecLayer, interpreters_of
 from avabuild.driver import driver_minimum
+from avabuild.errors import ChangedError
 from avabuild.image import Piece
 from avabuild.layers import Apt, Files
 from avabuild.lock import AptLock, Package, TargetLock
@@ -191,6 +193,7 @@ class _Build:
             else:
                 with self.context.report.step("resolve Python packages", "resolve") as said:
                     packages, urls = job.resolve(workshop)
+                    _hold(plan, packages)
                     said.append(f"{len(packages)} packages, {sum(p.size for p in packages) / 1e6:.0f} MB")
             if words := disagreement(plan.target.device, packages):
                 self.context.report.warn(words)
@@ -324,7 +327,7 @@ class _Build:
         blob, made = store.make_layer(
             key,
             self.context.scratch.path,
-            lambda out: write_files(out, files, self.job.directory, self.plan.compression, tree, own),
+            lambda out: write_files(out, files, self.job.directory, self.plan.compression, tree, own, parts),
             private=True,  # made from files of this host in no time
         )
         chain.add(ExecLayer(name=step.name, parts=parts, key=key), blob)
@@ -358,6 +361,17 @@ class _Build:
 
     def _say(self, name: str, *, made: bool) -> None:
         (self.made if made else self.reused).append(name)
+
+
+def _hold(plan: Plan, packages: Sequence[Package]) -> None:
+    """Raise ChangedError for a file of the recipe's own that is another one than when the plan was made."""
+    planned = {os.path.normpath(path): digest for path, digest in plan.local}
+    for package in packages:
+        if package.kind == "file" and planned.get(package.path, package.sha256) != package.sha256:
+            raise ChangedError(
+                f"{package.path} changed while packages were resolved",
+                hint="build again when nothing changes it any more",
+            )
 
 
 def compiled_by(plan: Plan, base: str, system: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from avabuild.blob import MTIME, Blob, BlobWriter, Compression
 from avabuild.build.tree import Tree
-from avabuild.errors import Problem, RecipeError
+from avabuild.errors import ChangedError, Problem, RecipeError
 from avabuild.ignore import Ignore, read_ignore
 from avabuild.layers import WHITEOUT, File
 from avabuild.regular import kernels, special
@@ -53,9 +53,12 @@ def files_key(
     """
     inputs = [("format", str(FORMAT)), ("compression", compression)]
     for entry in _placed(files, directory, tree, own_places(store, output)):
-        facts = [entry.mode, entry.uid, entry.gid, _content(store, entry)]
-        inputs += [(f"/{entry.name}", digest_of(facts))]
+        inputs += [(f"/{entry.name}", _facts(entry, _content(store, entry)))]
     return tuple(inputs)
+
+
+def _facts(entry: _Entry, content: str) -> str:
+    return digest_of([entry.mode, entry.uid, entry.gid, content])
 
 
 def write_files(
@@ -65,25 +68,69 @@ def write_files(
     compression: Compression,
     tree: Tree = _NOTHING_BELOW,
     own: Sequence[Path] = (),
+    parts: Sequence[tuple[str, str]] | None = None,
 ) -> Blob:
     """Write the layer; sources are relative to `directory`, the recipe's, and `tree` is what is below.
 
     What is at the places `own` is left out.
+
+    Raises:
+        ChangedError: what was written is not what `parts`, the named inputs of its key, say.
     """
+    written: list[tuple[str, str]] = []
     with BlobWriter(out, compression) as writer:
         for entry in _placed(files, directory, tree, own):
             info = tarfile.TarInfo(entry.name)
             info.mode, info.uid, info.gid, info.mtime = entry.mode, entry.uid, entry.gid, MTIME
             if entry.source and entry.source.is_symlink():
                 info.type, info.linkname = tarfile.SYMTYPE, str(entry.source.readlink())
+                content = f"-> {info.linkname}"
                 writer.add(info, ())
             elif entry.parent or (entry.source and entry.source.is_dir()):
-                info.type = tarfile.DIRTYPE
+                info.type, content = tarfile.DIRTYPE, "directory"
                 writer.add(info, ())
+            elif entry.source:
+                content = _copy(writer, info, entry.source)
             else:
-                info.size = entry.source.stat().st_size if entry.source else len(entry.text)
-                writer.add(info, _chunks(entry.source) if entry.source else (entry.text,))
+                info.size, content = len(entry.text), hashlib.sha256(entry.text).hexdigest()
+                writer.add(info, (entry.text,))
+            written.append((f"/{entry.name}", _facts(entry, content)))
+        if parts is not None:
+            _hold(written, [part for part in parts if part[0].startswith("/")])
         return writer.finish()
+
+
+def _copy(writer: BlobWriter, info: tarfile.TarInfo, source: Path) -> str:
+    """Write the file, as many bytes as it has when it is opened; return the digest of what was written."""
+    read = hashlib.sha256()
+    with source.open("rb") as file:
+        info.size = left = os.fstat(file.fileno()).st_size
+
+        def chunks() -> Iterator[bytes]:
+            nonlocal left
+            while left:
+                if not (chunk := file.read(min(left, 1 << 20))):
+                    raise _changed(str(source))
+                left -= len(chunk)
+                read.update(chunk)
+                yield chunk
+
+        writer.add(info, chunks())
+    return f"sha256:{read.hexdigest()}"
+
+
+def _hold(written: Sequence[tuple[str, str]], wanted: Sequence[tuple[str, str]]) -> None:
+    """Raise ChangedError when what was `written` is not what is `wanted`."""
+    if written != wanted:
+        names = sorted({name for name, _ in {*written} ^ {*wanted}})
+        raise _changed(", ".join(names[:3]) + (" and others" if names[3:] else ""))
+
+
+def _changed(name: str) -> ChangedError:
+    return ChangedError(
+        f"{name} changed while it was put into the image: nothing of it is kept",
+        hint="build again when nothing changes it any more",
+    )
 
 
 def own_places(store: Store, output: Path | None = None) -> tuple[Path, ...]:
@@ -154,7 +201,7 @@ def _entries(files: Sequence[File], directory: Path, own: Sequence[Path] = ()) -
     for file in files:
         uid, _, gid = file.owner.partition(":")
         owner = (int(uid), int(gid or uid))
-        source = directory / file.source if file.source is not None else None
+        source = _source(directory / file.source) if file.source is not None else None
         name = file.target.lstrip("/").rstrip("/")
         if source is not None and not source.is_dir() and (file.target.endswith("/") or not name):
             _check_name(source)
@@ -169,6 +216,11 @@ def _entries(files: Sequence[File], directory: Path, own: Sequence[Path] = ()) -
         for path, way in chosen(source, file.only) if file.only else below:
             inner = str(PurePosixPath(name) / way)
             yield _Entry(inner, path, b"", 0o755 if _is_directory(path) else _mode(path, file.mode), *owner)
+
+
+def _source(path: Path) -> Path:
+    """Return the directory that a link leads to, for what is in it is wanted; another path as it is."""
+    return path.resolve() if path.is_symlink() and path.is_dir() else path
 
 
 def chosen(source: Path, patterns: Sequence[str]) -> Iterator[tuple[Path, str]]:
@@ -263,9 +315,3 @@ def _content(store: Store, entry: _Entry) -> str:
     if problem := too_sparse(entry.source):
         raise _refused(str(entry.source), problem)
     return file_digest(store, entry.source)
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            yield chunk

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from avabuild import changes
 from avabuild.build.chain import Chain, given
 from avabuild.chain import ExecLayer, chain, run_layer
 from avabuild.commands import Bind
 from avabuild.container import kept_words
-from avabuild.errors import HostError, StepError, StoreError
-from avabuild.layers import Run
+from avabuild.errors import ChangedError, HostError, StepError, StoreError
+from avabuild.layers import Mount, Run
 from avabuild.plan import Step
 from avabuild.sizes import human
 from avabuild.store import Store
@@ -42,16 +44,40 @@ def add_run(chain: Chain, step: Step, directory: Path) -> bool:
     assert isinstance(step.layer, Run)  # noqa: S101 - compose puts no other kind here
     run, context = step.layer, chain.context
     secrets = _secrets(run, context.host.environment, step.name)
+    watched = [mount for mount in run.mounts if not mount.writable]
+    before = [_state(context.store, directory, mount) for mount in watched]
     inputs = run_inputs(context.store, run, context.host.environment, directory, step.name)
     layer = run_layer(step.name, chain.digest, run, inputs, chain.compression, chain.seen, chain.keep)
     with context.store.claims.hold(layer.key):
         if blob := chain.found(layer, private=bool(run.secrets)):
             chain.add(layer, blob)
             return False
-        return _make(chain, step, layer, directory, secrets)
+
+        def hold() -> None:
+            for mount, state in zip(watched, before, strict=True):
+                try:
+                    now = _state(context.store, directory, mount)
+                except OSError:  # something of it is gone
+                    now = []
+                if now != state:
+                    raise ChangedError(
+                        f"the mount {mount.source} changed while the step ran: nothing of the step is kept",
+                        place=step.name,
+                        hint="build again when nothing changes it; what the step itself writes is writable",
+                    )
+
+        return _make(chain, step, layer, directory, secrets, hold)
 
 
-def _make(chain: Chain, step: Step, layer: ExecLayer, directory: Path, secrets: dict[str, str]) -> bool:
+def _make(
+    chain: Chain,
+    step: Step,
+    layer: ExecLayer,
+    directory: Path,
+    secrets: dict[str, str],
+    hold: Callable[[], None],
+) -> bool:
+    """Run the step and put its layer on the chain; `hold` raises when what it was given has changed."""
     assert isinstance(step.layer, Run)  # noqa: S101
     run, context = step.layer, chain.context
     binds = [
@@ -76,6 +102,7 @@ def _make(chain: Chain, step: Step, layer: ExecLayer, directory: Path, secrets: 
                     )
                 except StepError as error:
                     raise _explained(error, step, container.name, keep=context.keep) from error
+            hold()
 
         drop = (*changes.ENGINE, *litter)
         blob, made = chain.make(layer, container, execute, drop, private=bool(run.secrets))
@@ -141,17 +168,44 @@ def _salt(store: Store) -> bytes:
 
 
 def _mount_digest(store: Store, path: Path) -> str:
-    """Return the digest of all that a step may see below a mount: names, kinds, modes and contents."""
-    below = sorted(path.rglob("*")) if path.is_dir() else []
-    lines = [[str(inner.relative_to(path)), *_seen(store, inner)] for inner in (path, *below)]
-    return digest_of(lines)
+    """Return the digest of all that a step may see below a mount: names, kinds, modes, owners and contents.
+
+    A source that is a link is what it leads to, as for the step; times are seen and don't count.
+    """
+    top = path.resolve()
+    return digest_of([[str(inner.relative_to(top)), *_seen(store, inner)] for inner in _below(top)])
 
 
-def _seen(store: Store, path: Path) -> tuple[str, str]:
-    if path.is_symlink():
-        return "link", str(path.readlink())
-    mode = oct(path.stat().st_mode)
-    return mode, file_digest(store, path) if path.is_file() else ""
+def _below(top: Path) -> list[Path]:
+    return [top, *(sorted(top.rglob("*")) if top.is_dir() else ())]
+
+
+def _seen(store: Store, path: Path) -> tuple[str, str, str]:
+    """Return kind and mode, owner and content; whoever builds is root to a step."""
+    status = path.lstat()
+    uid = 0 if status.st_uid == os.geteuid() else status.st_uid
+    gid = 0 if status.st_gid == os.getegid() else status.st_gid
+    owner = f"{uid}:{gid}"
+    if stat.S_ISLNK(status.st_mode):
+        return "link", owner, str(path.readlink())
+    return oct(status.st_mode), owner, file_digest(store, path) if stat.S_ISREG(status.st_mode) else ""
+
+
+def _state(store: Store, directory: Path, mount: Mount) -> list[Any]:
+    """Return what tells whether a mount changed, even to and fro.
+
+    Locks beside the recipe are left out: they are written whenever another image of the recipe is done.
+    """
+    top = (directory / mount.source).resolve()
+    own = directory.resolve()
+    found: list[Any] = []
+    for path in _below(top):
+        if path.parent == own and ".lock" in path.name:
+            continue
+        status = path.lstat()
+        time = 0 if stat.S_ISDIR(status.st_mode) else status.st_mtime_ns
+        found.append([str(path), *_seen(store, path), status.st_ino, time])
+    return found
 
 
 def _explained(error: StepError, step: Step, container: str, *, keep: bool) -> StepError:

@@ -66,7 +66,7 @@ class Sources:
         later: list[tuple[Package, Path | None]] = [(p, None) for p in packages if p.kind == "git"]
         for package in packages:
             if package.kind == "file":
-                path = self.directory / package.path
+                path = self.fetcher.keep(package, self.directory / package.path)
                 if path.suffix == ".whl":
                     yield package, path
                 else:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from avabuild.cli.host import RootOption
 from avabuild.cli.shown import echo
 
 HEAD = ("kind", "count", "size", "needed")
@@ -18,6 +19,7 @@ def du(
     verified: Annotated[
         bool, typer.Option("--verify", help="Read all of the cache, and say what is damaged (exit code 11).")
     ] = False,
+    root: RootOption = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Show what the cache and the local storage hold by kind, and what of it present images need.
@@ -39,7 +41,7 @@ def du(
     from avabuild.report import Report
     from avabuild.workplace import Workplace
 
-    with closing(Workplace.on(host_for())) as workplace:
+    with closing(Workplace.on(host_for({"root": root}))) as workplace:
         store, tools = workplace.store, workplace.tools(Report(lambda _: None), "du")
         cache = list(usage(store, list(items(store, needs_of(store, present(tools, store))))))
         storage = storage_of(tools)

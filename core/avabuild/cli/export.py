@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from avabuild.cli.host import InsecureOption
+from avabuild.cli.host import InsecureOption, RootOption
 from avabuild.cli.inspect import IMAGE
 from avabuild.cli.shown import echo
 
@@ -49,6 +49,7 @@ def export(
         ),
     ] = None,
     insecure: InsecureOption = False,
+    root: RootOption = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Write an image as an archive, or as a Containerfile or definition with the versions of its lock.
@@ -63,7 +64,7 @@ def export(
     from avabuild.workplace import Workplace
 
     chosen, path = _chosen(kind, output)
-    with closing(Workplace.on(host_for())) as workplace:
+    with closing(Workplace.on(host_for({"root": root}))) as workplace:
         tools = workplace.tools(Report(lambda _: None), "export")
         found = find(image, tools, workplace.store, insecure=insecure)
         place = (path or Path(_name(found.reference, chosen))).absolute()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avabuild.cli.host import InsecureOption
+from avabuild.cli.host import InsecureOption, RootOption
 from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def images(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only the references.")] = False,
     insecure: InsecureOption = False,
+    root: RootOption = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """List the images that avabuild made: of the local storage, or of a registry.
@@ -43,7 +44,7 @@ def images(
     from avabuild.report import Report
     from avabuild.workplace import Workplace
 
-    with closing(Workplace.on(host_for())) as workplace:
+    with closing(Workplace.on(host_for({"root": root}))) as workplace:
         if registry:
             found = listed_remote(registry, workplace.host, everything=everything, insecure=insecure)
         else:

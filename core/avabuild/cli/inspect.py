@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avabuild.cli.host import InsecureOption
+from avabuild.cli.host import InsecureOption, RootOption
 from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def inspect(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     insecure: InsecureOption = False,
+    root: RootOption = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Show an image's recipe, frameworks, plugins, layers and lock; one of a registry is not pulled.
@@ -46,7 +47,7 @@ def inspect(
     from avabuild.report import Report
     from avabuild.workplace import Workplace
 
-    with closing(Workplace.on(host_for())) as workplace:
+    with closing(Workplace.on(host_for({"root": root}))) as workplace:
         tools = workplace.tools(Report(lambda _: None), "inspect")
         found = find(image, tools, workplace.store, insecure=insecure)
     if lock:

@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from avabuild.cli.host import RootOption
 from avabuild.cli.shown import echo
 
 Number = TypeVar("Number", int, float)
@@ -27,6 +28,7 @@ def prune(
         bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    root: RootOption = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Remove from the cache and the storage what neither a present image nor a running build needs.
@@ -50,7 +52,7 @@ def prune(
         older_than=_read(older_than, "--older-than", read_age) or 0.0,
         keep_size=_read(keep_size, "--keep-size", read_size),
     )
-    with closing(Workplace.on(host_for())) as workplace:
+    with closing(Workplace.on(host_for({"root": root}))) as workplace:
         store, tools = workplace.store, workplace.tools(Report(lambda _: None), "prune")
         chosen = choose(store, tools, wish)
         removed = planned(chosen, store) if dry_run else remove(store, tools, chosen)

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,7 @@ import typer
 from avabuild import stamp
 from avabuild.cli.host import ModeOption, RootOption, RunnerOption, StorageDriverOption, flags_of
 from avabuild.cli.sbom import Kind
-from avabuild.places import cache_directory, config_text, has_range
+from avabuild.places import cache_directory, config_text, has_range, setting
 
 if TYPE_CHECKING:
     from avabuild.cli.console import QuietConsole
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
 # Where the local storage is, and which policies hold: a stamp made with others says nothing.
 _CIRCUMSTANCES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "SLURM_TMPDIR",
-                  "LOCAL_SCRATCH", "CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS",
-                  "AVABUILD_STORAGE_DRIVER", "AVABUILD_MODE", "AVABUILD_ROOT",
-                  "AVABUILD_PLUGINS")  # fmt: skip
+                  "LOCAL_SCRATCH", "CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS")  # fmt: skip
+_SETTINGS = ("mode", "root", "storage_driver", "runner", "debian_mirror")
 
 
 def recipe(
@@ -107,14 +106,14 @@ def recipe(
     Example: avabuild recipe recipes/*.toml --only 'py311-*'
     """
     del debug  # main() looks for it
-    began = time.monotonic()
+    began, clock = time.monotonic(), time.time_ns()
     console = console_for(as_json=as_json, quiet=quiet, verbose=verbose)
     bills = tuple(dict.fromkeys(kind.known for kind in sbom or ()))
     _refuse_at_odds(output, push, upgrade, locked=locked, force=force, bills=bool(bills))
     flags = flags_of(mode, root, storage_driver, runner)
-    options = circumstances(output, check=check, locked=locked, only=only or [], flags=flags, cache=cache)
-    marks = {path: stamp.stamp_path(cache_directory(os.environ), path, [*options, *bills]) for path in paths}
-    fresh = {} if upgrade or push else stamp.fresh_ones(marks)
+    options = [*circumstances(output, check=check, locked=locked, flags=flags, cache=cache), *sorted(bills)]
+    marks = {path: stamp.stamp_path(cache_directory(os.environ), path, options) for path in paths}
+    fresh = {} if upgrade or push else stamp.fresh_ones(marks, only or [])
     if len(fresh) == len(marks):
         _nothing_to_do(console, fresh, began)
         return
@@ -125,7 +124,10 @@ def recipe(
     from avabuild.cli.run import Run
 
     outside = Outside.of(push, cache, insecure=insecure)
-    Run(console, marks, fresh, wishes, flags, outside, bills).build(only or [], jobs, keep_going=keep_going)
+    from avabuild.watch import Watch
+
+    run = Run(console, marks, fresh, wishes, flags, outside, bills, Watch(clock))
+    run.build(only or [], jobs, keep_going=keep_going)
 
 
 def _refuse_at_odds(
@@ -166,17 +168,28 @@ def circumstances(
     *,
     check: bool | None,
     locked: bool,
-    only: Sequence[str] = (),
     flags: Mapping[str, str | None] | None = None,
     cache: str | None = None,
 ) -> list[str]:
-    """Return what else decides whether there is something to do: options, user, storage, plugins."""
-    chosen = [f"{name}={value}" for name, value in (flags or {}).items() if value]
-    root = (flags or {}).get("root") or os.environ.get("AVABUILD_ROOT") or "/"
-    here = os.getcwd() if output or not root.startswith(("/", "~")) else ""  # noqa: PTH109 - 1 ms
-    options = [str(output), here, str(check), str(locked), f"cache={cache}", *only]
-    said = (os.environ.get(name, "") for name in _CIRCUMSTANCES)
-    return [*options, *chosen, config_text(os.environ), str(has_range(os.getuid())), str(os.getuid()), *said]
+    """Return what else decides whether there is something to do: options, user, storage, plugins.
+
+    What is meant counts: a flag and its variable, and other ways to spell a path, are the same.
+    """
+    kind, _, path = (output or "storage").partition(":")
+    place = f"{kind}:{os.path.realpath(path)}" if path else kind
+    checks = not path if check is None else check
+    chosen = [f"{name}={_chosen(name, flags or {})}" for name in _SETTINGS]
+    plugins = sorted(os.environ.get("AVABUILD_PLUGINS", "").replace(",", " ").split())
+    said = [os.environ.get(name, "") for name in _CIRCUMSTANCES]
+    options = [place, str(checks), str(locked), f"cache={cache}", *chosen, *plugins]
+    return [*options, config_text(os.environ), str(has_range(os.getuid())), str(os.getuid()), *said]
+
+
+def _chosen(name: str, flags: Mapping[str, str | None]) -> str:
+    """Return what a setting is: by its flag, its variable or config.toml."""
+    key = name.replace("_", "-")
+    said = flags.get(name) or os.environ.get(f"AVABUILD_{name.upper()}") or setting(os.environ, key) or ""
+    return os.path.realpath(os.path.expanduser(said)) if said and name == "root" else said  # noqa: PTH111
 
 
 def console_for(*, as_json: bool, quiet: bool, verbose: bool) -> QuietConsole:

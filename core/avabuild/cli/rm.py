@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from avabuild.cli.host import RootOption
 from avabuild.cli.shown import echo
 
 
@@ -16,6 +17,7 @@ def rm(
         list[str], typer.Argument(metavar="IMAGE...", help="Names or ids in the local storage.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    root: RootOption = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Remove images of avabuild from the local storage; the cache makes them again quickly.
@@ -31,7 +33,7 @@ def rm(
     from avabuild.report import Report
     from avabuild.workplace import Workplace
 
-    with closing(Workplace.on(host_for())) as workplace:
+    with closing(Workplace.on(host_for({"root": root}))) as workplace:
         tools = workplace.tools(Report(lambda _: None), "rm")
         for name in images:
             gone = remove(name, tools, workplace.store)

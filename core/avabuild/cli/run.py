@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avabuild import remember
+from avabuild import remember, stamp
 from avabuild.builds import Listener, Outcome, build, image_list, pushed_before
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.cli.console import described, short
@@ -17,8 +18,10 @@ from avabuild.cli.host import host_for
 from avabuild.cli.table import Row, about, unchanged
 from avabuild.errors import AvabuildError, Problem, RecipeError
 from avabuild.images.sbom import Format, push_bill, sbom_of_kept, write_beside
+from avabuild.places import config_path
 from avabuild.report import Report
 from avabuild.together import JointError, together
+from avabuild.watch import Watch
 from avabuild.workplace import Workplace
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ class Run:
         marks: where the stamp of each recipe is.
         fresh: what to say of the recipes for which nothing is to do.
         flags: what the command line says of the host.
+        watch: whether inputs change, since before anything was read.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Run:
         flags: Mapping[str, str | None],
         outside: Outside,
         bills: Sequence[Format] = (),
+        watch: Watch | None = None,
     ) -> None:
         self._console = console
         self._marks = marks
@@ -57,6 +62,9 @@ class Run:
         self._bills = bills
         self._outside = outside
         self._there: dict[str, There] = {}
+        self._kept: dict[Path, dict[str, stamp.Image]] = {}
+        self._watch = watch or Watch()
+        self._installed = stamp.installed_digest()
 
     def build(self, only: Sequence[str], jobs: int | None, *, keep_going: bool) -> None:
         """Build what is not fresh; show a table when there is more than one image."""
@@ -90,10 +98,11 @@ class Run:
         catalogue = Catalogue(stale, Workplace.on(host, wishes, *outside), report)
         if outside[0]:
             outside[0].greet()  # before bases are fetched for what can't be pushed
-        entries = catalogue.entries(only)
+        self._look(catalogue)
+        there = [image for images in self._fresh.values() for image in images]
+        entries = catalogue.entries(only, [short(str(image["reference"])) for image in there])
         if not keep_going:
             together([lost.error for lost in catalogue.lost])
-        there = [image for images in self._fresh.values() for image in images]
         count = len(entries) + len(there) + len(catalogue.lost)
         if count > 1 and wishes.output.kind.endswith("archive"):
             message = f"holds one image, and this run makes {count}; use oci:DIR"
@@ -105,13 +114,30 @@ class Run:
             self._console.failed(lost.error, lost.name)
         self._there = pushed_before(entries, self._bills)
         for entry in entries:
-            if entry.plan.reference in self._there:
-                self._console.up_to_date(self._found(entry), 0.0)
+            if (image := self._unchanged(entry)) is not None:
+                self._console.up_to_date(image, 0.0)
         return catalogue, entries
 
+    def _look(self, catalogue: Catalogue) -> None:
+        """Note the inputs, and find those images of stale recipes for which nothing is to do."""
+        self._watch.note([config_path(os.environ)])
+        for session in catalogue.sessions:
+            mark = self._marks[session.path]
+            self._watch.note(file for project in session.projects for file in remember.inputs(project, ()))
+            self._watch.note(stamp.inputs_of(mark))
+            if not self._wishes.upgrade and self._outside.push is None:
+                self._kept[session.path] = stamp.images_of(mark)
+
+    def _unchanged(self, entry: Entry) -> dict[str, object] | None:
+        """Return what is told of an image for which nothing is to do; None of one that is built."""
+        if entry.plan.reference in self._there:
+            return self._found(entry)
+        kept = self._kept.get(entry.session.path, {}).get(entry.name)
+        return None if kept is None else dict(json.loads(kept.shown))
+
     def _made(self, catalogue: Catalogue, entries: Sequence[Entry], jobs: int, keep_going: bool) -> Outcome:
-        """Build the images that no registry has."""
-        missing = [entry for entry in entries if entry.plan.reference not in self._there]
+        """Build the images that are neither here nor in their registry."""
+        missing = [entry for entry in entries if self._unchanged(entry) is None]
         return build(catalogue, missing, Listener(self._done, self._ended), jobs=jobs, keep_going=keep_going)
 
     def _found(self, entry: Entry) -> dict[str, object]:
@@ -161,17 +187,26 @@ class Run:
         outcome: Outcome,
         bills: Mapping[str, Sequence[str]],
     ) -> None:
-        """Remember each recipe all of whose images are there."""
+        """Remember the images that are there, recipe by recipe."""
         local = outcome.done and self._wishes.output.path is None
         listed = image_list(catalogue) if local else None
+        if not self._watch.unchanged(config_path(os.environ)):
+            return
         for session in catalogue.sessions:
-            mine = [entry.plan.reference for entry in entries if entry.session is session]
-            done = [outcome.done[name] for name in mine if name in outcome.done]
-            whole = all(lost.session is not session for lost in catalogue.lost)
-            if whole and len(done) == len(mine):
-                shown = [json.dumps(described(one)) for one in done]
-                beside = [bill for name in mine for bill in bills.get(name, ())]
-                remember.write(self._marks[session.path], session, done, listed, shown, beside)
+            mine = {entry.name: entry.plan.reference for entry in entries if entry.session is session}
+            done = {name: outcome.done[ref] for name, ref in mine.items() if ref in outcome.done}
+            remember.write(
+                self._marks[session.path],
+                session,
+                done,
+                self._kept.get(session.path, {}),
+                catalogue.names(session),
+                listed,
+                lambda one: json.dumps(described(one)),
+                bills,
+                self._watch,
+                self._installed,
+            )
 
     def _rows(self, catalogue: Catalogue, entries: Sequence[Entry], outcome: Outcome) -> Iterator[Row]:
         """Yield a row per image, in the order of the command line."""
@@ -180,9 +215,11 @@ class Run:
             yield from (unchanged(image) for image in self._fresh.get(path, ()))
             yield from (Row(lost.name, {}, "failed") for lost in catalogue.lost if lost.session.path == path)
             for entry in entries:
-                if entry.session.path == path and entry.plan.reference in self._there:
-                    yield unchanged(self._found(entry))
-                elif entry.session.path == path:
+                if entry.session.path != path:
+                    continue
+                if (image := self._unchanged(entry)) is not None:
+                    yield unchanged(image)
+                else:
                     yield _row(entry, outcome.done.get(entry.plan.reference), ended)
 
 

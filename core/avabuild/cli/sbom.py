@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avabuild.cli.host import InsecureOption
+from avabuild.cli.host import InsecureOption, RootOption
 from avabuild.cli.inspect import IMAGE
 from avabuild.cli.shown import echo
 
@@ -39,6 +39,7 @@ def sbom(
         typer.Option("--output", "-o", metavar="FILE", help="Write it there instead of printing it."),
     ] = None,
     insecure: InsecureOption = False,
+    root: RootOption = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Print a bill of an image's Debian and Python packages, read from its layers without a container.
@@ -53,7 +54,7 @@ def sbom(
     from avabuild.report import Report
     from avabuild.workplace import Workplace
 
-    with closing(Workplace.on(host_for())) as workplace:
+    with closing(Workplace.on(host_for({"root": root}))) as workplace:
         tools = workplace.tools(Report(lambda _: None), "sbom")
         found = find(image, tools, workplace.store, insecure=insecure)
         data = sbom_of(found, tools, workplace.store, kind.known)

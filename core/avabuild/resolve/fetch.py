@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from filelock import Timeout
 
-from avabuild.errors import DiskFullError, WheelError
+from avabuild.errors import ChangedError, DiskFullError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.indexes import Indexes
@@ -68,6 +69,16 @@ def file_path(directory: Path, package: Package) -> Path:
     return directory / file_name(package)
 
 
+def _copied(source: Path, target: Path) -> str:
+    """Copy a file and return the sha256 of what was copied."""
+    read = hashlib.sha256()
+    with source.open("rb") as file, target.open("wb") as out:
+        while chunk := file.read(1 << 20):
+            read.update(chunk)
+            out.write(chunk)
+    return read.hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Fetcher:
     """Downloads what is not there yet; safe with other processes on the same directory.
@@ -102,6 +113,31 @@ class Fetcher:
         """Return the file of `package` when it need not be fetched, from wherever it is; else None."""
         path = self.path(package)
         return path if self.use(package, path) else self.elsewhere(package)
+
+    def keep(self, package: Package, source: Path) -> Path:
+        """Return a copy of a recipe's own file that has the hash of `package`, whatever `source` becomes.
+
+        Raises:
+            ChangedError: the file has another hash now.
+        """
+        path = self.path(package)
+        if self.use(package, path):
+            return path
+        make_directory(path.parent)
+        with file_lock(path.parent / ".lock"):
+            if not self.use(package, path):
+                part = path.with_name(".part")
+                try:
+                    if _copied(source, part) != package.sha256:
+                        raise ChangedError(
+                            f"{source} changed since its packages were resolved: nothing of it is kept",
+                            hint="build again when nothing changes it any more",
+                        )
+                    open_up(part, path.parent)
+                    publish(part, path)
+                finally:
+                    part.unlink(missing_ok=True)
+        return path
 
     def fetch(self, packages: Sequence[Package], urls: Mapping[str, str]) -> Iterator[tuple[Package, Path]]:
         """Yield each package with its file as soon as that is whole: cached ones first, then as they come.
