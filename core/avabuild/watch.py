@@ -59,7 +59,9 @@ def _look(path: Path) -> list[Any]:
 
 
 def _fields(path: Path, status: os.stat_result) -> list[Any]:
-    link = str(path.readlink()) if stat.S_ISLNK(status.st_mode) else ""
-    owner = (status.st_uid, status.st_gid)
-    own = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    return [str(path), link, status.st_mode, owner, own, status.st_ctime_ns]
+    who = [str(path), status.st_mode, status.st_uid, status.st_gid, status.st_dev, status.st_ino]
+    kind = stat.S_IFMT(status.st_mode)
+    if kind not in {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}:  # a pipe's times are those of its last use
+        return [*who, 0]
+    link = str(path.readlink()) if kind == stat.S_IFLNK else ""
+    return [*who, link, status.st_size, status.st_mtime_ns, status.st_ctime_ns]

@@ -203,7 +203,7 @@ def _state(store: Store, directory: Path, mount: Mount) -> list[Any]:
         if path.parent == own and ".lock" in path.name:
             continue
         status = path.lstat()
-        time = 0 if stat.S_ISDIR(status.st_mode) else status.st_mtime_ns
+        time = status.st_mtime_ns if stat.S_ISREG(status.st_mode) else 0
         found.append([str(path), *_seen(store, path), status.st_ino, time])
     return found
 

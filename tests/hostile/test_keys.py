@@ -1,0 +1,144 @@
+"""Inputs that change while a build runs: nothing is called up to date, or kept, that is not what its key says."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from ..build.tiny import write_tiny
+from ..build.user import User
+
+pytestmark = pytest.mark.build
+
+RECIPE = """
+    name = "ava-test-keys"
+    base = { archive = "base.tar" }
+    plugins = ["./plugin.py"]
+
+    [[files]]
+    source = "data"
+    target = "/data"
+
+    [[files]]
+    source = "one"
+    target = "/one"
+
+    [[run]]
+    shell = "cat /seen/file >/copy; echo begun >/gates/begun; cat /gates/go"
+    mounts = ["./gates:/gates", "./seen:/seen"]
+"""
+PLUGIN = """
+from avabuild.api import Label, Policy, hookimpl
+
+
+def amend(draft):
+    yield Label(name="plain", value="one")
+
+
+@hookimpl
+def avabuild_policies():
+    yield Policy(name="plain", summary="a label", amend=amend)
+"""
+EDITS: dict[str, Callable[[Path], object]] = {
+    "the recipe": lambda home: append(home / "recipe.toml", "# another\n"),
+    "a file of [[files]]": lambda home: append(home / "one", "more"),
+    "a file more in a directory": lambda home: (home / "data" / "more").write_text("more"),
+    "a file that is put in its place": lambda home: swap(home / "one"),
+    "the base's archive": lambda home: append(home / "base.tar", "\0" * 512),
+    "the local plugin": lambda home: append(home / "plugin.py", "# another\n"),
+    "what the project says": lambda home: (home / "avabuild.toml").write_text("plugins = []\n"),
+    "a file that became a link": lambda home: relink(home / "one"),
+    "a mode": lambda home: (home / "one").chmod(0o755),
+}
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+def swap(path: Path) -> None:
+    """Put another file of the same size and time in the place of one."""
+    status, other = path.stat(), path.with_name("other")
+    other.write_text(path.read_text().swapcase())
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(path)
+
+
+def relink(path: Path) -> None:
+    path.rename(path.with_name("led"))
+    path.symlink_to("led")
+
+
+@pytest.fixture
+def home(root: User) -> Path:
+    home = root.home
+    write_tiny(home / "base.tar", ("sh", "cat"))
+    (home / "plugin.py").write_text(PLUGIN)
+    (home / "one").write_text("one")
+    for name in ("data", "seen", "gates"):
+        (home / name).mkdir()
+    (home / "data" / "file").write_text("data")
+    (home / "seen" / "file").write_text("seen")
+    for name in ("begun", "go"):
+        os.mkfifo(home / "gates" / name)
+    root.recipe(RECIPE)
+    return home
+
+
+def during(root: User, home: Path, edit: Callable[[Path], object] | None = None) -> tuple[int, str]:
+    """Build, and have `edit` done while the step runs; return the exit code and what was said."""
+    build = root.start("recipe", "recipe.toml", "--output", "oci:out")
+
+    def act() -> None:
+        if (home / "gates" / "begun").read_text() == "begun\n":
+            if edit:
+                edit(home)
+            (home / "gates" / "go").write_text("go")
+
+    acting = threading.Thread(target=act, daemon=True)
+    acting.start()
+    said = build.communicate(timeout=300)
+    with suppress(OSError):  # the step may not have run: then nobody writes but us
+        gate = os.open(home / "gates" / "begun", os.O_WRONLY | os.O_NONBLOCK)
+        os.write(gate, b"end")
+        os.close(gate)
+    acting.join(60)
+    return build.returncode, "".join(said)
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
+def test_what_is_edited_while_a_step_runs_is_not_called_up_to_date(
+    root: User, home: Path, edit: Callable[[Path], object]
+) -> None:
+    code, said = during(root, home, edit)
+    assert code == 0, said
+    code, said = during(root, home)
+    assert code == 0, said
+    assert "up to date" not in said
+
+
+def test_a_mount_that_changes_while_its_step_runs_fails_the_build_and_nothing_is_kept(
+    root: User, home: Path
+) -> None:
+    code, said = during(root, home, lambda home: append(home / "seen" / "file", "more"))
+    assert code == 15, said
+    assert "the mount ./seen changed while the step ran: nothing of the step is kept" in said
+    (home / "seen" / "file").write_text("seen")
+    begun = []
+    code, said = during(root, home, lambda _: begun.append("it ran"))
+    assert (code, begun) == (0, ["it ran"]), said
+    assert "up to date" in during(root, home)[1]
+
+
+def test_a_mount_that_is_changed_to_and_fro_is_noticed(root: User, home: Path) -> None:
+    def edit(home: Path) -> None:
+        append(home / "seen" / "file", "more")
+        (home / "seen" / "file").write_text("seen")
+
+    assert during(root, home, edit)[0] == 15
