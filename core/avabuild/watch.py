@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+_TICK = 20_000_000  # ns: times of files are those of the last tick of a clock
+
 
 class Watch:
     """Notes the states of inputs.
@@ -21,7 +23,7 @@ class Watch:
     """
 
     def __init__(self, began: int | None = None) -> None:
-        self.began = time.time_ns() if began is None else began
+        self.began = (time.time_ns() if began is None else began) - _TICK
         self._states: dict[str, Any] = {}
 
     def note(self, paths: Iterable[Path]) -> None:
