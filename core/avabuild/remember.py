@@ -13,6 +13,7 @@ from avabuild import stamp
 from avabuild.build.files import chosen
 from avabuild.build.output import Output
 from avabuild.errors import LockError
+from avabuild.ignore import FILES
 from avabuild.layers import Files
 from avabuild.plan import Plan
 from avabuild.prepare import Project
@@ -33,6 +34,7 @@ def inputs(project: Project, plans: Sequence[Plan]) -> tuple[Path, ...]:
     found += [directory / entry for entry in recipe.plugins if is_path(entry)]
     found += [place for path in (recipe.path, *project.below) for place in candidates(path.parent)]
     found += [directory / entry.source for entry in recipe.files]
+    found += [directory / name for name in FILES] if recipe.files else []
     found += [directory / mount.source for step in recipe.run for mount in step.mounts]
     found += [directory / text for text in recipe.packages.pip if pip_kind(text) == "file"]
     if isinstance(recipe.base, ArchiveBase):

@@ -41,7 +41,7 @@ class Watch:
     def _state(self, path: Path) -> Any:
         """Return the state of the path, None when it changed since the run began."""
         try:
-            found = _look(path)
+            found = _look(path.absolute())
         except FileNotFoundError:
             return None if os.path.lexists(path) else "absent"
         except (OSError, RuntimeError):  # links that lead to one another

@@ -86,7 +86,7 @@ def home(root: User) -> Path:
     for name in ("data", "seen", "gates"):
         (home / name).mkdir()
     (home / "data" / "file").write_text("data")
-    (home / "seen" / "file").write_text("seen")
+    (home / "seen" / "file").write_text(home.name)
     for name in ("begun", "go"):
         os.mkfifo(home / "gates" / name)
     root.recipe(RECIPE)
@@ -155,8 +155,17 @@ def test_a_mount_that_changes_while_its_step_runs_fails_the_build_and_nothing_is
     code, said = during(root, home, lambda home: append(home / "seen" / "file", "more"))
     assert code == 15, said
     assert "the mount ./seen changed while the step ran: nothing of the step is kept" in said
-    (home / "seen" / "file").write_text("seen")
+    (home / "seen" / "file").write_text(home.name)
     begun = []
     code, said = during(root, home, lambda _: begun.append("it ran"))
     assert (code, begun) == (0, ["it ran"]), said
     assert "up to date" in during(root, home)[1]
+
+
+def test_an_input_is_the_same_by_every_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("file")
+    settled([Path("file")])
+    watch = Watch()
+    watch.note([Path("file")])
+    assert watch.unchanged(tmp_path / "file")
