@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from avabuild import bytecode, chain, compiled, wheel
+from avabuild import bytecode, chain, compiled, overlaps, wheel
 from avabuild.build import described as module
 from avabuild.build import directories, files, workshop
 from avabuild.build.described import contents, described, image_key
@@ -115,11 +115,11 @@ def test_a_file_that_is_not_there_leaves_none(key, plan, tmp_path):
     assert key(plan) is None
 
 
-@pytest.mark.parametrize("of", [wheel, bytecode, chain, files, compiled, workshop, directories])
+@pytest.mark.parametrize("of", [wheel, bytecode, chain, files, compiled, workshop, directories, overlaps])
 def test_the_format_of_every_kind_of_layer_is(of):
     """An image of an older avabuild is none of this one's."""
-    assert len(module._FORMATS) == 8
-    place = (module, wheel, bytecode, chain, files, compiled, workshop, directories).index(of)
+    assert len(module._FORMATS) == 9
+    place = (module, wheel, bytecode, chain, files, compiled, workshop, directories, overlaps).index(of)
     assert module._FORMATS[place] == of.FORMAT
 
 
