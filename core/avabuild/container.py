@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,6 +16,7 @@ from avabuild.buildah import Tools
 from avabuild.commands import Bind
 from avabuild.errors import HostError, StepError
 from avabuild.inside.namespace import Started
+from avabuild.inside.profile import profile
 from avabuild.inside.step import PATH, Network, Privilege, Step
 
 
@@ -165,11 +168,27 @@ def kept_words(name: str) -> str:
     return f"it was kept; look inside: avabuild enter {name}\n  let it go: avabuild leave {name}"
 
 
+def _profile(tools: Tools) -> str:
+    """Return the file of the calls that `buildah run` is to refuse; nothing where it goes by its own.
+
+    As root it is ours; without root that of the host.
+    """
+    means = tools.namespace.means
+    if means.runner == "own" or means.mode != "root":
+        return ""
+    path = means.place / "seccomp.json"
+    means.place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    partial.write_text(profile())
+    partial.replace(path)
+    return str(path)
+
+
 @contextmanager
 def container(tools: Tools, image: str, name: str, *, keep: bool = False) -> Iterator[Container]:
     """A working container on the local image `image`; removed on every way out but `keep` and failure."""
     try:
-        tools.buildah(commands.start(image, name))
+        tools.buildah(commands.start(image, name, _profile(tools)))
         yield Container(tools, name)
     except BaseException as error:
         if not (keep and isinstance(error, StepError)):

@@ -39,6 +39,10 @@ def test_a_working_container_never_asks_a_registry():
     ]  # fmt: skip
 
 
+def test_a_working_container_has_the_profile_that_it_is_given():
+    assert commands.start("id", "box", "/p.json")[-3:] == ["--security-opt", "seccomp=/p.json", "id"]
+
+
 def test_a_bootstrap_has_a_mirror_only_when_given_one():
     argv = commands.bootstrap("bookworm", Path("base.tar"), None, "amd64", "unshare")
     assert argv[-2:] == ["bookworm", "base.tar"]
