@@ -13,7 +13,7 @@ import pytest
 
 from avabuild import commands
 from avabuild.base import Facts, assumed
-from avabuild.build.stage import CACHE as UV_CACHE
+from avabuild.build.apt_step import ARCHIVES, PLACE
 from avabuild.build.stage import UV
 from avabuild.commands import Bind
 from avabuild.host import Host
@@ -26,7 +26,7 @@ from avabuild.target import Target
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
-GIVEN, ARCHIVES, LISTS = "/run/avabuild", "/var/cache/apt/archives", "/var/lib/apt/lists"
+GIVEN = "/run/avabuild"
 # What the bases of the classic rows turn out to hold: Debian 11 with its package python2.7, and Ubuntu 16.04.
 CLASSIC = {
     "bullseye": Facts(distribution="bullseye", glibc="2.31", apt=True, pythons=(("2.7", "/usr/bin/python2.7"),)),
@@ -82,11 +82,15 @@ def imported(layout: str) -> Iterator[list[str]]:
 def flow(plan: Plan) -> Iterator[list[str]]:
     """The commands of a cold build of the plan; what differs between two builds is in capitals."""
     given = Bind(source="SCRATCH/step", target=GIVEN)
-    apt = [
-        Bind(source="CACHE/debs", target=ARCHIVES, writable=True),
-        Bind(source="CACHE/lists", target=LISTS, writable=True),
+    fetch = [
+        Bind(source="CACHE/apt-lists/BASE", target=PLACE, writable=True),
+        Bind(source="SCRATCH/fetched", target=ARCHIVES, writable=True),
     ]
-    tools = [Bind(source="UV", target=UV), Bind(source="CACHE/uv-build", target=UV_CACHE, writable=True)]
+    install = [
+        Bind(source="SCRATCH/own", target=PLACE, writable=True),
+        Bind(source="SCRATCH/debs", target=ARCHIVES),
+    ]
+    tools = [Bind(source="UV", target=UV)]
     shell = ["/bin/sh", "-c", "STEP"]
     if isinstance(plan.base, DebianBase):
         argv = commands.bootstrap(plan.base.debian, Path("base.tar"), None, plan.target.oci_arch, "root")
@@ -95,17 +99,20 @@ def flow(plan: Plan) -> Iterator[list[str]]:
         yield ["skopeo", *commands.copy(f"docker://{plan.base.image}", "oci:LAYOUT:base")]
     for step in plan.steps:
         if step.layer.kind in {"apt", "run"}:
-            box, binds = step.layer.kind.upper(), apt if step.layer.kind == "apt" else []
+            box, apt = step.layer.kind.upper(), step.layer.kind == "apt"
             yield from imported("avabuild-BUILD-1")
             yield ["buildah", *commands.start("BASE", box)]
-            yield from in_container(box, shell, [given, *binds])
+            yield from in_container(box, shell, [given, *(fetch if apt else [])])
+            if apt:
+                yield ["step", *map(str, [given, *install]), *shell]
             yield ["buildah", *commands.remove_container(box)]
         if isinstance(step.layer, Compile):
             files = [file.filename for file in step.layer.source_files]
             sources = [Bind(source=f"CACHE/{name}", target=f"/stage/sources/{name}") for name in files]
             yield from imported("avabuild-BUILD-1")
             yield ["buildah", *commands.start("BASE", "COMPILE")]
-            yield from in_container("COMPILE", shell, [given, *apt])
+            yield from in_container("COMPILE", shell, [given, *fetch])
+            yield ["step", *map(str, [given, *install]), *shell]
             yield ["step", *map(str, [given, *tools, *sources]), *shell]
             yield ["buildah", *commands.remove_container("COMPILE")]
     yield from imported("avabuild-BUILD-2")

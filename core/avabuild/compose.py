@@ -136,6 +136,7 @@ def compose(
         libraries=tuple((name, layer) for name, layer in layers if isinstance(layer, Libraries)),
         linkage=recipe.build.linkage,
         keep_secrets=tuple(sorted(recipe.build.keep_secrets)),
+        build_network=tuple(sorted(recipe.packages.build_network)),
         bytecode=recipe.build.bytecode and target.python != "3.5",  # older than PEP 552
         compression=recipe.build.compression,
     )

@@ -141,7 +141,7 @@ class Forecast:
             what = "pip resolves them" if told else "one comes only as source, which has to be looked into"
             row = Row(name="python packages", origins=origins, state="unknown", holds=told, container=what)
             return [row], []
-        built = {p.name: self._built(p, plan, interpreter) for p in packages if not is_wheel(p)}
+        built = {p.name: self._built(p, plan, interpreter, system) for p in packages if not is_wheel(p)}
         hashes = {name: path.parent.name for name, path in built.items() if path}
         standing = Standing()
         if visible is not None:
@@ -162,7 +162,7 @@ class Forecast:
             modules = layer.kind == "bytecode"
             update = {"holds": holds, "download": download, "container": what, "modules": modules}
             rows.append(row.model_copy(update=update))
-        if settled := self._settled(layers, packages, plan, interpreter, standing):
+        if settled := self._settled(layers, packages, plan, interpreter, standing, system):
             layers = (*layers, settled)
             row = self._row(settled.name, settled.origins, settled.key, settled.parts)
             holds = tuple(f"{p.name} {p.version}" for p in settled.packages)
@@ -176,12 +176,13 @@ class Forecast:
         plan: Plan,
         interpreter: str,
         standing: Standing,
+        system: str | None,
     ) -> FileLayer | None:
         """Return the layer above wheels that have files in common, as far as they were ever looked into."""
         scheme = scheme_of(plan.target.python or "3.0", interpreter)
         overlaps = known_overlaps(self._store, layers, scheme)
         if overlaps is None:
-            paths = {package.name: self._wheel(package, plan, interpreter) for package in packages}
+            paths = {package.name: self._wheel(package, plan, interpreter, system) for package in packages}
             wheels = {name: path for name, path in paths.items() if path}
             if len(wheels) < len(paths):
                 return None
@@ -189,21 +190,21 @@ class Forecast:
         self.overlaps = overlaps
         return settling(layers, overlaps, scheme, plan.compression, standing)
 
-    def _wheel(self, package: Package, plan: Plan, interpreter: str) -> Path | None:
+    def _wheel(self, package: Package, plan: Plan, interpreter: str, system: str | None) -> Path | None:
         """Return the wheel of a package, None where it is not here."""
         if not is_wheel(package):
-            return self._built(package, plan, interpreter)
+            return self._built(package, plan, interpreter, system)
         if package.kind == "file":
             path = self._directory / package.path
             return path if path.is_file() else None
         name, digest = f"wheels/{file_name(package)}", f"sha256:{package.sha256}"
         return self._store.find(name, digest, package.size or None)
 
-    def _built(self, package: Package, plan: Plan, interpreter: str) -> Path | None:
-        """Return the wheel that was built of a source before."""
-        if self._below is None:
+    def _built(self, package: Package, plan: Plan, interpreter: str, system: str | None) -> Path | None:
+        """Return the wheel that was built of a source before; `system` is the chain after system steps."""
+        if system is None:
             return None
-        key = built_key(package, interpreter, self._below)
+        key = built_key(package, interpreter, system, networked=package.name in plan.build_network)
         return built_wheel(self._store, classic_key(key) if plan.target.is_classic else key)
 
     def _has(self, package: Package) -> bool:

@@ -15,9 +15,10 @@ from avabuild.base import Base
 from avabuild.build.apt import add_apt
 from avabuild.build.chain import Chain
 from avabuild.build.classic import ClassicWorkshop
+from avabuild.build.compiled import interpreter_of
 from avabuild.build.context import Context
 from avabuild.build.run import add_run
-from avabuild.build.workshop import Workshop
+from avabuild.build.workshop import Workshop, supply_of
 from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.errors import AvabuildError, UnavailableError
@@ -167,7 +168,11 @@ class _One:
                 plan.compression,
                 plan.keep_secrets,
             )
+            ground: Future[Chain] = Future()
+            ground.set_result(chain.fork())
             interpreter = base.facts.interpreter(plan.target.python or "") if base else "/usr/bin/python2.7"
+            there = interpreter_of(base, plan.target.python) if base else None
+            packages = (there.packages if there else ()) if base else _CLASSIC_PACKAGES
             wanted = plan.apt.layer if base and plan.apt else None
             if not base:
                 wanted = Apt(packages=_CLASSIC_PACKAGES)
@@ -177,7 +182,7 @@ class _One:
                 self.apt = (made,) if base and not plan.system else ()
             below: Future[Chain] = Future()
             below.set_result(chain)
-            with self._workshop(below, interpreter or "") as workshop:
+            with self._workshop(below, ground, interpreter or "", packages) as workshop:
                 return self.resolution.with_workshop(workshop, report)[0]
 
     def install(self) -> None:
@@ -219,8 +224,13 @@ class _One:
             )
         return self.entry.session.stage_base(_CLASSIC_SUITE, context)
 
-    def _workshop(self, below: Future[Chain], interpreter: str) -> Workshop:
-        target, indexes = self.entry.plan.target, self.entry.session.indexes(self.entry.plan)
+    def _workshop(
+        self, below: Future[Chain], ground: Future[Chain], interpreter: str, packages: tuple[str, ...]
+    ) -> Workshop:
+        directory, plan = self.entry.project.directory, self.entry.plan
+        target, indexes = plan.target, self.entry.session.indexes(plan)
+        workdir = self.scratch.directory("resolve-build")
+        supply = supply_of(plan, self.fetcher, indexes, directory, workdir)
         if target.is_classic:
-            return ClassicWorkshop(below, interpreter, indexes, self.fetcher, target.python or "")
-        return Workshop(below, interpreter, indexes)
+            return ClassicWorkshop(below, ground, interpreter, packages, supply, indexes)
+        return Workshop(below, ground, interpreter, packages, supply)

@@ -85,6 +85,7 @@ class Plan(Value):
         libraries: what has to be in the image, by who says so.
         linkage: what a missing library does: `error` fails the build, `warn` tells, `off` doesn't look.
         keep_secrets: patterns of paths of private keys and ids that steps make and that layers may hold.
+        build_network: the projects whose sources are built with the network.
         bytecode: whether Python modules are compiled beforehand.
         compression: of the layers.
     """
@@ -118,6 +119,7 @@ class Plan(Value):
     libraries: tuple[tuple[str, Libraries], ...] = ()
     linkage: Literal["error", "warn", "off"] = "error"
     keep_secrets: tuple[str, ...] = ()
+    build_network: tuple[str, ...] = ()
     bytecode: bool = True
     compression: Literal["gzip", "zstd"] = "gzip"
 

@@ -320,6 +320,7 @@ def request_of(plan: Plan) -> str:
     constrained += [f"alone {text}" for text in alone(plan)]
     constrained += [f"preferred {text}" for text in preferred(plan)]
     constrained += [f"{text} by {name}" for text, names in plan.python_origins for name in names]
+    constrained += [f"network for {name}" for name in plan.build_network]
     local = (f"{path} sha256:{digest}" for path, digest in plan.local)
     target = plan.target
     return request_digest(

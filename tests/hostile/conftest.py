@@ -30,27 +30,54 @@ _LEFT_OUT = ("usr/share/doc/", "usr/share/man/", "usr/share/locale/", "usr/share
              "usr/lib/x86_64-linux-gnu/perl-base/", "etc/apt/sources.list")  # fmt: skip
 
 
+def small(place: Path, layers: list[Path]) -> Path:
+    """Write the tar of `layers`, of a name that nobody knows: no index of packages is asked for it."""
+    with tarfile.open(place, "w") as target:
+        for layer in layers:
+            with tarfile.open(layer) as source:
+                for member in source:
+                    name = member.name.removeprefix("./")
+                    if name.startswith(_LEFT_OUT):
+                        continue
+                    file = source.extractfile(member) if member.isfile() else None
+                    if name == "usr/lib/os-release":
+                        text = b"ID=debian\nVERSION_CODENAME=nowhere\n"
+                        member.size, file = len(text), io.BytesIO(text)
+                    target.addfile(member, file)
+    return place
+
+
+def layers_of(layout: Path) -> list[Path]:
+    """The layers of the last image of a layout, lowest first."""
+    blobs = layout / "blobs" / "sha256"
+    listed = json.loads((layout / "index.json").read_bytes())
+    manifest = json.loads((blobs / listed["manifests"][-1]["digest"].removeprefix("sha256:")).read_bytes())
+    return [blobs / layer["digest"].removeprefix("sha256:") for layer in manifest["layers"]]
+
+
 @pytest.fixture(scope="session")
 def small_debian(
     bases: Callable[..., str],  # noqa: F811
     everyones: Path,  # noqa: F811
 ) -> Path:
-    """A Debian with APT, of a name that nobody knows: without repositories, and without Python to ask for."""
-    place = everyones / "debian.tar"
-    store = Path(bases("bookworm"))
-    (entry,) = (store / "index" / "base").rglob("*")
-    (layer,) = json.loads(entry.read_bytes())["data"]["layers"]
-    blob = store / "blobs" / "sha256" / layer["digest"].removeprefix("sha256:")
-    with tarfile.open(blob) as source, tarfile.open(place, "w") as target:
-        for member in source:
-            if member.name.removeprefix("./").startswith(_LEFT_OUT):
-                continue
-            file = source.extractfile(member) if member.isfile() else None
-            if member.name.removeprefix("./") == "usr/lib/os-release":
-                text = b"ID=debian\nVERSION_CODENAME=nowhere\n"
-                member.size, file = len(text), io.BytesIO(text)
-            target.addfile(member, file)
-    return place
+    """A Debian with APT, without repositories, and without Python to ask for."""
+    return small(everyones / "debian.tar", layers_of(Path(bases("bookworm"), "out"))[:1])
+
+
+@pytest.fixture(scope="session")
+def small_python(
+    bases: Callable[..., str],  # noqa: F811
+    everyones: Path,  # noqa: F811
+) -> Path:
+    """The same with Debian's Python."""
+    return small(everyones / "python.tar", layers_of(Path(bases("bookworm"), "out"))[:2])
+
+
+@pytest.fixture
+def with_python(anyone: User, small_python: Path, tmp_path: Path) -> User:  # noqa: F811
+    """The same users with a small Debian at home that has Python."""
+    os.link(small_python, tmp_path / "python.tar")
+    return anyone
 
 
 @pytest.fixture(params=["root", "ranged", "bare"])

@@ -13,7 +13,6 @@ import os
 import re
 import shlex
 import shutil
-import stat
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from urllib.parse import unquote
 from avabuild.base import is_debian
 from avabuild.build.chain import GIVEN, Chain, given
 from avabuild.build.context import Context
+from avabuild.build.left import opened_left
 from avabuild.build.repositories import SOURCES, explained, given_files, refuse_absent, script
 from avabuild.build.repositories import binds as repository_binds
 from avabuild.commands import Bind
@@ -139,13 +139,11 @@ def keep_debs(store: Store, fetched: Path, debs: Sequence[Deb]) -> None:
 
 def _hash_of_file(path: Path) -> str:
     """Return the sha256 of a plain file that a step left; empty for what may lead anywhere."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+    file = opened_left(path)
+    if file is None:
         return ""
-    with os.fdopen(descriptor, "rb") as file:
-        plain = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        return hashlib.file_digest(file, "sha256").hexdigest() if plain else ""
+    with file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def ask_apt(

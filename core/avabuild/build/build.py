@@ -17,7 +17,7 @@ from avabuild.build import directories
 from avabuild.build.apt import add_apt
 from avabuild.build.chain import MADE, Chain
 from avabuild.build.classic import ClassicWorkshop
-from avabuild.build.compiled import add_compiled, open_yard
+from avabuild.build.compiled import add_compiled, interpreter_of, open_yard
 from avabuild.build.compiler import Compiler, choose_compiler
 from avabuild.build.context import Context
 from avabuild.build.described import Contents, contents, described
@@ -32,7 +32,7 @@ from avabuild.build.prove import prove_image
 from avabuild.build.run import add_run, after_runs
 from avabuild.build.tree import read_tree, standing_of
 from avabuild.build.wheels import Layers, Python, Sources, cause_of
-from avabuild.build.workshop import Workshop, is_wheel
+from avabuild.build.workshop import Workshop, is_wheel, supply_of
 from avabuild.chain import ExecLayer, interpreters_of
 from avabuild.driver import driver_minimum
 from avabuild.errors import ChangedError
@@ -88,7 +88,7 @@ class _Build:
                 compiled = yard.submit(self._compiled, system)
                 for part in (system, below, above, compiled):
                     part.add_done_callback(self._note_failure)
-                packages, pieces = self._python(below, importer if job.imported else None)
+                packages, pieces = self._python(below, system, importer if job.imported else None)
                 chain = above.result()
                 made = compiled.result()
                 importer.settle()
@@ -180,14 +180,14 @@ class _Build:
     # -- file layers ---------------------------------------------------------------------------------------
 
     def _python(
-        self, below: Future[Chain], importer: Importer | None
+        self, below: Future[Chain], system: Future[Chain], importer: Importer | None
     ) -> tuple[tuple[Package, ...], list[Piece]]:
         plan, job = self.plan, self.job
         if plan.target.python is None:
             return (), []
         interpreter = job.base.facts.interpreter(plan.target.python)
         assert interpreter  # noqa: S101 - the target was held against the base before
-        with self._workshop(below, interpreter) as workshop:
+        with self._workshop(below, system, interpreter) as workshop:
             if job.lock and job.lock.request == job.request:
                 packages, urls = job.lock.python, dict[str, str]()
             else:
@@ -229,11 +229,15 @@ class _Build:
         self.parts |= {layer.name: [list(part) for part in layer.parts] for layer in layers}
         return packages, [piece for piece in pieces if piece]
 
-    def _workshop(self, below: Future[Chain], interpreter: str) -> Workshop:
+    def _workshop(self, below: Future[Chain], system: Future[Chain], interpreter: str) -> Workshop:
         target, job = self.plan.target, self.job
+        there = interpreter_of(job.base, target.python)
+        packages = there.packages if there else ()
+        workdir = self.context.scratch.directory("resolve-build")
+        supply = supply_of(self.plan, job.fetcher, job.indexes, job.directory, workdir)
         if target.is_classic:
-            return ClassicWorkshop(below, interpreter, job.indexes, job.fetcher, target.python or "")
-        return Workshop(below, interpreter, job.indexes)
+            return ClassicWorkshop(below, system, interpreter, packages, supply, job.indexes)
+        return Workshop(below, system, interpreter, packages, supply)
 
     def _expect(self, below: Future[Chain], importer: Importer | None, count: int) -> None:
         """Slot 0 stands for all exec layers below the wheels: an import waits until they are there."""

@@ -5,20 +5,34 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from avabuild.build.chain import Chain
-from avabuild.build.stage import CACHE, EPOCH
-from avabuild.build.workshop import OUT, Workshop
+from avabuild.build.chain import GIVEN, Chain, given
+from avabuild.build.left import opened_left
+from avabuild.build.stage import EPOCH
+from avabuild.build.workshop import (
+    FORMAT,
+    GIVEN_SOURCE,
+    GIVEN_WHEELS,
+    OUT,
+    Supply,
+    System,
+    Workshop,
+    system_of,
+)
 from avabuild.commands import Bind
+from avabuild.container import Container
 from avabuild.errors import StepError
+from avabuild.inside.step import Network
 from avabuild.lock import Package
-from avabuild.resolve import Command, Fetcher, Indexes, Outcome
+from avabuild.resolve import ClassicResolver, Command, Indexes, Outcome, Resolver
 from avabuild.resolve.pip import TOOLS, settled, unpack_tools
 from avabuild.value import digest_of
 
 PIP = "/run/avabuild-pip"
+_CACHE = "/run/avabuild-cache"
 _NO_COMPILER = {"CC": "/bin/false", "CXX": "/bin/false"}
 
 
@@ -28,81 +42,137 @@ class ClassicWorkshop(Workshop):
     compilers = ("build-essential", "python2.7-dev")
 
     def __init__(
-        self, below: Future[Chain], interpreter: str, indexes: Indexes, fetcher: Fetcher, python: str
+        self,
+        below: Future[Chain],
+        ground: Future[Chain],
+        interpreter: str,
+        packages: Sequence[str],
+        supply: Supply,
+        indexes: Indexes,
     ) -> None:
-        super().__init__(below, interpreter, settled(indexes))
-        self._fetcher = fetcher
-        if python != "2.7":
+        super().__init__(below, ground, interpreter, packages, supply)
+        self._indexes = settled(indexes)
+        if not interpreter.endswith("2.7"):
             self.compilers = ("build-essential", "python3-dev")
 
     def key(self, package: Package) -> str:
         """Return the key of the wheel built from `package`: also what it is built by."""
         return classic_key(super().key(package))
 
+    def resolver(self, resolver: Resolver | ClassicResolver) -> Resolver | ClassicResolver:
+        """Return `resolver` asking pip in a container."""
+        assert isinstance(resolver, ClassicResolver)  # noqa: S101 - the other kind has another workshop
+        return replace(resolver, run=self.resolve, interpreter=Path(self._interpreter))
+
     def resolve(self, command: Command) -> Outcome:
-        """Run pip's resolution: the Runner of a classic resolver."""
+        """Run pip's resolution: the Runner of a classic resolver. Its cache is of this build alone."""
         if any("git+" in path.read_text() for path in command.directory.glob("request.json")):
-            self._install(self.git)
+            self._stage.install(self.git)
+        context = self._chain.context
         binds = [Bind(source=str(path), target=str(path)) for path in command.reads if path.exists()]
         binds.append(Bind(source=str(command.directory), target=str(command.directory), writable=True))
+        binds.append(Bind(source=str(context.scratch.directory("pip-cache")), target=_CACHE, writable=True))
+        shell = f"exec {shlex.join(command.argv)}\n"
+        env = {**dict(command.environment), "PIP_CACHE_DIR": _CACHE}
         try:
-            self._run_with(dict(command.environment), f"exec {shlex.join(command.argv)}\n", binds, "resolve")
+            self._with_pip(self._stage.start(), env, shell, binds, "resolve", "host")
         except StepError as error:
             return Outcome(1, error.tail)
         return Outcome(0, "")
 
-    def _build(self, package: Package, source: Path | None, binds: Sequence[Bind]) -> None:
-        """Build without a compiler first, which packages with optional C parts can do.
-
-        Their wheels are then the same whatever was built before them in this container.
-        """
-        shell = self._script(package, source)
+    def _make(self, _action: str, package: Package, source: Path, out: Path) -> None:
+        """Build without a compiler first, which packages with optional C parts can do."""
+        own = self.git if package.kind == "git" else ()
         try:
-            self._run_with({**self._indexes.pip_environment(), **_NO_COMPILER}, shell, binds, package.name)
+            self._wheel(package, source, out, own, _NO_COMPILER)
         except StepError:
-            self._install(self.compilers)
-            self._run_with(self._indexes.pip_environment(), shell, binds, package.name)
+            self._wheel(package, source, out, (*own, *self.compilers), {})
 
-    def _run_with(self, env: Mapping[str, str], shell: str, binds: Sequence[Bind], place: str) -> None:
+    def _wheel(
+        self, package: Package, source: Path, out: Path, tools: Sequence[str], env: Mapping[str, str]
+    ) -> None:
+        """Build in a container of its own, without network: what it says that it needs is there."""
+        system = system_of(source, package.subdirectory)
+        network: Network = "host" if self._is_networked(package) else "none"
+        place = f"{GIVEN_SOURCE}/{source.name}"
+        with (
+            self._place("requires") as needed,
+            self._tools(tools).container(f"build {package.name}") as built,
+        ):
+            if system != System():
+                self._fetch(system.requires, needed)
+            binds = [
+                Bind(source=str(source), target=place),
+                Bind(source=str(needed), target=GIVEN_WHEELS),
+                Bind(source=str(out), target=OUT, writable=True),
+            ]
+            part = f"#subdirectory={package.subdirectory}" if package.subdirectory else ""
+            what = f"file://{place}{part}" if part else place
+            shell = (
+                f"{self._interpreter} -m pip wheel --quiet --no-deps --no-index --find-links {GIVEN_WHEELS} "
+                f"--wheel-dir {OUT} {shlex.quote(what)}\n"
+            )
+            self._with_pip(
+                built, {**env, "PIP_CONFIG_FILE": "/dev/null"}, shell, binds, package.name, network
+            )
+
+    def _fetch(self, requirements: Sequence[str], directory: Path) -> None:
+        """Fetch the wheels of build requirements into `directory`, where no code of a package runs."""
+        with self._place("fetched") as out:
+            shell = (
+                f"{self._interpreter} -m pip download --quiet --only-binary :all: --dest {OUT} "
+                f"{shlex.join(requirements)}\n"
+            )
+            env = self._indexes.pip_environment()
+            binds = [Bind(source=str(out), target=OUT, writable=True)]
+            with self._tools(()).container("build requirements") as container:
+                self._with_pip(container, env, shell, binds, "build requirements", "host")
+            for path in sorted(out.glob("*.whl")):
+                file = opened_left(path)
+                if file is not None:
+                    with file:
+                        (directory / path.name).write_bytes(file.read())
+
+    def _with_pip(
+        self,
+        container: Container,
+        env: Mapping[str, str],
+        shell: str,
+        binds: Sequence[Bind],
+        place: str,
+        network: Network,
+    ) -> None:
+        context = self._ground.context
         local = [Bind(source=str(p), target=str(p)) for p in self._indexes.local_paths() if p.exists()]
-        binds = list({bind.target: bind for bind in (*self._tools(), *local, *binds)}.values())
-        self._stage.run(shell, self._environment(dict(env)), binds, place)
-
-    def _script(self, package: Package, source: Path | None) -> str:
-        build = f"{self._interpreter} -m pip wheel --quiet --no-deps --wheel-dir {OUT}"
-        if source is not None:
-            return f"{build} {shlex.quote(f'{OUT}-source/{source.name}')}\n"
-        return self._of_checkout(package, build)
-
-    def _environment(self, env: dict[str, str]) -> dict[str, str]:
+        asks = "PIP_INDEX_URL" in env or "PIP_FIND_LINKS" in env  # it is no build
+        everything = [Bind(source=str(self._pip), target=PIP), *(local if asks else ()), *binds]
+        inherited = context.host.network_environment(f"{GIVEN}/ca.pem") if network == "host" else {}
         own = {
             "PYTHONPATH": PIP,
-            "PIP_CACHE_DIR": CACHE,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PIP_CACHE_DIR": "/tmp/pip-cache",  # noqa: S108 - the container's
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_NO_PYTHON_VERSION_WARNING": "1",
             "PIP_NO_WARN_SCRIPT_LOCATION": "1",
             "SOURCE_DATE_EPOCH": EPOCH,
             "HOME": "/tmp",  # noqa: S108 - the container's
             "LC_ALL": "C.UTF-8",
+            **env,
         }
-        return {**env, **own}
-
-    def _tools(self) -> list[Bind]:
-        cache = self._chain.context.store.root / "pip-cache"
-        cache.mkdir(exist_ok=True)
-        return [
-            Bind(source=str(self._pip), target=PIP, writable=True),
-            Bind(source=str(cache), target=CACHE, writable=True),
-        ]
+        unique = list({bind.target: bind for bind in everything}.values())
+        with given(context, shell, own, {}, inherited) as (command, mounts):
+            container.run(command, [*mounts, *unique], place=place, network=network)
 
     @cached_property
     def _pip(self) -> Path:
-        """The directory that has pip and what it needs; it is given to containers of one Python alone."""
-        store = self._chain.context.store
-        key = digest_of([[tool.sha256 for tool in TOOLS], self._interpreter]).removeprefix("sha256:")
+        """The directory that has pip and what it needs."""
+        store = self._ground.context.store
+        key = digest_of([FORMAT, [tool.sha256 for tool in TOOLS], self._interpreter]).removeprefix("sha256:")
         directory = store.root / "pip" / key[:16]
         if not directory.is_dir():
             with store.lock("pip", key):
                 directory.parent.mkdir(exist_ok=True)
-                unpack_tools([path for _, path in self._fetcher.fetch(TOOLS, {})], directory)
+                unpack_tools([path for _, path in self._supply.fetcher.fetch(TOOLS, {})], directory)
         return directory
 
 

@@ -196,8 +196,7 @@ class _Work:
         paths = [path for _, path in self.yard.fetcher.fetch([one.package for one in found], urls)]
         binds = [Bind(source=str(path), target=f"{STAGE}/wheels/{path.name}") for path in paths]
         shell = environment_script(interpreter.path, [bind.target for bind in binds])
-        tools = uv_binds(self.yard.image.context.store)
-        self.stage.run(shell, uv_environment({}), [*tools, *binds], self.step.name)
+        self.stage.run(shell, uv_environment({}), [*uv_binds(), *binds], self.step.name)
 
     def _environment(self) -> dict[str, str]:
         given = {

@@ -12,13 +12,12 @@ from avabuild.build.apt import install_debs, resolve_debs
 from avabuild.build.chain import Chain, given
 from avabuild.commands import Bind
 from avabuild.container import Container
+from avabuild.inside.step import Network
 from avabuild.layers import Apt
 from avabuild.lock import Deb
 from avabuild.resolve import find_uv
-from avabuild.store import Store
 
 UV = "/run/avabuild-uv"
-CACHE = "/run/avabuild-cache"
 EPOCH = "315532800"
 
 
@@ -79,21 +78,22 @@ class Stage:
                 install_debs(self.chain, self.start(), apt, debs)
 
     def run(self, shell: str, env: Mapping[str, str], binds: Sequence[Bind], place: str) -> str:
-        """Run `shell` with `env` and the host's proxies and certificates; return what it printed."""
+        """Run `shell` with `env` and nothing of the host's; return what it printed.
+
+        Everything that it reads is there, so it has no network, where the runner can take that away.
+        """
         context, container = self.chain.context, self.start()
-        with given(context, shell, env, {}) as (command, mounts):
-            return container.run(command, [*mounts, *binds], place=place)
+        network: Network = "none" if context.tools.namespace.means.runner == "own" else "host"
+        with given(context, shell, env, {}, {}) as (command, mounts):
+            return container.run(command, [*mounts, *binds], place=place, network=network)
 
 
 def uv_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables with which uv runs in a stage: `env`, and its own places there."""
-    kept = {name: value for name, value in env.items() if name != "SSL_CERT_FILE"}
-    own = {"UV_CACHE_DIR": CACHE, "UV_LINK_MODE": "copy", "SOURCE_DATE_EPOCH": EPOCH, "HOME": "/tmp"}  # noqa: S108 - the container's
-    return {**kept, **own}
+    """Return the variables with which uv runs in a stage: `env`, and that it keeps and fetches nothing."""
+    own = {"UV_NO_CACHE": "1", "UV_OFFLINE": "1", "UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    return {**env, **own, "SOURCE_DATE_EPOCH": EPOCH, "HOME": "/tmp"}  # noqa: S108 - the container's
 
 
-def uv_binds(store: Store) -> list[Bind]:
-    """Return what makes uv and its cache seen in a stage."""
-    cache = store.root / "uv-build"
-    cache.mkdir(exist_ok=True)
-    return [Bind(source=str(find_uv()), target=UV), Bind(source=str(cache), target=CACHE, writable=True)]
+def uv_binds() -> list[Bind]:
+    """Return what makes uv seen in a stage; a cache that others' stages use is not."""
+    return [Bind(source=str(find_uv()), target=UV)]

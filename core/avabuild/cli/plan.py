@@ -151,6 +151,8 @@ def _head(plan: Plan, digest: str | None, lock: str, idle: Sequence[str]) -> Ite
         limits = zip(plan.constraints, plan.constraint_origins, strict=True)
         words = (f"{text} ({', '.join(origins)})" for text, origins in limits)
         yield f"  limits      {', '.join(words)}"
+    if plan.build_network:
+        yield f"  network     while built from source: {', '.join(plan.build_network)}"
     if target.python:
         yield f"  lock        {lock}"
 

@@ -132,7 +132,7 @@ def _shifted(keys: KeyPath, outer: Recipe, inner: Recipe) -> KeyPath:
             merged_plugins = _unique(inner.plugins + outer.plugins)
             return ("plugins", merged_plugins.index(outer.plugins[index]), *rest)
         case ("packages", str(name), int(index), *rest):
-            values = getattr(outer.packages, name)
-            merged = _unique(getattr(inner.packages, name) + values)
+            values = getattr(outer.packages, name.replace("-", "_"))
+            merged = _unique(getattr(inner.packages, name.replace("-", "_")) + values)
             return ("packages", name, merged.index(values[index]), *rest)
     return keys

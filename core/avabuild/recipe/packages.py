@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import (
+    InvalidName,
     InvalidSdistFilename,
     InvalidWheelFilename,
+    canonicalize_name,
     parse_sdist_filename,
     parse_wheel_filename,
 )
@@ -109,6 +111,13 @@ def _requirement(text: str) -> str:
     return text
 
 
+def _project(text: str) -> str:
+    try:
+        return str(canonicalize_name(text, validate=True))
+    except InvalidName:
+        raise ValueError(f'"{text}" is not the name of a Python project') from None
+
+
 def _word(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", text):
         raise ValueError(f'"{text}" is no name of a repository; use lower-case words, like "nvidia-cuda"')
@@ -180,6 +189,11 @@ class Packages(Value):
     )
     constraints: tuple[Annotated[Text, AfterValidator(_requirement)], ...] = Field(
         default=(), description="Requirements (PEP 508) that limit versions without asking for a package"
+    )
+    build_network: tuple[Annotated[Text, AfterValidator(_project)], ...] = Field(
+        default=(),
+        alias="build-network",
+        description="Projects whose sources are built with the network; all others are built without",
     )
     repositories: tuple[RepositoryEntry, ...] = Field(
         default=(), description="APT repositories beside the distribution's own, for the packages of apt"

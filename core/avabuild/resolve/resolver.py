@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,23 @@ from packaging.utils import canonicalize_name
 
 from avabuild.errors import AvabuildError, ResolveError, WheelError
 from avabuild.lock import Package
+from avabuild.resolve.about import UNNAMED, About, configuration
 from avabuild.resolve.closures import UNKNOWN, Origins, asking, by_origin, origins_of, parse_annotated
+from avabuild.resolve.facade import write_facade
 from avabuild.resolve.indexes import Indexes, redact
 from avabuild.resolve.platforms import Platform
 from avabuild.resolve.pylock import Resolved, file_urls, preference_text, read_pylock
 from avabuild.resolve.requirements import pin_line, requirement_line
 from avabuild.resolve.stubs import in_words, light
-from avabuild.resolve.uv import Command, Runner, compile_argv, failure, find_uv, run_here
+from avabuild.resolve.uv import (
+    Command,
+    NeedsMetadata,
+    Runner,
+    compile_argv,
+    failure,
+    find_uv,
+    run_here,
+)
 
 
 def _silent(line: str) -> None:
@@ -71,8 +82,11 @@ class Resolver:
         indexes: what to ask.
         recipe_dir: what the recipe's own files are relative to.
         workdir: an existing directory for uv's inputs and outputs, of this resolver alone.
-        run: how uv is run: here, or in a container when `build=True` lets sdists run their code.
-        interpreter: the Python that uv inspects, as `run` sees it.
+        run: how uv is run.
+        interpreter: the Python that uv inspects; it runs nothing else with it.
+        learn: finds out what an sdist or a commit says of itself, where foreign code may run; None where that
+            is nowhere.
+        known: what was found out so, by the words in which uv asked.
         log: takes each command line and each warning of uv.
     """
 
@@ -82,6 +96,8 @@ class Resolver:
     workdir: Path
     run: Runner = run_here
     interpreter: Path = Path(sys.executable)
+    learn: Callable[[Resolved], About] | None = None
+    known: dict[str, About] = field(default_factory=dict)
     log: Callable[[str], None] = _silent
 
     def resolve(
@@ -112,6 +128,8 @@ class Resolver:
             UnavailableError: an index did not answer.
         """
         lines = {text: requirement_line(text, self.recipe_dir) for text in (*requirements, *extras)}
+        if build:
+            lines = {text: self._named(line) for text, line in lines.items()}
         if not lines:
             return ()
         if alone:
@@ -185,7 +203,7 @@ class Resolver:
         def ask(*, offline: bool) -> Path:
             output = self.workdir.resolve() / "needed.txt"
             output.unlink(missing_ok=True)
-            options = {"constraints": constraints, "build": build, "offline": offline}
+            options: dict[str, Any] = {"constraints": constraints, "build": build, "offline": offline}
             return self._run_uv(tuple(sources), output, annotated=True, **options)
 
         try:
@@ -214,18 +232,47 @@ class Resolver:
         source = self._write(f"{stem}.in", self._lines(lines))
         return self._run_uv([source], self._write(f"pylock.{stem}.toml", preference_text(kept)), **options)
 
-    def _run_uv(self, sources: Sequence[Path], output: Path, **options: Any) -> Path:
-        """Run uv on the requirements files `sources` and return `output`, which it wrote."""
+    def _run_uv(
+        self, sources: Sequence[Path], output: Path, provisional: Sequence[About] = (), **options: Any
+    ) -> Path:
+        """Run uv on the requirements files `sources` and return `output`, which it wrote.
+
+        It is asked again whenever it wanted to know of an sdist what could be found out.
+        """
+        facade = write_facade(self.workdir.resolve(), self.interpreter)
+        while True:
+            told = [*self.known.values(), *provisional]
+            metadata = self._write("uv.toml", configuration(told)) if told else None
+            try:
+                return self._ask_uv(facade, sources, output, metadata=metadata, **options)
+            except NeedsMetadata as wanted:
+                if self.learn is None or wanted.source in self.known or provisional:
+                    raise
+                self.known[wanted.source] = self.learn(self._source(wanted.source))
+
+    def _source(self, words: str) -> Resolved:
+        """Find the file or the commit that uv names by `words`, without a look into it."""
+        name, _, address = words.partition(" @ ")
+        if not address and "://" not in words:
+            return self.pinned([words])[0]
+        if not address:
+            name, address = UNNAMED, words
+        nothing = About(name=str(canonicalize_name(name)), version="0")
+        output = self._lock("source", [f"{name} @ {address}"], dependencies=False, provisional=[nothing])
+        return read_pylock(output, self.platform, self.recipe_dir)[0]
+
+    def _named(self, line: str) -> str:
+        """Return `line` with its name in front, which for a bare address is found out where it can be."""
+        if self.learn is None or "://" not in line or re.match(r"[\w.\[\],-]+\s*@", line):
+            return line
+        if line not in self.known:
+            self.known[line] = self.learn(self._source(line))
+        return f"{self.known[line].name} @ {line}"
+
+    def _ask_uv(self, facade: Path, sources: Sequence[Path], output: Path, **options: Any) -> Path:
         uv = find_uv()
-        argv = compile_argv(
-            uv,
-            self.interpreter,
-            self.platform,
-            sources,
-            output,
-            no_index=self.indexes.no_index,
-            **options,
-        )
+        no_index = self.indexes.no_index
+        argv = compile_argv(uv, facade, self.platform, sources, output, no_index=no_index, **options)
         self.log(shlex.join(argv))
         reads = (uv, self.recipe_dir.resolve(), *self.indexes.local_paths())
         environment = tuple(sorted(self.indexes.environment().items()))

@@ -24,6 +24,7 @@ from avabuild.errors import (
 from avabuild.places import spare_cache
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.configured import inherited
+from avabuild.resolve.facade import REFUSED
 from avabuild.resolve.indexes import Indexes, redact
 from avabuild.resolve.platforms import Platform
 
@@ -31,6 +32,7 @@ _NEEDS_BUILD = re.compile(
     r"Wheels are required for `(?P<name>[^`]+)` because building"
     r"|Building source distributions(?: for `(?P<name2>[^`]+)`)? is disabled"
 )
+_FAILED = re.compile(r"Failed to (?:download and )?build `(?P<source>[^`]+)`")
 _UNREACHABLE = re.compile(
     r"error sending request|Request failed after|status server error|dns error|timed out"
     r"|Could not resolve host|Connection refused|Connection reset|429 Too Many"
@@ -60,6 +62,14 @@ class NeedsBuild(ResolveError):  # noqa: N818 - it asks for something, and is no
 
 class Unsolvable(ResolveError):  # noqa: N818 - a word of its own, as NeedsBuild
     """No versions satisfy all that is asked, or one that is asked for is on no index."""
+
+
+class NeedsMetadata(ResolveError):  # noqa: N818 - as above
+    """What `source` (`NAME==VERSION`, `NAME @ URL` or a URL) says of itself is wanted."""
+
+    def __init__(self, message: str, source: str) -> None:
+        super().__init__(message)
+        self.source = source
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +127,15 @@ def compile_argv(
     no_index: bool = False,
     offline: bool = False,
     refresh: Sequence[str] = (),
+    metadata: Path | None = None,
 ) -> tuple[str, ...]:
     """Return the command that resolves the requirements files `sources` into the PEP 751 file `output`.
 
     When `annotated`, `output` is a requirements file that says by whom each package is needed.
-    `build` allows running the code of sdists; without `dependencies` each line stands for itself, and an
-    exact pin then needs no metadata and so no build. `refresh` names projects to ask anew, `*` for all.
+    `build` lets sdists be chosen of which only a build tells what they need; without `dependencies` each line
+    stands for itself, and an exact pin then needs no metadata. No code of theirs is run either way: the
+    `interpreter` is to be a facade. `refresh` names projects to ask anew, `*` for all. The configuration
+    `metadata` says what is known of sdists; no other is read.
     """
     written = ["--format", "pylock.toml", "--no-annotate"]
     if annotated:
@@ -132,11 +145,12 @@ def compile_argv(
         str(uv), "pip", "compile", *map(str, sources), "--output-file", str(output), *written,
         "--python", str(interpreter), "--python-version", platform.python,
         "--python-platform", platform.uv_name(),
-        "--no-header", "--no-progress", "--color", "never", "--no-config",
+        "--no-header", "--no-progress", "--color", "never",
     ]
     # fmt: on
+    argv += ["--config-file", str(metadata)] if metadata else ["--no-config"]
     argv += ["--constraints", str(constraints)] if constraints else []
-    argv += [] if build or not dependencies else ["--no-build"]
+    argv += ["--no-build-isolation"] if build or not dependencies else ["--no-build"]
     argv += [] if dependencies else ["--no-deps"]
     argv += ["--no-index"] if no_index else []
     argv += ["--offline"] if offline else []
@@ -222,6 +236,9 @@ def failure(outcome: Outcome, indexes: Indexes) -> AvabuildError:
     words = _explanation(outcome.stderr)
     if (broken := _of_its_cache(words)) is not None:
         return broken
+    if REFUSED in words and (wanted := _FAILED.search(words)):
+        source = wanted["source"]
+        return NeedsMetadata(f"{redact(source)} comes only as source:\n{words}", source)
     builds = [found["name"] or found["name2"] or "" for found in _NEEDS_BUILD.finditer(words)]
     if builds:
         return NeedsBuild(f"some packages come only as source:\n{words}", tuple(sorted({*builds} - {""})))

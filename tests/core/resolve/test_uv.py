@@ -44,8 +44,9 @@ def test_who_needs_a_package_is_told_in_a_requirements_file():
 @pytest.mark.parametrize(
     ("options", "ending"),
     [
-        ({"build": True}, ("--no-config",)),
-        ({"dependencies": False}, ("--no-config", "--no-deps")),
+        ({"build": True}, ("--no-config", "--no-build-isolation")),
+        ({"dependencies": False}, ("--no-config", "--no-build-isolation", "--no-deps")),
+        ({"metadata": Path("/w/m")}, ("--config-file", "/w/m", "--no-build")),
         ({"constraints": Path("/w/c")}, ("--constraints", "/w/c", "--no-build")),
         ({"no_index": True, "offline": True}, ("--no-build", "--no-index", "--offline")),
         ({"refresh": ("a", "b")}, ("--refresh-package", "a", "--refresh-package", "b")),
