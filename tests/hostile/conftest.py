@@ -32,12 +32,16 @@ _LEFT_OUT = ("usr/share/doc/", "usr/share/man/", "usr/share/locale/", "usr/share
 
 def small(place: Path, layers: list[Path]) -> Path:
     """Write the tar of `layers`, of a name that nobody knows: no index of packages is asked for it."""
+    last = {}  # no name may come twice
+    for layer in layers:
+        with tarfile.open(layer) as source:
+            last |= {one.name.removeprefix("./").rstrip("/"): layer for one in source if not one.isdir()}
     with tarfile.open(place, "w") as target:
         for layer in layers:
             with tarfile.open(layer) as source:
                 for member in source:
-                    name = member.name.removeprefix("./")
-                    if name.startswith(_LEFT_OUT):
+                    name = member.name.removeprefix("./").rstrip("/")
+                    if name.startswith(_LEFT_OUT) or last.setdefault(name, layer) != layer:
                         continue
                     file = source.extractfile(member) if member.isfile() else None
                     if name == "usr/lib/os-release":

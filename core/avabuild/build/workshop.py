@@ -263,6 +263,8 @@ class Workshop:
         try:
             yield
         except StepError as error:
+            if error.place != package.name:  # it is not the build's: a tool failed, or another's build
+                raise
             known = package.version not in {"", "0"}  # a commit's, and what was not looked into yet
             title = f"{package.name} {package.version}" if known else package.name
             hint = "no index has a wheel of it for this target; another version may have one"
@@ -273,7 +275,7 @@ class Workshop:
                 place=f"build {package.name}",
                 tail=error.tail,
                 log=error.log,
-                hint=error.hint if error.place == f"build {package.name}" else hint,
+                hint=hint,
             ) from error
 
     @contextmanager
