@@ -231,17 +231,24 @@ def _of_its_cache(words: str) -> AvabuildError | None:
     )
 
 
-def failure(outcome: Outcome, indexes: Indexes) -> AvabuildError:
-    """Return the error that a failed run stands for, with uv's own explanation in it."""
-    words = _explanation(outcome.stderr)
-    if (broken := _of_its_cache(words)) is not None:
-        return broken
+def _wanted(words: str) -> ResolveError | None:
+    """Return what uv wants to know of sources, in a form that can be answered; None where it wants none."""
     if REFUSED in words and (wanted := _FAILED.search(words)):
         source = wanted["source"]
         return NeedsMetadata(f"{redact(source)} comes only as source:\n{words}", source)
     builds = [found["name"] or found["name2"] or "" for found in _NEEDS_BUILD.finditer(words)]
     if builds:
         return NeedsBuild(f"some packages come only as source:\n{words}", tuple(sorted({*builds} - {""})))
+    return None
+
+
+def failure(outcome: Outcome, indexes: Indexes) -> AvabuildError:
+    """Return the error that a failed run stands for, with uv's own explanation in it."""
+    words = _explanation(outcome.stderr)
+    if (broken := _of_its_cache(words)) is not None:
+        return broken
+    if (wanted := _wanted(words)) is not None:
+        return wanted
     if "network was disabled" in words:
         return UnavailableError(f"the network is switched off:\n{words}", hint="unset UV_OFFLINE")
     if "Git operation failed" in words:
