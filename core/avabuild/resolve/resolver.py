@@ -259,7 +259,7 @@ class Resolver:
             name, address = UNNAMED, words
         nothing = About(name=str(canonicalize_name(name)), version="0")
         output = self._lock("source", [f"{name} @ {address}"], dependencies=False, provisional=[nothing])
-        return read_pylock(output, self.platform, self.recipe_dir)[0]
+        return read_pylock(output, self.platform, self.recipe_dir, self._stubs)[0]
 
     def _named(self, line: str) -> str:
         """Return `line` with its name in front, which for a bare address is found out where it can be."""
