@@ -319,6 +319,7 @@ def _settings(
         user=image.user,
         ports=tuple(str(port) for port in image.ports) or said.ports,
         volumes=image.volumes,
+        created=image.created,
         healthcheck=HealthCheck(**dict(image.healthcheck)) if image.healthcheck else None,
     )
 

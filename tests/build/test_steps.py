@@ -302,3 +302,30 @@ def test_last_steps_see_the_image_and_system_steps_the_base(someone: User, runne
         found = {name: tar.extractfile(name).read().decode() for name in ("low-kept", "high")}  # type: ignore[union-attr]
     assert found["low-kept"] == "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin|||/"
     assert found["high"] == '/own/bin:/bin|two\nlines|it\'s "so" $HOME ä|/srv/place'
+
+
+@pytest.mark.parametrize("someone", ["root"], indirect=True)
+def test_a_date_is_the_recipes_or_the_hosts_and_moves_no_layer(someone: User) -> None:
+    def built(own: str, epoch: str | None) -> tuple[str, list[str]]:
+        someone.env.pop("SOURCE_DATE_EPOCH", None)
+        someone.env |= {"SOURCE_DATE_EPOCH": epoch} if epoch else {}
+        shutil.rmtree(someone.home / "out", ignore_errors=True)
+        text = (
+            f'name = "ava-test-steps"\nbase = {{ archive = "tiny.tar" }}\n[[run]]\nshell = "touch /x"\n{own}'
+        )
+        outcome = someone.avabuild("recipe", someone.recipe(text), "--output", "oci:out")
+        assert outcome.code == 0, outcome.err
+        blobs = someone.home / "out" / "blobs" / "sha256"
+        index = json.loads((someone.home / "out" / "index.json").read_bytes())
+        manifest = json.loads((blobs / index["manifests"][-1]["digest"].removeprefix("sha256:")).read_bytes())
+        config = json.loads((blobs / manifest["config"]["digest"].removeprefix("sha256:")).read_bytes())
+        return config["created"], [one["digest"] for one in manifest["layers"]]
+
+    first, layers = built("", None)
+    assert first == "1980-01-01T00:00:00Z"
+    assert built("", "1777636800") == ("2026-05-01T12:00:00Z", layers)
+    assert built("[image]\ncreated = 2027-01-01T00:00:00Z\n", "1777636800") == (
+        "2027-01-01T00:00:00Z",
+        layers,
+    )
+    del someone.env["SOURCE_DATE_EPOCH"]

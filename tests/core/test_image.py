@@ -204,3 +204,20 @@ def test_library_paths_stand_before_those_of_the_base(held, expected):
     assert [e for e in untouched["config"]["Env"] if e.startswith("LD_")] == base.get("config", {}).get(
         "Env", []
     )
+
+
+def test_a_date_changes_the_config_and_no_layer_or_history() -> None:
+    plain, dated = (
+        image.config({}, [], Settings(created=date), "amd64") for date in ("", "2026-05-01T12:00:00Z")
+    )
+    assert plain["created"] == "1980-01-01T00:00:00Z"
+    assert dated == {**plain, "created": "2026-05-01T12:00:00Z"}
+
+
+def test_dates_are_seconds_or_text_with_a_zone() -> None:
+    assert image.date_of(0) == "1970-01-01T00:00:00Z"
+    assert image.date_of("1777636800") == "2026-05-01T12:00:00Z"
+    assert image.date_of("2026-05-01T14:00:00+02:00") == "2026-05-01T12:00:00Z"
+    for wrong in ("yesterday", "2026-05-01T12:00:00"):
+        with pytest.raises(ValueError):  # noqa: PT011 - from the library, or ours
+            image.date_of(wrong)

@@ -12,8 +12,8 @@ from avabuild.build.files import files_key
 from avabuild.build.job import Job
 from avabuild.build.run import run_inputs
 from avabuild.describe import KEY, LONG, labels, split_labels
-from avabuild.errors import RecipeError
-from avabuild.image import Settings
+from avabuild.errors import HostError, RecipeError
+from avabuild.image import Settings, date_of
 from avabuild.layers import Files, Run
 from avabuild.lock import TargetLock
 from avabuild.plan import Plan, Step
@@ -48,10 +48,11 @@ def described(
     labelled, long = split_labels({**own, **dict(plan.settings.labels)})
     annotations = {name: text for name, text in own.items() if name not in LONG} | long
     if began is not None and began == contents(store, plan, job.directory, environ, job.output.path):
-        key = key_of(plan, lock, job.content, began)
+        key = key_of(plan, lock, job.content, began, dated(plan.settings, environ))
         annotations[KEY] = chain.flat(key) if flattened else key
     annotations |= dict(plan.settings.annotations)
-    return plan.settings.model_copy(update={"labels": tuple(labelled.items())}), annotations
+    update = {"labels": tuple(labelled.items()), "created": dated(plan.settings, environ)}
+    return plan.settings.model_copy(update=update), annotations
 
 
 def image_key(
@@ -69,7 +70,7 @@ def image_key(
     and when a file is not there.
     """
     found = contents(store, plan, directory, environ)
-    return None if found is None else key_of(plan, lock, content, found)
+    return None if found is None else key_of(plan, lock, content, found, dated(plan.settings, environ))
 
 
 def contents(
@@ -86,11 +87,28 @@ def contents(
         return None
 
 
-def key_of(plan: Plan, lock: TargetLock, content: Mapping[str, Any], given: Contents) -> str:
-    """Return the key of the image of `plan`, whose steps are `given` these contents."""
+def dated(settings: Settings, environ: Mapping[str, str]) -> str:
+    """Return the date of an image: the recipe's, else SOURCE_DATE_EPOCH's; empty where neither says one.
+
+    Raises HostError for a variable that is no number of seconds.
+    """
+    said = environ.get("SOURCE_DATE_EPOCH", "")
+    if settings.created or not said:
+        return settings.created
+    try:
+        return date_of(int(said))
+    except (ValueError, OverflowError, OSError):
+        message = f"SOURCE_DATE_EPOCH is {said!r}, not a number of seconds"
+        raise HostError(message, hint="unset it, or give the seconds since 1970") from None
+
+
+def key_of(
+    plan: Plan, lock: TargetLock, content: Mapping[str, Any], given: Contents, created: str = ""
+) -> str:
+    """Return the key of the image of `plan`, whose steps are `given` these contents, of a date."""
     steps = [[step.name, step.origins, one] for step, one in zip(plan.steps, given, strict=True)]
     named = plan.model_dump(mode="json", exclude={"system", "files", "last", "read"})  # paths of this host
-    return digest_of([_FORMATS, anywhere(named), steps, lock.model_dump(mode="json"), content])
+    return digest_of([_FORMATS, anywhere(named), steps, lock.model_dump(mode="json"), content, created])
 
 
 def anywhere(dumped: Any) -> Any:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 # Where the local storage is, and which policies hold: a stamp made with others says nothing.
 _CIRCUMSTANCES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "SLURM_TMPDIR",
-                  "LOCAL_SCRATCH", "CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS")  # fmt: skip
+                  "LOCAL_SCRATCH", "CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS",
+                  "SOURCE_DATE_EPOCH")  # fmt: skip
 _SETTINGS = ("mode", "root", "storage_driver", "runner", "debian_mirror")
 
 

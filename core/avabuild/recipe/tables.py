@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool
 
 from avabuild.addresses import refuse_login_in_shell
+from avabuild.image import date_of
 from avabuild.recipe.fields import (
     EMPTY_TABLE,
     Absolute,
@@ -138,6 +140,17 @@ def _health_check(value: Any) -> Any:
     return {"command": value} if isinstance(value, str | list) else value
 
 
+def _date(value: object) -> object:
+    if isinstance(value, datetime):
+        value = value.isoformat()
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return value
+    try:
+        return date_of(value) if value != "" else ""
+    except (ValueError, OverflowError, OSError):
+        raise ValueError('give a date with its zone, "2026-05-01T12:00:00Z", or seconds since 1970') from None
+
+
 class ImageConfig(Value):
     """What a container of the image starts with; unset keys keep what the base says."""
 
@@ -148,6 +161,9 @@ class ImageConfig(Value):
     )
     cmd: Command | None = Field(default=None, description="Default arguments; a string is run by /bin/sh -c")
     workdir: ImagePath | None = Field(default=None, description="Directory in which a container starts")
+    created: Annotated[str, BeforeValidator(_date, json_schema_input_type=str | int | datetime)] = Field(
+        default="", description="Date of the image: RFC 3339, or seconds since 1970"
+    )
     user: Text | None = Field(default=None, description='User of a container: "1000:1000" or a name')
     ports: tuple[Port, ...] = Field(default=(), description='Ports that a container serves: 8888 or "53/udp"')
     volumes: tuple[ImagePath, ...] = Field(default=(), description="Directories meant to be mounted")
