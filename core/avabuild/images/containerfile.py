@@ -81,7 +81,10 @@ def _settings(config: Mapping[str, Any]) -> Iterator[str]:
     inner = config.get("config") or {}
     for entry in inner.get("Env") or ():
         name, _, value = entry.partition("=")
-        yield f"ENV {name}={_quoted(value)}"
+        if "\n" in value:
+            yield f"# {name} has several lines, which no Containerfile can say: give it to each container"
+        else:
+            yield f"ENV {name}={_quoted(value)}"
     for name, text in sorted(labels_of(config).items()):
         if not name.startswith("org.avabuild."):
             yield f"LABEL {_quoted(name)}={_quoted(' '.join(text.splitlines()))}"

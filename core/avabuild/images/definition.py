@@ -73,6 +73,14 @@ def _steps(
             yield f"    sh -e {_HERE}/{texts.keep(step.words, step.text)}"
 
 
+def _exported(name: str, value: str) -> str:
+    """Return one line of shell that exports the value as it is, of several lines as well."""
+    if "\n" not in value:
+        return f"export {name}={shlex.quote(value)}"
+    packed = value.replace("\\", "\\\\").replace("\n", "\\n")
+    return f'{name}="$(printf \'%b.\' {shlex.quote(packed)})"; export {name}="${{{name}%.}}"'
+
+
 def _needs(step: Shell) -> str:
     needed = [*(f"the variable {name}" for name in step.secrets), *(f"{s} at {t}" for s, t in step.mounts)]
     return f" (needs {', '.join(needed)})" if needed else ""
@@ -83,7 +91,7 @@ def _settings(config: Mapping[str, Any]) -> Iterator[str]:
     yield "%environment"
     for entry in inner.get("Env") or ():
         name, _, value = entry.partition("=")
-        yield f"    export {name}={shlex.quote(value)}"
+        yield f"    {_exported(name, value)}"
     labels = {name: text for name, text in labels_of(config).items() if not name.startswith("org.avabuild.")}
     yield from [
         "",

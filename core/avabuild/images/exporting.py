@@ -46,7 +46,7 @@ def export(one: Image, kind: Format, output: Path, tools: Tools, store: Store) -
         return _archive(one, kind, output, tools, store)
     if kind == "oci":
         return _layout(one, output, tools, store)
-    made = rebuild(one.description, one.reference)
+    made = rebuild(one.description, one.reference, one.config)
     if kind == "def" and not made.base and not made.root:
         raise ImageError(
             f"{one.reference} stands on nothing, and a definition needs a shell to unpack its layers",

@@ -100,8 +100,8 @@ class Rebuild:
     above: tuple[Step, ...]
 
 
-def rebuild(about: Description, reference: str) -> Rebuild:
-    """Return how the image that is described was made.
+def rebuild(about: Description, reference: str, config: Mapping[str, Any] | None = None) -> Rebuild:
+    """Return how the image that is described was made; steps at the end see the environment of its `config`.
 
     Raises:
         ImageError: another tool made it, or an avabuild that kept no lock in it.
@@ -126,7 +126,7 @@ def rebuild(about: Description, reference: str) -> Rebuild:
                 wheels = _wheels(about)
             continue
         (above if wheels or any(_is_unpacked_python(step) for step in below) else below).append(
-            _step(index, layer, about, apts)
+            _step(index, layer, about, apts, (config or {}).get("config") or {})
         )
     return Rebuild(name, root, tuple(below), wheels, tuple(above))
 
@@ -140,7 +140,9 @@ def _is_python(layer: LayerAbout, packages: Sequence[Package]) -> bool:
     return bool(_PYTHON.fullmatch(layer.name)) or any(package.name == name for package in packages)
 
 
-def _step(index: int, layer: LayerAbout, about: Description, apts: Iterator[AptLock]) -> Step:
+def _step(
+    index: int, layer: LayerAbout, about: Description, apts: Iterator[AptLock], config: Mapping[str, Any]
+) -> Step:
     if layer.name.startswith("apt: "):
         lock = next(apts)
         if lock.repositories:
@@ -148,17 +150,25 @@ def _step(index: int, layer: LayerAbout, about: Description, apts: Iterator[AptL
         return Shell(layer.name, apt_text(lock))
     found = _RUN.fullmatch(layer.name)
     if found and layer.origins == ("recipe",):
-        return _run(layer.name, found["stage"], about)
+        return _run(layer.name, found["stage"], about, config)
     return Unpack(index, layer.name)
 
 
-def _run(name: str, stage: str, about: Description) -> Shell:
+def _run(name: str, stage: str, about: Description, config: Mapping[str, Any]) -> Shell:
     """Return the recipe's step behind a layer: the how-manieth of its stage it is, its name says."""
     runs = [run for run in about.recipe.get("run") or () if run.get("stage", "last") == stage]
     mine = [layer.name for layer in about.layers if (m := _RUN.fullmatch(layer.name)) and m["stage"] == stage
             and layer.origins == ("recipe",)]  # fmt: skip
     run: Mapping[str, Any] = runs[mine.index(name)]
-    exports = "".join(f"export {key}={shlex.quote(str(value))}\n" for key, value in _pairs(run.get("env")))
+    seen = ""
+    if stage == "last":
+        pairs = (entry.partition("=") for entry in config.get("Env") or ())
+        seen = "".join(f"export {key}={shlex.quote(value)}\n" for key, _, value in pairs)
+        place = config.get("WorkingDir") or "/"
+        seen += f"cd {shlex.quote(place)}\n" if place != "/" else ""
+    exports = seen + "".join(
+        f"export {key}={shlex.quote(str(value))}\n" for key, value in _pairs(run.get("env"))
+    )
     mounts = tuple((str(mount["source"]), str(mount["target"])) for mount in run.get("mounts") or ())
     return Shell(name, exports + str(run["shell"]).strip(), tuple(run.get("secrets") or ()), mounts)
 

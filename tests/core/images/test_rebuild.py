@@ -8,9 +8,11 @@ import tarfile
 import pytest
 
 from avabuild.errors import ImageError
+from avabuild.images.containerfile import containerfile
+from avabuild.images.definition import definition
 from avabuild.images.exporting import export
 from avabuild.images.finding import find
-from avabuild.images.rebuild import Shell, Unpack, rebuild
+from avabuild.images.rebuild import Rebuild, Shell, Unpack, rebuild
 from avabuild.lock import Package
 
 from .conftest import LOCK, RECIPE
@@ -37,7 +39,9 @@ def test_the_containerfile_pins_every_version_and_hash(exported):
     assert "FROM scratch AS below\n# base\nADD layers/01-base.tar.gz /\n" in text
     steps = {path.name: path.read_text() for path in (out / "steps").iterdir()}
     assert "tree=2.1.0-1" in steps["03-apt-packages.sh"]
-    assert steps["04-run-1-last-echo-made-made.sh"] == "export A='b c'\necho made > /made\n"
+    step = steps["04-run-1-last-echo-made-made.sh"]
+    assert step.endswith("export A='b c'\necho made > /made\n")
+    assert step.startswith("export PATH="), "it sees the image's environment"
     requirements = (out / "requirements" / "requirements.txt").read_text()
     assert f"six==1.17.0 \\\n    --hash=sha256:{'5' * 64}\n" in requirements
     assert "--require-hashes" in steps["01-wheels-by-hash.sh"]
@@ -140,3 +144,23 @@ def test_a_directory_that_holds_something_is_left_alone(store, storage, make_ima
 def test_an_image_of_another_tool_is_not_exported_as_a_recipe(exported):
     with pytest.raises(ImageError, match="another tool made it"):
         exported(own=False)
+
+
+@pytest.mark.parametrize("value", ["a\nb'\"$x\\n ä\n", "plain", "%post\n\\0101 q", ""])
+def test_values_of_any_kind_are_what_they_were_for_the_shell_of_a_definition(value):
+    config = {"config": {"Env": [f"A={value}"]}}
+    text, _ = definition(Rebuild("base", (), (), None, ()), config, {}, "image:latest")
+    section = text[text.index("%environment\n") :].partition("\n")[2].partition("\n\n%labels")[0]
+    assert not any(line.startswith("%") for line in section.splitlines()), "no other section"
+    said = subprocess.run(
+        ["sh", "-c", section + '\nprintf %s "$A"'], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == value
+
+
+def test_a_containerfile_says_which_values_it_cannot():
+    config = {"config": {"Env": ["A=b\nRUN evil", "B=$c"]}}
+    text, _ = containerfile(Rebuild("base", (), (), None, ()), config, {}, "image:latest")
+    assert "RUN evil" not in text
+    assert "# A has several lines" in text
+    assert 'ENV B="\\$c"' in text
