@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from avabuild.blob import Blob
@@ -122,18 +121,6 @@ def config(base: Mapping[str, Any], pieces: Sequence[Piece], settings: Settings,
         },
         "history": history,
     }
-
-
-def date_of(given: str | int) -> str:
-    """Return a date as configs have it, of seconds since the epoch or of text by RFC 3339.
-
-    Raises ValueError for what is neither.
-    """
-    text = str(given).strip()
-    date = datetime.fromtimestamp(int(text), UTC) if text.isdecimal() else datetime.fromisoformat(text)
-    if date.tzinfo is None:
-        raise ValueError(f"{text} has no time zone")
-    return date.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _history(base: Mapping[str, Any], layers: int) -> list[dict[str, Any]]:

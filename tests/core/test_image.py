@@ -7,6 +7,7 @@ import pytest
 
 from avabuild import image
 from avabuild.blob import Blob
+from avabuild.dates import date_of
 from avabuild.image import Piece, Settings
 
 
@@ -215,9 +216,9 @@ def test_a_date_changes_the_config_and_no_layer_or_history() -> None:
 
 
 def test_dates_are_seconds_or_text_with_a_zone() -> None:
-    assert image.date_of(0) == "1970-01-01T00:00:00Z"
-    assert image.date_of("1777636800") == "2026-05-01T12:00:00Z"
-    assert image.date_of("2026-05-01T14:00:00+02:00") == "2026-05-01T12:00:00Z"
+    assert date_of(0) == "1970-01-01T00:00:00Z"
+    assert date_of("1777636800") == "2026-05-01T12:00:00Z"
+    assert date_of("2026-05-01T14:00:00+02:00") == "2026-05-01T12:00:00Z"
     for wrong in ("yesterday", "2026-05-01T12:00:00"):
         with pytest.raises(ValueError):  # noqa: PT011 - from the library, or ours
-            image.date_of(wrong)
+            date_of(wrong)

@@ -11,9 +11,10 @@ from avabuild.build import directories, files, workshop
 from avabuild.build.files import files_key
 from avabuild.build.job import Job
 from avabuild.build.run import run_inputs
+from avabuild.dates import date_of
 from avabuild.describe import KEY, LONG, labels, split_labels
 from avabuild.errors import HostError, RecipeError
-from avabuild.image import Settings, date_of
+from avabuild.image import Settings
 from avabuild.layers import Files, Run
 from avabuild.lock import TargetLock
 from avabuild.plan import Plan, Step

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool
 
 from avabuild.addresses import refuse_login_in_shell
-from avabuild.image import date_of
+from avabuild.dates import date_of
 from avabuild.recipe.fields import (
     EMPTY_TABLE,
     Absolute,
