@@ -329,3 +329,20 @@ def test_a_date_is_the_recipes_or_the_hosts_and_moves_no_layer(someone: User) ->
         layers,
     )
     del someone.env["SOURCE_DATE_EPOCH"]
+
+
+@pytest.mark.parametrize("someone", ["root"], indirect=True)
+def test_steps_on_another_recipe_see_the_image_of_both_or_the_base_below_both(someone: User) -> None:
+    below = 'name = "ava-test-below"\nbase = { archive = "tiny.tar" }\n[image]\nworkdir = "/srv/low"\nenv = { LOW = "yes" }\n'
+    someone.recipe(below, "below.toml")
+    show = 'printf "%s|%s|%s" "$LOW" "$HIGH" "$(pwd)"'
+    path = someone.recipe(
+        'name = "ava-test-steps"\nbase = { recipe = "below.toml" }\n'
+        f"[[run]]\nstage = \"system\"\nshell = '''{show} >/low'''\n"
+        f"[[run]]\nshell = '''cp /low /low-kept; {show} >/high'''\n[image]\nenv = {{ HIGH = \"too\" }}\n"
+    )
+    outcome = someone.avabuild("recipe", path, "--output", "oci:out")
+    assert outcome.code == 0, outcome.err
+    with layer(someone) as tar:
+        found = {name: tar.extractfile(name).read().decode() for name in ("low-kept", "high")}  # type: ignore[union-attr]
+    assert found == {"low-kept": "||/", "high": "yes|too|/srv/low"}, "two recipes are one image on one base"
