@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from avabuild.store.hashing import is_settled
 from avabuild.watch import Watch
@@ -77,20 +81,24 @@ def relink(path: Path) -> None:
     path.symlink_to("led")
 
 
-@pytest.fixture
-def home(root: User) -> Path:
-    home = root.home
+def prepare(root: User, home: Path) -> Path:
     write_tiny(home / "base.tar", ("sh", "cat"))
     (home / "plugin.py").write_text(PLUGIN)
     (home / "one").write_text("one")
     for name in ("data", "seen", "gates"):
         (home / name).mkdir()
     (home / "data" / "file").write_text("data")
-    (home / "seen" / "file").write_text(home.name)
+    (home / "seen" / "file").write_text("seen")
     for name in ("begun", "go"):
         os.mkfifo(home / "gates" / name)
+    root.home = home
     root.recipe(RECIPE)
     return home
+
+
+@pytest.fixture
+def home(root: User) -> Path:
+    return prepare(root, root.home)
 
 
 def during(root: User, home: Path, edit: Callable[[Path], object] | None = None) -> tuple[int, str]:
@@ -169,3 +177,48 @@ def test_an_input_is_the_same_by_every_spelling(tmp_path: Path, monkeypatch: pyt
     watch = Watch()
     watch.note([Path("file")])
     assert watch.unchanged(tmp_path / "file")
+
+
+MUTATIONS = {
+    **EDITS,
+    "a mount": lambda home: append(home / "seen" / "file", "more"),
+    "a file more in a mount": lambda home: (home / "seen" / "more").write_text("more"),
+    "the mode of a mount's directory": lambda home: (home / "seen").chmod(0o700),
+    "the owner of a mount's file": lambda home: os.chown(home / "seen" / "file", 33, 33),
+}
+TIMES = ("before", "during", "after")
+
+
+@pytest.mark.build
+@settings(
+    max_examples=4,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.dictionaries(st.sampled_from(sorted(MUTATIONS)), st.sampled_from(TIMES), min_size=1, max_size=4))
+def test_a_warm_run_makes_what_a_run_with_an_empty_cache_makes(
+    root: User, tmp_path: Path, when: dict[str, str]
+) -> None:
+    place = Path(tempfile.mkdtemp(dir=tmp_path))
+    home, root.cache = prepare(root, place), place / "cache"
+
+    def mutate(time: str) -> None:
+        for name in (name for name, its in when.items() if its == time):
+            MUTATIONS[name](home)
+
+    def build(edit: Callable[[Path], object] | None = None) -> str:
+        code, said = during(root, home, edit)
+        return re.findall("sha256:[0-9a-f]{64}", said)[-1] if code == 0 else f"{code}: {said}"
+
+    build()
+    mutate("before")
+    build(lambda _: mutate("during"))
+    mutate("after")
+    warm = build()
+    root.cache = place / "empty"
+    (home / "recipe.lock").unlink()
+    assert warm == build()
+    assert warm.startswith("sha256:")

@@ -13,7 +13,7 @@ import pytest
 from avabuild.blob import MTIME
 from avabuild.build import files as module
 from avabuild.build.files import files_key, files_size, own_places, write_files
-from avabuild.errors import RecipeError
+from avabuild.errors import ChangedError, RecipeError
 from avabuild.layers import File
 from avabuild.sparse import holes
 
@@ -329,3 +329,28 @@ def test_a_file_of_holes_is_refused_by_name_and_a_big_one_of_few_is_not(tmp_path
     assert files_key(store, [File(source="small.img", target="/small")], tmp_path, "gzip")
     assert holes(tmp_path / "huge.img") > 39 << 30
     assert holes(tmp_path / "small.img") == 0
+
+
+def test_a_source_that_changed_since_its_key_makes_no_layer(store, tmp_path):
+    (tmp_path / "one").write_text("one")
+    files = [File(source="one", target="/one")]
+    parts = files_key(store, files, tmp_path, "gzip")
+    write_files(tmp_path / "layer", files, tmp_path, "gzip", parts=parts)
+    (tmp_path / "one").write_text("two")
+    with pytest.raises(ChangedError, match=r"/one changed while it was put into the image"):
+        write_files(tmp_path / "layer", files, tmp_path, "gzip", parts=parts)
+
+
+def test_a_source_that_is_a_link_to_a_directory_is_that_directory(store, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "file").write_text("text")
+    (tmp_path / "link").symlink_to("real")
+    keys = [
+        files_key(store, [File(source=name, target="/data")], tmp_path, "gzip") for name in ("real", "link")
+    ]
+    assert keys[0] == keys[1]
+    layers = []
+    for name in ("real", "link"):
+        write_files(tmp_path / name.upper(), [File(source=name, target="/data")], tmp_path, "gzip")
+        layers.append((tmp_path / name.upper()).read_bytes())
+    assert layers[0] == layers[1]
