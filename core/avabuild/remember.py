@@ -117,7 +117,7 @@ def write(
 
 def _is_own(file: Path, session: Session) -> bool:
     """Whether it is the recipe's lock as this run wrote it."""
-    if file != session.lock_path or session.lock is None:
+    if file.absolute() != session.lock_path.absolute() or session.lock is None:
         return False
     with suppress(LockError):
         return read_lock(file) == session.lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -160,3 +161,21 @@ def test_plugins_are_the_same_in_any_order(monkeypatch):
     one = circumstances(None, check=None, locked=False)
     monkeypatch.setenv("AVABUILD_PLUGINS", "b a")
     assert circumstances(None, check=None, locked=False) == one
+
+
+def test_an_image_that_is_there_is_not_built_again_for_another_of_its_recipe(avabuild, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text(
+        'name = "mine"\nbase = "scratch"\n[matrix]\ndevice = ["cpu", "cuda12.5"]\n'
+        '[[files]]\nsource = "one"\ntarget = "/one"\n'
+    )
+    Path("one").write_text("one")
+    build = ["recipe", "mine.toml", "--output", "oci:out"]
+    said = avabuild(*build, "--only", "cpu")
+    assert said.returncode == 0, said.stderr
+    assert "up to date" in avabuild(*build, "--only", "mine:cpu").stderr
+    states = re.findall("unchanged|built", avabuild(*build).stderr)
+    assert states.count("unchanged") == 1
+    assert re.findall("unchanged|built", avabuild(*build).stderr) == ["unchanged"] * 2
+    Path("one").write_text("two")
+    assert "unchanged" not in avabuild(*build).stderr

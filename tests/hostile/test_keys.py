@@ -9,12 +9,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from avabuild.errors import ChangedError
+from avabuild.lock import Package
+from avabuild.resolve import Fetcher, Indexes
 from avabuild.store.hashing import is_settled
 from avabuild.watch import Watch
 
@@ -222,3 +226,20 @@ def test_a_warm_run_makes_what_a_run_with_an_empty_cache_makes(
     (home / "recipe.lock").unlink()
     assert warm == build()
     assert warm.startswith("sha256:")
+
+
+def test_a_wheel_that_is_another_one_now_is_not_taken(tmp_path: Path) -> None:
+    source = tmp_path / "a-1-py3-none-any.whl"
+    source.write_bytes(b"one")
+    package = Package(
+        name="a", version="1", kind="file", filename=source.name, sha256=sha256(b"one").hexdigest()
+    )
+    fetcher = Fetcher(tmp_path / "wheels", Indexes(), lambda _: {})
+    kept = fetcher.keep(package, source)
+    source.write_bytes(b"two")
+    assert fetcher.keep(package, source) == kept
+    assert kept.read_bytes() == b"one"
+    kept.unlink()
+    with pytest.raises(ChangedError, match="changed since its packages were resolved"):
+        fetcher.keep(package, source)
+    assert not [path for path in kept.parent.iterdir() if path.name != ".lock"]
