@@ -16,7 +16,7 @@ from avabuild.blob import SPLICE, BlobWriter
 from avabuild.bytecode import compile_wheels
 from avabuild.errors import WheelError
 from avabuild.scheme import Scheme
-from avabuild.wheel import clashes, modules, paths, write_wheels
+from avabuild.wheel import modules, overlapping, paths, write_wheels
 
 from ..core.conftest import write_wheel
 
@@ -26,7 +26,7 @@ WAYS = {
     "layer": lambda path, out: write_wheels([path], out, SCHEME),
     "paths": lambda path, out: paths(path, SCHEME),
     "modules": lambda path, out: modules(path, SCHEME),
-    "clashes": lambda path, out: clashes({"demo": path}, SCHEME),
+    "overlapping": lambda path, out: overlapping({"demo": path}, SCHEME),
     "bytecode": lambda path, out: compile_wheels({path: out}, SCHEME, ("python3",), jobs=1),
 }
 
