@@ -108,7 +108,7 @@ def _in_terminal(begin: Begin) -> int:
 def _raw() -> Iterator[None]:
     """Have the terminal hand on every key."""
     before = termios.tcgetattr(0)
-    tty.setraw(0)
+    tty.setraw(0, termios.TCSADRAIN)  # what was typed before is not lost
     try:
         yield
     finally:

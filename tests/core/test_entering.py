@@ -6,7 +6,6 @@ import os
 import pty
 import subprocess
 import sys
-import time
 
 PROGRAM = """
 import fcntl, os, subprocess, sys, termios
@@ -30,15 +29,21 @@ sys.exit(entering._in_terminal(Here))
 """
 
 
-def talk(*keys: bytes) -> tuple[int, str]:
-    """Type `keys` one after another into the program on a terminal; return its exit code and what it showed."""
+PROMPT = b"> "
+
+
+def talk(*steps: tuple[bytes, bytes]) -> tuple[int, str]:
+    """Type into the program on a terminal: each key when something was shown, each time a new one.
+
+    Return its exit code and what it showed.
+    """
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=theirs, stdout=theirs, stderr=theirs)
+    env = {**os.environ, "PS1": PROMPT.decode()}
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdin=theirs, stdout=theirs, stderr=theirs, env=env
+    )
     os.close(theirs)
-    said = b""
-    for key in keys:
-        time.sleep(0.5)
-        os.write(ours, key)
+    said, seen, waiting = b"", 0, list(steps)
     while True:
         try:
             data = os.read(ours, 4096)
@@ -47,25 +52,33 @@ def talk(*keys: bytes) -> tuple[int, str]:
         if not data:
             break
         said += data
+        while waiting and (at := said.find(waiting[0][0], seen)) >= 0:
+            seen = at + len(waiting[0][0])
+            os.write(ours, waiting.pop(0)[1])
     os.close(ours)
-    return process.wait(timeout=20), said.decode()
+    assert waiting == [], said
+    return process.wait(timeout=60), said.decode()
 
 
 def test_a_shell_has_a_terminal_and_its_exit_code_is_told():
-    code, said = talk(b"tty; echo is-$((40+2))\n", b"exit 3\n")
+    code, said = talk((PROMPT, b"tty; echo is-$((40+2))\n"), (PROMPT, b"exit 3\n"))
     assert code == 3, said
     assert "/dev/pts/" in said
     assert "is-42" in said
 
 
 def test_an_interrupt_is_the_commands_own():
-    code, said = talk(b"trap 'echo caught' INT; sleep 30\n", b"\x03", b"exit 4\n")
+    code, said = talk(
+        (PROMPT, b"trap 'echo caught' INT; echo be''gun; sleep 30\n"),
+        (b"begun", b"\x03"),
+        (PROMPT, b"exit 4\n"),
+    )
     assert code == 4, said
     assert "caught" in said
 
 
 def test_the_end_of_the_input_ends_the_shell():
-    code, _ = talk(b"\x04")
+    code, _ = talk((PROMPT, b"\x04"))
     assert code == 0
 
 
