@@ -192,7 +192,7 @@ def test_a_changed_module_of_an_editable_plugin_voids_a_stamp(tmp_path, monkeypa
     assert not {Path(json.__file__), Path(pytest.__file__)} & set(found), (
         "an installer's are told by its own marks"
     )
-    stamp.write_stamp(tmp_path / "stamp.json", found, [], [])
+    stamp.write_stamp(tmp_path / "stamp.json", found, {}, [])
     assert stamp.fresh(tmp_path / "stamp.json") == []
     table.write_text("SERIES = 2\n")
     assert stamp.fresh(tmp_path / "stamp.json") is None
