@@ -48,7 +48,7 @@ def test_two_hosts_make_the_same_image_from_empty_caches_and_no_key_is_in_it(roo
     assert not {"etc/munge/munge.key", "etc/bind/rndc.key", "var/lib/dbus/machine-id"} & set(names)
     empty = ("etc/machine-id", "etc/hostname", "etc/hosts", "etc/resolv.conf")
     assert [names[name] for name in empty] == [0, 0, 0, 0]
-    assert names["etc/localtime"]
+    assert "etc/localtime" in names
     shutil.rmtree(root.home / "out")
     root.cache = root.home / "second"
     mask = os.umask(0o077)
