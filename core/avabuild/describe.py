@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,9 @@ VERSION = "org.opencontainers.image.version"
 BASE = "org.opencontainers.image.base.digest"
 LONG = frozenset({CHECKS, LOCK})  # what annotations leave to the labels: a manifest is read often
 ANNOTATED = "org.avabuild.annotated"  # what labels leave to the annotations: by name the sha256 of the text
+EXPORTED = "org.avabuild.exported"  # the image whose exported Containerfile this one was built from
 MOST = 4096  # bytes of a label with its name: with a longer one containerd starts no container
+_FIRST_PIECE = re.compile(r"org\.avabuild\.[a-z]+\.1")
 
 
 def labels(plan: Plan, content: Mapping[str, Any], lock: TargetLock) -> tuple[tuple[str, str], ...]:
@@ -83,7 +86,36 @@ def whole_labels(labels: Mapping[str, str], annotations: Mapping[str, str]) -> d
     except (ValueError, TypeError):
         digests = {}
     long = {name: annotations[name] for name in digests if name in annotations and name not in labels}
-    return {**labels, **{name: text for name, text in long.items() if _digest(text) == digests[name]}}
+    known = {name: text for name, text in long.items() if _digest(text) == digests[name]}
+    return {**_joined(labels), **known}
+
+
+def pieces(name: str, text: str) -> dict[str, str]:
+    """Return a label as labels that are short enough for containerd, `NAME.1` and so on if there are many.
+
+    A Containerfile has no other place for a long one: it says no annotations.
+    """
+    data, cut = text.encode(), []
+    while data:
+        room = MOST - len(f"{name}.{len(cut) + 1}".encode())
+        cut.append(data[:room].decode(errors="ignore"))
+        data = data[len(cut[-1].encode()) :]
+    return {f"{name}.{number}": one for number, one in enumerate(cut, 1)} if len(cut) > 1 else {name: text}
+
+
+def _joined(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels with those of ours whole that are there in `pieces`."""
+    found = dict(labels)
+    for first in [name for name in labels if _FIRST_PIECE.fullmatch(name)]:
+        name = first.removesuffix(".1")
+        if name in labels:
+            continue
+        whole, number = "", 1
+        while f"{name}.{number}" in found:
+            whole += found.pop(f"{name}.{number}")
+            number += 1
+        found[name] = whole
+    return found
 
 
 def _digest(text: str) -> str:

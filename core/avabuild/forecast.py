@@ -101,6 +101,8 @@ class Forecast:
         self._unpacked = {_place_of(name): size for name, size in (unpacked or {}).items()}
         self._below = base.digest if base else None
         self._visible: list[Blob] | None = list(base.layers) if base else None
+        self.kept: Sequence[Package] = ()  # of packages that only a build can tell, those a lock below has
+        self.added: Sequence[str] = ()  # and what is asked for beside them
         self.overlaps: tuple[Overlap, ...] = ()  # of the wheels, as far as that is known
         self._nobodys = False  # whether no layer so far has the image's user
 
@@ -137,8 +139,12 @@ class Forecast:
     ) -> tuple[list[Row], list[str]]:
         origins = tuple(dict.fromkeys([*(plan.python.origins if plan.python else ())]))
         if packages is None:
-            told = ("pip finds them in a container",) if plan.target.is_classic else ()
-            what = "pip resolves them" if told else "one comes only as source, which has to be looked into"
+            classic = plan.target.is_classic
+            told: tuple[str, ...] = ("pip finds them in a container",) if classic else ()
+            if self.kept:
+                found = f"and for {', '.join(self.added)} what is found in a container"
+                told = (*(f"{package.name} {package.version}" for package in self.kept), found)
+            what = "pip resolves them" if classic else "one comes only as source, which has to be looked into"
             row = Row(name="python packages", origins=origins, state="unknown", holds=told, container=what)
             return [row], []
         built = {p.name: self._built(p, plan, interpreter, system) for p in packages if not is_wheel(p)}

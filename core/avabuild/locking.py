@@ -146,7 +146,8 @@ class _One:
         directory = entry.project.directory
         resolver = resolver_for(entry.plan, indexes, directory, workdir, session.files, halt.downloads)
         before = session.before(entry.project, entry.plan)
-        self.resolution = Resolution(entry.plan, resolver, before, place.wishes.upgrade)
+        below = session.below(entry.project, entry.plan)
+        self.resolution = Resolution(entry.plan, resolver, before, place.wishes.upgrade, below)
         self.fetcher = Fetcher(session.files, indexes, resolver.locate, cancellation=halt.downloads)
 
     def here(self) -> tuple[Package, ...] | None:

@@ -315,6 +315,12 @@ def preferred(plan: Plan) -> tuple[str, ...]:
 
 def request_of(plan: Plan) -> str:
     """Return the digest of all that the resolver would be asked: equal means that the lock still holds."""
+    target = plan.target
+    return request_digest(*request_lines(plan), target.python or "", target.arch, target.glibc)
+
+
+def request_lines(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return all that the resolver would be asked, in words: for the frameworks, and for the recipe."""
     mine, extra = requirements(plan)
     constrained = [f"constraint {text}" for text in plan.constraints]
     constrained += [f"alone {text}" for text in alone(plan)]
@@ -322,10 +328,7 @@ def request_of(plan: Plan) -> str:
     constrained += [f"{text} by {name}" for text, names in plan.python_origins for name in names]
     constrained += [f"network for {name}" for name in plan.build_network]
     local = (f"{path} sha256:{digest}" for path, digest in plan.local)
-    target = plan.target
-    return request_digest(
-        (*mine, *constrained), (*extra, *local), target.python or "", target.arch, target.glibc
-    )
+    return (*mine, *constrained), (*extra, *local)
 
 
 def assumed_base(project: Project) -> Facts | None:

@@ -9,20 +9,63 @@ from functools import partial
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from avabuild.build.workshop import Workshop
 from avabuild.errors import LockError, ResolveError
 from avabuild.layers import Apt
 from avabuild.lock import Lock, Package, TargetLock
 from avabuild.plan import Plan
-from avabuild.prepare import alone, plugins_of, preferred, request_of, requirements
+from avabuild.prepare import alone, plugins_of, preferred, request_lines, request_of, requirements
 from avabuild.recipe import ScratchBase
 from avabuild.report import Report
 from avabuild.resolve import ClassicResolver, Indexes, NeedsBuild, Platform, Resolved, Resolver
 from avabuild.resolve.cancellation import Cancellation
+from avabuild.resolve.resolver import together
 from avabuild.resolve.uv import run_here
 
 _RENEW = "run without --locked to renew the lock, or go back to the plugin that it was made with"
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """What the recipe that another one stands on is locked to, for the same target.
+
+    Attributes:
+        plan: that recipe's own, which the lock answers.
+        packages: the lock's.
+    """
+
+    plan: Plan
+    packages: tuple[Package, ...]
+
+    def answers(self, plan: Plan) -> bool:
+        """Whether `plan` asks for no other Python packages than the recipe below."""
+        return request_of(self.plan) == request_of(plan)
+
+    def rest(self, plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+        """Return the requirements of `plan` that the recipe below has not, as `requirements` does.
+
+        None where what that recipe is locked to need not hold: the plan asks for less, or otherwise.
+        """
+        known, wanted = ({*a, *b} for a, b in map(request_lines, (self.plan, plan)))
+        pinned = all(package.kind in {"wheel", "sdist"} and not package.url for package in self.packages)
+        new = wanted - known
+        origins = {f"{text} by {name}": text for text, names in plan.python_origins for name in names}
+        asked = {origins.get(line, line) for line in new}
+        limits = {f"constraint {text}": text for text in plan.constraints}
+        mine, extra = requirements(plan)
+        other = asked - {*mine, *extra, *limits}
+        held = all(self._holds(limits[line]) for line in asked if line in limits)
+        if not pinned or known - wanted or other or not held:
+            return None
+        return tuple(text for text in mine if text in asked), tuple(text for text in extra if text in asked)
+
+    def _holds(self, constraint: str) -> bool:
+        limit = Requirement(constraint)
+        name = canonicalize_name(limit.name)
+        versions = [one.version for one in self.packages if one.name == name]
+        return all(limit.specifier.contains(version, prereleases=True) for version in versions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +77,23 @@ class Resolution:
         resolver: asks uv on this host, or for a classic Python its own pip in the workshop.
         before: the target's entry in the lock, whose versions are kept where they still fit.
         upgrade: names whose versions are not kept, `*` for all.
+        below: what the recipe is locked to that this one stands on, if it is.
     """
 
     plan: Plan
     resolver: Resolver | ClassicResolver
     before: TargetLock | None
     upgrade: frozenset[str]
+    below: Below | None = None
 
     def with_workshop(self, workshop: Workshop, report: Report) -> tuple[tuple[Package, ...], dict[str, str]]:
         """Return the packages, and where their files were seen; builds happen in `workshop`."""
+        if self._lower and self._lower.answers(self.plan):
+            return self._lower.packages, {}
         try:
             here = not self.plan.target.is_classic
-            found = self._ask(self.resolver if here else workshop.resolver(self.resolver), build=not here)
+            whom = self.resolver if here else workshop.resolver(self.resolver)
+            found = (None if here else self._ask_the_rest(whom)) or self._ask(whom, build=not here)
         except NeedsBuild as needed:
             names = ", ".join(needed.names) or "a package"
             report.note(f"{names} comes only as source: resolving in a container")
@@ -55,11 +103,35 @@ class Resolution:
 
     def without_building(self) -> tuple[Package, ...] | None:
         """Return the packages, None when nothing is known of one before it is built, or pip must be asked."""
+        if self._lower and self._lower.answers(self.plan):
+            return self._lower.packages
         if self.plan.target.is_classic:
             return None
         try:
             return tuple(one.package for one in self._ask(self.resolver, build=False))
         except NeedsBuild:
+            return None
+
+    @property
+    def _lower(self) -> Below | None:
+        return None if self.upgrade - {"base", "apt"} else self.below
+
+    def _ask_the_rest(self, whom: Resolver | ClassicResolver) -> tuple[Resolved, ...] | None:
+        """Return what the recipe below is locked to, with what this one adds; None where that doesn't fit.
+
+        pip would look into every package again, for minutes, and come to the same versions.
+        """
+        below = self._lower
+        rest = below.rest(self.plan) if below else None
+        if below is None or rest is None:
+            return None
+        pins = tuple(f"{package.name}=={package.version}" for package in below.packages)
+        limits = tuple(dict.fromkeys((*self.plan.constraints, *pins)))
+        origins = dict(self.plan.python_origins)
+        try:
+            added = whom.resolve(*rest, origins=origins, constraints=limits, build=True)
+            return together([Resolved(package, "") for package in below.packages], added)
+        except ResolveError:
             return None
 
     def _ask(self, whom: Resolver | ClassicResolver, *, build: bool) -> tuple[Resolved, ...]:

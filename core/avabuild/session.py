@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,7 @@ from avabuild.build.context import Context
 from avabuild.build.job import Built, Job
 from avabuild.build.names import looked_up, names_for, refuse_unknown
 from avabuild.buildah import Tools
-from avabuild.errors import LockError, TargetError
+from avabuild.errors import AvabuildError, LockError, TargetError
 from avabuild.forecast import Forecast, Row
 from avabuild.lock import AptLock, Lock, Package, TargetLock
 from avabuild.needs import Need, needs
@@ -39,7 +39,7 @@ from avabuild.publish import Done, none
 from avabuild.recipe import DebianBase
 from avabuild.registry import Registry
 from avabuild.report import Event, Report
-from avabuild.resolution import Resolution, require_lock, resolver_for, still_locked
+from avabuild.resolution import Below, Resolution, require_lock, resolver_for, still_locked
 from avabuild.resolve import Fetcher, Indexes, Progress, Resolver, file_name, read_lock, write_lock
 from avabuild.resolve.uv import Unsolvable
 from avabuild.running import Halt, Running
@@ -131,9 +131,8 @@ class Session:
             def ask(other: Plan) -> object:
                 place = scratch.directory("resolve")
                 resolver = resolver_for(other, self.indexes(other), project.directory, place, self.files)
-                return Resolution(
-                    other, resolver, self.before(project, other), frozenset()
-                ).without_building()
+                before, below = self.before(project, other), self.below(project, other)
+                return Resolution(other, resolver, before, frozenset(), below).without_building()
 
             def make(without: Without, *, any_version: bool = False) -> Plan:
                 return make_plan(project, plan.target, facts, without, any_version=any_version)
@@ -164,11 +163,14 @@ class Session:
         if ask:
             self._look_up(project, plan, base, entry.apt if entry else (), warn)
         packages: tuple[Package, ...] | None = locked.python if locked else None
+        below = self.below(project, plan)
+        if packages is None and below and below.answers(plan):
+            packages = below.packages
         if packages is None and plan.target.python and ask:
             with Scratch(self.store) as scratch:
                 resolver = resolver_for(plan, self.indexes(plan), project.directory, scratch.path, self.files)
                 before = self.before(project, plan)
-                packages = Resolution(plan, resolver, before, frozenset()).without_building()
+                packages = Resolution(plan, resolver, before, frozenset(), below).without_building()
         if packages and (words := disagreement(plan.target.device, packages)):
             warn(words)
         parts = self.store.recall("parts", self._parts_name(plan)) or {}
@@ -186,6 +188,9 @@ class Session:
             self.workplace.wishes.output.path,
             self.store.recall("unpacked", self._parts_name(plan)) or {},
         )
+        rest = below.rest(plan) if packages is None and below else None
+        if below and rest:
+            forecast.kept, forecast.added = below.packages, (*rest[0], *rest[1])
         rows = forecast.rows(plan, packages, interpreter or "")
         for words in told(forecast.overlaps):
             warn(words)
@@ -334,7 +339,7 @@ class Session:
             entry = entry.model_copy(update={"request": "", "apt": self._kept(entry, base)})
         workdir = context.scratch.directory("resolve")
         resolver = resolver_for(plan, indexes, project.directory, workdir, self.files, halt.downloads)
-        resolution = Resolution(plan, resolver, before, wishes.upgrade)
+        resolution = Resolution(plan, resolver, before, wishes.upgrade, self.below(project, plan))
 
         def progress(one: Progress) -> None:
             context.report.emit(Event("progress", one.filename, done=one.done, total=one.total))
@@ -373,10 +378,25 @@ class Session:
     def before(self, project: Project, plan: Plan) -> TargetLock | None:
         """Return what the target resolved to before, else what the image that it stands on did."""
         entry = self.lock.target(plan.target.tag) if self.lock else None
-        if entry is None and project.below:
-            below = read_lock(project.below[0].with_suffix(".lock"))
-            entry = below.target(plan.target.tag) if below else None
-        return entry
+        return entry or next((found for _, found in self._locks_below(project, plan)), None)
+
+    def below(self, project: Project, plan: Plan) -> Below | None:
+        """Return what the recipe that this one stands on is locked to, if its lock still answers it."""
+        for path, entry in self._locks_below(project, plan):
+            with suppress(AvabuildError):
+                facts = self.facts(project, self.known_base(project))
+                for lower in open_projects(path, self.workplace.registry):
+                    own = make_plan(lower, plan.target, facts, entry.without)
+                    if request_of(own) == entry.request:
+                        return Below(own, entry.python)
+        return None
+
+    def _locks_below(self, project: Project, plan: Plan) -> Iterator[tuple[Path, TargetLock]]:
+        """Yield what the recipes that it stands on are locked to for the target, nearest first."""
+        for path in project.below:
+            lock = read_lock(path.with_suffix(".lock"))
+            if lock and (entry := lock.target(plan.target.tag)):
+                yield path, entry
 
     def _kept(self, entry: TargetLock, base: Base) -> tuple[AptLock, ...]:
         """Return the lock's apt layers; none when they are wanted anew, from lists fetched once a run."""

@@ -174,7 +174,7 @@ def test_an_exported_containerfile_builds_the_same_packages_without_avabuild(roo
         for name in os.environ
         if name.startswith("PIP_") and "INDEX" in name
     ]
-    given += [f"--volume={ca}:/run/ca.pem:ro", "--build-arg=PIP_CERT=/run/ca.pem"]
+    given.append(f"--secret=id=ca,src={ca}")
     if mirror := os.environ.get("AVABUILD_DEBIAN_MIRROR"):
         given.append(f"--build-arg=APT_MIRROR={mirror}")
     fixed = ["--isolation", "chroot", "--network", "host", "--layers=false"]
@@ -184,6 +184,16 @@ def test_an_exported_containerfile_builds_the_same_packages_without_avabuild(roo
     assert theirs == root.inside("localhost/ava-test-export:py311-cpu", shell)
     assert "toolz==" in theirs
     assert "it's $5" in theirs
+    # The image that they built says what it is, and that it is not the one that was exported.
+    mine, built = (
+        json.loads(root.avabuild("inspect", name, "--json").out)
+        for name in ("ava-test-export:py311-cpu", "ava-test-exported")
+    )
+    for field in ("recipe", "lock", "python", "frameworks"):
+        assert built[field] == mine[field], field
+    assert built["exported"] == "ava-test-export:py311-cpu"
+    again = root.avabuild("export", "ava-test-exported", "-o", "again")
+    assert "exported Containerfile of ava-test-export:py311-cpu" in again.err
 
 
 @pytest.fixture

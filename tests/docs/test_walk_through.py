@@ -1,16 +1,24 @@
-"""The walk-through, as it is written: its recipes are planned, and the first image is built and used."""
+"""The walk-through, as it is written: its recipes are planned, and its images are built and used."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
+from urllib.request import ProxyHandler, build_opener
 
 import pytest
+
+from avabuild.resolve import read_lock
 
 ROOT = Path(__file__).parents[2]
 RECIPES = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "walk-through.md").read_text(), re.DOTALL)
@@ -54,29 +62,83 @@ def test_a_framework_knows_which_keras_it_is(home, monkeypatch):
 
 def test_only_the_tag_changes_for_another_device(home, monkeypatch):
     made = plans(home, 2, monkeypatch)
-    assert frameworks(made["localhost/my-keras:py27-cpu"]) == {"tensorflow": "2.1", "keras": "2.3.1"}
+    assert frameworks(made["localhost/my-keras:py27-cpu"]) == {
+        "tensorflow": "2.1",
+        "keras": "2.3.1",
+        "ava-sdk": "0.1.3",
+        "jupyterlab": "0.33",
+    }
     assert frameworks(made["localhost/my-keras:py27-cuda90-cudnn7"]) == {
         "tensorflow": "1.12",
         "keras": "2.2.4",
+        "ava-sdk": "0.1.3",
+        "jupyterlab": "0.33",
     }
+
+
+def test_the_plan_on_a_locked_recipe_names_what_its_lock_has(home, monkeypatch):
+    plan = plans(home, 0, monkeypatch)["localhost/my-keras:py27-cpu"]
+    row = next(row for row in plan["layers"] if row["name"] == "python packages")
+    locked = read_lock(home / "recipes" / "classic" / "tensorflow.lock").target("py27-cpu")
+    assert row["holds"][:-1] == [f"{package.name} {package.version}" for package in locked.python]
+    assert "keras==2.3.1" in row["holds"][-1]
 
 
 @pytest.mark.slow
 @pytest.mark.build
 @pytest.mark.network
-def test_the_first_image_is_built_and_fits_a_model(home):
-    (home / "keras.toml").write_text(RECIPES[0].replace("my-keras", "ava-test-walk"))
-    events = [
-        json.loads(line) for line in avabuild(home, "recipe", "keras.toml", "--json").stdout.splitlines()
-    ]
+@pytest.mark.parametrize("number", [0, 2])
+def test_its_images_are_built_fit_a_model_and_serve_jupyterlab(home, number):
+    (home / "keras.toml").write_text(RECIPES[number].replace("my-keras", "ava-test-walk"))
+    only = ["--only", "*-cpu"] if number == 2 else []
+    lines = avabuild(home, "recipe", "keras.toml", "--json", *only).stdout.splitlines()
+    events = [json.loads(line) for line in lines]
     checked = {event["step"]: event["text"] for event in events if event["event"] == "finish"}
     assert "serves /lab" in checked["check jupyterlab"]
-    program = (
-        "import keras, numpy; m = keras.Sequential([keras.layers.Dense(1, input_shape=(2,))]); "
-        "m.compile('sgd', 'mse'); m.fit(numpy.ones((4, 2)), numpy.ones(4), verbose=0); print(keras.__version__)"
-    )
     name = "localhost/ava-test-walk:py27-cpu"
-    run = f'c=$(buildah from {name}) && buildah run --isolation chroot $c -- python -c "$0"; buildah rm $c >/dev/null'
-    done = subprocess.run(["sh", "-c", run, program], capture_output=True, text=True, check=True)
-    assert done.stdout.split()[-1] == "2.3.1", done.stderr
-    subprocess.run(["buildah", "rmi", "--force", name], check=True, capture_output=True)
+    container = buildah("from", name)
+    try:
+        program = (
+            "import keras, numpy; m = keras.Sequential([keras.layers.Dense(1, input_shape=(2,))]); "
+            "m.compile('sgd', 'mse'); m.fit(numpy.ones((4, 2)), numpy.ones(4), verbose=0); "
+            "print(keras.__version__)"
+        )
+        run = ("run", "--isolation", "chroot", container, "--")
+        assert buildah(*run, "python", "-c", program).split()[-1] == "2.3.1"
+        config = json.loads(buildah("inspect", "--type", "image", name))["OCIv1"]["config"]
+        assert list(config["ExposedPorts"]) == ["8888/tcp"]
+        assert "version" in answer_of(["buildah", *run, *config["Cmd"]])
+    finally:
+        buildah("rm", container)
+        buildah("rmi", "--force", name)
+
+
+def buildah(*argv: str) -> str:
+    return subprocess.run(["buildah", *argv], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def answer_of(command: list[str]) -> dict[str, Any]:
+    """Run the server that listens on a port of its own, and return what its /api says."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    direct = build_opener(ProxyHandler({}))
+    server = subprocess.Popen(
+        [*command, f"--port={port}", "--NotebookApp.port_retries=0"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        for _ in range(600):
+            assert server.poll() is None, "it ended"
+            with (
+                contextlib.suppress(OSError),
+                direct.open(f"http://127.0.0.1:{port}/api", timeout=30) as page,
+            ):
+                return json.load(page)
+            time.sleep(0.5)
+        raise AssertionError("nothing answers")
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()

@@ -74,6 +74,7 @@ def details(image: Image) -> dict[str, Any]:
         "plugins": dict(about.plugins),
         "policies": dict(about.policies),
         "offered_base": dict(about.offered) or None,
+        "exported": about.exported or None,
         "recipe": about.recipe or None,
         "layers": [dataclasses.asdict(layer) for layer in about.layers],
         "lock": about.lock.model_dump(mode="json", exclude_defaults=True) if about.lock else None,
@@ -106,6 +107,8 @@ def _lines(image: Image) -> Iterator[str]:
 
 
 def _about(about: Description) -> Iterator[str]:
+    if about.exported:
+        yield f"  made by     another tool, of the exported Containerfile of {about.exported}"
     words = (f"Python {about.python}" if about.python else "", about.device)
     yield f"  target      {', '.join(filter(None, words))}"
     if about.frameworks:

@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from avabuild.describe import ANNOTATED, EXPORTED, LAYERS, pieces
 from avabuild.images.description import labels_of
 from avabuild.images.rebuild import Rebuild, Shell, Step, Texts, Unpack, Wheels
 
-FROM_HOST = ("APT_MIRROR", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CERT")
+FROM_HOST = ("APT_MIRROR", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")
+CERTIFICATES = "ca"  # the id of the secret
 STEPS = "/run/export"  # where a step sees the directory of the Containerfile
 
 
@@ -32,6 +34,7 @@ class _Writer:
         lines = [
             f"# {title}, as avabuild made it; build it here: buildah build --tag NAME .",
             "# Mirrors and indexes are given, if need be, as --build-arg: " + ", ".join(FROM_HOST),
+            f"# Their certificates, in one PEM file that no layer keeps: --secret id={CERTIFICATES},src=FILE",
             "",
             f"FROM {made.base or 'scratch'} AS below",
         ]
@@ -40,11 +43,12 @@ class _Writer:
         lines += ["ARG APT_MIRROR", *self._steps(made.below)]
         if wheels := made.wheels:
             lines += ["", "FROM below AS wheels", *(f"ARG {name}" for name in FROM_HOST)]
-            lines += ["COPY requirements /requirements", *self._shell(Shell("wheels by hash", wheels.make))]
+            step = Shell("wheels by hash", wheels.make, asks=True)
+            lines += ["COPY requirements /requirements", *self._shell(step)]
         lines += ["", "FROM below", "ARG APT_MIRROR"]
         if wheels:
             lines += self._installed(wheels)
-        lines += [*self._steps(made.above), "", *_settings(config)]
+        lines += [*self._steps(made.above), "", *_settings(config), *_described(config, title)]
         return "\n".join(lines) + "\n", self._texts.files
 
     def _steps(self, steps: Sequence[Step]) -> Iterator[str]:
@@ -74,6 +78,9 @@ class _Writer:
             mounts.append(f"--mount=type=bind,source={source.removeprefix('./')},target={target}")
         read = "".join(f'{name}="$(cat /run/secrets/{name})" ' for name in step.secrets)
         mounts += [f"--mount=type=secret,id={name}" for name in step.secrets]
+        if step.asks:
+            # APT reads it as a user of its own; nothing in it is secret.
+            mounts.append(f"--mount=type=secret,id={CERTIFICATES},mode=0444")
         yield f"RUN {' '.join(mounts)} {read}sh -e {STEPS}/{self._texts.keep(step.words, step.text)}"
 
 
@@ -101,6 +108,14 @@ def _settings(config: Mapping[str, Any]) -> Iterator[str]:
     for name, key in (("ENTRYPOINT", "Entrypoint"), ("CMD", "Cmd")):
         if inner.get(key):
             yield f"{name} {json.dumps(inner[key])}"
+
+
+def _described(config: Mapping[str, Any], title: str) -> Iterator[str]:
+    """Yield the labels from which `avabuild inspect` knows what was built; its layers are others."""
+    own = {name: text for name, text in labels_of(config).items() if name.startswith("org.avabuild.")}
+    told = {name: text for name, text in own.items() if name not in {ANNOTATED, LAYERS}}
+    for name, text in sorted({**told, EXPORTED: title}.items()):
+        yield from (f"LABEL {_quoted(key)}={_quoted(piece)}" for key, piece in pieces(name, text).items())
 
 
 def _health_check(found: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from avabuild.build.directories import NAME as DIRECTORIES
 from avabuild.describe import (
+    EXPORTED,
     FORMAT_LABEL,
     FRAMEWORKS,
     LAYERS,
@@ -28,6 +29,7 @@ from avabuild.lock import TargetLock
 
 _TAG = re.compile(r"(?:py(?P<major>\d)(?P<minor>\d+)-)?(?P<device>cpu|cuda\w+(?:-cudnn\w+)?)")
 _MADE = "avabuild: "
+_STEP = re.compile(r"/run/export/steps/\d+-([\w-]+)\.sh")  # of an exported Containerfile
 _GROUP = re.compile(r"(?:wheels|bytecode) of (.+)")
 _OWN = {"packages": "recipe", "pip": "avabuild"}  # groups that are called otherwise than who asks for them
 _PART = re.compile(r"(.+) \d+/\d+")
@@ -70,6 +72,7 @@ class Description:
         recipe: all that the recipe says.
         lock: what it resolved to; None in images of an older avabuild.
         layers: lowest first.
+        exported: the image whose exported Containerfile another tool built this one from; empty for others.
     """
 
     own: bool
@@ -83,6 +86,7 @@ class Description:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     lock: TargetLock | None = None
     layers: tuple[LayerAbout, ...] = ()
+    exported: str = ""
 
     @property
     def base(self) -> Mapping[str, Any]:
@@ -142,6 +146,7 @@ def describe(
         recipe=recipe,
         lock=lock,
         layers=layers,
+        exported=labels.get(EXPORTED, ""),
     )
 
 
@@ -183,7 +188,7 @@ def _layers(
     needed = {package.name: package.by for package in lock.python} if lock else {}
     found = []
     for index, diff_id in enumerate(diff_ids):
-        name = made[index].removeprefix(_MADE) if made[index].startswith(_MADE) else "base"
+        name = _name(made[index])
         known = descriptors[index] if len(descriptors) == len(diff_ids) else {}
         found.append(
             LayerAbout(
@@ -196,6 +201,13 @@ def _layers(
             )
         )
     return found
+
+
+def _name(made: str) -> str:
+    """Return what a layer is called of which the history says that `made` made it."""
+    step = _STEP.search(made)
+    other = step[1] if step else "base"
+    return made.removeprefix(_MADE) if made.startswith(_MADE) else other
 
 
 def _makes(entry: Mapping[str, Any]) -> bool:

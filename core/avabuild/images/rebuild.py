@@ -19,6 +19,7 @@ from avabuild.scheme import Scheme
 
 _RUN = re.compile(r"run (?P<number>\d+) \((?P<stage>\w+)[\w, ]*\): .*")
 _PYTHON = re.compile(r"python environment|(wheels|bytecode) of .*")
+CERTIFICATES = "/run/secrets/ca"  # of mirrors and indexes, where a step sees those that a builder was given
 _LISTS = "/var/lib/apt/lists/*"
 
 
@@ -39,12 +40,14 @@ class Shell:
         text: what is run.
         secrets: names of variables that it needs from whoever builds.
         mounts: source (relative to the recipe) and target of what it sees.
+        asks: whether it asks mirrors or indexes, for which whoever builds may have certificates.
     """
 
     words: str
     text: str
     secrets: tuple[str, ...] = ()
     mounts: tuple[tuple[str, str], ...] = ()
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,11 @@ def rebuild(about: Description, reference: str, config: Mapping[str, Any] | None
         why = "an older avabuild made it, or a tool left out the manifest's annotations: build it again"
         why = why if about.own else "another tool made it"
         raise ImageError(f"{reference} doesn't say what it was made of", hint=why)
+    if about.exported:
+        raise ImageError(
+            f"{reference} was built from the exported Containerfile of {about.exported}",
+            hint=f"export {about.exported} itself, or this image as an archive: --format oci-archive",
+        )
     root = tuple(index for index, layer in enumerate(about.layers) if layer.name == "base")
     name = str(about.base.get("image") or "")
     refused = _refused(about)
@@ -147,7 +155,7 @@ def _step(
         lock = next(apts)
         if lock.repositories:
             return Unpack(index, f"{layer.name}, of {', '.join(lock.repositories)}")
-        return Shell(layer.name, apt_text(lock))
+        return Shell(layer.name, apt_text(lock), asks=True)
     found = _RUN.fullmatch(layer.name)
     if found and layer.origins == ("recipe",):
         return _run(layer.name, found["stage"], about, config)
@@ -189,9 +197,12 @@ def apt_text(lock: AptLock) -> str:
 _MIRROR = f"""\
 export DEBIAN_FRONTEND=noninteractive
 apt=
+if [ -s {CERTIFICATES} ]; then
+    apt="-o Acquire::https::CaInfo={CERTIFICATES}"
+fi
 if [ -n "${{APT_MIRROR:-}}" ]; then
     echo "deb $APT_MIRROR $(. /etc/os-release; echo "$VERSION_CODENAME") main" >/tmp/export.list
-    apt="-o Dir::Etc::SourceList=/tmp/export.list -o Dir::Etc::SourceParts=-"
+    apt="$apt -o Dir::Etc::SourceList=/tmp/export.list -o Dir::Etc::SourceParts=-"
 fi
 rm -rf {_LISTS}
 apt-get $apt update
@@ -221,6 +232,8 @@ def _wheels(about: Description) -> Wheels:
     files = [("requirements.txt", "".join(map(_line, listed)))]
     command = f"{python} -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheels"
     make = (
+        f"if [ -s {CERTIFICATES} ]; then\n"
+        f"    export PIP_CERT={CERTIFICATES} GIT_SSL_CAINFO={CERTIFICATES}\nfi\n"
         f"if {condition}; then\n{_MIRROR}"
         f"apt-get $apt install -y --no-install-recommends {' '.join(tools)}\nfi\n"
         f"{command} --require-hashes -r /requirements/requirements.txt\n"

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import tarfile
 
 import pytest
 
+from avabuild.describe import EXPORTED, FORMAT_LABEL, MOST
+from avabuild.describe import LOCK as LOCK_LABEL
 from avabuild.errors import ImageError
 from avabuild.images.containerfile import containerfile
 from avabuild.images.definition import definition
+from avabuild.images.description import describe
 from avabuild.images.exporting import export
 from avabuild.images.finding import find
 from avabuild.images.rebuild import Rebuild, Shell, Unpack, rebuild
@@ -56,7 +60,47 @@ def test_secrets_are_asked_of_whoever_builds_and_settings_are_quoted(exported):
     text = (exported() / "Containerfile").read_text()
     assert '--mount=type=secret,id=TOKEN TOKEN="$(cat /run/secrets/TOKEN)" sh -e' in text
     assert 'ENV A="\\"\\$x\\\\"\n' in text
-    assert "org.avabuild" not in text
+
+
+def test_a_certificate_is_a_secret_of_the_steps_that_ask_mirrors_and_indexes(exported):
+    out = exported()
+    text = (out / "Containerfile").read_text()
+    assert "--secret id=ca,src=FILE" in text.split("FROM")[0]
+    runs = {line.rpartition("/")[2]: line for line in text.splitlines() if line.startswith("RUN ")}
+    asking = {name for name, line in runs.items() if "--mount=type=secret,id=ca,mode=0444 " in line}
+    assert asking == {"01-wheels-by-hash.sh", "03-apt-packages.sh"}
+    steps = {path.name: path.read_text() for path in (out / "steps").iterdir()}
+    assert "PIP_CERT=/run/secrets/ca" in steps["01-wheels-by-hash.sh"]
+    assert all("Acquire::https::CaInfo=/run/secrets/ca" in steps[name] for name in asking)
+
+
+def test_an_exported_containerfile_describes_what_is_built_of_it(exported):
+    many = tuple(Package(name=f"é{n}", version='1"$\\', sha256="1" * 64) for n in range(200))
+    lock = LOCK.model_copy(update={"python": (*LOCK.python, *many)})
+    text = (exported(lock=lock) / "Containerfile").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("LABEL ")]
+    words = [word[1:-1] for line in lines for word in re.findall(r'"(?:[^"\\]|\\.)*"', line)]
+    plain = [re.sub(r"\\(.)", r"\1", word) for word in words]
+    labels = dict(zip(plain[::2], plain[1::2], strict=True))
+    assert all(len(f"{name}{value}".encode()) <= MOST for name, value in labels.items())
+    about = describe({"config": {"Labels": labels}, "rootfs": {"diff_ids": []}})
+    assert about.own
+    assert about.lock == lock
+    assert about.recipe == json.loads(json.dumps(RECIPE))
+    assert about.exported == "ava-demo:py311-cuda90-cudnn7"
+
+
+def test_what_was_built_of_an_export_is_not_exported_as_if_it_were_the_image():
+    entries = ["/bin/sh -c #(nop) ADD", "/bin/sh -c sh -e /run/export/steps/03-apt-packages.sh"]
+    config = {
+        "config": {"Labels": {FORMAT_LABEL: "2", EXPORTED: "demo:1", LOCK_LABEL: LOCK.model_dump_json()}},
+        "history": [{"created_by": entry} for entry in entries],
+        "rootfs": {"diff_ids": ["sha256:1", "sha256:2"]},
+    }
+    about = describe(config)
+    assert [layer.name for layer in about.layers] == ["base", "apt-packages"]
+    with pytest.raises(ImageError, match="exported Containerfile of demo:1"):
+        rebuild(about, "mine:1")
 
 
 def test_the_definition_takes_the_same_steps_from_an_archive_of_the_base(exported):
