@@ -139,14 +139,18 @@ class Forecast:
     ) -> tuple[list[Row], list[str]]:
         origins = tuple(dict.fromkeys([*(plan.python.origins if plan.python else ())]))
         if packages is None:
-            classic = plan.target.is_classic
-            told: tuple[str, ...] = ("pip finds them in a container",) if classic else ()
-            if self.kept:
-                found = f"and for {', '.join(self.added)} what is found in a container"
-                told = (*(f"{package.name} {package.version}" for package in self.kept), found)
-            what = "pip resolves them" if classic else "one comes only as source, which has to be looked into"
-            row = Row(name="python packages", origins=origins, state="unknown", holds=told, container=what)
-            return [row], []
+            told = ("pip finds them in a container",) if plan.target.is_classic else ()
+            what = "pip resolves them" if told else "one comes only as source, which has to be looked into"
+            kept = tuple(f"{package.name} {package.version}" for package in self.kept)
+            rest = Row(
+                name="python packages added" if kept else "python packages",
+                origins=origins,
+                state="unknown",
+                holds=(*self.added, *told),
+                container=what,
+            )
+            mine = Row(name="python packages", origins=origins, state="unknown", holds=kept)
+            return [mine, rest] if kept else [rest], []
         built = {p.name: self._built(p, plan, interpreter, system) for p in packages if not is_wheel(p)}
         hashes = {name: path.parent.name for name, path in built.items() if path}
         standing = Standing()

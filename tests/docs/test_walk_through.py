@@ -78,10 +78,10 @@ def test_only_the_tag_changes_for_another_device(home, monkeypatch):
 
 def test_the_plan_on_a_locked_recipe_names_what_its_lock_has(home, monkeypatch):
     plan = plans(home, 0, monkeypatch)["localhost/my-keras:py27-cpu"]
-    row = next(row for row in plan["layers"] if row["name"] == "python packages")
+    rows = {row["name"]: row["holds"] for row in plan["forecast"]}
     locked = read_lock(home / "recipes" / "classic" / "tensorflow.lock").target("py27-cpu")
-    assert row["holds"][:-1] == [f"{package.name} {package.version}" for package in locked.python]
-    assert "keras==2.3.1" in row["holds"][-1]
+    assert rows["python packages"] == [f"{package.name} {package.version}" for package in locked.python]
+    assert rows["python packages added"] == ["keras==2.3.1", "pip finds them in a container"]
 
 
 @pytest.mark.slow
