@@ -100,7 +100,9 @@ class ClassicWorkshop(Workshop):
             self._tools(tools).container(f"build {package.name}") as built,
         ):
             if system != System():
-                self._fetch(system.requires, needed)
+                # The backend asks for wheel itself, when it is there to ask.
+                more = ("wheel",) if system.backend.startswith("setuptools.build_meta") else ()
+                self._fetch((*system.requires, *more), needed)
             binds = [
                 Bind(source=str(source), target=place),
                 Bind(source=str(needed), target=GIVEN_WHEELS),
