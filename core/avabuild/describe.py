@@ -95,7 +95,7 @@ def pieces(name: str, text: str) -> dict[str, str]:
 
     A Containerfile has no other place for a long one: it says no annotations.
     """
-    data, cut = text.encode(), []
+    data, cut = text.encode(), list[str]()
     while data:
         room = MOST - len(f"{name}.{len(cut) + 1}".encode())
         cut.append(data[:room].decode(errors="ignore"))
