@@ -93,7 +93,7 @@ def test_its_images_are_built_fit_a_model_and_serve_jupyterlab(home, number):
     only = ["--only", "*-cpu"] if number == 2 else []
     lines = avabuild(home, "recipe", "keras.toml", "--json", *only).stdout.splitlines()
     events = [json.loads(line) for line in lines]
-    checked = {event["step"]: event["text"] for event in events if event["event"] == "finish"}
+    checked = {event["step"]: event.get("text", "") for event in events if event["event"] == "finish"}
     assert "serves /lab" in checked["check jupyterlab"]
     name = "localhost/ava-test-walk:py27-cpu"
     container = buildah("from", name)
