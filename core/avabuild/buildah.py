@@ -153,6 +153,7 @@ class Tools(Calls):
                     _env=variables,
                     _cwd=str(cwd) if cwd else None,
                     _preexec_fn=prepare,
+                    _encoding="utf-8",  # whatever the locale of this host is
                     _tty_out=False,
                     _bg=True,
                     _bg_exc=False,

@@ -346,3 +346,25 @@ def test_steps_on_another_recipe_see_the_image_of_both_or_the_base_below_both(so
     with layer(someone) as tar:
         found = {name: tar.extractfile(name).read().decode() for name in ("low-kept", "high")}  # type: ignore[union-attr]
     assert found == {"low-kept": "||/", "high": "yes|too|/srv/low"}, "two recipes are one image on one base"
+
+
+@pytest.mark.parametrize("someone", ["root", "ranged"], indirect=True)
+def test_the_locale_and_pythons_settings_of_a_host_change_no_layer(someone: User) -> None:
+    def built() -> str:
+        shutil.rmtree(someone.home / "out", ignore_errors=True)
+        shutil.rmtree(someone.cache, ignore_errors=True)
+        outcome = someone.avabuild("recipe", recipe(someone, "echo ä >/x; id >/y"), "--output", "oci:out")
+        assert outcome.code == 0, outcome.err
+        return str(json.loads((someone.home / "out" / "index.json").read_bytes())["manifests"][-1]["digest"])
+
+    other = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "LANG": "tr_TR.UTF-8", "PYTHONUTF8": "0", "PYTHONOPTIMIZE": "1",
+             "PYTHONHASHSEED": "77", "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
+    first = built()
+    mask = os.umask(0o077)
+    someone.env |= other
+    try:
+        assert built() == first
+    finally:
+        os.umask(mask)
+        for name in other:
+            del someone.env[name]

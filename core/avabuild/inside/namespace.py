@@ -198,7 +198,8 @@ class Namespace:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
         ours.settimeout(PATIENCE)
-        program = [sys.executable, "-m", "avabuild.inside.server", means.mode]
+        # Its encoding is not this host's: in an image's root, a codec can't be loaded any more.
+        program = [sys.executable, "-X", "utf8", "-m", "avabuild.inside.server", means.mode]
         if means.entry == "buildah":
             program = ["buildah", "unshare", *program, "entered"]
         environ = {**self._environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
