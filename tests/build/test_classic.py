@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import tarfile
 import textwrap
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,6 +92,29 @@ for name in sys.argv[1:]:
         kept = content.split(b"\\n")[0] if script else "" if path.endswith("RECORD") else content
         files[path] = ["%o" % os.stat(path).st_mode, hashlib.sha256(kept).hexdigest(), row[1:] * (not script)]
 print(json.dumps(found))
+"""
+
+
+# Puts what it can find out into the module that it installs.
+SETUP = """
+import glob, os, socket
+from setuptools import setup
+found = [repr(dict(os.environ))]
+for path in glob.glob("/proc/[0-9]*/environ") + glob.glob("/run/avabuild*/*"):
+    try:
+        with open(path) as stream:
+            found.append(stream.read())
+    except (IOError, OSError):
+        pass
+try:
+    server = socket.create_connection(("127.0.0.1", int("PORT")), 5)
+    server.sendall(b"GET /setup-py-was-here HTTP/1.0\\r\\n\\r\\n")
+    server.recv(9)
+except (IOError, OSError):
+    pass
+with open("avatestevil.py", "w") as stream:
+    stream.write("FOUND = %r" % "".join(found))
+setup(name="avatestevil", version="1.0", py_modules=["avatestevil"], install_requires=["six"])
 """
 
 
@@ -197,6 +223,33 @@ def test_modules_are_compiled_beforehand_and_none_is_written_at_import(user: Use
     count, *rest = said.splitlines()
     assert int(count) > 200
     assert rest == ["nothing written", "as many as before"]
+
+
+def test_a_setup_py_has_neither_network_nor_logins_and_says_what_it_needs(
+    user: User, image: str, index: Index, tmp_path: Path
+) -> None:
+    setup = SETUP.replace("PORT", str(index.server.server_port))
+    files = {"setup.py": setup, "pyproject.toml": "[build-system]\nrequires = ['setuptools<45', 'wheel']\n"}
+    path = tmp_path / "avatestevil-1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"avatestevil-1.0/{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content.encode()))
+    index.add("avatestevil", path)
+    secrets = {"UV_INDEX": index.url.replace("//", "//someone:ava-secret@")}
+    secrets["ftp_proxy"] = "http://me:ava-secret@127.0.0.1:9"
+    text = RECIPE.split("[frameworks]", maxsplit=1)[0] + "[packages]\n    pip = ['avatestevil']\n"
+    outcome = replace(user, env=user.env | secrets).avabuild("recipe", user.recipe(text, "evil.toml"))
+    assert outcome.code == 0, outcome.err
+    assert 'name = "six"' in (user.home / "evil.lock").read_text()
+    (wheel,) = (user.cache / "built").rglob("avatestevil-1.0-*.whl")
+    with zipfile.ZipFile(wheel) as archive_:
+        found = archive_.read("avatestevil.py").decode()
+    assert "PYTHONPATH" in found
+    assert "ava-secret" not in found
+    assert index.url not in found
+    assert not any("setup-py-was-here" in request for request in index.requests)
 
 
 def test_a_conflict_is_told_in_pips_words(user: User) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.build.workshop import system_of
+from avabuild.build.workshop import check_requirement, system_of
 from avabuild.errors import ResolveError, WheelError
 from avabuild.resolve import Indexes, Platform, Resolver
 from avabuild.resolve.about import About, configuration, read_about
@@ -160,6 +160,15 @@ def test_a_damaged_source_is_an_error(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(WheelError, match="is no source distribution"):
         system_of(path, "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["--no-binary=:all:", "-e git+https://127.0.0.1/x", "--index-url=x", "x @ http://127.0.0.1/x.zip", "/x"],
+)
+def test_a_build_requirement_that_is_an_option_or_an_address_is_an_error(text: str) -> None:
+    with pytest.raises(WheelError, match="build requirement"):
+        check_requirement(text)
 
 
 def report(user: User, name: str) -> dict[str, object]:

@@ -1,8 +1,14 @@
-"""The classic workshop: where pip 20.3.4 resolves and builds packages of Pythons that uv does not know."""
+"""The classic workshop: where pip 20.3.4 resolves and builds packages of Pythons that uv does not know.
+
+Where it resolves, it has the network and the addresses of indexes, and runs no code of a package. Where a
+package is built, there is neither.
+"""
 
 from __future__ import annotations
 
+import re
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -10,7 +16,6 @@ from functools import cached_property
 from pathlib import Path
 
 from avabuild.build.chain import GIVEN, Chain, given
-from avabuild.build.left import opened_left
 from avabuild.build.stage import EPOCH
 from avabuild.build.workshop import (
     FORMAT,
@@ -20,6 +25,9 @@ from avabuild.build.workshop import (
     Supply,
     System,
     Workshop,
+    check_requirement,
+    is_wheel,
+    member_of,
     system_of,
 )
 from avabuild.commands import Bind
@@ -62,7 +70,7 @@ class ClassicWorkshop(Workshop):
     def resolver(self, resolver: Resolver | ClassicResolver) -> Resolver | ClassicResolver:
         """Return `resolver` asking pip in a container."""
         assert isinstance(resolver, ClassicResolver)  # noqa: S101 - the other kind has another workshop
-        return replace(resolver, run=self.resolve, interpreter=Path(self._interpreter))
+        return replace(resolver, run=self.resolve, interpreter=Path(self._interpreter), learn=self.learn)
 
     def resolve(self, command: Command) -> Outcome:
         """Run pip's resolution: the Runner of a classic resolver. Its cache is of this build alone."""
@@ -79,6 +87,10 @@ class ClassicWorkshop(Workshop):
         except StepError as error:
             return Outcome(1, error.tail)
         return Outcome(0, "")
+
+    def _metadata(self, package: Package, source: Path | None, out: Path) -> bytes | None:  # noqa: ARG002
+        """Return the METADATA of the wheel, which is built for it: whoever asks needs it next."""
+        return member_of(self.build(package, source), re.compile(r"[^/]+\.dist-info/METADATA"))
 
     def _make(self, _action: str, package: Package, source: Path, out: Path) -> None:
         """Build without a compiler first, which packages with optional C parts can do."""
@@ -100,9 +112,7 @@ class ClassicWorkshop(Workshop):
             self._tools(tools).container(f"build {package.name}") as built,
         ):
             if system != System():
-                # The backend asks for wheel itself, when it is there to ask.
-                more = ("wheel",) if system.backend.startswith("setuptools.build_meta") else ()
-                self._fetch((*system.requires, *more), needed)
+                self._gather(system.requires, needed)
             binds = [
                 Bind(source=str(source), target=place),
                 Bind(source=str(needed), target=GIVEN_WHEELS),
@@ -118,22 +128,18 @@ class ClassicWorkshop(Workshop):
                 built, {**env, "PIP_CONFIG_FILE": "/dev/null"}, shell, binds, package.name, network
             )
 
-    def _fetch(self, requirements: Sequence[str], directory: Path) -> None:
-        """Fetch the wheels of build requirements into `directory`, where no code of a package runs."""
-        with self._place("fetched") as out:
-            shell = (
-                f"{self._interpreter} -m pip download --quiet --only-binary :all: --dest {OUT} "
-                f"{shlex.join(requirements)}\n"
-            )
-            env = self._indexes.pip_environment()
-            binds = [Bind(source=str(out), target=OUT, writable=True)]
-            with self._tools(()).container("build requirements") as container:
-                self._with_pip(container, env, shell, binds, "build requirements", "host")
-            for path in sorted(out.glob("*.whl")):
-                file = opened_left(path)
-                if file is not None:
-                    with file:
-                        (directory / path.name).write_bytes(file.read())
+    def _gather(self, requirements: Sequence[str], directory: Path) -> None:
+        """Put the wheels of build requirements, and of what these need, into `directory`."""
+        for text in requirements:
+            check_requirement(text)
+        supply = self._supply
+        with self._place("asked") as workdir:
+            resolver = ClassicResolver(self._indexes, supply.directory, workdir, supply.fetcher.directory)
+            found = self.resolver(resolver).resolve((), requirements)
+        urls = {one.package.sha256: one.url for one in found}
+        for package, path in supply.fetcher.fetch([one.package for one in found], urls):
+            wheel = path if is_wheel(package) else self.build(package, path)
+            shutil.copyfile(wheel, directory / wheel.name)
 
     def _with_pip(
         self,

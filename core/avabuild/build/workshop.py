@@ -241,9 +241,7 @@ class Workshop:
             source = next(iter(self._supply.fetcher.fetch([package], {package.sha256: found.url})))[1]
         named = "a source" if package.name == UNNAMED else package.name
         with self._ground.context.report.step(f"metadata of {named}", "python"), self._place("about") as out:
-            with self._explained(package, "does not say what it needs"), self._alone(package):
-                self._make("metadata", package, self._source(package, source), out)
-            data = read_left(out / "METADATA", _LIMIT)
+            data = self._metadata(package, source, out)
         if data is None:
             raise WheelError(f"the build backend of {named} left no metadata")
         about = read_about(data)
@@ -251,6 +249,12 @@ class Workshop:
             raise ResolveError(f"{package.name} calls itself {about.name}")
         store.record("about", key, about.model_dump())
         return about
+
+    def _metadata(self, package: Package, source: Path | None, out: Path) -> bytes | None:
+        """Return the METADATA that the build backend of a source leaves in `out`."""
+        with self._explained(package, "does not say what it needs"), self._alone(package):
+            self._make("metadata", package, self._source(package, source), out)
+        return read_left(out / "METADATA", _LIMIT)
 
     def resolver(self, resolver: Resolver | ClassicResolver) -> Resolver | ClassicResolver:
         """Return `resolver` able to find out what sdists need."""
@@ -399,7 +403,7 @@ class Workshop:
         if not asked or asked in self._wanted:
             return self._wanted.get(asked, [])
         for text in asked:
-            _check_requirement(text)
+            check_requirement(text)
         context, supply = self._ground.context, self._supply
         workdir = context.scratch.directory(f"requires-{len(self._wanted)}-{len(self._building)}")
         assert supply.resolver  # noqa: S101 - only for a classic Python there is none
@@ -434,7 +438,7 @@ class Workshop:
         file = opened_left(out / names[0]) if len(names) == 1 else None
         if file is None:
             raise WheelError(f"building {package.name} made {len(names)} wheels where one was expected")
-        if canonicalize_name(names[0].split("-")[0]) != package.name:
+        if package.name not in {UNNAMED, canonicalize_name(names[0].split("-")[0])}:
             raise WheelError(f"building {package.name} made {names[0]}, a wheel of another project")
         partial = scratch.path / f"kept-{names[0]}"
         with file, disk_errors(store.root), partial.open("wb") as copy:
@@ -461,7 +465,7 @@ def _more(out: Path) -> list[str]:
     return found
 
 
-def _check_requirement(text: str) -> None:
+def check_requirement(text: str) -> None:
     """Refuse what is no requirement, and what comes from no index."""
     try:
         url = Requirement(text).url
@@ -483,7 +487,7 @@ def system_of(source: Path, subdirectory: str) -> System:
     inner = re.escape(f"{subdirectory.strip('/')}/" if subdirectory else "")
     wanted = re.compile(rf"(?:\./)?[^/]+/{inner}pyproject\.toml")
     try:
-        text = _member(source, wanted)
+        text = member_of(source, wanted)
         table = tomllib.loads(text.decode()).get("build-system") if text is not None else None
         if table is None:
             return System()
@@ -496,9 +500,9 @@ def system_of(source: Path, subdirectory: str) -> System:
         raise WheelError(f"{source.name} is no source distribution: {error}") from error
 
 
-def _member(source: Path, wanted: re.Pattern[str]) -> bytes | None:
+def member_of(source: Path, wanted: re.Pattern[str]) -> bytes | None:
     """Return the content of the first plain file of an archive whose name is `wanted`."""
-    if source.suffix == ".zip":
+    if source.suffix in {".zip", ".whl"}:
         with zipfile.ZipFile(source) as archive:
             for info in archive.infolist():
                 if wanted.fullmatch(info.filename) and info.file_size <= _LIMIT:

@@ -1,4 +1,4 @@
-"""About: what an sdist says of itself once it was looked into, and how uv is told."""
+"""About: what an sdist says of itself once it was looked into, and how uv and pip are told."""
 
 from __future__ import annotations
 
@@ -41,6 +41,21 @@ def read_about(data: bytes) -> About:
         )
     except (InvalidRequirement, InvalidVersion, ValueError) as error:
         raise ResolveError(f"the metadata of {name or 'a source'} can't be used: {error}") from error
+
+
+def metadata(about: About) -> str:
+    """Return the METADATA that tells pip what a source says of itself."""
+    return "".join(
+        f"{line}\n"
+        for line in (
+            "Metadata-Version: 2.1",
+            f"Name: {about.name}",
+            f"Version: {about.version}",
+            *([f"Requires-Python: {about.python}"] if about.python else []),
+            *(f"Provides-Extra: {extra}" for extra in about.extras),
+            *(f"Requires-Dist: {text}" for text in about.requires),
+        )
+    )
 
 
 def configuration(known: Iterable[About]) -> str:

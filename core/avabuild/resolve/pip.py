@@ -6,21 +6,23 @@ import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from os.path import relpath
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from avabuild.errors import AvabuildError, ResolveError, UnavailableError, WheelError
+from avabuild.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
 from avabuild.lock import Package
+from avabuild.resolve.about import UNNAMED, About, metadata
 from avabuild.resolve.closures import UNKNOWN, Origins, asking, by_origin
 from avabuild.resolve.fetch import file_path
 from avabuild.resolve.indexes import Indexes, redact
 from avabuild.resolve.pylock import Resolved
-from avabuild.resolve.requirements import requirement_line
+from avabuild.resolve.requirements import file_name, requirement_line
 from avabuild.resolve.resolver import kept_versions, together
 from avabuild.resolve.uv import Command, Runner, default_index
 from avabuild.store.modes import make_directory, open_up
@@ -77,6 +79,8 @@ class ClassicResolver:
         files: the directory of fetched files, which gets those that pip had to download.
         run: how pip is run.
         interpreter: the Python that runs pip, as `run` sees it.
+        learn: finds out what an sdist or a commit says of itself, where foreign code may run; pip runs none.
+        known: what was found out so, as pip is told it.
     """
 
     indexes: Indexes
@@ -85,6 +89,8 @@ class ClassicResolver:
     files: Path
     run: Runner | None = None
     interpreter: Path = Path("python")
+    learn: Callable[[Resolved], About] | None = None
+    known: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def resolve(
         self,
@@ -97,7 +103,7 @@ class ClassicResolver:
         preferred: Sequence[str] = (),
         upgrade: frozenset[str] = frozenset(),
         constraints: Sequence[str] = (),
-        build: bool = False,  # noqa: ARG002 - foreign code always may run: this is a container
+        build: bool = False,  # noqa: ARG002 - foreign code may run wherever `learn` is
     ) -> tuple[Resolved, ...]:
         """Resolve the frameworks' `requirements` and the recipe's own `extras` together, as `Resolver` does.
 
@@ -155,6 +161,37 @@ class ClassicResolver:
         return {**found, **own, **direct}
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Have pip answer `request`; it is asked again whenever it wanted to know of a source."""
+        while True:
+            told = self._ask_pip({**request, "sources": self.known})
+            wanted = told.get("unknown")
+            if wanted is None:
+                return told
+            source = str(wanted.pop("source"))
+            if self.learn is None or source in self.known:
+                raise ResolveError(f"nothing is known of {wanted['filename'] or redact(str(wanted['url']))}")
+            self.known[source] = self._learned(self.learn, self._source(wanted))
+
+    def _learned(self, learn: Callable[[Resolved], About], found: Resolved) -> dict[str, str]:
+        """Return what `found` says of itself, or why nobody can use it: pip may find another version then."""
+        try:
+            about = learn(found)
+        except (ResolveError, WheelError) as error:
+            return {"refused": error.message}
+        except StepError as error:
+            if not (error.place or "").startswith("build "):
+                raise
+            return {"refused": f"{error.message}:\n{_indented(error.tail.strip())}"}
+        return {"name": about.name, "version": about.version, "metadata": metadata(about)}
+
+    def _source(self, wanted: dict[str, Any]) -> Resolved:
+        """Return the file or the commit that pip wants to know of."""
+        with suppress(ResolveError):
+            wanted["version"] = file_name(Path(str(wanted["filename"])))[1]
+        wanted["name"] = wanted["name"] or UNNAMED
+        return self._resolved(wanted, {})
+
+    def _ask_pip(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Run the worker with `request` and return its answer; raise what an error in it stands for."""
         assert self.run, "a classic resolver is asked in a container"  # noqa: S101
         for name in _WORKER:
@@ -162,6 +199,7 @@ class ClassicResolver:
             self._path(name).write_text(text, encoding="utf-8")
         asked = self._path("request.json")
         asked.write_text(json.dumps(request), encoding="utf-8")
+        Path(request["answer"]).unlink(missing_ok=True)
         argv = (str(self.interpreter), "-s", str(self._path(_WORKER[0])), str(asked))
         environment = tuple(sorted(settled(self.indexes).pip_environment().items()))
         reads = (self.recipe_dir.resolve(), *self.indexes.local_paths())

@@ -1,12 +1,15 @@
 """What `pip_worker.py` changes of pip 20.3.4, beside which it lies: run by Python 2.7 and 3.5.
 
-Metadata of wheels is asked for alone (PEP 658, else by ranges of bytes) and kept beside pip's cache; nothing
-more is fetched after the resolution; versions of an older lock are tried first; and a conflict leads back to
-what it comes from.
+No code of a package runs, and no source is unpacked: the request tells what sources say of themselves, and
+the first of which it tells nothing ends the run. Metadata of wheels is asked for alone (PEP 658, else by
+ranges of bytes) and kept beside pip's cache; nothing more is fetched after the resolution; versions of an
+older lock are tried first; and a conflict leads back to what it comes from.
 """
 
 import functools
+import hashlib
 import os
+import shutil
 
 
 def memoised(maxsize=None):
@@ -35,8 +38,10 @@ try:
 except ImportError:
     from HTMLParser import HTMLParser
 
+from pip._internal.exceptions import InstallationError, InstallationSubprocessError
 from pip._internal.index import collector, package_finder
 from pip._internal.network.utils import HEADERS
+from pip._internal.operations import prepare
 from pip._internal.operations.prepare import RequirementPreparer
 from pip._internal.resolution.resolvelib import resolver as resolution
 from pip._internal.utils.pkg_resources import DictMetadata
@@ -49,7 +54,11 @@ from pip._vendor.resolvelib.resolvers import Resolution
 find, resolve = package_finder.PackageFinder.find_best_candidate, resolution.Resolver.resolve
 by_ranges = RequirementPreparer._fetch_metadata_using_lazy_wheel
 pin = Resolution._attempt_to_pin_criterion
+prepared, save = prepare._get_prepared_distribution, RequirementPreparer.save_linked_requirement
 
+sources = {}  # what is told of sources, by what tells each from any other
+unknown = []  # the source of which nothing is told
+kept_in = []  # the directory for files of sources
 preferences = {}
 unreachable = []
 finders = []
@@ -57,9 +66,17 @@ separate = set()  # addresses of the wheels whose metadata an index serves apart
 found = []
 
 
-def install(versions):
-    """Change pip; `versions` (name -> version) are tried first."""
+def install(versions, told, out):
+    """Change pip; `versions` (name -> version) are tried first.
+
+    `told` is what sources say of themselves; the file of one of which nothing is told is left in `out`.
+    """
     preferences.update(versions)
+    kept_in.append(out)
+    sources.update(told)
+    prepare._get_prepared_distribution = without_code
+    prepare.unpack_file = lambda path, location, content_type=None: None
+    RequirementPreparer.save_linked_requirement = save_file
     collector._handle_get_page_fail = note_failure
     package_finder.parse_links = links_of
     package_finder.check_requires_python = memoised()(package_finder.check_requires_python)
@@ -76,6 +93,59 @@ def note_failure(link, reason, meth=None):
     status = getattr(getattr(reason, "response", None), "status_code", None)
     if status != 404:
         unreachable.append("{}: {}".format(link.url_without_fragment, reason))
+
+
+class RefusedError(InstallationSubprocessError):
+    """A source that can't be used; pip goes on with another version, as when its own setup.py fails."""
+
+    def __init__(self, words):
+        InstallationSubprocessError.__init__(self, 1, words)
+
+    def __str__(self):
+        """Return the words alone: no command failed."""
+        return self.description
+
+
+def without_code(req, req_tracker, finder, build_isolation):
+    """Return the distribution of a wheel, or of a source as the request tells it."""
+    if req.link.is_wheel and not req.editable:
+        return prepared(req, req_tracker, finder, build_isolation)
+    if req.link.is_vcs:
+        commit, sha256 = _revision(req.link, req.source_dir), ""
+        source = "{}#{}".format(commit, req.link.subdirectory_fragment or "")
+    elif req.local_file_path and os.path.isfile(req.local_file_path):
+        commit, sha256 = "", _sha256(req.local_file_path)
+        source = sha256
+    else:
+        raise InstallationError("{} is a directory".format(req.link))
+    known = sources.get(source)
+    if known is None:
+        if sha256 and not req.link.is_file:
+            shutil.copy(req.local_file_path, os.path.join(kept_in[0], req.link.filename))
+        unknown.append({"req": req, "commit": commit, "sha256": sha256, "source": source})
+        raise InstallationError("nothing is known of {}".format(req.link))
+    if "refused" in known:
+        raise RefusedError(known["refused"])
+    return DistInfoDistribution(
+        location=req.link.filename,
+        metadata=DictMetadata({"METADATA": known["metadata"].encode("utf-8")}),
+        project_name=known["name"],
+        version=known["version"],
+    )
+
+
+def save_file(self, req):
+    """Keep a source that is a file; pip would make an archive of a repository by asking its setup.py."""
+    if not req.link.is_vcs:
+        save(self, req)
+
+
+def _sha256(path):
+    found = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for chunk in iter(lambda: stream.read(1 << 20), b""):
+            found.update(chunk)
+    return found.hexdigest()
 
 
 def metadata_alone(self, link):
@@ -206,7 +276,10 @@ def resolve_and_keep(self, root_reqs, check_supported_wheels):
 
 
 def _commit(candidate):
-    ireq = candidate.get_install_requirement()
     if not candidate.source_link.is_vcs:
         return ""
-    return vcs.get_backend_for_scheme(candidate.source_link.scheme).get_revision(ireq.source_dir)
+    return _revision(candidate.source_link, candidate.get_install_requirement().source_dir)
+
+
+def _revision(link, directory):
+    return vcs.get_backend_for_scheme(link.scheme).get_revision(directory)

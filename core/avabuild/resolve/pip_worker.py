@@ -2,9 +2,10 @@
 
 Reads a request from the JSON file argv[1]: `argv` and `options` of pip, the requirement `lines`, which of
 them each framework has `asked` for, the pins that stand `alone` with who asks for each, `preferences`
-(name -> version), the directory `out`, and where to write the `answer`: {"packages": [...], "alone": [...]}
-as `package` has them, or {"error": "conflict", "unavailable" or "failed", "words": text}. Files whose
-metadata was not to be had without them (sdists) are left in `out`; wheels of an index are not downloaded.
+(name -> version), what `sources` say of themselves, the directory `out`, and where to write the `answer`:
+{"packages": [...], "alone": [...]} as `package` has them, {"unknown": what `package` has of a source of which
+nothing is told, with its key `source`}, or {"error": "conflict", "unavailable" or "failed", "words": text}.
+Files of sources are left in `out`; wheels of an index are not downloaded. No code of a package runs here.
 
 pip has no option for any of this, but its version is pinned by hash, so its internals are as good as an
 interface: `pip_changes.py` changes them.
@@ -15,7 +16,7 @@ import logging
 import sys
 
 # Beside this file, and before pip: Python 2.7 has no `functools.lru_cache` for it until then.
-from pip_changes import canonicalize_name, finders, found, install, unreachable
+from pip_changes import canonicalize_name, finders, found, install, unknown, unreachable
 
 # isort: split
 from pip._internal.commands import create_command
@@ -65,6 +66,24 @@ def package(candidate, by):
     }
 
 
+def source(req, commit, sha256, source):
+    """Return what is to be known of a source of which nothing is told."""
+    link = req.link
+    return {
+        "name": canonicalize_name(req.name) if req.name else "",
+        "version": "0",
+        "kind": "git" if link.is_vcs else "sdist",
+        "filename": link.filename,
+        "url": link.url_without_fragment,
+        "sha256": sha256,
+        "direct": req.original_link is not None,
+        "commit": commit,
+        "subdirectory": link.subdirectory_fragment or "",
+        "by": [],
+        "source": source,
+    }
+
+
 def closure(candidates, lines):
     """Return the names of the candidates that the requirements `lines` need, directly or not."""
     known = {candidate.project_name: candidate for candidate in candidates}
@@ -102,7 +121,9 @@ def _native(text):
 
 
 def failure():
-    """Return why pip failed, in its own words."""
+    """Return what pip wants to know of a source, or why it failed, in its own words."""
+    if unknown:
+        return {"unknown": source(**unknown[0])}
     if unreachable or words.broken:
         return {"error": "unavailable", "words": "\n".join(unreachable[:3] + words.lines[-2:])}
     for line in list(words.lines):
@@ -144,7 +165,7 @@ def answer(request):
 if __name__ == "__main__":
     with open(sys.argv[1]) as stream:
         asked = json.load(stream)
-    install(asked["preferences"])
+    install(asked["preferences"], asked["sources"], asked["out"])
     logging.getLogger("pip").addHandler(words)
     told = answer(asked)
     with open(asked["answer"], "w") as stream:

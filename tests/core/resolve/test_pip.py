@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 import uuid
 from dataclasses import replace
 from importlib import resources
@@ -13,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.errors import ResolveError, UnavailableError, WheelError
+from avabuild.errors import ResolveError, StepError, UnavailableError, WheelError
 from avabuild.lock import Package
+from avabuild.resolve.about import About
 from avabuild.resolve.fetch import Fetcher, file_path
 from avabuild.resolve.indexes import Indexes, from_host, pip_conf_paths
 from avabuild.resolve.pip import TOOLS, ClassicResolver, settled, unpack_tools
@@ -38,13 +41,14 @@ def tools(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def make(index, recipe_dir, tmp_path):
-    """A function that makes a classic resolver of `index`; `run` answers in pip's place."""
+    """A function that makes a classic resolver of `index`; `run` answers in pip's place, `learn` in a build's."""
 
-    def resolver(run, **indexes):
+    def resolver(run, learn=None, **indexes):
         workdir = tmp_path / f"work-{uuid.uuid4().hex}"
         workdir.mkdir()
         settings = Indexes(**{"index": index.url, **indexes})
-        return ClassicResolver(settings, recipe_dir, workdir, tmp_path / "files", run, Path(sys.executable))
+        files = tmp_path / "files"
+        return ClassicResolver(settings, recipe_dir, workdir, files, run, Path(sys.executable), learn)
 
     return resolver
 
@@ -59,7 +63,19 @@ def pip(make, tools, tmp_path):
         done = subprocess.run(command.argv, env=env, capture_output=True, text=True, check=False)
         return Outcome(done.returncode, done.stderr)
 
-    return lambda **indexes: make(run, **indexes)
+    return lambda learn=None, **indexes: make(run, learn, **indexes)
+
+
+def learning(seen, more=(), refused=()):
+    """Return what knows of every source but those `refused` that it needs `more`; it keeps what was asked."""
+
+    def learn(found):
+        seen.append(found.package)
+        if found.package.version in refused:
+            raise StepError("no wheel", place=f"build {found.package.name}", tail="SyntaxError: no f-strings")
+        return About(name=found.package.name, version=found.package.version, requires=more)
+
+    return learn
 
 
 def versions(resolved):
@@ -111,10 +127,68 @@ def test_constraints_limit_and_an_older_lock_is_kept_where_it_fits(index, pip):
 
 @pytest.mark.network
 def test_an_sdist_is_kept_where_the_fetcher_finds_it(index, pip, package_of, tmp_path):
-    sdist = index.sdist("alpha", "1.0")
-    (found,) = pip().resolve(["alpha"])
+    sdist, seen = index.sdist("alpha", "1.0"), []
+    (found,) = pip(learning(seen)).resolve(["alpha"])
     assert found.package == package_of(sdist, kind="sdist", version="1.0")
     assert file_path(tmp_path / "files", found.package).read_bytes() == sdist.read_bytes()
+    assert [(one.name, one.version, one.sha256) for one in seen] == [("alpha", "1.0", found.package.sha256)]
+
+
+@pytest.mark.network
+def test_what_a_source_says_of_itself_takes_part_in_the_resolution(index, pip):
+    index.sdist("alpha", "1.0")
+    index.wheel("beta", "1.0")
+    index.wheel("beta", "2.0")
+    index.wheel("gamma", "1.0")
+    needs = ("beta<2", 'gamma; extra == "more"', 'nowhere; extra == "less"')
+    seen = []
+    found = pip(learning(seen, needs)).resolve(["alpha"])
+    assert versions(found) == {"alpha": "1.0", "beta": "1.0"}
+    assert {one.package.by for one in found} == {("avabuild",)}
+    assert len(seen) == 1
+
+
+@pytest.mark.network
+def test_another_version_is_tried_for_a_source_that_can_not_be_used(index, pip):
+    index.sdist("alpha", "1.0")
+    index.sdist("alpha", "2.0")
+    seen = []
+    assert versions(pip(learning(seen, refused=["2.0"])).resolve(["alpha"])) == {"alpha": "1.0"}
+    assert [one.version for one in seen] == ["2.0", "1.0"]
+    with pytest.raises(ResolveError, match="no f-strings"):
+        pip(learning([], refused=["2.0", "1.0"])).resolve(["alpha"])
+
+
+@pytest.mark.network
+def test_pip_runs_no_code_of_a_source_and_unpacks_none(index, pip, recipe_dir, tmp_path):
+    marker, seen = tmp_path / "EVIL", []
+    setup = f"open({str(marker)!r}, 'w').write('ran')\nfrom setuptools import setup\nsetup()\n"
+    own = recipe_dir / "own-1.0.tar.gz"
+    for path in (index.directory / "alpha-1.0.tar.gz", own):
+        name = path.name.partition("-")[0]
+        with tarfile.open(path, "w:gz") as archive:
+            link = tarfile.TarInfo(f"{name}-1.0/way")
+            link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path)
+            archive.addfile(link)
+            for member, text in {
+                "PKG-INFO": f"Metadata-Version: 1.1\nName: {name}\nVersion: 1.0\n",
+                "setup.py": setup,
+                "pyproject.toml": "[build-system]\nrequires = ['nowhere']\n",
+                "way/UNPACKED": "",
+            }.items():
+                info = tarfile.TarInfo(f"{name}-1.0/{member}")
+                info.size = len(text)
+                archive.addfile(info, io.BytesIO(text.encode()))
+    asked = ["alpha"], [f"./{own.name}"]
+    assert versions(pip(learning(seen)).resolve(*asked, alone=["alpha==1.0"])) == {
+        "alpha": "1.0",
+        "own": "1.0",
+    }
+    assert sorted(one.name for one in seen) == ["alpha", "own"]
+    with pytest.raises(ResolveError, match=r"nothing is known of (alpha|own)-1\.0\.tar\.gz"):
+        pip().resolve(*asked)
+    assert not marker.exists()
+    assert not (tmp_path / "UNPACKED").exists()
 
 
 @pytest.mark.network
