@@ -226,7 +226,7 @@ def test_modules_are_compiled_beforehand_and_none_is_written_at_import(user: Use
 
 
 def test_a_setup_py_has_neither_network_nor_logins_and_says_what_it_needs(
-    user: User, image: str, index: Index, tmp_path: Path
+    user: User, index: Index, tmp_path: Path
 ) -> None:
     setup = SETUP.replace("PORT", str(index.server.server_port))
     files = {"setup.py": setup, "pyproject.toml": "[build-system]\nrequires = ['setuptools<45', 'wheel']\n"}

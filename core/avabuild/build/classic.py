@@ -28,6 +28,7 @@ from avabuild.build.workshop import (
     check_requirement,
     is_wheel,
     member_of,
+    needs_compiler,
     system_of,
 )
 from avabuild.commands import Bind
@@ -98,6 +99,8 @@ class ClassicWorkshop(Workshop):
         try:
             self._wheel(package, source, out, own, _NO_COMPILER)
         except StepError:
+            if not needs_compiler(source):
+                raise
             self._wheel(package, source, out, (*own, *self.compilers), {})
 
     def _wheel(
@@ -111,6 +114,10 @@ class ClassicWorkshop(Workshop):
             self._place("requires") as needed,
             self._tools(tools).container(f"build {package.name}") as built,
         ):
+            for _, path in self._supply.fetcher.fetch(
+                TOOLS, {}
+            ):  # what setuptools and pip itself want beside it
+                shutil.copyfile(path, needed / path.name)
             if system != System():
                 self._gather(system.requires, needed)
             binds = [
