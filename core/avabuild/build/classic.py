@@ -114,9 +114,8 @@ class ClassicWorkshop(Workshop):
             self._place("requires") as needed,
             self._tools(tools).container(f"build {package.name}") as built,
         ):
-            for _, path in self._supply.fetcher.fetch(
-                TOOLS, {}
-            ):  # what setuptools and pip itself want beside it
+            # What backends and pip itself want beside it: setuptools asks for wheel when it is asked itself.
+            for _, path in self._supply.fetcher.fetch(TOOLS, {}):
                 shutil.copyfile(path, needed / path.name)
             if system != System():
                 self._gather(system.requires, needed)
