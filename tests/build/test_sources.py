@@ -169,5 +169,5 @@ def test_two_wheels_that_install_one_path_are_reported(builder: User, index: Ind
     """)
     outcome = builder.avabuild("recipe", recipe, "--output", "oci:out")
     assert outcome.code == 0, outcome.err
-    assert "avatesta and avatestb both install" in outcome.err
+    assert "avatesta and avatestb all have" in outcome.err
     assert "shared_module.py" in outcome.err
