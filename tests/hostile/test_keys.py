@@ -102,6 +102,7 @@ def prepare(root: User, home: Path) -> Path:
 
 @pytest.fixture
 def home(root: User) -> Path:
+    root.cache = root.home / "cache"  # a step that another test made would not run
     return prepare(root, root.home)
 
 
