@@ -45,7 +45,7 @@ def wheel(directory: Path, name: str = "avatestsmall") -> Path:
     }
     with zipfile.ZipFile(path, "w") as file:
         for inner, text in about.items():
-            file.writestr(inner, text)
+            file.writestr(zipfile.ZipInfo(inner), text)  # dated alike: uv may know an index of this port
     return path
 
 
