@@ -92,6 +92,7 @@ class Calls:
                 tail="\n".join(tail),
                 log=str(self.log),
                 place=place,
+                late=True,
             )
         if code != 0:
             raise _failure(tool, shown, code, "\n".join(tail), str(self.log), place)

@@ -67,7 +67,11 @@ class TargetError(AvabuildError):
 
 
 class StepError(AvabuildError):
-    """A command of a build failed. `command` is shell-quoted, `tail` the end of what it printed."""
+    """A command of a build failed.
+
+    `command` is shell-quoted, `tail` the end of what it printed, `late` whether it was stopped for taking
+    too long.
+    """
 
     exit_code = 5
 
@@ -80,11 +84,13 @@ class StepError(AvabuildError):
         log: str | None = None,
         place: str | None = None,
         hint: str | None = None,
+        late: bool = False,
     ) -> None:
         super().__init__(message, place=place, hint=hint)
         self.command = command
         self.tail = tail
         self.log = log
+        self.late = late
 
     def __str__(self) -> str:
         parts = [f"{self.place}: {self.message}" if self.place else self.message]

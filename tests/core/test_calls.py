@@ -61,8 +61,9 @@ def test_a_signal_is_told_as_one(calls: Calls) -> None:
 
 def test_what_takes_too_long_is_stopped(calls: Calls) -> None:
     began = time.monotonic()
-    with pytest.raises(StepError, match=r"was stopped after 0\.2 s"):
+    with pytest.raises(StepError, match=r"was stopped after 0\.2 s") as raised:
         follow(calls, "exec sleep 30", 0.2)
+    assert raised.value.late
     assert time.monotonic() - began < 10
 
 

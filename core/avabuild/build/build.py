@@ -222,7 +222,7 @@ class _Build:
             if settled := making.settle(layers):
                 layer, blob, made = settled
                 layers = (*layers, layer)
-                pieces.append(Piece(blob=blob, created_by=f"avabuild: {layer.name}"))
+                pieces.append(Piece(blob=blob, created_by=f"{MADE}{layer.name}"))
                 job.ready(blob, layer.name)
                 self._say(layer.name, made=made)
         self.keys = [layer.key for layer in layers]

@@ -39,7 +39,7 @@ def run_checks(context: Context, image: str, checks: Sequence[Check], driver: Dr
                         argv, binds, driver.environment, place=f"check {check.framework}", timeout=seconds
                     )
                 except StepError as error:
-                    slow = f" ({error.message}: {SETTING})" if "stopped after" in error.message else ""
+                    slow = f" ({error.message}: {SETTING})" if error.late else ""
                     raise CheckError(
                         f"the check failed{slow}; the image's name was not moved to it",
                         place=f"check {check.framework}",

@@ -23,6 +23,7 @@ from avabuild.value import digest_of
 
 FORMAT = 2
 _PLACES = ("mirror", "uri", "key")
+_OF_THIS_HOST = {"system", "files", "last", "read", "warnings"}  # they name places of files
 _FORMATS = (
     FORMAT, wheel.FORMAT, bytecode.FORMAT, chain.FORMAT, files.FORMAT, compiled.FORMAT, workshop.FORMAT,
     directories.FORMAT, overlaps.FORMAT,
@@ -108,7 +109,7 @@ def key_of(
 ) -> str:
     """Return the key of the image of `plan`, whose steps are `given` these contents, of a date."""
     steps = [[step.name, step.origins, one] for step, one in zip(plan.steps, given, strict=True)]
-    named = plan.model_dump(mode="json", exclude={"system", "files", "last", "read"})  # paths of this host
+    named = plan.model_dump(mode="json", exclude=_OF_THIS_HOST)
     return digest_of([_FORMATS, anywhere(named), steps, lock.model_dump(mode="json"), content, created])
 
 

@@ -71,6 +71,11 @@ def test_a_place_of_this_host_is_no_part_of_it(key, plan, tmp_path):
     assert key(moved) == key(plan)
 
 
+def test_what_a_policy_warns_of_is_told_at_a_place_of_this_host_and_no_part_of_it(key, plan):
+    warned = plan.model_copy(update={"warnings": ("/home/me/demo.toml:3: image.user: site warns: root",)})
+    assert key(warned) == key(plan)
+
+
 @pytest.mark.parametrize("name", ["motd", "src/main.c"])
 def test_the_content_of_a_file_is(key, plan, tmp_path, name):
     before = key(plan)
