@@ -7,28 +7,28 @@ that is of the same release. Where there is none, APT itself tells, later.
 from __future__ import annotations
 
 import difflib
-import gzip
 import json
 import re
-import ssl
 import subprocess
 import tarfile
 import time
-import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from avabuild.base import Base, is_debian
-from avabuild.base.facts import opened
+from avabuild.base.facts import READ_AT_MOST, opened
+from avabuild.base.merged import Merged, is_whiteout, plain
 from avabuild.build.apt_step import kept_lists
+from avabuild.build.mirror_index import NO_INDEX, pieces
 from avabuild.errors import ResolveError
 from avabuild.host import Host
 from avabuild.layers import Apt
 from avabuild.lock import AptLock
 from avabuild.plan import Plan
 from avabuild.store import Store
+from avabuild.store.whole import write_whole
 from avabuild.target import Target
 from avabuild.value import digest_of
 
@@ -37,7 +37,6 @@ _FIELD = re.compile(rb"^(Package|Provides): (.+)$", re.MULTILINE)
 _LINE = re.compile(r"^deb (?:\[[^\]]*\] )?(\S+) (\S+) (.+)$", re.MULTILINE)
 _HELPER = Path("/usr/lib/apt/apt-helper")
 _HOST_LISTS = Path("/var/lib/apt/lists")
-_TIMEOUT = 10
 _SHOWN = 4
 
 
@@ -80,11 +79,11 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def parse(texts: Iterable[bytes]) -> Names:
-    """Read `Packages` files (Debian Policy, 5.3)."""
+    """Read `Packages` files (Debian Policy, 5.3), whole ones or in pieces of whole lines."""
     packages: set[str] = set()
     providers: dict[str, set[str]] = {}
+    package = ""  # the texts may be pieces of one file
     for text in texts:
-        package = ""
         for field, value in _FIELD.findall(text):
             if field == b"Package":
                 package = value.decode().strip()
@@ -160,7 +159,8 @@ def packages_of(
     found: dict[str, str] = {}
     for suite in reversed(suites):  # the release itself comes first in a list of sources, and counts most
         place = _place(store, f"{suite} {triplet}")
-        known = _fresh(place) or _fetched(host, f"{suite}/Contents-{target.oci_arch}.gz", place, triplet)
+        address = f"{suite}/Contents-{target.oci_arch}.gz"
+        known = _fresh(place) or _fetched(store, host, address, place, triplet)
         found |= {soname: package for soname, package in known.items() if soname in sonames}
     return found
 
@@ -171,13 +171,18 @@ def _fresh(place: Path) -> dict[str, str]:
     return {}
 
 
-def _fetched(host: Host, address: str, place: Path, triplet: str) -> dict[str, str]:
+def _fetched(store: Store, host: Host, address: str, place: Path, triplet: str) -> dict[str, str]:
     """Fetch a `Contents` index, and keep which package has which library where loaders look."""
-    text = _get(host, address)
     below = rf"^(?:usr/)?lib/(?:{re.escape(triplet)}/)?(lib[^/\s]+\.so[^/\s]*)\s+\S*?([^/,\s]+)(?:,\S*)?$"
-    libraries = {a.decode(): b.decode() for a, b in re.findall(below.encode(), text, re.MULTILINE)}
+    pattern = re.compile(below.encode(), re.MULTILINE)
+    libraries: dict[str, str] = {}
+    try:
+        for text in pieces(host, address):
+            libraries |= {a.decode(): b.decode() for a, b in pattern.findall(text)}
+    except NO_INDEX:
+        return {}
     if libraries:
-        _put(place, libraries)
+        _put(store, place, libraries)
     return libraries
 
 
@@ -186,7 +191,7 @@ def _of_files(store: Store, files: Sequence[Path]) -> Names:
     key = digest_of([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
     place = _place(store, key)
     if not place.exists():
-        _keep(place, parse(map(_content, files)))
+        _keep(store, place, parse(map(_content, files)))
     return _load(place, when < time.time() - DAY)
 
 
@@ -225,47 +230,37 @@ def _sources(store: Store, base: Base) -> str:
     known = store.recall("apt-sources", base.digest)
     if isinstance(known, str):
         return known
-    found, others = "", False
+    merged: Merged[str | None] = Merged(lambda text: text is None)
     for layer in base.layers:
-        with opened(store.blob_path(layer.digest)) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
-            for member in tar:
-                name = member.name.removeprefix("./")
-                others = others or (name.startswith("etc/apt/sources.list.d/") and not member.isdir())
-                if name == "etc/apt/sources.list" and member.isreg():
-                    file = tar.extractfile(member)
-                    found = file.read().decode(errors="replace") if file else ""
-    store.record("apt-sources", base.digest, "" if others else found)
-    return "" if others else found
+        merged.add(_of_apt(store.blob_path(layer.digest)))
+    found = "" if merged.names("etc/apt/sources.list.d") else merged.get("etc/apt/sources.list") or ""
+    store.record("apt-sources", base.digest, found)
+    return found
 
 
-@lru_cache(16)
-def _silent(address: str) -> list[bool]:
-    """Return a list that is filled when an address did not answer in this run: it is not asked again."""
-    del address
-    return []
-
-
-def _get(host: Host, address: str) -> bytes:
-    """Return what an address of gzip has, empty when it does not answer."""
-    if _silent(address) or not address.startswith(("http://", "https://")):
-        return b""
-    try:
-        context = ssl.create_default_context(cafile=str(host.ca_bundle) if host.ca_bundle else None)
-        with urllib.request.urlopen(address, timeout=_TIMEOUT, context=context) as answer:  # noqa: S310 - http
-            return gzip.decompress(answer.read())
-    except (OSError, EOFError, ValueError):
-        _silent(address).append(True)
-        return b""
+def _of_apt(layer: Path) -> Iterator[tuple[str, str | None]]:
+    """Yield what a layer has of APT's configuration, and its whiteouts: text, None for a directory."""
+    with opened(layer) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+        for member in tar:
+            name = plain(member.name)
+            if name in {"etc", "etc/apt"} or name.startswith("etc/apt/") or is_whiteout(name):
+                wanted = name == "etc/apt/sources.list" and member.isreg()
+                file = tar.extractfile(member) if wanted else None
+                text = file.read(READ_AT_MOST).decode(errors="replace") if file else ""
+                yield name, None if member.isdir() else text
 
 
 def _of_mirror(store: Store, host: Host, address: str) -> Names | None:
     place = _place(store, address)
     if place.exists() and place.stat().st_mtime > time.time() - DAY:
         return _load(place, False)  # noqa: FBT003 - of a function that is cached by its arguments
-    text = _get(host, address)
-    if not text:
+    try:
+        names = parse(pieces(host, address))
+    except NO_INDEX:
         return None
-    _keep(place, parse([text]))
+    if not names.packages:
+        return None
+    _keep(store, place, names)
     return _load(place, False)  # noqa: FBT003
 
 
@@ -273,16 +268,13 @@ def _place(store: Store, what: str) -> Path:
     return store.root / "apt-names" / f"{digest_of([what]).removeprefix('sha256:')[:16]}.json"
 
 
-def _put(place: Path, data: object) -> None:
-    """Write a file that appears whole."""
+def _put(store: Store, place: Path, data: object) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
-    new = place.with_suffix(f".{time.monotonic_ns()}")
-    new.write_text(json.dumps(data))
-    new.replace(place)
+    write_whole(place, json.dumps(data).encode(), store.root / "tmp")
 
 
-def _keep(place: Path, names: Names) -> None:
-    _put(place, {"packages": sorted(names.packages), "providers": dict(names.providers)})
+def _keep(store: Store, place: Path, names: Names) -> None:
+    _put(store, place, {"packages": sorted(names.packages), "providers": dict(names.providers)})
     _load.cache_clear()
 
 

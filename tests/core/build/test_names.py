@@ -12,6 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from avabuild.base import Base
+from avabuild.build import mirror_index
 from avabuild.build.names import looked_up, names_for, packages_of, parse, refuse_unknown
 from avabuild.errors import ResolveError
 from avabuild.host import probe
@@ -115,6 +116,79 @@ def test_a_mirror_is_asked_once_a_day(ask, tmp_path):
         server.server_close()
     assert ask(base=None, mirror=mirror).providers["awk"] == ("gawk", "mawk")
     assert asked == ["/dists/warty/main/binary-amd64/Packages.gz"]
+
+
+@pytest.fixture
+def served(tmp_path):
+    """Return a function that has a mirror answer with these bytes, and returns its address."""
+    place = tmp_path / "web/dists/warty/main/binary-amd64"
+    place.mkdir(parents=True)
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "web"))
+    )
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def serve(data: bytes) -> str:
+        (place / "Packages.gz").write_bytes(data)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield serve
+    server.shutdown()
+    server.server_close()
+
+
+PACKED = gzip.compress(INDEX)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"<html>",
+        PACKED[:-9],
+        PACKED[:20] + b"\xff" * 40 + PACKED[60:],
+        gzip.compress(b"Package: \xff\n"),
+        gzip.compress(b""),
+        gzip.compress(b"a" * (5 << 20)),
+        gzip.compress(INDEX + b"\n" * (5 << 20)),
+        PACKED + gzip.compress(b"") * 200_000,
+    ],
+    ids=["a page", "cut off", "damaged", "no text", "empty", "one line", "unpacks to more", "is more"],
+)
+def test_what_is_no_index_or_too_much_of_one_is_nothing_known(ask, store, served, monkeypatch, answer):
+    monkeypatch.setattr(mirror_index, "_UNPACKED", 4 << 20)
+    monkeypatch.setattr(mirror_index, "_FETCHED", 2 << 20)
+    assert ask(base=None, mirror=served(answer)) is None
+    assert not list(store.root.glob("apt-names/*"))
+
+
+def test_an_index_that_never_ends_is_left(ask, served, monkeypatch):
+    monkeypatch.setattr(mirror_index, "_WHOLE", -1)
+    assert ask(base=None, mirror=served(PACKED)) is None
+
+
+def test_a_name_across_two_pieces_is_read(ask, served, monkeypatch):
+    monkeypatch.setattr(mirror_index, "_CHUNK", 16)
+    monkeypatch.setattr(mirror_index, "_LONGEST", 64)
+    assert ask(base=None, mirror=served(PACKED)).providers["awk"] == ("gawk", "mawk")
+
+
+@pytest.mark.parametrize(
+    ("upper", "asked"),
+    [
+        ({}, False),
+        ({"etc/apt/sources.list.d/.wh.other.list": b""}, True),
+        ({"etc/apt/.wh..wh..opq": b"", "etc/apt/sources.list": None}, True),
+        ({"etc/apt/.wh.sources.list.d": b"", "etc/apt/.wh.sources.list": b""}, False),
+    ],
+    ids=["both", "the other is gone", "all is new", "all is gone"],
+)
+def test_a_base_says_its_sources_by_what_its_layers_leave(ask, served, keep_layer, upper, asked):
+    line = f"deb {served(PACKED)} warty main\n".encode()
+    lower = {"etc/apt/sources.list": line, "etc/apt/sources.list.d/other.list": b"deb x"}
+    files = {name: line if data is None else data for name, data in upper.items()}
+    base = Base(digest="sha256:" + "c" * 64, layers=(keep_layer(lower), keep_layer(files)))
+    found = ask(base=base)
+    assert (found is not None and "git" in found.packages) is asked
 
 
 def test_what_avabuild_installs_what_a_lock_has_and_what_steps_may_add_is_not_looked_up():

@@ -1,0 +1,81 @@
+"""Indexes of a distribution's mirror, fetched and unpacked in pieces, within bounds.
+
+Nobody has checked a signature of them: they tell a person what could be meant, and APT decides.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import io
+import ssl
+import time
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from avabuild.host import Host
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_SILENCE = 10  # seconds without a byte
+_WHOLE = 180  # seconds for all of an index
+_FETCHED = 256 << 20  # bytes of an index as it is fetched: the largest that is known has 60 MB
+_UNPACKED = 2 << 30  # bytes of it unpacked: the largest that is known has 0.9 GB
+_CHUNK = _LONGEST = 1 << 20  # bytes of a piece, and of a line
+NO_INDEX = (OSError, EOFError, ValueError, zlib.error, http.client.HTTPException)
+"""What reading an index may raise: there is no answer, it is something else, or it is out of bounds."""
+
+_silent: set[str] = set()  # addresses that did not answer in this run: they are not asked again
+
+
+def pieces(host: Host, address: str) -> Iterator[bytes]:
+    """Yield what an address of gzip has, some whole lines at a time.
+
+    Raises one of NO_INDEX, maybe after the first pieces.
+    """
+    if address in _silent or not address.startswith(("http://", "https://")):
+        raise ValueError("does not answer")
+    context = ssl.create_default_context(cafile=str(host.ca_bundle) if host.ca_bundle else None)
+    try:
+        with urllib.request.urlopen(address, timeout=_SILENCE, context=context) as answer:  # noqa: S310 - http
+            yield from _lines(gzip.GzipFile(fileobj=io.BufferedReader(_Bounded(answer)), mode="rb"))
+    except NO_INDEX:
+        _silent.add(address)
+        raise
+
+
+class _Bounded(io.RawIOBase):
+    """An answer that ends: it neither has more than `_FETCHED` bytes nor takes more than `_WHOLE` seconds."""
+
+    def __init__(self, answer: http.client.HTTPResponse) -> None:
+        self._answer = answer
+        self._left = _FETCHED
+        self._end = time.monotonic() + _WHOLE
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Read what has come into `buffer`; raises ValueError out of bounds."""
+        view = memoryview(buffer)
+        data = self._answer.read1(len(view))
+        self._left -= len(data)
+        if self._left < 0 or time.monotonic() > self._end:
+            raise ValueError("is too large, or too slow")
+        view[: len(data)] = data
+        return len(data)
+
+
+def _lines(file: gzip.GzipFile) -> Iterator[bytes]:
+    size, rest = 0, b""
+    while chunk := file.read(_CHUNK):
+        size += len(chunk)
+        whole, newline, rest = (rest + chunk).rpartition(b"\n")
+        if size > _UNPACKED or len(rest) > _LONGEST:
+            raise ValueError("is too large")
+        yield whole + newline
+    yield rest
