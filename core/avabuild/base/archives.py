@@ -16,8 +16,12 @@ from avabuild import image
 from avabuild.errors import Problem, RecipeError
 from avabuild.value import Value
 
+_MOST = 4 << 20  # bytes of an index, a manifest or a config (OCI distribution-spec: "Pushing Manifests")
 _NAME = "org.opencontainers.image.ref.name"
-_DAMAGE = (tarfile.TarError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError)
+_DAMAGE = (
+    *(tarfile.TarError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError),
+    RecursionError,
+)
 
 
 class Choice(Value):
@@ -114,4 +118,7 @@ def _json(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name: st
     file = tar.extractfile(members[name])
     if file is None:
         raise LookupError(name)
-    return json.load(file)
+    data = file.read(_MOST + 1)
+    if len(data) > _MOST:
+        raise ValueError(f"{name} has more than {_MOST >> 20} MB")
+    return json.loads(data)
