@@ -269,10 +269,12 @@ class Session:
         """Write the image of a registry as a layout in a new directory."""
         # httpx takes a tenth of a second to import, and skopeo pulls nearly all bases.
         from avabuild.registries.pull import pull_layout  # noqa: PLC0415
+        from avabuild.registries.registries import Registries  # noqa: PLC0415
 
         workplace = self.workplace
         arch = Target.for_base(workplace.host.arch).oci_arch
-        pull_layout(workplace.host, name, arch, directory, insecure=workplace.wishes.insecure)
+        with Registries(workplace.host, insecure=workplace.wishes.insecure) as registries:
+            pull_layout(registries, name, arch, directory)
 
     def _stage_name(self, suite: str) -> str:
         host, directory = self.workplace.host, self.path.parent

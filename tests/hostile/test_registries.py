@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import threading
 import time
@@ -24,6 +25,7 @@ from avabuild.images.remote import RemoteImages
 from avabuild.registries.cache import Cache
 from avabuild.registries.credentials import Credentials
 from avabuild.registries.name import Remote
+from avabuild.registries.pull import pull_layout
 from avabuild.registries.registries import Registries
 from avabuild.report import Report
 from avabuild.resolve import bounded
@@ -376,3 +378,53 @@ def test_a_file_of_an_index_is_no_larger_than_was_declared(indexes, answering, t
         )
     assert not (tmp_path / "x").exists() or (tmp_path / "x").stat().st_size <= 100
     assert server.sent < 64 << 20
+
+
+# -- a base that our own client pulls ------------------------------------------------------------------------
+
+CONFIG = {"mediaType": image.CONFIG, "digest": "sha256:" + hashlib.sha256(b"{}").hexdigest(), "size": 2}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {},
+        {"config": CONFIG},
+        {"config": CONFIG, "layers": {"digest": 1}},
+        {"config": CONFIG, "layers": [None]},
+        {"config": CONFIG, "layers": [{**CONFIG, "size": "2"}]},
+        {"config": CONFIG, "layers": [{**CONFIG, "size": -1}]},
+        {"config": CONFIG, "layers": [{**CONFIG, "digest": "sha256:../../../../victim"}]},
+        {"config": CONFIG, "layers": [{**CONFIG, "digest": "VICTIM"}]},
+        {"config": {**CONFIG, "digest": "sha256:../../../../victim"}, "layers": []},
+        {"manifests": {"platform": 1}},
+        {"manifests": [1, {"platform": 1}, {"platform": {"architecture": "amd64"}, "digest": "../x"}]},
+    ],
+    ids=["empty", "no layers", "no list", "no table", "text for a size", "below none", "a path", "a whole path",
+         "the config's", "no index", "nobody's digest"],
+)  # fmt: skip
+def test_a_base_that_is_none_is_refused_and_written_nowhere_else(
+    registries, answering, server, tmp_path, manifest
+):
+    (tmp_path / "victim").write_text("mine")
+    said = json.dumps(manifest).replace("VICTIM", str(tmp_path / "victim")).encode()
+    answering(lambda method, path: (200, {}, said if "manifests" in path else b"{}"))
+    with pytest.raises((RegistryError, ImageError)):
+        pull_layout(registries, f"{server.host}/ava:x", "amd64", tmp_path / "scratch" / "raw")
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} <= {"victim", "scratch"}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answers=st.lists(st.tuples(STATUSES, HEADERS, BODIES), min_size=1, max_size=4))
+def test_any_answer_to_a_pull_is_a_layout_or_an_expected_failure(
+    answers, answering, server, registries, tmp_path_factory
+):
+    turns = iter(range(1 << 30))
+    answering(lambda method, path: answers[next(turns) % len(answers)])
+    place = tmp_path_factory.mktemp("pulled")
+    try:
+        pull_layout(registries, f"{server.host}/ava:x", "amd64", place / "scratch" / "raw")
+    except AvabuildError as error:
+        assert error.exit_code in {ImageError.exit_code, 75, 77}  # noqa: PT017
+    assert {path.name for path in place.iterdir()} <= {"scratch"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -113,7 +113,7 @@ class RemoteImages:
         """Return the image of a manifest, or of an index for this machine; None where it is none."""
         manifest = _decoded(found)
         if "manifests" in manifest:
-            digest = self._fitting(manifest)
+            digest = found.for_machine(self._arch)
             inner = repository.manifest(digest) if digest else None
             if inner is None:
                 return None
@@ -139,15 +139,6 @@ class RemoteImages:
             id=str(config["digest"]).removeprefix("sha256:"),
             insecure=self._insecure,
         )
-
-    def _fitting(self, index: Mapping[str, Any]) -> str | None:
-        """Return the digest of the image for this machine's kind in one for several."""
-        listed = index["manifests"]
-        for entry in listed if isinstance(listed, list) else ():
-            platform = entry.get("platform") if isinstance(entry, dict) else None
-            if isinstance(platform, dict) and platform.get("architecture") == self._arch:
-                return digest if is_digest(digest := str(entry.get("digest"))) else None
-        return None
 
 
 def _decoded(found: Manifest) -> dict[str, Any]:

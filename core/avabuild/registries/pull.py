@@ -5,35 +5,35 @@ skopeo pulls bases; what it can't name, a registry by its IPv6 address, comes th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from avabuild import image
-from avabuild.errors import ImageError
-from avabuild.host import Host
-from avabuild.registries.name import Remote
+from avabuild.errors import ImageError, RegistryError
+from avabuild.registries.name import Remote, is_digest
 from avabuild.registries.registries import Registries
 from avabuild.registries.repository import Manifest, Repository
 
 
-def pull_layout(host: Host, name: str, arch: str, directory: Path, *, insecure: bool) -> None:
+def pull_layout(registries: Registries, name: str, arch: str, directory: Path) -> None:
     """Write the image `name` for machines `arch` as an OCI layout in the new `directory`.
 
     Raises:
         ImageError: there is none. RegistryError, UnavailableError: as the registry has it.
     """
     remote = Remote.parse(name)
-    with Registries(host, insecure=insecure) as registries:
-        repository = registries.repository(remote)
+    repository = registries.repository(remote)
+    try:
         found = _fitting(repository, repository.manifest(remote.reference), arch)
-        if found is None:
-            raise ImageError(f"{remote.host} has no image {name} for {arch}")
-        manifest = found.read()
-        blobs = directory / "blobs" / "sha256"
-        blobs.mkdir(parents=True)
-        for entry in {str(one["digest"]): one for one in (manifest["config"], *manifest["layers"])}.values():
-            _fetch(repository, entry, blobs)
+        sizes = _sizes(found) if found else {}
+    except (ValueError, LookupError, TypeError) as error:
+        raise RegistryError(f"{remote.host} gives something for {name} that is not an image") from error
+    if found is None:
+        raise ImageError(f"{remote.host} has no image {name} for {arch}")
+    blobs = directory / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    for digest, size in sizes.items():
+        place = blobs / digest.removeprefix("sha256:")
+        repository.fetch(digest, size, place, lambda _done, _total: None)
     (blobs / found.digest.removeprefix("sha256:")).write_bytes(found.data)
     listed = {"mediaType": found.media_type, "digest": found.digest, "size": len(found.data)}
     (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
@@ -43,12 +43,17 @@ def pull_layout(host: Host, name: str, arch: str, directory: Path, *, insecure: 
 
 def _fitting(repository: Repository, found: Manifest | None, arch: str) -> Manifest | None:
     """Return the manifest itself, or of an index the one for the machine."""
-    for entry in found.read().get("manifests") or () if found else ():
-        if (entry.get("platform") or {}).get("architecture") == arch:
-            return repository.manifest(str(entry["digest"]))
-    return found if found and "config" in found.read() else None
+    if found is None or "manifests" not in found.read():
+        return found
+    digest = found.for_machine(arch)
+    return repository.manifest(digest) if digest else None
 
 
-def _fetch(repository: Repository, entry: Mapping[str, Any], blobs: Path) -> None:
-    digest, size = str(entry["digest"]), int(entry["size"])
-    repository.fetch(digest, size, blobs / digest.removeprefix("sha256:"), lambda _done, _total: None)
+def _sizes(found: Manifest) -> dict[str, int]:
+    """Return the bytes of the config and of each layer, by digest; ValueError for what is neither."""
+    manifest = found.read()
+    sizes = {one["digest"]: one["size"] for one in (manifest["config"], *manifest["layers"])}
+    for digest, size in sizes.items():
+        if not is_digest(digest) or not isinstance(size, int) or size < 0:
+            raise ValueError(digest)
+    return sizes

@@ -44,6 +44,15 @@ class Manifest:
         """Return its JSON object; ValueError when it is none."""
         return image.decode(self.data)
 
+    def for_machine(self, arch: str) -> str | None:
+        """Return the digest of the image for machines `arch` in an index; None where it has none."""
+        listed = self.read().get("manifests")
+        for entry in listed if isinstance(listed, list) else ():
+            platform = entry.get("platform") if isinstance(entry, dict) else None
+            if isinstance(platform, dict) and platform.get("architecture") == arch:
+                return digest if is_digest(digest := str(entry.get("digest"))) else None
+        return None
+
 
 class Repository:
     """A repository, seen by one owner who may `stop` what is under way; safe to use from several threads."""
