@@ -15,13 +15,13 @@ import signal
 import stat
 import subprocess
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import NoReturn
 
+from avabuild import damage
 from avabuild.blob import BLOCK, Blob, BlobWriter, Compression, disk
 from avabuild.errors import StepError, StoreError
 from avabuild.scheme import Scheme
@@ -161,7 +161,7 @@ def is_whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as pack:
             return pack.testzip() is None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error):
+    except (*damage.ZIP, OSError):
         return False
 
 
@@ -170,7 +170,7 @@ def _sound(path: Path) -> Iterator[None]:
     """Raise StoreError for what turns out to be wrong with the pack `path` within the block."""
     try:
         yield
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+    except damage.ZIP as error:
         hint = "remove it from the cache; it is made again"
         raise StoreError(f"this is no pack of bytecode: {error}", place=path.name, hint=hint) from error
 
@@ -200,7 +200,7 @@ def _made_by(out: Path) -> str:
         if not stat.S_ISREG(out.lstat().st_mode):  # it may lead anywhere
             return "a command that leaves no pack"
         return _tag(out)
-    except (FileNotFoundError, ValueError, zipfile.BadZipFile):  # a container that does not see `out`, say
+    except (*damage.ZIP, OSError):  # a container that does not see `out`, say
         return "a command that leaves no pack"
 
 

@@ -25,7 +25,7 @@ from installer.sources import WheelFile
 from installer.utils import Scheme as SchemeKey
 from installer.utils import construct_record_file, parse_entrypoints, parse_metadata_file
 
-from avabuild import zips
+from avabuild import damage, zips
 from avabuild.errors import WheelError
 from avabuild.layers import WHITEOUT
 from avabuild.scheme import Scheme
@@ -42,10 +42,7 @@ _REPLACED = (
     "RECORD.p7s",
 )  # made anew, or of the old RECORD
 _agreeing: set[tuple[int, ...]] = set()  # wheels that were checked: each is opened about five times
-_DAMAGE = (
-    *(ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error),
-    *(InstallerError, InvalidRecordEntry, csv.Error),
-)
+_DAMAGE = (*damage.ZIP, InstallerError, InvalidRecordEntry, csv.Error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import lzma
 import re
 import struct
 import tarfile
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import BinaryIO, Literal, cast
 import zstandard
 from isal import igzip
 
+from avabuild import damage
 from avabuild.base.merged import Merged, plain
 from avabuild.errors import StoreError
 from avabuild.value import Value
@@ -53,16 +52,6 @@ _HOPS = 40  # links on one path, as Linux allows (path_resolution(7))
 # e_machine of ELF headers, elf(5), by the names that image configs have (GOARCH)
 _MACHINES = {3: "386", 8: "mips", 20: "ppc", 21: "ppc64le", 22: "s390x", 40: "arm", 62: "amd64", 183: "arm64",
              243: "riscv64", 258: "loong64"}  # fmt: skip
-# What reading a damaged layer may raise.
-DAMAGE = (
-    tarfile.TarError,
-    EOFError,
-    zlib.error,
-    lzma.LZMAError,
-    zstandard.ZstdError,
-    gzip.BadGzipFile,
-    ValueError,
-)
 
 
 class Facts(Value):
@@ -159,7 +148,7 @@ def read_facts(layers: Iterable[Path]) -> Facts:
     """
     try:
         return _read_facts(layers)
-    except DAMAGE as error:
+    except damage.TAR as error:
         raise StoreError(
             f"a layer of the base is damaged: {error}", hint="fetch or make the base again"
         ) from error

@@ -12,8 +12,8 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from avabuild import image
-from avabuild.base.facts import DAMAGE, opened
+from avabuild import damage, image
+from avabuild.base.facts import opened
 from avabuild.blob import BLOCK, MTIME, Blob
 from avabuild.build.layout import Composed
 from avabuild.describe import whole_labels
@@ -72,7 +72,7 @@ def _inflate(store: Store, blob: Blob, out: Path) -> None:
     try:
         with opened(path) as source, out.open("wb") as target:
             shutil.copyfileobj(source, target, BLOCK)
-    except DAMAGE as error:
+    except damage.TAR as error:
         raise StoreError(
             f"a layer in the cache is damaged: {error}", hint=f"remove {path}; it is made again"
         ) from error

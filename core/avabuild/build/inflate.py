@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 from typing import BinaryIO
 
-from avabuild.base.facts import DAMAGE, opened
+from avabuild import damage
+from avabuild.base.facts import opened
 from avabuild.blob import BLOCK
 from avabuild.errors import StoreError
 
@@ -21,6 +22,6 @@ def inflate(compressed: Path, target: BinaryIO) -> None:
     try:
         with opened(compressed) as source:
             shutil.copyfileobj(source, target, BLOCK)
-    except DAMAGE as error:
+    except damage.TAR as error:
         hint = f"remove {compressed}; it is made again"
         raise StoreError(f"a layer in the cache is damaged: {error}", hint=hint) from error

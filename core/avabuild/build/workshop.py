@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from avabuild import damage
 from avabuild.build.apt import add_apt
 from avabuild.build.chain import GIVEN, Chain, given
 from avabuild.build.left import opened_left, read_left
@@ -56,7 +57,7 @@ _ENVIRONMENT, _PLACE = "/tmp/avabuild-env", "/tmp/avabuild-project"  # noqa: S10
 _COMPILED = (".c", ".cc", ".cpp", ".cxx", ".f", ".f90", ".pyx", ".pxd", ".rs", ".cu")
 _ROUNDS = 3  # in which a backend may want more
 _LIMIT = 4_000_000  # bytes of metadata
-_DAMAGE = (OSError, EOFError, ValueError, tarfile.TarError, zipfile.BadZipFile)
+_DAMAGE = (*damage.TAR, *damage.ZIP, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -496,7 +497,7 @@ def system_of(source: Path, subdirectory: str) -> System:
             backend=str(table.get("build-backend", System().backend)),
             path=tuple(map(str, table.get("backend-path", ()))),
         )
-    except (*_DAMAGE, KeyError, TypeError, AttributeError) as error:
+    except (*_DAMAGE, TypeError, AttributeError) as error:
         raise WheelError(f"{source.name} is no source distribution: {error}") from error
 
 

@@ -14,7 +14,8 @@ from typing import Literal
 
 from packaging.utils import canonicalize_name
 
-from avabuild.base.facts import DAMAGE, opened
+from avabuild import damage
+from avabuild.base.facts import opened
 from avabuild.base.merged import Merged, is_whiteout, plain
 from avabuild.errors import StoreError
 from avabuild.images.contents import Layer
@@ -111,7 +112,7 @@ def _texts(store: Store, layer: Layer) -> dict[str, str]:
                     file = tar.extractfile(member)
                     text = file.read().decode(errors="replace") if file else ""
                     texts[name] = text.partition("\n\n")[0] if _METADATA.fullmatch(name) else text
-    except DAMAGE as error:
+    except damage.TAR as error:
         raise StoreError(f"a layer of the image is damaged: {error}", place=str(layer.path)) from error
     store.record("contents", layer.diff_id, {"format": FORMAT, "texts": texts})
     return texts

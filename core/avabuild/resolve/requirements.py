@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tarfile
 import zipfile
-import zlib
 from email.parser import BytesParser
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 
+from avabuild import damage
 from avabuild.errors import ResolveError
 from avabuild.lock import Package
 from avabuild.resolve.indexes import redact
@@ -84,7 +84,7 @@ def project_name(path: Path) -> str:
     """
     try:
         named = _metadata_name(path)
-    except (OSError, KeyError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
+    except (*damage.ZIP, *damage.TAR, OSError) as error:
         raise ResolveError(f"{path.name} can't be read: {error}") from error
     name = named or file_name(path)[0]
     if not is_normalized_name(canonicalize_name(name)):

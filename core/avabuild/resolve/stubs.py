@@ -8,11 +8,10 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
-import zlib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from avabuild import zips
+from avabuild import damage, zips
 from avabuild.errors import WheelError
 
 _FILE = re.compile(r"(?P<name>.* @ )(?P<url>file://\S+\.whl)")
@@ -62,7 +61,7 @@ def _made(path: Path, directory: Path) -> Path:
         with path.open("rb") as file, zipfile.ZipFile(file) as wheel:
             zips.check(file.fileno(), wheel)
             _copy(wheel, partial)
-    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except (*damage.ZIP, OSError) as error:
         hint = "build it again, or name another one"
         raise WheelError(str(error) or type(error).__name__, place=path.name, hint=hint) from error
     partial.replace(stub)
