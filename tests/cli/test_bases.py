@@ -50,14 +50,14 @@ def root_of(arch: str, suite: str = "bookworm") -> Files:
 class Made:
     """An image of one layer for a machine, as blobs by digest."""
 
-    def __init__(self, arch: str, suite: str = "bookworm") -> None:
+    def __init__(self, arch: str, suite: str = "bookworm", **config: Any) -> None:
         self.arch = arch
         tar = tar_of(root_of(arch, suite))
         self.layer = gzip.compress(tar, mtime=0)
         diff_id = "sha256:" + hashlib.sha256(tar).hexdigest()
         self.config = image.encode(
             {"architecture": arch, "os": "linux", "config": {},
-             "rootfs": {"type": "layers", "diff_ids": [diff_id]}}
+             "rootfs": {"type": "layers", "diff_ids": [diff_id]}, **config}
         )  # fmt: skip
         described = image.descriptor(f"{image.TAR}+gzip", self.layer)
         self.manifest = image.encode(image.manifest(self.config, [described], {}))
@@ -180,6 +180,16 @@ def test_an_archive_of_several_images_for_this_machine_or_of_none_says_which(pla
     oci_archive(tmp_path / "base.tar", Made(ELSEWHERE), Made(ELSEWHERE, "trixie"))
     said = planned('archive = "base.tar"')
     assert (said.returncode, "holds images for arm64, and none for amd64" in said.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("rootfs", [None, [1], {}, {"diff_ids": []}, {"diff_ids": 1}, {"diff_ids": [1]}])
+def test_an_image_whose_config_is_none_of_its_layers_is_no_base(planned, tmp_path, rootfs):
+    oci_archive(tmp_path / "base.tar", Made(HERE, rootfs=rootfs))
+    for _ in range(2):
+        said = planned('archive = "base.tar"')
+        assert (said.returncode, "base.tar is not an image to build on" in said.stderr) == (14, True), (
+            said.stderr
+        )
 
 
 def test_an_interpreter_that_only_root_can_reach_is_refused_in_a_plan(planned, tmp_path):

@@ -19,6 +19,7 @@ from avabuild.buildah import Tools
 from avabuild.errors import (
     AvabuildError,
     ChangedError,
+    ImageError,
     Problem,
     RecipeError,
     ResolveError,
@@ -129,6 +130,7 @@ def obtain(
         ResolveError: the mirror does not have the release.
         RecipeError: the archive is no image and no root file system.
         TargetError: the image is for other machines.
+        ImageError: it says of itself what can't be.
         ChangedError: the archive is not the one any more that `name` says.
         StepError: the tool failed otherwise.
     """
@@ -247,7 +249,7 @@ def _pull(ref: str, target: Target, store: Store, scratch: Scratch, tools: Tools
         if _FOREIGN.search(error.tail):
             raise TargetError(f"image {ref} is not for {target.arch}", hint=_OTHER_MACHINE) from error
         raise _unreachable(error, f"image {ref} can't be had") from error
-    return _adopt(layout, store)
+    return _adopt(layout, store, ref)
 
 
 def _one_of_tag_and_digest(ref: str) -> str:
@@ -275,7 +277,7 @@ def _unpack(path: Path, target: Target, store: Store, scratch: Scratch, tools: T
         if not _FOREIGN.search(error.tail):
             raise
         raise TargetError(f"{path.name} is not for {target.arch}", hint=_OTHER_MACHINE) from error
-    return _adopt(layout, store)
+    return _adopt(layout, store, path.name)
 
 
 def archive_kind(path: Path) -> str:
@@ -323,14 +325,18 @@ def _compressed(tarball: Path, out: Path) -> Blob:
         return writer.finish()
 
 
-def _adopt(layout: Path, store: Store) -> Base:
-    """Move an OCI layout's one image into the store."""
+def _adopt(layout: Path, store: Store, what: str) -> Base:
+    """Move an OCI layout's one image into the store; ImageError where its config is not one of its layers."""
     listed = image.decode((layout / "index.json").read_bytes())["manifests"][0]
     blobs = layout / "blobs" / "sha256"
     for path in blobs.iterdir():
         store.adopt(path, f"sha256:{path.name}")
     shutil.rmtree(layout)
-    return _described(store, str(listed["digest"]))
+    try:
+        return _described(store, str(listed["digest"]))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        message = f"{what} is not an image to build on: its config does not say which layers it has"
+        raise ImageError(message, hint="build or save it again") from error
 
 
 def _unreachable(error: StepError, message: str) -> AvabuildError:
