@@ -1,4 +1,4 @@
-"""Real builds: a store and a base that all of them share, and users to build as."""
+"""Real builds: users to build as, and the sources of packages that they ask."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import pwd
 import secrets
 import shutil
 import subprocess
-import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from .origins import Index, Repo
-from .user import User, add_user, import_paths, importable_by_others, program, remove_user
+from .user import User
 
 TOOLS = ("buildah", "skopeo", "mmdebstrap")
 
@@ -26,36 +23,6 @@ TOOLS = ("buildah", "skopeo", "mmdebstrap")
 def tools() -> None:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     assert not missing, f"real builds need {', '.join(missing)}; make setup installs them"
-
-
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A store that holds the Debian base and grows as tests build; every test of root uses it."""
-    base = tmp_path_factory.getbasetemp()
-    session = base if worker_id == "master" else base.parent  # of all workers
-    root = Path(os.environ.get("AVABUILD_TEST_CACHE") or session / "store")
-    root.mkdir(parents=True, exist_ok=True)
-    return root
-
-
-@pytest.fixture(scope="session")
-def image_storage() -> Iterator[Path]:
-    """The configuration of an image storage of the session's own: what others left or do can't be seen."""
-    place = Path(tempfile.mkdtemp(prefix="avabuild-images-", dir="/var/tmp"))
-    configuration = place / "storage.conf"
-    configuration.write_text(
-        f'[storage]\ndriver = "overlay"\ngraphroot = "{place}/graph"\nrunroot = "{place}/run"\n'
-    )
-    yield configuration
-    subprocess.run(["umount", "--lazy", str(place / "graph" / "overlay")], capture_output=True, check=False)
-    shutil.rmtree(place)
-
-
-@pytest.fixture(scope="session")
-def environment(image_storage: Path) -> dict[str, str]:
-    """What the user who runs the tests builds with."""
-    paths = os.pathsep.join(map(str, import_paths()))
-    return {"HOME": str(Path.home()), "PYTHONPATH": paths, "CONTAINERS_STORAGE_CONF": str(image_storage)}
 
 
 @pytest.fixture
@@ -75,38 +42,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         elif metafunc.definition.get_closest_marker("one_builder") and "AVABUILD_TEST_ALL" not in os.environ:
             kinds = [kinds[zlib.crc32(metafunc.definition.name.encode()) % 2]]
         metafunc.parametrize("builder", kinds, indirect=True)
-
-
-@pytest.fixture(scope="session")
-def everyones(testrun_uid: str) -> Iterator[Path]:
-    """A directory that every user may read, unlike pytest's own."""
-    run = Path("/var/tmp") / f"avabuild-users-{testrun_uid}"
-    base = run / str(os.getpid())
-    base.mkdir(mode=0o755, parents=True)
-    yield base
-    shutil.rmtree(base, ignore_errors=True)
-    if not any(path.name.isdigit() for path in run.iterdir()):  # no other process of this run has any
-        shutil.rmtree(run, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def bases(everyones: Path) -> Callable[..., str]:
-    """Return a function that puts Debian releases into a cache that builders begin with, and returns its path."""
-    place = everyones.parent / "bases"
-
-    def bases(*suites: str) -> str:
-        place.mkdir(mode=0o755, exist_ok=True)
-        for suite in suites:
-            recipe = place / f"{suite}.toml"
-            with FileLock(place / "lock"):
-                if not recipe.with_suffix(".lock").exists():
-                    recipe.write_text(f'name = "base"\nbase = {{ debian = "{suite}" }}\n')
-                    env = {**os.environ, "AVABUILD_CACHE": str(place)}
-                    argv = [sys.executable, *program()[1:], "recipe", recipe, "--output", f"oci:{place}/out"]
-                    subprocess.run(argv, env=env, capture_output=True, check=True)
-        return str(place)
-
-    return bases
 
 
 @pytest.fixture
@@ -151,31 +86,6 @@ def own(builder: User) -> User:
     parts = ("blobs", "index/base", "index/base-name", "wheels", "debs", "apt-lists")
     builder.empty_cache(builder.home / "store", parts)
     return builder
-
-
-@pytest.fixture(scope="session")
-def make_user(everyones: Path) -> Iterator[Callable[[str, bool], User]]:
-    """Create system users for the session: with a range of subordinate ids or without one."""
-    assert os.geteuid() == 0, "these tests create users: run them as root"
-    made: list[str] = []
-    base = everyones
-    paths = os.pathsep.join(map(str, importable_by_others(import_paths(), base)))
-
-    def make(name: str, ranged: bool) -> User:
-        name += str(os.getpid())  # sessions side by side have users of their own
-        home = base / name
-        if name not in made:
-            add_user(name, home, ranged)
-            home.mkdir()
-            shutil.chown(home, name, name)
-            made.append(name)
-        return User(name, home, home / "cache", {"PYTHONPATH": paths}, owners=ranged)
-
-    yield make
-    for name in made:
-        user = User(name, base / name, base / name / "cache")
-        user.buildah("unshare", "rm", "-rf", str(base / name / ".local"), check=False)
-        remove_user(name)
 
 
 @pytest.fixture

@@ -12,18 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ..build.conftest import (  # noqa: F401 - fixtures
-    bases,
-    environment,
-    everyones,
-    image_storage,
-    index,
-    make_user,
-    repo,
-    root,
-    shared,
-    tmp_path,
-)
+from ..build.conftest import index, repo, root, tmp_path  # noqa: F401 - fixtures
 from ..build.user import User
 
 _LEFT_OUT = ("usr/share/doc/", "usr/share/man/", "usr/share/locale/", "usr/share/zoneinfo/", "usr/lib/x86_64-linux-gnu/gconv/",
@@ -61,8 +50,8 @@ def layers_of(layout: Path) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def small_debian(
-    bases: Callable[..., str],  # noqa: F811
-    everyones: Path,  # noqa: F811
+    bases: Callable[..., str],
+    everyones: Path,
 ) -> Path:
     """A Debian with APT, without repositories, and without Python to ask for."""
     return small(everyones / "debian.tar", layers_of(Path(bases("bookworm"), "out"))[:1])
@@ -70,8 +59,8 @@ def small_debian(
 
 @pytest.fixture(scope="session")
 def small_python(
-    bases: Callable[..., str],  # noqa: F811
-    everyones: Path,  # noqa: F811
+    bases: Callable[..., str],
+    everyones: Path,
 ) -> Path:
     """The same with Debian's Python."""
     return small(everyones / "python.tar", layers_of(Path(bases("bookworm"), "out"))[:2])
@@ -87,7 +76,7 @@ def with_python(anyone: User, small_python: Path, tmp_path: Path) -> User:  # no
 @pytest.fixture(params=["root", "ranged", "bare"])
 def anyone(
     request: pytest.FixtureRequest,
-    make_user: Callable[[str, bool], User],  # noqa: F811
+    make_user: Callable[[str, bool], User],
     tmp_path: Path,  # noqa: F811
     small_debian: Path,
 ) -> Iterator[User]:
