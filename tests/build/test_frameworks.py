@@ -38,7 +38,7 @@ def test_the_keras_recipe_makes_an_image_that_trains_a_model(builder: User) -> N
     inspected = json.loads(builder.buildah("inspect", "--type", "image", reference))
     assert len(inspected["OCIv1"]["rootfs"]["diff_ids"]) <= 40
     frameworks = json.loads(inspected["OCIv1"]["config"]["Labels"]["org.avabuild.frameworks"])
-    assert set(frameworks) == {"jupyterlab", "keras", "tensorflow"}
+    assert set(frameworks) == {"ava-sdk", "jupyterlab", "keras", "tensorflow"}
     again = builder.avabuild("recipe", builder.home / "keras.toml")
     assert "nothing to do" in again.out + again.err
 

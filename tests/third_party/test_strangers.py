@@ -69,12 +69,11 @@ def test_a_samples_images_are_made(stranger, tests_of, kept, name):
 
 
 def test_what_new_writes_installs_lints_type_checks_and_keeps_the_contract(stranger, tmp_path):
-    made = passed(stranger.run("avabuild", "plugin", "new", "jax", "--license", "Apache-2.0", cwd=tmp_path))
-    assert "releases of jax: 0." in made
-    assert "avabuild 0.1.0 has a framework jax, too" in made
-    project = tmp_path / "avabuild-jax"
+    made = passed(stranger.run("avabuild", "plugin", "new", "flax", "--license", "Apache-2.0", cwd=tmp_path))
+    assert "releases of flax: 0." in made
+    project = tmp_path / "avabuild-flax"
     assert "Apache License" in (project / "LICENSE").read_text()
-    checked = passed(stranger.run("avabuild", "plugin", "check", "avabuild-jax", cwd=tmp_path))
+    checked = passed(stranger.run("avabuild", "plugin", "check", "avabuild-flax", cwd=tmp_path))
     assert checked.splitlines()[-1] == "keeps the contract"
     stranger.install(stranger.build(project))
     try:
@@ -84,4 +83,4 @@ def test_what_new_writes_installs_lints_type_checks_and_keeps_the_contract(stran
         tests = passed(stranger.run("pytest", "-m", "not avabuild_image", cwd=project))
         assert "9 passed, 1 deselected" in tests
     finally:
-        stranger.remove("avabuild-jax")
+        stranger.remove("avabuild-flax")

@@ -17,6 +17,7 @@ from avabuild.errors import ChangedError, Problem, RecipeError
 from avabuild.ignore import Ignore, read_ignore
 from avabuild.layers import WHITEOUT, File
 from avabuild.regular import kernels, special
+from avabuild.resolve.lockfile import is_lock
 from avabuild.sparse import too_sparse
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
@@ -49,7 +50,8 @@ def files_key(
 ) -> tuple[tuple[str, str], ...]:
     """Return the named inputs of the key: every path with its mode, owner and content's digest.
 
-    Parents are among them, as `tree` has them below. The build's own `output` and cache are left out.
+    Parents are among them, as `tree` has them below. The build's own `output` and cache are left out,
+    and in a directory the locks of recipes: builds write them.
     """
     inputs = [("format", str(FORMAT)), ("compression", compression)]
     for entry in _placed(files, directory, tree, own_places(store, output)):
@@ -259,7 +261,7 @@ class _Choice:
 
     def is_own(self, path: Path) -> bool:
         named = any(path.name == place.name for place in self.own)  # few are, and resolving takes its time
-        return named and not path.is_symlink() and path.resolve() in self.own
+        return (named and not path.is_symlink() and path.resolve() in self.own) or is_lock(path)
 
     @property
     def takes_back(self) -> bool:

@@ -16,7 +16,8 @@ from avabuild.lock import FORMAT, AptLock, Lock, TargetLock
 from avabuild.store.whole import publish
 from avabuild.value import Value
 
-_HEADER = "# Made by avabuild; commit this file. To change it, change the recipe or run with --upgrade.\n"
+_MADE = b"# Made by avabuild;"
+_HEADER = f"{_MADE.decode()} commit this file. To change it, change the recipe or run with --upgrade.\n"
 _HINT = "restore it from version control, or remove it to resolve again"
 
 
@@ -51,6 +52,14 @@ def read_lock(path: Path) -> Lock | None:
         raise LockError(f"the lock is damaged: {what}", place=str(path), hint=_HINT) from error
     except ValueError as error:
         raise LockError(f"the lock is damaged: {error}", place=str(path), hint=_HINT) from error
+
+
+def is_lock(path: Path) -> bool:
+    """Whether the file at `path` is a lock that `write_lock` made, and not another tool's."""
+    if path.suffix != ".lock" or path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_MADE)) == _MADE
 
 
 def write_lock(path: Path, lock: Lock) -> None:

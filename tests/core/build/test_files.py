@@ -15,6 +15,8 @@ from avabuild.build import files as module
 from avabuild.build.files import files_key, files_size, own_places, write_files
 from avabuild.errors import ChangedError, RecipeError
 from avabuild.layers import File
+from avabuild.lock import Lock
+from avabuild.resolve.lockfile import write_lock
 from avabuild.sparse import holes
 
 
@@ -316,6 +318,20 @@ def test_a_build_never_takes_its_own_output_and_cache(tmp_path, store):
     found = names(tmp_path, file, own=own)
     assert not [name for name in found if name.startswith(("w/cache", "w/src/out"))]
     assert "w/src/data/big" in found
+
+
+def test_of_a_directory_the_locks_that_builds_write_are_not_taken_and_those_of_other_tools_are(
+    tmp_path, store
+):
+    a_tree(tmp_path)
+    file = File(source="src", target="/w")
+    before = files_key(store, [file], tmp_path, "gzip")
+    write_lock(tmp_path / "src" / "recipe.lock", Lock(recipe="r", targets=()))
+    write_lock(tmp_path / "src" / "data" / "other.lock", Lock(recipe="r", targets=()))
+    assert files_key(store, [file], tmp_path, "gzip") == before
+    (tmp_path / "src" / "uv.lock").write_text("version = 1\n")
+    assert "w/uv.lock" in names(tmp_path, file)
+    assert names(tmp_path, File(source="src/recipe.lock", target="/w/")) == ["w/recipe.lock"]
 
 
 def test_a_file_of_holes_is_refused_by_name_and_a_big_one_of_few_is_not(tmp_path, store):
