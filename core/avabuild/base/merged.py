@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
-WHITEOUT = ".wh."
-OPAQUE = ".wh..wh..opq"
+from avabuild.blob import OPAQUE
+from avabuild.layers import WHITEOUT
+
 T = TypeVar("T")
 
 

@@ -15,8 +15,8 @@ from isal import igzip
 
 from avabuild import image
 from avabuild.base.facts import opened
-from avabuild.base.merged import OPAQUE, WHITEOUT, is_whiteout
-from avabuild.blob import Blob
+from avabuild.base.merged import is_whiteout
+from avabuild.blob import OPAQUE, Blob
 from avabuild.build.layout import Composed, write_layout
 from avabuild.buildah import Tools
 from avabuild.errors import ImageError
@@ -27,6 +27,7 @@ from avabuild.images.description import labels_of
 from avabuild.images.finding import Image
 from avabuild.images.rebuild import Rebuild, Unpack, file_words, rebuild
 from avabuild.images.writing import write_file
+from avabuild.layers import WHITEOUT
 from avabuild.store import Scratch, Store
 from avabuild.store.store import disk_errors
 

@@ -16,7 +16,7 @@ from avabuild.store import Store
 # What an item of these holds may be looked at by a build that never asked for it by name.
 SHARED = {
     "downloads": ("pip", "pip-cache", "uv-build", "uv-cache", "driver"),
-    "package lists": ("apt-lists",),
+    "package lists": ("apt-lists", "apt-names"),
 }
 KEPT = ("index", "stamps", "used", "locks", "leases")
 

@@ -19,8 +19,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from avabuild.base.facts import opened
-from avabuild.base.merged import OPAQUE, WHITEOUT, is_whiteout
-from avabuild.blob import Blob
+from avabuild.base.merged import is_whiteout
+from avabuild.blob import OPAQUE, Blob
+from avabuild.layers import WHITEOUT
 from avabuild.linkage.elf import MAGIC, Elf, Range, Reader
 from avabuild.store import Store
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
 from avabuild.addresses import redact
 from avabuild.errors import HostError
 
@@ -37,10 +39,23 @@ _PIPS = ("pre", "constraint", "requirement", "no-binary", "only-binary", "prefer
          "use-deprecated", "all-releases", "only-final", "editable")  # fmt: skip
 _PIP_TAKEN = ("index-url", "extra-index-url", "find-links", "no-index", "cert", "client-cert", "proxy",
               "trusted-host", "keyring-provider")  # fmt: skip
+
+
 # Keys of uv.toml that are taken, and those that have no say in what is chosen; every other one is named.
-_UV_TAKEN = ("index", "index-url", "extra-index-url", "find-links", "no-index", "index-strategy",
-             "keyring-provider", "allow-insecure-host", "native-tls", "system-certs", "offline",
-             "http-proxy", "https-proxy", "no-proxy")  # fmt: skip
+class _Index(BaseModel):
+    """A table `[[index]]` of uv.toml, with whatever else it says."""
+
+    model_config = ConfigDict(extra="allow")
+    url: str
+
+
+_TEXT, _TEXTS, _SWITCH = TypeAdapter(str), TypeAdapter(list[str]), TypeAdapter(bool)
+_UV_TAKEN: Mapping[str, TypeAdapter[Any]] = {
+    "index": TypeAdapter(list[_Index]),
+    **dict.fromkeys(("extra-index-url", "find-links", "allow-insecure-host", "no-proxy"), _TEXTS),
+    **dict.fromkeys(("index-url", "index-strategy", "keyring-provider", "http-proxy", "https-proxy"), _TEXT),
+    **dict.fromkeys(("no-index", "native-tls", "system-certs", "offline"), _SWITCH),
+}
 _UV_HARMLESS = ("pip", "cache-dir", "cache-keys", "no-cache", "concurrent-builds", "concurrent-downloads",
                 "concurrent-installs", "link-mode", "compile-bytecode", "python-downloads",
                 "python-preference", "python-install-mirror", "pypy-install-mirror",
@@ -102,7 +117,7 @@ def _places(environ: Mapping[str, str]) -> tuple[Path, list[Path], Path]:
 def uv_configured(paths: Sequence[Path]) -> Configured:
     """Read uv.toml files, weakest first: the stronger one's lists come first, and its values win.
 
-    Raises HostError for a file that can't be read.
+    Raises HostError for a file that can't be read, or has a value of another kind than uv takes.
     """
     taken: dict[str, Any] = {}
     ignored: list[str] = []
@@ -117,28 +132,34 @@ def uv_configured(paths: Sequence[Path]) -> Configured:
         inner = own if isinstance(own, dict) else {}
         for name, table in (("", data), ("pip.", inner)):
             ignored += [f"{name}{key} in {path}" for key in table if key not in (*_UV_TAKEN, *_UV_HARMLESS)]
-        for key in _UV_TAKEN:
+        for key, kind in _UV_TAKEN.items():
             if (value := inner.get(key, data.get(key))) is not None:
-                before = taken.get(key)
-                several = isinstance(value, list) and isinstance(before, list)
-                value = _placed(key, value, path.parent)
-                taken[key] = [*value, *before] if several and before is not None else value
+                value = _placed(key, _checked(key, kind, value, path), path.parent)
+                taken[key] = [*value, *taken.get(key, ())] if isinstance(value, list) else value
     return Configured(taken, tuple(ignored))
+
+
+def _checked(key: str, kind: TypeAdapter[Any], value: object, path: Path) -> Any:
+    """Return the value, tables as dictionaries; raise HostError for one that uv would not take."""
+    try:
+        return kind.dump_python(kind.validate_python(value, strict=True))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, (key, *first["loc"])))
+        raise _unreadable("uv", path, ValueError(f"{where}: {first['msg'].lower()}")) from error
 
 
 def _placed(key: str, value: Any, directory: Path) -> Any:
     """Return folders absolute: those that a file names are relative to it."""
-    if key in {"find-links", "extra-index-url"} and isinstance(value, list):
+    if key in {"find-links", "extra-index-url"}:
         return [_absolute(one, directory) for one in value]
-    if key == "index" and isinstance(value, list):
-        tables = [one for one in value if isinstance(one, dict)]
-        return [one | {"url": _absolute(one.get("url", ""), directory)} for one in tables]
+    if key == "index":
+        return [one | {"url": _absolute(one["url"], directory)} for one in value]
     return _absolute(value, directory) if key == "index-url" else value
 
 
-def _absolute(link: Any, directory: Path) -> str:
-    text = str(link)
-    return text if "://" in text or not text else str(directory / Path(text).expanduser())
+def _absolute(link: str, directory: Path) -> str:
+    return link if "://" in link or not link else str(directory / Path(link).expanduser())
 
 
 def pip_configured(environ: Mapping[str, str], paths: Sequence[Path]) -> Configured:

@@ -37,6 +37,7 @@ def files(store):
         "tree": store.root / "debs" / "tree_2.1.0-1_amd64.deb",
         "deb": store.root / "debs" / "old_1_amd64.deb",
         "lists": store.root / "apt-lists" / "base" / "lists" / "x",
+        "names": store.root / "apt-names" / "x.json",
         "pip": store.root / "pip-cache" / "x",
         "log": store.root / "logs" / "1.log",
     }

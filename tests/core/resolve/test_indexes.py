@@ -241,6 +241,27 @@ def test_a_broken_toml_of_uv_is_named(tmp_path):
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ('index = "https://a.example.invalid"', "index: "),
+        ('[[index]]\nname = "a"', "index.0.url: "),
+        ("[[index]]\nurl = 3", "index.0.url: "),
+        ("index-url = 3", "index-url: "),
+        ('extra-index-url = "https://a.example.invalid"', "extra-index-url: "),
+        ("find-links = [3]", "find-links.0: "),
+        ('no-index = "yes"', "no-index: "),
+        ("[pip]\nkeyring-provider = true", "keyring-provider: "),
+        ('allow-insecure-host = { a = "b" }', "allow-insecure-host: "),
+        ("http-proxy = []", "http-proxy: "),
+    ],
+)
+def test_a_value_of_another_kind_in_a_toml_of_uv_is_named(tmp_path, text, where):
+    with pytest.raises(HostError, match=f"can't be read: {where}") as caught:
+        from_host({}, [], [conf(tmp_path, f"{text}\n", "uv.toml")])
+    assert caught.value.place == str(tmp_path / "uv.toml")
+
+
 def test_a_login_of_netrc_is_used_for_its_host(tmp_path):
     (tmp_path / ".netrc").write_text("machine a.example.invalid login me password secret\n")
     indexes = from_host({"HOME": str(tmp_path)})
