@@ -6,10 +6,11 @@ import gzip
 import hashlib
 import json
 import threading
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ from avabuild.registries.name import Remote
 from avabuild.registries.pull import pull_layout
 from avabuild.registries.registries import Registries
 from avabuild.report import Report
-from avabuild.resolve import bounded
+from avabuild.resolve import paced
 from avabuild.resolve.indexes import Indexes
 from avabuild.resolve.pages import Pages
 from avabuild.resolve.transfer import Transfer, client_of
@@ -205,22 +206,77 @@ def test_a_blob_is_not_packed(repository, answering, tmp_path):
         repository.fetch(DIGEST, 1 << 40, tmp_path / "blob", lambda *_: None)
 
 
+BEGINNINGS = {
+    "status": b"HTTP/1.1 ",
+    "header": b"HTTP/1.1 200 OK\r\nX-Long: ",
+    "body": b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n",
+    "chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=",
+}
+
+
+@pytest.fixture
+def dripping(monkeypatch) -> Iterator[Callable[[bytes], int]]:
+    """Return a function that opens a port, where an answer begins and then comes a byte at a time."""
+    monkeypatch.setattr(paced, "_WINDOW", 0.2)
+    done = threading.Event()
+
+    class Drip(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1 << 16)
+            with suppress(OSError):
+                self.request.sendall(self.server.beginning)  # type: ignore[attr-defined]
+                while not done.wait(0.02):
+                    self.request.sendall(b"1")
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Drip) as made:
+        made.daemon_threads = True
+        threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02}).start()
+
+        def begin(beginning: bytes) -> int:
+            made.beginning = beginning  # type: ignore[attr-defined]
+            return int(made.server_address[1])
+
+        yield begin
+        done.set()
+        made.shutdown()
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
 @pytest.mark.parametrize("way", ["manifest", "blob"])
-def test_what_hardly_arrives_is_given_up(repository, answering, monkeypatch, tmp_path, way):
-    monkeypatch.setattr(bounded, "_WINDOW", 0.2)
-
-    def dripping() -> Iterator[bytes]:
-        while True:
-            yield b"x"
-            time.sleep(0.05)
-
-    answering(lambda method, path: (200, {}, dripping()))
+def test_a_registry_that_drips_is_given_up(registries, dripping, tmp_path, way, beginning):
+    port = dripping(BEGINNINGS[beginning])
+    repository = registries.repository(Remote(host=f"127.0.0.1:{port}", repository="ava"))
     ways = {
         "manifest": lambda: repository.manifest("latest"),
         "blob": lambda: repository.fetch(DIGEST, 1 << 40, tmp_path / "blob", lambda *_: None),
     }
     with pytest.raises(UnavailableError, match="less than 1024 bytes"):
         ways[way]()
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+@pytest.mark.parametrize("proxied", [False, True], ids=["direct", "proxied"])
+def test_an_index_or_proxy_that_drips_is_given_up(dripping, tmp_path, beginning, proxied):
+    place = f"http://127.0.0.1:{dripping(BEGINNINGS[beginning])}"
+    indexes = Indexes(proxies=(("HTTP_PROXY", place),) if proxied else ())
+    url = "http://index.example.invalid/a.whl" if proxied else f"{place}/a.whl"
+    with client_of(indexes, 2) as client:
+        transfer = Transfer(client, indexes, policy=Policy(attempts=2, pause=0.01))
+        with pytest.raises(UnavailableError, match="less than 1024 bytes"):
+            transfer.get(Wanted(url, "0" * 64, 0, "a.whl"), tmp_path / "part", lambda *_: None)
+
+
+def test_an_index_that_gives_a_byte_at_a_time_is_given_up(answering, server, tmp_path):
+    answering(lambda method, path: (206, {"Content-Length": "1000000"}, b"x"))
+    with client_of(Indexes(), 1) as client:
+        transfer = Transfer(client, Indexes(), policy=Policy(attempts=3, pause=0.001))
+        with pytest.raises(UnavailableError):
+            transfer.get(
+                Wanted(f"http://{server.host}/a.whl", "0" * 64, 0, "a.whl"),
+                tmp_path / "part",
+                lambda *_: None,
+            )
+    assert len(server.asked) == 3
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from avabuild.registries.name import is_repository
 from avabuild.registries.trust import Trust
 from avabuild.resolve.bounded import MOST, PLAIN, BoundError, body_of, complaint_of, opened
 from avabuild.resolve.cancellation import Cancellation
+from avabuild.resolve.paced import paced
 from avabuild.resolve.wanted import Policy
 
 CONNECTIONS = 8
@@ -228,7 +229,7 @@ class Registry:
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
         context: ssl.SSLContext = self._trust.context(self.host, verify=verify)
         beside = self.host.startswith(_LOOPBACK)  # a proxy can't reach what is on this machine
-        return httpx.Client(verify=context, limits=limits, timeout=_TIMES, trust_env=not beside)
+        return paced(httpx.Client(verify=context, limits=limits, timeout=_TIMES, trust_env=not beside))
 
     def _choose_scheme(self, client: httpx.Client, stop: Cancellation) -> None:
         """Take plain http where there is no TLS; only for a registry that is let off."""

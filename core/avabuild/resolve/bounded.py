@@ -1,12 +1,11 @@
-"""Answers over HTTP that have bounds: in bytes, in redirects, and in how long nearly nothing may arrive.
+"""Answers over HTTP that have bounds in bytes and in redirects; `paced` has those in time.
 
 Whoever answers may be anybody: a registry that was taken over, a proxy's page, a server that never ends.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 
@@ -14,7 +13,6 @@ MOST = 4 << 20  # bytes of a manifest, a config, a page of a list (OCI distribut
 COMPLAINT = 64 << 10  # bytes of an error's body that are read
 REDIRECTS = 5
 PLAIN = {"Accept-Encoding": "identity"}  # what is packed may unpack to anything
-_WINDOW, _PROGRESS = 60.0, 1024  # seconds, and the bytes that have to arrive in them
 
 
 class BoundError(Exception):
@@ -94,20 +92,9 @@ def raw(response: httpx.Response) -> Iterator[bytes]:
     """Yield the body as it arrives.
 
     Raises:
-        BoundError: it is packed. httpx.ReadTimeout: nearly nothing arrives any more.
+        BoundError: it is packed. httpx.ReadTimeout: nearly nothing arrives any more (see `paced`).
     """
     packed = response.headers.get("Content-Encoding", "identity").strip().lower()
     if packed not in {"", "identity"}:
         raise BoundError("packs its answer, though nobody asked for that")
-    yield from _paced(response.iter_raw())
-
-
-def _paced(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    since, arrived = time.monotonic(), 0
-    for chunk in chunks:
-        arrived += len(chunk)
-        if arrived >= _PROGRESS:
-            since, arrived = time.monotonic(), 0
-        elif time.monotonic() - since > _WINDOW:
-            raise httpx.ReadTimeout(f"less than {_PROGRESS} bytes came in {_WINDOW:.0f} s")
-        yield chunk
+    yield from response.iter_raw()

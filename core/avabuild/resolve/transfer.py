@@ -21,12 +21,14 @@ from avabuild.errors import DiskFullError, StoreError, UnavailableError, WheelEr
 from avabuild.resolve.bounded import BoundError, opened, raw
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.indexes import Indexes, redact
+from avabuild.resolve.paced import paced
 from avabuild.resolve.wanted import Policy, Wanted
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 CHUNK = 1 << 20
+_FURTHER = 16 << 10  # bytes that an attempt has to bring: by single ones a file never comes
 _RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
 _LONGEST_WAIT = 60.0
 
@@ -49,12 +51,10 @@ def client_of(indexes: Indexes, connections: int) -> httpx.Client:
     verify = ssl.create_default_context(cafile=str(bundle)) if bundle else True
     proxies = dict(indexes.proxies)
     named = (("http://", proxies.get("HTTP_PROXY")), ("https://", proxies.get("HTTPS_PROXY")))
-    return httpx.Client(
-        verify=verify,
-        mounts={scheme: httpx.HTTPTransport(verify=verify, proxy=proxy) for scheme, proxy in named if proxy},
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-        timeout=httpx.Timeout(30, connect=10),
-    )
+    mounts = {scheme: httpx.HTTPTransport(verify=verify, proxy=proxy) for scheme, proxy in named if proxy}
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    times = httpx.Timeout(30, connect=10)
+    return paced(httpx.Client(verify=verify, mounts=mounts, limits=limits, timeout=times))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Transfer:
             resumed = False
 
     def _complete(self, wanted: Wanted, part: Path, progress: Callable[[int, int], None]) -> str:
-        """Attempt until the file is whole and return its hash; an attempt that got further is free."""
+        """Attempt until the file is whole and return its hash; one that got clearly further is free."""
         failures, furthest = 0, 0
         while True:
             try:
@@ -103,8 +103,9 @@ class Transfer:
             except (_Broken, httpx.RequestError) as error:
                 self.cancellation.check()
                 reached = part.stat().st_size if part.exists() else 0
-                failures = 1 if reached > furthest else failures + 1
-                furthest = max(furthest, reached)
+                failures += 1
+                if reached >= furthest + _FURTHER:
+                    failures, furthest = 1, reached
                 if failures >= self.policy.attempts or "CERTIFICATE_VERIFY" in str(error):
                     raise _unavailable(wanted, error) from error
                 broken = error if isinstance(error, _Broken) else _Broken("")
