@@ -24,7 +24,7 @@ test: lint ## lint, then the suite, real builds included, a file at a time on ea
 	@scripts/setup --tests
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test-all: setup ## the suite with both kinds of users also where one is enough to find most
+test-all: setup ## the suite with both kinds of users also where one is enough to find most, and other examples each time
 	@scripts/setup --tests
 	@AVABUILD_TEST_ALL=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 

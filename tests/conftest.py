@@ -24,6 +24,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from avabuild.blob import Blob
 from avabuild.host import Host
@@ -39,7 +40,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Let children start with default signals, also where whoever starts the tests ignores them (nohup, CI)."""
+    """Have property tests try the same examples in each run, and others in each of `make test-all`.
+
+    Let children start with default signals, also where whoever starts the tests ignores them (nohup, CI).
+    """
+    settings.register_profile("same", derandomize="AVABUILD_TEST_ALL" not in os.environ)
+    settings.load_profile("same")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
