@@ -239,7 +239,8 @@ def test_a_setup_py_has_neither_network_nor_logins_and_says_what_it_needs(
     index.add("avatestevil", path)
     secrets = {"UV_INDEX": index.url.replace("//", "//someone:ava-secret@")}
     secrets["ftp_proxy"] = "http://me:ava-secret@127.0.0.1:9"
-    text = RECIPE.split("[frameworks]", maxsplit=1)[0] + "[packages]\n    pip = ['avatestevil']\n"
+    own = RECIPE.replace("ava-classic-test", "ava-test-evil")  # the others look into the image of that name
+    text = own.split("[frameworks]", maxsplit=1)[0] + "[packages]\n    pip = ['avatestevil']\n"
     outcome = replace(user, env=user.env | secrets).avabuild("recipe", user.recipe(text, "evil.toml"))
     assert outcome.code == 0, outcome.err
     assert 'name = "six"' in (user.home / "evil.lock").read_text()

@@ -106,7 +106,7 @@ class User:
             )
             if "sealing memfd copy" not in done.stderr:  # buildah 1.28 did not start: it may be asked again
                 break
-        assert not check or done.returncode == 0, done.stderr
+        assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr
         return done.stdout
 
     def inside(self, image: str, shell: str) -> str:
