@@ -14,6 +14,7 @@ from typing import Any
 
 from avabuild import image
 from avabuild.errors import Problem, RecipeError
+from avabuild.tars import Tar
 from avabuild.value import Value
 
 _MOST = 4 << 20  # bytes of an index, a manifest or a config (OCI distribution-spec: "Pushing Manifests")
@@ -39,7 +40,7 @@ def choices(path: Path, kind: str) -> tuple[Choice, ...]:
     Raises RecipeError for a damaged archive.
     """
     try:
-        with tarfile.open(path) as tar:
+        with Tar.of(path) as tar:
             return tuple(_of_layout(tar) if kind == "oci-archive" else _of_docker(tar))
     except _DAMAGE as error:
         raise RecipeError((Problem(str(path), "", f"is a damaged archive of images: {error}"),)) from error
@@ -71,7 +72,7 @@ def unpack_chosen(path: Path, chosen: Choice, directory: Path) -> None:
     """
     blobs = directory / "blobs" / "sha256"
     blobs.mkdir(parents=True)
-    with tarfile.open(path) as tar:
+    with Tar.of(path) as tar:
         listed = _json(tar, _members(tar), "index.json")
         for name, member in _members(tar).items():
             digest = name.removeprefix("blobs/sha256/")

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import lzma
 import re
 import struct
-import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
-
-import zstandard
-from isal import igzip
+from typing import Literal
 
 from avabuild import damage
 from avabuild.base.merged import Merged, plain
 from avabuild.errors import StoreError
+from avabuild.tars import Bounds, passing
 from avabuild.value import Value
 
 # What a fresh Debian will turn out to hold: lets a plan be made before the base is.
@@ -176,8 +171,9 @@ class _Found:
 
 def _read_facts(layers: Iterable[Path]) -> Facts:
     merged: Merged[_Entry] = Merged(lambda entry: entry.kind == "directory")
+    bounds = Bounds()
     for layer in layers:
-        merged.add(_entries(layer))
+        merged.add(_entries(layer, bounds))
     release = _os_release(_text(merged, "etc/os-release") or _text(merged, "usr/lib/os-release"))
     distribution = release.get("VERSION_CODENAME") or release.get("ID") or "unknown"
     apt = _follow(merged, "usr/bin/apt-get") is not None
@@ -198,10 +194,10 @@ def _read_facts(layers: Iterable[Path]) -> Facts:
     )
 
 
-def _entries(layer: Path) -> Iterator[tuple[str, _Entry]]:
+def _entries(layer: Path, bounds: Bounds) -> Iterator[tuple[str, _Entry]]:
     """Yield what one layer has, its whiteouts among it."""
     seen: dict[str, _Entry] = {}
-    with opened(layer) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+    with passing(layer, bounds) as tar:
         for member in tar:
             name, mode = plain(member.name), member.mode & 0o7777
             entry = _Entry("other", mode)
@@ -308,18 +304,3 @@ def _os_release(text: str) -> dict[str, str]:
     """Read os-release(5): NAME=value lines, values maybe quoted."""
     pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
     return {name.strip(): value.strip().strip("\"'") for name, value in pairs}
-
-
-def opened(path: Path) -> BinaryIO:
-    """Open a tar for reading, whatever its compression: gzip, zstd, xz or none."""
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if magic[:2] == b"\x1f\x8b":
-        return cast("BinaryIO", igzip.open(path, "rb"))  # type: ignore[no-untyped-call]
-    if magic == b"\x28\xb5\x2f\xfd":
-        unpacker = zstandard.ZstdDecompressor()
-        stream = unpacker.stream_reader(path.open("rb"), read_across_frames=True, closefd=True)
-        return cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", stream)))
-    if magic == b"\xfd7zX":
-        return cast("BinaryIO", lzma.open(path))
-    return path.open("rb")

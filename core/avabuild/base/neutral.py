@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from avabuild.blob import BLOCK, MTIME
+from avabuild.tars import Tar
 
 # UTC as a file (RFC 8536): a header and one type in version 1's form, the same and "UTC0" in version 2's.
 _TYPES = struct.pack(">lBB", 0, 0, 0) + b"UTC\0"
@@ -31,7 +32,7 @@ def make_neutral(tarball: Path, out: Path) -> None:
     else UTC.
     """
     ids: list[str] = []
-    with tarball.open("rb") as source, out.open("wb") as target, tarfile.open(fileobj=source) as tar:
+    with tarball.open("rb") as source, out.open("wb") as target, Tar.open(fileobj=source) as tar:
         members = tar.getmembers()
         ends = [member.offset for member in members[1:]] + [tar.offset]
         there = {member.name.removeprefix("./") for member in members}

@@ -12,7 +12,7 @@ from avabuild import commands, image
 from avabuild.base.archives import choices, choose, unpack_chosen
 from avabuild.base.base import Base
 from avabuild.base.bootstrap import PROGRAMS, is_older, way_of
-from avabuild.base.facts import assumed, opened, read_facts
+from avabuild.base.facts import assumed, read_facts
 from avabuild.base.neutral import make_neutral
 from avabuild.blob import BLOCK, MTIME, Blob, BlobWriter
 from avabuild.buildah import Tools
@@ -33,6 +33,7 @@ from avabuild.recipe import Base as BaseSpec
 from avabuild.store import Kept, Scratch, Store
 from avabuild.store.hashing import file_digest
 from avabuild.target import Target
+from avabuild.tars import Tar, opened
 
 EPOCH = str(MTIME)
 Pull = Callable[[str, Path], None]
@@ -287,7 +288,7 @@ def archive_kind(path: Path) -> str:
         RecipeError: it is no tar at all.
     """
     try:
-        with tarfile.open(path) as tar:
+        with Tar.of(path) as tar:
             for count, member in enumerate(tar):
                 name = member.name.removeprefix("./")
                 if name == "oci-layout":

@@ -13,12 +13,12 @@ import tarfile
 from pathlib import Path
 
 from avabuild import damage, image
-from avabuild.base.facts import opened
 from avabuild.blob import BLOCK, MTIME, Blob
 from avabuild.build.layout import Composed
 from avabuild.describe import whole_labels
 from avabuild.errors import StoreError
 from avabuild.store import Store
+from avabuild.tars import opened
 
 
 def write_oci_archive(store: Store, composed: Composed, out: Path, tag: str) -> None:

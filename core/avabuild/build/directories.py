@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from avabuild.base.facts import READ_AT_MOST, opened
+from avabuild.base.facts import READ_AT_MOST
 from avabuild.base.merged import Merged, is_whiteout, plain
 from avabuild.blob import MTIME, Blob, BlobWriter, Compression
 from avabuild.build.tree import Tree
@@ -18,6 +18,7 @@ from avabuild.framework import PREFIX
 from avabuild.image import Settings
 from avabuild.layers import checked_owner
 from avabuild.store import Store
+from avabuild.tars import passing
 from avabuild.value import Value, digest_of
 
 FORMAT = 1
@@ -127,7 +128,7 @@ def _accounts(store: Store, blobs: Sequence[Blob]) -> dict[str, str]:
 
 def _read(blob: Path) -> dict[str, str]:
     found: dict[str, str] = {}
-    with opened(blob) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+    with passing(blob) as tar:
         for member in tar:
             name = plain(member.name)
             if is_whiteout(name) and (name.startswith("etc/.wh.") or "/" not in name):

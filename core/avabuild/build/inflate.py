@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from avabuild import damage
-from avabuild.base.facts import opened
 from avabuild.blob import BLOCK
 from avabuild.errors import StoreError
+from avabuild.tars import opened
 
 
 def inflate(compressed: Path, target: BinaryIO) -> None:

@@ -7,14 +7,12 @@ it is fetched once, kept by its hash, and mounted into the check's container alo
 from __future__ import annotations
 
 import re
-import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from avabuild import image
-from avabuild.base.facts import opened
 from avabuild.build.apt_step import (
     ARCHIVES,
     UPDATE,
@@ -35,6 +33,7 @@ from avabuild.layers import Repository
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.whole import publish
+from avabuild.tars import passing
 
 PLACE = "/run/avabuild-driver"
 _PACKAGE = "libcuda1"
@@ -167,7 +166,7 @@ def _members(file: BinaryIO) -> Iterator[tuple[str, int]]:
 
 
 def _from_tar(path: Path) -> bytes:
-    with opened(path) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+    with passing(path) as tar:
         for member in tar:
             if member.isreg() and _LIBRARY.fullmatch(f"/{member.name}"):
                 file = tar.extractfile(member)

@@ -10,7 +10,6 @@ import difflib
 import json
 import re
 import subprocess
-import tarfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from avabuild.base import Base, is_debian
-from avabuild.base.facts import READ_AT_MOST, opened
+from avabuild.base.facts import READ_AT_MOST
 from avabuild.base.merged import Merged, is_whiteout, plain
 from avabuild.build.apt_step import kept_lists
 from avabuild.build.mirror_index import NO_INDEX, pieces
@@ -30,6 +29,7 @@ from avabuild.plan import Plan
 from avabuild.store import Store
 from avabuild.store.whole import write_whole
 from avabuild.target import Target
+from avabuild.tars import passing
 from avabuild.value import digest_of
 
 DAY = 86400  # seconds for which an index is taken as it is
@@ -240,7 +240,7 @@ def _sources(store: Store, base: Base) -> str:
 
 def _of_apt(layer: Path) -> Iterator[tuple[str, str | None]]:
     """Yield what a layer has of APT's configuration, and its whiteouts: text, None for a directory."""
-    with opened(layer) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+    with passing(layer) as tar:
         for member in tar:
             name = plain(member.name)
             if name in {"etc", "etc/apt"} or name.startswith("etc/apt/") or is_whiteout(name):

@@ -8,19 +8,18 @@ and links on the way are followed, never out of the image.
 from __future__ import annotations
 
 import re
-import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from avabuild.base.facts import opened
 from avabuild.base.merged import Merged, is_whiteout, plain
 from avabuild.blob import Blob
 from avabuild.errors import Problem, RecipeError
 from avabuild.scheme import Scheme
 from avabuild.standing import ORDINARY, Directory, Standing, on_the_way
 from avabuild.store import Store
+from avabuild.tars import passing
 
 _HOPS = 40  # links on one path, as Linux allows (path_resolution(7))
 
@@ -99,7 +98,7 @@ def _nodes(store: Store, blob: Blob) -> list[tuple[str, tuple[int, int, int, str
     with suppress(TypeError, ValueError):  # none yet, or what somebody else took for one
         return _read_nodes(store.recall("tree", blob.digest))
     known = []
-    with opened(store.blob_path(blob.digest)) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+    with passing(store.blob_path(blob.digest)) as tar:
         for member in tar:
             name = plain(member.name)
             if name and (member.isdir() or member.issym() or is_whiteout(name)):

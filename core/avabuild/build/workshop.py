@@ -13,7 +13,6 @@ import json
 import re
 import shlex
 import shutil
-import tarfile
 import tempfile
 import tomllib
 import zipfile
@@ -46,6 +45,7 @@ from avabuild.resolve.about import UNNAMED, About, read_about
 from avabuild.store import Kept, Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.store import disk_errors
+from avabuild.tars import Tar
 from avabuild.value import digest_of
 
 FORMAT = 2
@@ -509,7 +509,7 @@ def member_of(source: Path, wanted: re.Pattern[str]) -> bytes | None:
                 if wanted.fullmatch(info.filename) and info.file_size <= _LIMIT:
                     return archive.read(info)
         return None
-    with tarfile.open(source) as tar:
+    with Tar.of(source) as tar:
         for member in tar:
             if member.isreg() and wanted.fullmatch(member.name) and member.size <= _LIMIT:
                 file = tar.extractfile(member)
@@ -582,7 +582,7 @@ def needs_compiler(sdist: Path) -> bool:
         if sdist.suffix == ".zip":
             with zipfile.ZipFile(sdist) as archive:
                 return any(name.endswith(_COMPILED) for name in archive.namelist())
-        with tarfile.open(sdist) as tar:
+        with Tar.of(sdist) as tar:
             return any(name.endswith(_COMPILED) for name in tar.getnames())
     except _DAMAGE as error:
         raise WheelError(f"{sdist.name} is no source distribution: {error}") from error

@@ -14,7 +14,6 @@ from typing import IO, Any, Literal
 from isal import igzip
 
 from avabuild import image
-from avabuild.base.facts import opened
 from avabuild.base.merged import is_whiteout
 from avabuild.blob import OPAQUE, Blob
 from avabuild.build.layout import Composed, write_layout
@@ -30,6 +29,7 @@ from avabuild.images.writing import write_file
 from avabuild.layers import WHITEOUT
 from avabuild.store import Scratch, Store
 from avabuild.store.store import disk_errors
+from avabuild.tars import passing
 
 Format = Literal["containerfile", "oci-archive", "docker-archive", "def", "oci"]
 _MAIN: Mapping[Format, str] = {"containerfile": "Containerfile", "def": "image.def"}
@@ -121,7 +121,7 @@ def _removed(layer: Layer) -> list[str]:
 
 
 def _members(layer: Layer) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
-    with opened(layer.path) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+    with passing(layer.path) as tar:
         for member in tar:
             yield member, tar.extractfile(member) if member.isreg() else None
 

@@ -15,11 +15,12 @@ from typing import Literal
 from packaging.utils import canonicalize_name
 
 from avabuild import damage
-from avabuild.base.facts import opened
+from avabuild.base.facts import READ_AT_MOST
 from avabuild.base.merged import Merged, is_whiteout, plain
 from avabuild.errors import StoreError
 from avabuild.images.contents import Layer
 from avabuild.store import Store
+from avabuild.tars import passing
 from avabuild.value import Value
 
 FORMAT = 1
@@ -102,16 +103,20 @@ def _texts(store: Store, layer: Layer) -> dict[str, str]:
     if (known := _recorded(store, layer.diff_id)) is not None:
         return known
     texts: dict[str, str] = {}
+    left = 4 * READ_AT_MOST
     try:
-        with opened(layer.path) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+        with passing(layer.path) as tar:
             for member in tar:
                 name = plain(member.name)
                 if is_whiteout(name):
                     texts[name] = ""
                 elif member.isreg() and _tells(name):
                     file = tar.extractfile(member)
-                    text = file.read().decode(errors="replace") if file else ""
+                    text = file.read(READ_AT_MOST).decode(errors="replace") if file else ""
                     texts[name] = text.partition("\n\n")[0] if _METADATA.fullmatch(name) else text
+                    left -= len(texts[name])
+                    if left < 0:
+                        raise tarfile.ReadError("its lists of packages are longer than any image's")
     except damage.TAR as error:
         raise StoreError(f"a layer of the image is damaged: {error}", place=str(layer.path)) from error
     store.record("contents", layer.diff_id, {"format": FORMAT, "texts": texts})

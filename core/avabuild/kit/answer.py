@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from avabuild.base.facts import opened
 from avabuild.configuration import trust_of
 from avabuild.describe import whole_labels
 from avabuild.kit.image import run
@@ -19,6 +17,7 @@ from avabuild.prepare import Project, picks_of
 from avabuild.provider import OWN, Provider, installed
 from avabuild.registry import Registry
 from avabuild.target import Device, Target
+from avabuild.tars import passing
 from avabuild.testing import Answer, BuildFailed, Image
 
 
@@ -99,6 +98,6 @@ def _files(layers: Sequence[Path]) -> set[str]:
     """Return the paths in an image; avabuild's own layers take nothing of the base away."""
     found: set[str] = set()
     for layer in layers:
-        with opened(layer) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+        with passing(layer) as tar:
             found.update(member.name.removeprefix("./") for member in tar)
     return found

@@ -18,12 +18,12 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from avabuild.base.facts import opened
 from avabuild.base.merged import is_whiteout
 from avabuild.blob import OPAQUE, Blob
 from avabuild.layers import WHITEOUT
 from avabuild.linkage.elf import MAGIC, Elf, Range, Reader
 from avabuild.store import Store
+from avabuild.tars import passing
 
 FORMAT = 1
 _CHUNK = 1 << 20
@@ -215,7 +215,7 @@ def scan(blob: Path) -> Inventory:
 
 
 def _pass(blob: Path, collector: Collector) -> Collector:
-    with opened(blob) as raw, tarfile.open(fileobj=raw, mode="r|", bufsize=_CHUNK) as tar:
+    with passing(blob) as tar:
         for member in tar:
             collector.begin(member)
             file = tar.extractfile(member) if collector.wants and member.isreg() else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tarfile
 import zipfile
 from email.parser import BytesParser
 from pathlib import Path
@@ -22,6 +21,7 @@ from avabuild import damage
 from avabuild.errors import ResolveError
 from avabuild.lock import Package
 from avabuild.resolve.indexes import redact
+from avabuild.tars import Tar
 
 _MOST = 64 << 20  # bytes of a file of metadata
 _FILE = re.compile(r"(?P<path>[^@]*?(?:\.whl|\.tar\.gz|\.zip))(?P<extras>\[[^\]]*\])?")
@@ -105,7 +105,7 @@ def _metadata_name(path: Path) -> str:
                 raise zipfile.BadZipFile(f"{found} is larger than {_MOST >> 20} MB")
             data = archive.read(found) if found else b""
     else:
-        with tarfile.open(path) as tar:
+        with Tar.of(path) as tar:
             member = next((one for one in tar if one.isfile() and wanted.fullmatch(one.name)), None)
             file = tar.extractfile(member) if member else None
             data = file.read(_MOST) if file else b""
