@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from avabuild.streams import Pipe, Sink, read_lines
 
 TAIL = 40
 _SHOWN = 2000  # characters of a line, or of a piece of one, that is told
+_LOGGED = 64 << 20  # bytes of a log: a step may print as long as it likes
+_ENOUGH = b"\n(the log ends here: it has %d MB)\n" % (_LOGGED >> 20)
 _MOST = 32 << 20  # characters of output that are kept: an image's description is far shorter
 # buildah's copy of itself in memory was still being written by a fork of ours: it did nothing, and says so.
 _NOT_STARTED = "sealing memfd copy"
@@ -190,17 +193,23 @@ class _Kept:
 
 
 class _Log:
-    """A log that is added to; on a full disk nothing is, and what is done goes on: cleaning up too."""
+    """A log that is added to, up to a size; what can't be logged is done all the same: cleaning up too."""
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO | None = None
+        self._left = 0
         with suppress(OSError):
             self._file = path.open("ab", buffering=0)
+            self._left = _LOGGED - os.fstat(self._file.fileno()).st_size
 
     def write(self, text: str) -> None:
-        if self._file:
+        if self._file and self._left > 0:
+            data = text.encode("utf-8", "replace")
+            if len(data) > self._left:
+                data = data[: self._left] + _ENOUGH
+            self._left -= len(data)
             with suppress(OSError):
-                self._file.write(text.encode("utf-8", "replace"))
+                self._file.write(data)
 
     def close(self) -> None:
         if self._file:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from avabuild import calls as module
 from avabuild.calls import Calls
 from avabuild.errors import DiskFullError, HostError, StepError
 from avabuild.report import Report
@@ -77,6 +78,18 @@ def test_a_buildah_without_netavark_is_the_hosts_trouble(calls: Calls) -> None:
     with pytest.raises(HostError, match="asks for netavark") as refused:
         follow(calls, f"echo '{said}' >&2; exit 125")
     assert refused.value.hint == "apt-get install netavark"
+
+
+def test_a_log_ends_where_it_is_long_enough_and_what_runs_goes_on(calls: Calls, monkeypatch) -> None:
+    monkeypatch.setattr(module, "_LOGGED", 1000)
+    assert len(follow(calls, "yes | head -c 30000").split()) == 15_000
+    assert follow(calls, "echo more") == "more\n"
+    text = calls.log.read_text()
+    assert text.count("the log ends here") == 1
+    assert len(text) < 1100
+    with pytest.raises(StepError) as caught:
+        follow(calls, "yes | head -c 30000; echo the-cause; false")
+    assert caught.value.tail.endswith("the-cause")
 
 
 @pytest.mark.parametrize("log", ["/dev/full", "/nowhere/log"])
