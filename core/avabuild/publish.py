@@ -27,12 +27,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One image that a run made, with the seconds it took, and what came of its push if there was one."""
+    """One image that a run made.
+
+    Attributes:
+        seconds: what it took.
+        pushed: what came of its push, if there was one.
+        warnings: what holds of it as long as it is there.
+    """
 
     plan: Plan
     built: Built
     seconds: float
     pushed: Pushed | None = None
+    warnings: tuple[str, ...] = ()
 
 
 # What takes a layer as it is made, with words for it; and what takes the image in the end.

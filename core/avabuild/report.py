@@ -41,6 +41,7 @@ class Report:
 
     Attributes:
         seconds: what the steps of each phase took.
+        lasting: the warnings that hold for the image as long as it is there.
     """
 
     def __init__(self, sink: Callable[[Event], None], image: str = "") -> None:
@@ -48,6 +49,7 @@ class Report:
         self._image = image
         self._lock = threading.Lock()
         self.seconds: dict[str, float] = {}
+        self.lasting: list[str] = []
 
     def of(self, image: str) -> Report:
         """Return the report of one image: its events go to the same place under its name."""
@@ -69,8 +71,10 @@ class Report:
         """Say a sentence."""
         self.emit(Event("note", text=text))
 
-    def warn(self, text: str) -> None:
-        """Say a sentence that should not be missed."""
+    def warn(self, text: str, *, lasting: bool = False) -> None:
+        """Say a sentence that should not be missed; runs with nothing to do say a `lasting` one again."""
+        if lasting:
+            self.lasting.append(text)
         self.emit(Event("warn", text=text))
 
     @contextmanager

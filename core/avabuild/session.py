@@ -322,7 +322,7 @@ class Session:
                     built = build(context, replace(job, ready=ready))
                     self._remember(project, plan, built)
                     pushed = finish(built.composed)
-        return Done(plan, built, time.monotonic() - began, pushed)
+        return Done(plan, built, time.monotonic() - began, pushed, tuple(dict.fromkeys(report.lasting)))
 
     def _job(
         self,

@@ -51,6 +51,9 @@ def test_the_later_name_wins_whatever_the_wheels_weigh(builder: User) -> None:
     again = builder.avabuild("recipe", recipe, "--json")
     assert again.image["made"] == []
     assert WARNING in again.out
+    nothing = builder.avabuild("recipe", recipe)
+    assert "nothing to do" in nothing.err
+    assert WARNING in nothing.err
     planned = builder.avabuild("plan", recipe)
     assert WARNING in planned.err
     assert "files of several wheels" in planned.out

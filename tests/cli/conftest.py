@@ -58,6 +58,7 @@ def done() -> Any:
         digest="sha256:" + "a" * 64, size=82_400_000, layers=("base", "venv", "wheels")
     )
     return SimpleNamespace(
+        warnings=(),
         pushed=None,
         plan=SimpleNamespace(
             reference="localhost/mine:py311-cpu",

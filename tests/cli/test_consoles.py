@@ -248,6 +248,16 @@ def test_every_console_says_what_is_up_to_date(capsys, console, words):
     assert words in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("console", "stream"), [(QuietConsole(), 1), (PlainConsole(), 1), (JsonConsole(), 0)]
+)
+def test_every_console_warns_again_of_what_holds_for_an_image_that_is_up_to_date(capsys, console, stream):
+    console.up_to_date({**IMAGE, "warnings": ["two wheels have x.py", "it has 130 layers"]}, 0.01)
+    said = capsys.readouterr()[stream]
+    assert said.count("two wheels have x.py") >= 1
+    assert "it has 130 layers" in said
+
+
 def test_the_console_is_chosen_by_options_first_and_the_terminal_then(monkeypatch):
     assert type(console_for(as_json=True, quiet=True, verbose=False)) is JsonConsole
     assert type(console_for(as_json=False, quiet=True, verbose=True)) is QuietConsole

@@ -70,7 +70,7 @@ class _Build:
         environ, output = self.context.host.environment, job.output.path
         self.contents = contents(self.context.store, plan, job.directory, environ, output)
         if words := job.base.packed_otherwise(plan.compression):
-            self.context.report.warn(f'build.compression = "{plan.compression}": {words}')
+            self.context.report.warn(f'build.compression = "{plan.compression}": {words}', lasting=True)
         lower = Chain(self.context, job.base, plan.target, plan.compression, plan.keep_secrets)
         with (
             Importer(self.context, job.base, plan.target.oci_arch) as importer,
@@ -110,7 +110,8 @@ class _Build:
             self._say(step.name, made=add_run(chain, step, job.directory))
         self.visible += [piece.blob for piece in chain.pieces[count:]]
         if not owned and not self._directories(chain):
-            self.context.report.warn(f"image.user: no layer of the image has a user {plan.settings.user}")
+            words = f"image.user: no layer of the image has a user {plan.settings.user}"
+            self.context.report.warn(words, lasting=True)
         lock = TargetLock(
             target=plan.target.tag,
             request=job.request,
@@ -196,7 +197,7 @@ class _Build:
                     _hold(plan, packages)
                     said.append(f"{len(packages)} packages, {sum(p.size for p in packages) / 1e6:.0f} MB")
             if words := disagreement(plan.target.device, packages):
-                self.context.report.warn(words)
+                self.context.report.warn(words, lasting=True)
             scheme = scheme_of(plan.target.python, interpreter)
             compiler, standing = self._compiler(below, workshop), self._standing(interpreter)
             python = Python(scheme, interpreter, compiler, below, plan.compression, standing)
@@ -344,7 +345,8 @@ class _Build:
         job, plan, context = self.job, self.plan, self.context
         if len(job.base.layers) + len(chain.pieces) > MOST_LAYERS:
             context.report.warn(
-                f"the image has {len(job.base.layers) + len(chain.pieces)} layers; some tools stop at 127"
+                f"the image has {len(job.base.layers) + len(chain.pieces)} layers; some tools stop at 127",
+                lasting=True,
             )
         environ = context.host.environment
         settings, annotations = described(

@@ -125,7 +125,7 @@ def _tell(context: Context, plan: Plan, base: Base, found: Sequence[Finding]) ->
         fatal = []
     for one in found:
         if one not in fatal:
-            context.report.warn(str(one))
+            context.report.warn(str(one), lasting=True)
     if fatal:
         more = len(fatal) - _SHOWN
         lines = [*map(str, fatal[:_SHOWN]), *([f"and {more} more files"] if more > 0 else [])]
@@ -150,7 +150,8 @@ def _tell_waste(context: Context, tree: Tree, below: int) -> None:
         context.report.warn(
             f"the base and the packages both bring CUDA: {', '.join(names[:3])}"
             + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            + f"; {size / 1e6:.1f} MB of the base are never used: stand on one without CUDA"
+            + f"; {size / 1e6:.1f} MB of the base are never used: stand on one without CUDA",
+            lasting=True,
         )
 
 

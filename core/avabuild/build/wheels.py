@@ -283,7 +283,7 @@ class Layers:
             self._have([p for layer in layers if layer.kind == "wheels" for p in layer.packages])
             overlaps = find_overlaps(store, layers, self._paths, python.scheme)
         for text in told(overlaps):
-            self._context.report.warn(text)
+            self._context.report.warn(text, lasting=True)
         layer = settling(layers, overlaps, python.scheme, python.compression, python.standing)
         if layer is None:
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from avabuild.cli.shown import echo, shown
 from avabuild.cli.sizes import human
@@ -44,6 +44,14 @@ class QuietConsole:
         if event.kind == "warn":
             echo(f"{self._of(event.image)}warning: {event.text}", err=True)
 
+    def _warn_again(self, image: Mapping[str, object]) -> None:
+        """Say what the run that made an image warned of, and what holds still."""
+        if "warnings" in image:
+            from avabuild.report import Event
+
+            for text in cast("list[str]", image["warnings"]):
+                self.take(Event("warn", text=text, image=str(image["reference"])))
+
     def _of(self, reference: str) -> str:
         """What stands before a line of one image."""
         return f"[{short(reference)}] " if self.several and reference else ""
@@ -54,6 +62,7 @@ class QuietConsole:
 
     def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:  # noqa: ARG002
         """Say that there was nothing to do for an image, as `described` remembered it."""
+        self._warn_again(image)
         echo(image.get("pushed", image["reference"]))
 
     def checked(self, image: str, frameworks: Sequence[str]) -> None:
@@ -113,6 +122,7 @@ class PlainConsole(QuietConsole):
 
     def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:  # noqa: ARG002
         """Say that there was nothing to do for an image."""
+        self._warn_again(image)
         echo(image.get("pushed", image["reference"]))
         if not self.several:
             self._write(f"  digest   {image['digest']}")
@@ -164,6 +174,7 @@ def described(done: Done) -> dict[str, object]:
         "layers": len(composed.layers),
         **({"driver": done.built.driver} if done.built.driver else {}),
         **about(done.plan, done.built.lock.python),
+        **({"warnings": list(done.warnings)} if done.warnings else {}),
     }
 
 

@@ -47,6 +47,7 @@ class JsonConsole(QuietConsole):
 
     def up_to_date(self, image: Mapping[str, object], seconds: float) -> None:
         """Print the image that needs nothing: no layer was made, and none was looked for."""
+        self._warn_again(image)
         _print({"event": "image", **image, "made": [], "up_to_date": True, "seconds": round(seconds, 3)})
 
     def checked(self, image: str, frameworks: Sequence[str]) -> None:
