@@ -264,7 +264,11 @@ def test_root_without_its_powers_builds_as_anybody_does(root: User, base: Path) 
 def test_buildah_opens_what_we_could_open_ourselves(ranged: User) -> None:
     asked = json.dumps({"inside": True, "directories": {"/dev/shm": "/dev/shm"}, "fuse": None})
     argv = ["buildah", "unshare", interpreter(), "-I", "-S", trial_worker.__file__, asked]
-    found = json.loads(Situation().run(ranged, *argv).stdout)
+    for _ in range(3):
+        done = Situation().run(ranged, *argv)
+        if "sealing memfd copy" not in done.stderr:  # buildah 1.28 did not start: it may be asked again
+            break
+    found = json.loads(done.stdout)
     assert found["several"]
     assert found["directories"]["/dev/shm"]["chown"]
 

@@ -30,6 +30,7 @@ _PRIVATE, _REC, _DETACH = 1 << 18, 0x4000, 2
 _NOSUID, _NODEV, _NOEXEC = 2, 4, 8
 _PR_SET_PDEATHSIG = 1
 _SEVERAL = 2  # ids in a map, from which on there are others than one's own
+_STARTS, _NOT_STARTED = 3, "sealing memfd copy"  # as in `calls`, which this file may not import
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (*[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p)
 
@@ -198,7 +199,10 @@ def _through(asked: Mapping[str, Any], scratch: Mapping[str, str]) -> Found:
     """Run this program by the one that opens a namespace where we may not, as `buildah unshare` does."""
     inner = json.dumps({"inside": True, "directories": dict(scratch), "fuse": asked["fuse"]})
     argv = [*asked["entry"], sys.executable, "-I", "-S", __file__, inner]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    for _ in range(_STARTS):
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode == 0 or _NOT_STARTED not in done.stderr:
+            break
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or ["it failed"])[-1]}
     return dict(json.loads(done.stdout))

@@ -30,6 +30,7 @@ from avabuild.inside.step import Step
 
 PATIENCE = 30  # seconds for the server to start: a machine may be busy
 _ROOM = 1 << 20  # bytes of a request
+_STARTS = 3
 
 
 class Started:
@@ -186,6 +187,12 @@ class Namespace:
     # -- opening -------------------------------------------------------------------------------------------
 
     def _begin(self) -> socket.socket:
+        for _ in range(_STARTS):
+            with suppress(_EndedError):
+                return self._begun()
+        raise _cannot("it ended")
+
+    def _begun(self) -> socket.socket:
         means = self.means
         if means.mode == "none":
             raise HostError("no user namespace can be had here", hint="avabuild doctor says why")
@@ -213,6 +220,11 @@ class Namespace:
             ours.close()
             self._server.kill()
             self._server.wait()
+            for handle, _ in self._handles:
+                os.close(handle)
+            self._handles = ()
+            if isinstance(error, _EndedError) and means.entry != "buildah":
+                raise _cannot("it ended") from None
             if isinstance(error, TimeoutError):
                 raise HostError("the build's namespace did not open in time") from None
             raise
@@ -237,7 +249,16 @@ class Namespace:
 def _expect(control: socket.socket, word: bytes) -> bytes:
     """Return what follows `word` in the server's next message."""
     said = control.recv(4096)
+    if not said:
+        raise _EndedError
     if not said.startswith(word):
-        text = said.decode("utf-8", "replace") or "it ended"
-        raise HostError(f"the build's namespace can't be opened: {text}", hint="avabuild doctor says why")
+        raise _cannot(said.decode("utf-8", "replace"))
     return said[len(word) :]
+
+
+class _EndedError(Exception):
+    """The server ended before it said anything, as buildah 1.28 does once in a while (see `calls`)."""
+
+
+def _cannot(why: str) -> HostError:
+    return HostError(f"the build's namespace can't be opened: {why}", hint="avabuild doctor says why")
