@@ -426,7 +426,14 @@ def bases(everyones: Path) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def make_user(everyones: Path) -> Iterator[Callable[[str, bool], User]]:
+def public_tmp() -> None:
+    """Have a /tmp that every user may write to: some machines' is root's alone, and buildah wants it."""
+    if Path("/tmp").stat().st_mode & 0o1777 != 0o1777 and os.geteuid() == 0:
+        Path("/tmp").chmod(0o1777)
+
+
+@pytest.fixture(scope="session")
+def make_user(everyones: Path, public_tmp: None) -> Iterator[Callable[[str, bool], User]]:
     """Create system users for the session: with a range of subordinate ids or without one."""
     assert os.geteuid() == 0, "these tests create users: run them as root"
     made: list[str] = []

@@ -47,7 +47,7 @@ def test_300_megabytes_in_one_line_take_no_minute_and_little_memory(tmp_path):
     began = time.process_time()
     text, events = followed(tmp_path, ONE_LINE.format(300))
     assert time.process_time() - began < 30
-    assert (tmp_path / "log").stat().st_size == 300_000_000 + len("$ python\n")
+    assert (tmp_path / "log").stat().st_size < 65 << 20
     assert len(text) < 40 << 20
     assert max(len(event.text) for event in events) < 2100
     assert sum(len(event.text) for event in events) < 20_000_000

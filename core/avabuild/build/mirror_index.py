@@ -10,6 +10,7 @@ import http.client
 import io
 import ssl
 import time
+import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterator
@@ -32,19 +33,25 @@ _silent: set[str] = set()  # addresses that did not answer in this run: they are
 
 
 def pieces(host: Host, address: str) -> Iterator[bytes]:
-    """Yield what an address of gzip has, some whole lines at a time.
+    """Yield what an address of gzip has, some whole lines at a time; it is asked twice before it is given up.
 
     Raises one of NO_INDEX, maybe after the first pieces.
     """
     if address in _silent or not address.startswith(("http://", "https://")):
         raise ValueError("does not answer")
     context = ssl.create_default_context(cafile=str(host.ca_bundle) if host.ca_bundle else None)
-    try:
-        with urllib.request.urlopen(address, timeout=_SILENCE, context=context) as answer:  # noqa: S310 - http
-            yield from _lines(gzip.GzipFile(fileobj=io.BufferedReader(_Bounded(answer)), mode="rb"))
-    except NO_INDEX:
-        _silent.add(address)
-        raise
+    begun = False
+    for last in (False, True):
+        try:
+            with urllib.request.urlopen(address, timeout=_SILENCE, context=context) as answer:  # noqa: S310
+                for piece in _lines(gzip.GzipFile(fileobj=io.BufferedReader(_Bounded(answer)), mode="rb")):
+                    begun = True
+                    yield piece
+                return
+        except NO_INDEX as error:
+            if last or begun or isinstance(error, urllib.error.HTTPError):
+                _silent.add(address)
+                raise
 
 
 class _Bounded(io.RawIOBase):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import threading
+import urllib.request
 import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -164,6 +165,22 @@ def test_what_is_no_index_or_too_much_of_one_is_nothing_known(ask, store, served
 def test_an_index_that_never_ends_is_left(ask, served, monkeypatch):
     monkeypatch.setattr(mirror_index, "_WHOLE", -1)
     assert ask(base=None, mirror=served(PACKED)) is None
+
+
+@pytest.mark.parametrize(("broken", "known"), [(1, True), (2, False)])
+def test_a_mirror_that_breaks_off_is_asked_once_more(ask, served, monkeypatch, broken, known):
+    asked = []
+    opened = urllib.request.urlopen
+
+    def breaking(*args, **options):
+        asked.append(args)
+        if len(asked) <= broken:
+            raise ConnectionResetError
+        return opened(*args, **options)
+
+    monkeypatch.setattr(urllib.request, "urlopen", breaking)
+    assert (ask(base=None, mirror=served(PACKED)) is not None) is known
+    assert len(asked) == 2
 
 
 def test_a_name_across_two_pieces_is_read(ask, served, monkeypatch):
