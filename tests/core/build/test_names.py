@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import threading
-import urllib.request
 import time
+import urllib.request
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
