@@ -81,7 +81,9 @@ def test_a_user_without_a_range_builds_file_layers_on_an_archive(bare: User, roo
     root.buildah("rmi", "--force", image)
 
 
-def test_a_user_without_a_range_builds_all_kinds_of_layers_too(bare: User, bases: Callable[..., str]) -> None:
+def test_a_user_without_a_range_builds_all_kinds_of_layers_too(
+    bare: User, root: User, bases: Callable[..., str], tmp_path: Path
+) -> None:
     recipe = bare.recipe(RECIPE.replace("ava-test-user", "ava-test-bare"))
     outcome = bare.avabuild("recipe", recipe, "--json")
     assert outcome.code == 0, outcome.err
@@ -95,9 +97,13 @@ def test_a_user_without_a_range_builds_all_kinds_of_layers_too(bare: User, bases
     if is_older(GLIBC):  # a host of a later Debian: fakechroot can't make this one
         assert "all files of the Debian base are owned by root" in outcome.out
         return
-    theirs = base_digests(Path(bases("bookworm")))
+    theirs, ours = base_digests(Path(bases("bookworm"))), base_digests(bare.cache)
+    if not theirs.items() <= ours.items():  # the mirror may have moved on since these were made
+        root.cache = tmp_path / "now"
+        assert root.avabuild("recipe", root.recipe(RECIPE), "--output", "oci:now").code == 0
+        theirs = base_digests(root.cache)
     assert theirs
-    assert theirs.items() <= base_digests(bare.cache).items(), "the base keeps its owners"
+    assert theirs.items() <= ours.items(), "the base keeps its owners"
 
 
 def layers(user: User, reference: str) -> list[tuple[str, str]]:
