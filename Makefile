@@ -32,12 +32,12 @@ test-slow: setup ## the tests that take many minutes: Caffe compiled for every D
 	@scripts/setup --tests
 	@$(BIN)/pytest -m slow
 
-test-buildah-new: ## real builds with the buildah of Debian 13, in a root of it, as root; TESTS="tests/build/test_steps.py"
+test-buildah-new: ## real builds with the buildah of Debian 13, in a root of it, as root; TESTS="tests/builds/test_steps.py"
 	@scripts/test-buildah-new $(TESTS)
 
 rootless: setup ## build the situations of docs/rootless.md as users made for it, and write its table
 	@scripts/setup --tests
-	@AVABUILD_WRITE_TABLE=1 $(BIN)/pytest -m slow tests/build/test_situations.py -p no:randomly
+	@AVABUILD_WRITE_TABLE=1 $(BIN)/pytest -m slow tests/builds/test_situations.py -p no:randomly
 
 bench: setup ## measure avabuild against Containerfiles; BENCH="--help" for its options
 	@PYTHONPATH=scripts $(BIN)/python -m bench $(BENCH)

@@ -30,7 +30,7 @@ from avabuild.blob import Blob
 from avabuild.host import Host
 from avabuild.store import Store
 
-from .build.user import User, add_user, import_paths, importable_by_others, program, remove_user
+from .builds.user import User, add_user, import_paths, importable_by_others, program, remove_user
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -13,9 +13,9 @@ import pytest
 
 from avabuild import commands
 from avabuild.base import Facts, assumed
-from avabuild.build.apt_step import ARCHIVES, PLACE
-from avabuild.build.stage import UV
 from avabuild.commands import Bind
+from avabuild.engine.apt_step import ARCHIVES, PLACE
+from avabuild.engine.stage import UV
 from avabuild.host import Host
 from avabuild.host.means import FEEDER
 from avabuild.layers import Compile

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avabuild.base import Base
-from avabuild.build.described import image_key
 from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.chain import FLAT, flat
+from avabuild.engine.described import image_key
 from avabuild.errors import AvabuildError
 from avabuild.graph import Ended, Graph, Node
 from avabuild.images.leftovers import sweep_builds

@@ -9,16 +9,16 @@ from typing import Any, Literal
 from avabuild.arrange import FileLayer
 from avabuild.base import Base
 from avabuild.blob import Blob
-from avabuild.build import directories
-from avabuild.build.build import apt_names, arrange_plan
-from avabuild.build.classic import classic_key
-from avabuild.build.compiled import ground_of, interpreter_of, known_layer, stage_interpreter
-from avabuild.build.files import files_key, files_size, own_places
-from avabuild.build.run import run_inputs
-from avabuild.build.tree import read_tree, standing_of
-from avabuild.build.workshop import built_key, built_wheel, is_wheel
 from avabuild.chain import apt_layer, chain, changed_parts, flat, locked_debs, run_layer
 from avabuild.compiled import Ground, asked
+from avabuild.engine import directories
+from avabuild.engine.build import apt_names, arrange_plan
+from avabuild.engine.classic import classic_key
+from avabuild.engine.compiled import ground_of, interpreter_of, known_layer, stage_interpreter
+from avabuild.engine.files import files_key, files_size, own_places
+from avabuild.engine.run import run_inputs
+from avabuild.engine.tree import read_tree, standing_of
+from avabuild.engine.workshop import built_key, built_wheel, is_wheel
 from avabuild.host import Host
 from avabuild.image import Settings
 from avabuild.layers import Apt, Compile, Files, Run

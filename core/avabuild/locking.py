@@ -12,15 +12,15 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 from avabuild.base import Base
-from avabuild.build.apt import add_apt
-from avabuild.build.chain import Chain
-from avabuild.build.classic import ClassicWorkshop
-from avabuild.build.compiled import interpreter_of
-from avabuild.build.context import Context
-from avabuild.build.run import add_run
-from avabuild.build.workshop import Workshop, supply_of
 from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
+from avabuild.engine.apt import add_apt
+from avabuild.engine.chain import Chain
+from avabuild.engine.classic import ClassicWorkshop
+from avabuild.engine.compiled import interpreter_of
+from avabuild.engine.context import Context
+from avabuild.engine.run import add_run
+from avabuild.engine.workshop import Workshop, supply_of
 from avabuild.errors import AvabuildError, UnavailableError
 from avabuild.graph import PULSE
 from avabuild.layers import Apt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from avabuild.build.output import Output
+from avabuild.engine.output import Output
 from avabuild.errors import HostError
 from avabuild.forecast import Row
 from avabuild.plan import Plan

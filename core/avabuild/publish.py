@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from avabuild.base import Base
 from avabuild.blob import Blob
-from avabuild.build.job import Built
-from avabuild.build.layout import Composed
 from avabuild.describe import KEY
+from avabuild.engine.job import Built
+from avabuild.engine.layout import Composed
 from avabuild.plan import Plan
 from avabuild.registries.name import Remote
 from avabuild.registries.pushed import Pushed

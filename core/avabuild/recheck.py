@@ -10,12 +10,12 @@ from typing import Any
 
 from avabuild import commands
 from avabuild.base import Base
-from avabuild.build.chain import Chain
-from avabuild.build.check import run_checks
-from avabuild.build.context import Context
-from avabuild.build.libcuda import NO_DRIVER, driver_with
 from avabuild.buildah import Tools
 from avabuild.describe import ANNOTATED, CHECKS, whole_labels
+from avabuild.engine.chain import Chain
+from avabuild.engine.check import run_checks
+from avabuild.engine.context import Context
+from avabuild.engine.libcuda import NO_DRIVER, driver_with
 from avabuild.errors import ImageError, StepError
 from avabuild.plan import Check
 from avabuild.report import Report

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from avabuild import stamp
-from avabuild.build.files import chosen
-from avabuild.build.output import Output
+from avabuild.engine.files import chosen
+from avabuild.engine.output import Output
 from avabuild.errors import LockError
 from avabuild.ignore import FILES
 from avabuild.layers import Files

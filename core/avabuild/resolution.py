@@ -11,7 +11,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from avabuild.build.workshop import Workshop
+from avabuild.engine.workshop import Workshop
 from avabuild.errors import LockError, ResolveError
 from avabuild.layers import Apt
 from avabuild.lock import Lock, Package, TargetLock

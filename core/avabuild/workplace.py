@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avabuild.build.output import LOCAL, Output
 from avabuild.buildah import Tools
+from avabuild.engine.output import LOCAL, Output
 from avabuild.host import Host
 from avabuild.host.survey import means_of, survey
 from avabuild.inside.namespace import Namespace

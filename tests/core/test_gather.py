@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from avabuild.blob import MTIME
-from avabuild.build.gather import GatherError, gather, main
-from avabuild.build.tree import Node, Tree
+from avabuild.engine.gather import GatherError, gather, main
+from avabuild.engine.tree import Node, Tree
 
 MERGED = Tree(
     {

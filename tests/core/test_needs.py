@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.build.output import LOCAL, Output
+from avabuild.engine.output import LOCAL, Output
 from avabuild.forecast import INSTALLED, RUN, Row
 from avabuild.needs import Need, needs, refusal
 from avabuild.plan import Check, Plan

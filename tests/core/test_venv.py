@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.blob import MTIME
-from avabuild.build.tree import Node, Tree, standing_of
+from avabuild.engine.tree import Node, Tree, standing_of
 from avabuild.scheme import Scheme, scheme_of
 from avabuild.standing import Standing
 from avabuild.venv import write_venv

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ..build.conftest import index, repo, root, tmp_path  # noqa: F401 - fixtures
-from ..build.user import User
+from ..builds.conftest import index, repo, root, tmp_path  # noqa: F401 - fixtures
+from ..builds.user import User
 
 _LEFT_OUT = ("usr/share/doc/", "usr/share/man/", "usr/share/locale/", "usr/share/zoneinfo/", "usr/lib/x86_64-linux-gnu/gconv/",
              "usr/lib/x86_64-linux-gnu/perl-base/", "etc/apt/sources.list")  # fmt: skip

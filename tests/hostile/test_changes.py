@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ..build.tiny import write_tiny
+from ..builds.tiny import write_tiny
 
 pytestmark = pytest.mark.build
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from ..build.tiny import PROGRAMS, write_tiny
-from ..build.user import User, interpreter
+from ..builds.tiny import PROGRAMS, write_tiny
+from ..builds.user import User, interpreter
 from .attacks import ATTACKS, CANARY
 
 pytestmark = pytest.mark.build

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ..build.test_sharing import write_base
-from ..build.tiny import write_tiny
+from ..builds.test_sharing import write_base
+from ..builds.tiny import write_tiny
 
 pytestmark = [pytest.mark.build, pytest.mark.skipif(os.geteuid() != 0, reason="builds as root")]
 

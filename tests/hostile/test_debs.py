@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.build.apt_step import addressed_debs
+from avabuild.engine.apt_step import addressed_debs
 from avabuild.errors import ResolveError
 
-from ..build.origins import Repo
-from ..build.user import User
+from ..builds.origins import Repo
+from ..builds.user import User
 
 RECIPE = """
     name = "ava-test-debs"

@@ -15,9 +15,9 @@ from avabuild.chain import interpreters_of
 from avabuild.errors import StepError
 from avabuild.scheme import scheme_of
 
-from ..build.origins import Index
-from ..build.tiny import PROGRAMS, write_tiny
-from ..build.user import User
+from ..builds.origins import Index
+from ..builds.tiny import PROGRAMS, write_tiny
+from ..builds.user import User
 
 SCRIPT = '#!/bin/sh\nout=$(sed \'s/.*"out": "\\([^"]*\\)".*/\\1/\')\ncp /pack.zip "$out"\n'
 SITE = "opt/venv/lib/python3.11/site-packages/__pycache__"

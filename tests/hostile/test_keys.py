@@ -22,8 +22,8 @@ from avabuild.resolve import Fetcher, Indexes
 from avabuild.store.hashing import is_settled
 from avabuild.watch import Watch
 
-from ..build.tiny import write_tiny
-from ..build.user import User
+from ..builds.tiny import write_tiny
+from ..builds.user import User
 
 RECIPE = """
     name = "ava-test-keys"

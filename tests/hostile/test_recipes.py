@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from avabuild.blob import BlobWriter
-from avabuild.build.directories import owner
-from avabuild.build.files import write_files
+from avabuild.engine.directories import owner
+from avabuild.engine.files import write_files
 from avabuild.errors import RecipeError
 from avabuild.layers import File
 from avabuild.recipe import load, variants
@@ -258,7 +258,7 @@ def test_a_user_of_a_passwd_that_no_kernel_has_owns_nothing(tmp_path, store):
 
 
 def test_a_passwd_of_gigabytes_is_not_read_whole(tmp_path, store, monkeypatch):
-    monkeypatch.setattr("avabuild.build.directories.READ_AT_MOST", 40)
+    monkeypatch.setattr("avabuild.engine.directories.READ_AT_MOST", 40)
     with BlobWriter(tmp_path / "layer") as writer:
         writer.stream("etc/passwd", 50 << 20, (b"eve:x:5:6::/:/bin/sh\n".ljust(1 << 20) for _ in range(50)))
         blob = writer.finish()

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from avabuild import image
 from avabuild.base import bring_base
-from avabuild.build.workshop import built_wheel
+from avabuild.engine.workshop import built_wheel
 from avabuild.errors import AvabuildError, ImageError, RegistryError, UnavailableError, WheelError
 from avabuild.host import Host
 from avabuild.images.remote import RemoteImages

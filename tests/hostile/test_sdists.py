@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.build.workshop import check_requirement, system_of
+from avabuild.engine.workshop import check_requirement, system_of
 from avabuild.errors import ResolveError, WheelError
 from avabuild.resolve import Indexes, Platform, Resolver
 from avabuild.resolve.about import About, configuration, read_about
 
-from ..build.origins import Index
-from ..build.user import User
+from ..builds.origins import Index
+from ..builds.user import User
 
 PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 # Tells what it could do, in the module of the wheel that it makes.

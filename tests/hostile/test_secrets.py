@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ..build.tiny import write_tiny
-from ..build.user import User
+from ..builds.tiny import write_tiny
+from ..builds.user import User
 
 pytestmark = pytest.mark.build
 

@@ -223,7 +223,7 @@ def _wishes(
 ) -> Wishes:
     from packaging.utils import canonicalize_name
 
-    from avabuild.build.output import LOCAL, NOWHERE, Output
+    from avabuild.engine.output import LOCAL, NOWHERE, Output
     from avabuild.workplace import Wishes
 
     try:

@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from avabuild.build.directories import NAME as DIRECTORIES
 from avabuild.describe import (
     EXPORTED,
     FORMAT_LABEL,
@@ -24,6 +23,7 @@ from avabuild.describe import (
     TARGET,
     whole_labels,
 )
+from avabuild.engine.directories import NAME as DIRECTORIES
 from avabuild.framework_columns import split
 from avabuild.lock import TargetLock
 

@@ -16,8 +16,8 @@ from isal import igzip
 from avabuild import image
 from avabuild.base.merged import is_whiteout
 from avabuild.blob import OPAQUE, Blob
-from avabuild.build.layout import Composed, write_layout
 from avabuild.buildah import Tools
+from avabuild.engine.layout import Composed, write_layout
 from avabuild.errors import ImageError
 from avabuild.images.containerfile import containerfile
 from avabuild.images.contents import Layer, fetch, is_kept, layers_of

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from avabuild import commands
-from avabuild.build.feed import recorded
 from avabuild.buildah import Tools
+from avabuild.engine.feed import recorded
 from avabuild.errors import StepError
 from avabuild.images.description import is_ours
 from avabuild.images.finding import Image, local_images, storage_of

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from packaging.utils import canonicalize_name
 
-from avabuild.build.output import Output
 from avabuild.buildah import Tools
+from avabuild.engine.output import Output
 from avabuild.errors import ImageError
 from avabuild.images.bill import Bill
 from avabuild.images.contents import kept_layers, layers_of

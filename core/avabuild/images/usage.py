@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avabuild.base import Base
-from avabuild.build.apt_step import file_name
 from avabuild.describe import BASE
+from avabuild.engine.apt_step import file_name
 from avabuild.images.description import labels_of
 from avabuild.images.finding import Image, kept_manifest
 from avabuild.store import Store

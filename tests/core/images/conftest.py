@@ -15,8 +15,8 @@ import pytest
 from avabuild import image
 from avabuild.base import Base
 from avabuild.blob import Blob
-from avabuild.build.layout import Composed, compose_image
 from avabuild.describe import labels, split_labels
+from avabuild.engine.layout import Composed, compose_image
 from avabuild.image import Piece, Settings
 from avabuild.layers import Apt, Python
 from avabuild.local_storage import LocalStorage

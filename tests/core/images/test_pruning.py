@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.build.feed import RECORD
-from avabuild.build.workshop import built_record
+from avabuild.engine.feed import RECORD
+from avabuild.engine.workshop import built_record
 from avabuild.errors import HostError, ImageError, StepError
 from avabuild.images.leftovers import DAY, leftovers, sweep_builds
 from avabuild.images.pruning import Wish, choose, planned, prune

@@ -13,8 +13,8 @@ from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDi
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 from avabuild import image
-from avabuild.build.layout import write_layout
-from avabuild.build.output import Output
+from avabuild.engine.layout import write_layout
+from avabuild.engine.output import Output
 from avabuild.errors import ImageError, StoreError
 from avabuild.host.sharing import Sharing
 from avabuild.images.contents import Layer
@@ -136,7 +136,7 @@ def test_an_image_whose_layers_were_read_before_is_not_fetched_for_it(store, sto
 
 def test_an_image_without_packages_says_so(store, storage, keep_layer):
     from avabuild.base import Base
-    from avabuild.build.layout import compose_image
+    from avabuild.engine.layout import compose_image
     from avabuild.image import Piece, Settings
 
     piece = Piece(blob=keep_layer({"file": b"x"}), created_by="avabuild: files: recipe")
