@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from avabuild.errors import Problem
+from avabuild.common.errors import Problem
 from avabuild.framework import Release
 from avabuild.layers import Apt, Env, Files, Layer, Python, Run
 from avabuild.plan import Plan, Ruled, Step

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from avabuild.bytecode import FORMAT as BYTECODE
+from avabuild.common.value import Value, digest_of
 from avabuild.lock import Package
 from avabuild.standing import Standing
-from avabuild.value import Value, digest_of
 from avabuild.wheel import FORMAT, Scheme
 
 HEAVY = 20_000_000  # bytes of a wheel

@@ -19,11 +19,11 @@ from typing import Any, Literal, Protocol, Self
 
 import zstandard
 
+from avabuild.common.errors import DiskFullError
+from avabuild.common.value import Value
 from avabuild.deflate import HEADER, inflated, member, trailer
-from avabuild.errors import DiskFullError
 from avabuild.layers import WHITEOUT
 from avabuild.standing import Standing, parents_of
-from avabuild.value import Value
 
 Compression = Literal["gzip", "zstd"]
 

@@ -17,7 +17,7 @@ import sh
 
 from avabuild import commands
 from avabuild.calls import Calls
-from avabuild.errors import HostError, StepError
+from avabuild.common.errors import HostError, StepError
 from avabuild.host import Host
 from avabuild.host.means import BUILDAH, FEEDER, Mode, came_together, new_enough, slowness
 from avabuild.inside.home import settle

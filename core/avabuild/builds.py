@@ -11,8 +11,9 @@ from avabuild.base import Base
 from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.chain import FLAT, flat
+from avabuild.common.errors import AvabuildError
+from avabuild.common.together import together
 from avabuild.engine.described import image_key
-from avabuild.errors import AvabuildError
 from avabuild.graph import Ended, Graph, Node
 from avabuild.images.leftovers import sweep_builds
 from avabuild.images.sbom import Format, has_bills
@@ -21,7 +22,6 @@ from avabuild.publish import Done, There
 from avabuild.resolution import require_lock, still_locked
 from avabuild.running import Running
 from avabuild.store.scratch import sweep
-from avabuild.together import together
 
 
 @dataclass

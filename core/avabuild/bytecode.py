@@ -21,9 +21,9 @@ from importlib import resources
 from pathlib import Path
 from typing import NoReturn
 
-from avabuild import damage
 from avabuild.blob import BLOCK, Blob, BlobWriter, Compression, disk
-from avabuild.errors import StepError, StoreError
+from avabuild.common import damage
+from avabuild.common.errors import StepError, StoreError
 from avabuild.scheme import Scheme
 from avabuild.standing import Standing
 from avabuild.wheel import modules

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from avabuild.errors import DiskFullError, HostError, StepError
+from avabuild.common.errors import DiskFullError, HostError, StepError
 from avabuild.report import Event, Report
 from avabuild.streams import Pipe, Sink, read_lines
 

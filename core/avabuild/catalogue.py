@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from avabuild.base import Base, assumed_image
-from avabuild.errors import AvabuildError, ImageError, Problem, RecipeError
+from avabuild.common.errors import AvabuildError, ImageError, Problem, RecipeError
+from avabuild.common.together import together
 from avabuild.forecast import Row
 from avabuild.plan import Plan
 from avabuild.prepare import Project, assumed_base, assumption, base_title, refuse_early
@@ -19,7 +20,6 @@ from avabuild.report import Report
 from avabuild.resolve.uv import Unsolvable
 from avabuild.session import Session
 from avabuild.stamp import fits
-from avabuild.together import together
 from avabuild.workplace import Workplace
 
 Item = TypeVar("Item")

@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from avabuild.blob import MTIME, OPAQUE, Blob, BlobWriter, Compression
+from avabuild.common.errors import HostError
+from avabuild.common.sparse import too_sparse
 from avabuild.confidential import confidential, words
-from avabuild.errors import HostError
 from avabuild.layers import WHITEOUT
-from avabuild.sparse import too_sparse
 
 CHUNK = 1 << 20
 # What the engine or the kernel leaves in any container, whatever the step did.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from avabuild.value import Value
+from avabuild.common.value import Value
 
 
 class Bind(Value):

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from avabuild.chain import ExecLayer
+from avabuild.common.value import Value, digest_of
 from avabuild.layers import Compile
 from avabuild.lock import Deb
-from avabuild.value import Value, digest_of
 
 FORMAT = 1
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from avabuild.amend import POLICY, Amended
-from avabuild.errors import PluginError, RecipeError
+from avabuild.common.errors import PluginError, RecipeError
 from avabuild.framework import ANY_DEVICE, PREFIX, Framework, Request
 from avabuild.image import HealthCheck, Settings
 from avabuild.layers import (

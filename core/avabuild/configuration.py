@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from avabuild.errors import Problem, RecipeError, SettingsError
+from avabuild.common.errors import Problem, RecipeError, SettingsError
 from avabuild.host.means import Mode, Runner
 from avabuild.host.settings import DriverChoice, Settings, settings_of
 from avabuild.places import config_path

@@ -10,8 +10,8 @@ from typing import Any, TypeVar, get_args
 
 from packaging.requirements import Requirement
 
-from avabuild.addresses import redact, refuse_login
-from avabuild.errors import PluginError, TargetError
+from avabuild.common.addresses import redact, refuse_login
+from avabuild.common.errors import PluginError, TargetError
 from avabuild.framework import Framework, Impossible, Options, Request, Wanted
 from avabuild.layers import Compile, Layer, Python
 from avabuild.local import line_in

@@ -14,7 +14,7 @@ from typing import Any
 from avabuild import commands
 from avabuild.buildah import Tools
 from avabuild.commands import Bind
-from avabuild.errors import HostError, StepError
+from avabuild.common.errors import HostError, StepError
 from avabuild.inside.namespace import Started
 from avabuild.inside.profile import profile
 from avabuild.inside.step import PATH, Network, Privilege, Step

@@ -14,8 +14,8 @@ from threading import Thread
 
 from avabuild import commands
 from avabuild.buildah import Tools
+from avabuild.common.errors import ImageError, StepError
 from avabuild.container import Container
-from avabuild.errors import ImageError, StepError
 from avabuild.inside.namespace import Started
 
 _CHUNK = 1 << 16

@@ -10,6 +10,7 @@ from avabuild.arrange import FileLayer
 from avabuild.base import Base
 from avabuild.blob import Blob
 from avabuild.chain import apt_layer, chain, changed_parts, flat, locked_debs, run_layer
+from avabuild.common.value import Value, digest_of
 from avabuild.compiled import Ground, asked
 from avabuild.engine import directories
 from avabuild.engine.build import apt_names, arrange_plan
@@ -29,7 +30,6 @@ from avabuild.resolve import file_name
 from avabuild.scheme import scheme_of
 from avabuild.standing import Standing
 from avabuild.store import Store
-from avabuild.value import Value, digest_of
 
 Parts = Sequence[tuple[str, str]]
 RUN, INSTALLED, COMPILED = "its command runs", "packages are installed", "it is compiled"

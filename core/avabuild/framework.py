@@ -11,9 +11,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from avabuild.common.value import Value
 from avabuild.layers import Layer
 from avabuild.target import Device, Target
-from avabuild.value import Value
 
 ANY_DEVICE = "any"
 PREFIX = "/opt/venv"  # of every image's environment: docs/decisions/0003-venv-at-a-fixed-prefix.md

@@ -25,8 +25,8 @@ from installer.sources import WheelFile
 from installer.utils import Scheme as SchemeKey
 from installer.utils import construct_record_file, parse_entrypoints, parse_metadata_file
 
-from avabuild import damage, zips
-from avabuild.errors import WheelError
+from avabuild.common import damage, zips
+from avabuild.common.errors import WheelError
 from avabuild.layers import WHITEOUT
 from avabuild.scheme import Scheme
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from avabuild.errors import PluginError
+from avabuild.common.errors import PluginError
+from avabuild.common.regular import read as read_regular
 from avabuild.provider import Kind, Provider
-from avabuild.regular import read as read_regular
 
 _HINT = (
     "a local plugin is one file that imports avabuild.api and what is installed; for more make a distribution"

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from avabuild.value import Value
+from avabuild.common.value import Value
 
 
 class LocalImage(Value):

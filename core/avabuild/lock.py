@@ -6,7 +6,7 @@ import json
 from typing import Literal
 from urllib.parse import quote
 
-from avabuild.value import Value, digest_of
+from avabuild.common.value import Value, digest_of
 
 FORMAT = 2
 

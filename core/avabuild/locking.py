@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from avabuild.base import Base
 from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
+from avabuild.common.errors import AvabuildError, UnavailableError
+from avabuild.common.together import together
 from avabuild.engine.apt import add_apt
 from avabuild.engine.chain import Chain
 from avabuild.engine.classic import ClassicWorkshop
@@ -21,7 +23,6 @@ from avabuild.engine.compiled import interpreter_of
 from avabuild.engine.context import Context
 from avabuild.engine.run import add_run
 from avabuild.engine.workshop import Workshop, supply_of
-from avabuild.errors import AvabuildError, UnavailableError
 from avabuild.graph import PULSE
 from avabuild.layers import Apt
 from avabuild.lock import AptLock, Package, TargetLock
@@ -32,7 +33,6 @@ from avabuild.resolve import Fetcher
 from avabuild.resolve.uv import Unsolvable
 from avabuild.running import Halt, Running
 from avabuild.store import Scratch
-from avabuild.together import together
 
 _CLASSIC_SUITE = "bullseye"  # the last Debian with Python 2.7
 _CLASSIC_PACKAGES = ("ca-certificates", "python2.7")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from avabuild.common.errors import HostError
+from avabuild.common.value import Value
 from avabuild.engine.output import Output
-from avabuild.errors import HostError
 from avabuild.forecast import Row
 from avabuild.plan import Plan
-from avabuild.value import Value
 
 
 class Need(Value):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from avabuild import image
-from avabuild.errors import StoreError
+from avabuild.common.errors import StoreError
 from avabuild.images.contents import fetch
 from avabuild.images.finding import LOCAL, Image, find_local
 from avabuild.registries.name import Remote, is_remote

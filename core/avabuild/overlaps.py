@@ -16,10 +16,10 @@ from avabuild.arrange import FileLayer
 from avabuild.blob import Blob, BlobWriter, Compression, Watch
 from avabuild.bytecode import FORMAT as BYTECODE
 from avabuild.bytecode import copy_modules
+from avabuild.common.value import Value, digest_of
 from avabuild.scheme import Scheme
 from avabuild.standing import Standing
 from avabuild.store import Store
-from avabuild.value import Value, digest_of
 from avabuild.wheel import copy_files, overlapping
 
 FORMAT = 2

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from avabuild import openpgp
-from avabuild.errors import Problem, RecipeError
+from avabuild.common import openpgp
+from avabuild.common.errors import Problem, RecipeError
+from avabuild.common.regular import read as read_regular
 from avabuild.layers import Apt, Compile, Repository
 from avabuild.plan import Plan, Step
-from avabuild.regular import read as read_regular
 
 
 def pin_keys(plan: Plan, directory: Path) -> Plan:

@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from avabuild.common.value import Value
 from avabuild.image import Settings
 from avabuild.layers import Layer, Libraries
 from avabuild.recipe import Base, Offer
 from avabuild.target import Target
-from avabuild.value import Value
 
 
 class Step(Value):

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from avabuild.common.value import Value
 from avabuild.framework import Release
 from avabuild.layers import Apt, Env, Files, Python
 from avabuild.target import Target
-from avabuild.value import Value
 
 
 def _is_address(url: str) -> str:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from avabuild.amend import Amended, draft_of, early_draft, refusals, warnings
 from avabuild.base import Facts, assumed_image, releases_with
+from avabuild.common.errors import RecipeError, TargetError
 from avabuild.compose import Pick, compose
 from avabuild.consult import amendments_of, early_refusals_of
 from avabuild.declared import TAKEN
-from avabuild.errors import RecipeError, TargetError
 from avabuild.framework import Options, Request, Wanted
 from avabuild.host import Host
 from avabuild.layers import Python

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from avabuild.base import Base
 from avabuild.blob import Blob
+from avabuild.common.value import Value
 from avabuild.describe import KEY
 from avabuild.engine.job import Built
 from avabuild.engine.layout import Composed
@@ -18,7 +19,6 @@ from avabuild.registries.pushed import Pushed
 from avabuild.report import Report
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.store import Store
-from avabuild.value import Value
 
 if TYPE_CHECKING:
     from avabuild.registries.registries import Registries

@@ -11,12 +11,12 @@ from typing import Any
 from avabuild import commands
 from avabuild.base import Base
 from avabuild.buildah import Tools
+from avabuild.common.errors import ImageError, StepError
 from avabuild.describe import ANNOTATED, CHECKS, whole_labels
 from avabuild.engine.chain import Chain
 from avabuild.engine.check import run_checks
 from avabuild.engine.context import Context
 from avabuild.engine.libcuda import NO_DRIVER, driver_with
-from avabuild.errors import ImageError, StepError
 from avabuild.plan import Check
 from avabuild.report import Report
 from avabuild.store import Scratch

@@ -14,10 +14,10 @@ from typing import Any
 import pluggy
 
 from avabuild import __version__, hookspecs
+from avabuild.common.errors import PluginError, Problem, SettingsError
 from avabuild.consult import check_of, layers_of, ordered, requires_of
 from avabuild.contract import CONTRACT, contract_of, stated
 from avabuild.declared import refuse_faulty
-from avabuild.errors import PluginError, Problem, SettingsError
 from avabuild.framework import Framework, Options
 from avabuild.local import LocalPlugin, line_in, run_local
 from avabuild.offered import OfferedBase

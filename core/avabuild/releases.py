@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from avabuild.errors import TargetError
+from avabuild.common.errors import TargetError
 from avabuild.framework import ANY_DEVICE, Framework, Options, Release
 from avabuild.offers import device_words, lacks_distribution, newer, offers, series
 from avabuild.target import Device, Target

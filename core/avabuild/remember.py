@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from avabuild import stamp
+from avabuild.common.errors import LockError
 from avabuild.engine.files import chosen
 from avabuild.engine.output import Output
-from avabuild.errors import LockError
 from avabuild.ignore import FILES
 from avabuild.layers import Files
 from avabuild.plan import Plan

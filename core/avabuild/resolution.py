@@ -11,8 +11,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from avabuild.common.errors import LockError, ResolveError
 from avabuild.engine.workshop import Workshop
-from avabuild.errors import LockError, ResolveError
 from avabuild.layers import Apt
 from avabuild.lock import Lock, Package, TargetLock
 from avabuild.plan import Plan

@@ -14,11 +14,11 @@ from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 from avabuild import __version__
+from avabuild.common.value import digest_of
 from avabuild.contract import CONTRACT, source_of
 from avabuild.provider import Provider, Trust
 from avabuild.stamp import installed_digest
 from avabuild.store import Store
-from avabuild.value import digest_of
 
 _FORMAT = 1
 _START = 20.0  # seconds for the child to start

@@ -12,7 +12,7 @@ from typing import Any
 
 from packaging.version import Version
 
-from avabuild.errors import PluginError
+from avabuild.common.errors import PluginError
 from avabuild.profile import options_of
 from avabuild.provider import Provider, Trust
 from avabuild.registry import Registry

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from avabuild.value import Value
+from avabuild.common.value import Value
 
 
 class Scheme(Value):

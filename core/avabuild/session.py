@@ -13,13 +13,13 @@ from pathlib import Path
 from avabuild.agreement import disagreement
 from avabuild.base import Base, Facts, assumed, bring_base, forget, obtain, obtained, offer_base, reference
 from avabuild.buildah import Tools
+from avabuild.common.errors import AvabuildError, LockError, TargetError
 from avabuild.engine.apt_step import forget_lists
 from avabuild.engine.build import build
 from avabuild.engine.compiler import is_here
 from avabuild.engine.context import Context
 from avabuild.engine.job import Built, Job
 from avabuild.engine.names import looked_up, names_for, refuse_unknown
-from avabuild.errors import AvabuildError, LockError, TargetError
 from avabuild.forecast import Forecast, Row
 from avabuild.lock import AptLock, Lock, Package, TargetLock
 from avabuild.needs import Need, needs

@@ -8,8 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from avabuild.addresses import refuse_login
-from avabuild.value import Value
+from avabuild.common.addresses import refuse_login
+from avabuild.common.value import Value
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[^/.\x00-\x20'\x7f][^/\x00-\x20'\x7f]*$")]

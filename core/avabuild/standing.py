@@ -11,7 +11,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator
 
-from avabuild.value import Value
+from avabuild.common.value import Value
 
 ORDINARY = (0o755, 0, 0)
 

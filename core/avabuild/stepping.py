@@ -13,7 +13,7 @@ from itertools import count
 
 from packaging.requirements import Requirement
 
-from avabuild.errors import TargetError
+from avabuild.common.errors import TargetError
 from avabuild.plan import Plan
 from avabuild.resolve.uv import Unsolvable
 

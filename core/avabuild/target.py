@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from avabuild.value import Value
+from avabuild.common.value import Value
 
 CLASSIC_PYTHONS = ("2.7", "3.5")
 """Pythons older than uv knows, whose packages are resolved by pip 20.3.4, the last that runs on them."""

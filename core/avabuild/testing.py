@@ -134,8 +134,8 @@ def conformance(subject: str, *, image: bool = True) -> Callable[..., None]:
 
 @functools.cache
 def _verdicts(subject: str) -> tuple[Verdict, ...]:
+    from avabuild.common.errors import PluginError
     from avabuild.configuration import trust_of
-    from avabuild.errors import PluginError
     from avabuild.kit.hold import held
     from avabuild.kit.subject import opened
 

@@ -10,8 +10,8 @@ import os
 import sys
 from contextlib import closing
 
+from avabuild.common.errors import AvabuildError
 from avabuild.container import container
-from avabuild.errors import AvabuildError
 from avabuild.host import probe
 from avabuild.report import Report
 from avabuild.workplace import Workplace

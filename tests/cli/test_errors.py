@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import cli, errors
-from avabuild.errors import AvabuildError, Problem, RecipeError, StepError
+from avabuild import cli
+from avabuild.common import errors
+from avabuild.common.errors import AvabuildError, Problem, RecipeError, StepError
 
 KERAS = 'name = "mine"\n[frameworks]\nkeras = "*"\n'
 

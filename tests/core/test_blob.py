@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avabuild.blob import BLOCK, MTIME, SPLICE, BlobWriter, Compression
+from avabuild.common.errors import DiskFullError
 from avabuild.deflate import inflated
-from avabuild.errors import DiskFullError
 
 NOISE = random.Random(1).randbytes(BLOCK)  # incompressible: its deflate stream is longer than itself
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.bytecode import compile_wheels, write_bytecode
-from avabuild.errors import DiskFullError, StepError, StoreError, WheelError
+from avabuild.common.errors import DiskFullError, StepError, StoreError, WheelError
 from avabuild.wheel import Scheme, write_wheels
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

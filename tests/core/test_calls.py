@@ -12,7 +12,7 @@ import pytest
 
 from avabuild import calls as module
 from avabuild.calls import Calls
-from avabuild.errors import DiskFullError, HostError, StepError
+from avabuild.common.errors import DiskFullError, HostError, StepError
 from avabuild.report import Report
 from avabuild.streams import Pipe, ending
 

@@ -7,10 +7,10 @@ import subprocess
 import pytest
 from pydantic import ValidationError
 
+from avabuild.common.errors import ResolveError, StepError, UnavailableError
 from avabuild.compiled import Ground, asked, compiled_layer, tools_of
 from avabuild.engine.compiled import environment_script, script
 from avabuild.engine.originals import explained, source_script
-from avabuild.errors import ResolveError, StepError, UnavailableError
 from avabuild.layers import Compile, Repository
 from avabuild.lock import Deb
 from avabuild.sources import DebianSource, Download, ProjectFile, SourceFile

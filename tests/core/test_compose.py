@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from avabuild.common.errors import PluginError, RecipeError
 from avabuild.compose import Pick, compose
-from avabuild.errors import PluginError, RecipeError
 from avabuild.framework import ForDevice, Framework, Options, Release, Request
 from avabuild.layers import Apt, Compile, Defaults, Env, File, Files, Libraries, Python, Repository, Run
 from avabuild.plan import Plan

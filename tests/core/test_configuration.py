@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from avabuild.common.errors import SettingsError
 from avabuild.configuration import KEYS, load_settings, read
-from avabuild.errors import SettingsError
 from avabuild.host.settings import VARIABLES, Settings
 
 WHOLE = """\

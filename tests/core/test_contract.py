@@ -12,8 +12,8 @@ import pluggy
 import pytest
 
 from avabuild import __version__, hookspecs
+from avabuild.common.errors import PluginError
 from avabuild.contract import CONTRACT, Deprecation, source_of, stated
-from avabuild.errors import PluginError
 from avabuild.registry import Provider, load
 
 

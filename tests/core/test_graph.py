@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from avabuild.errors import StepError
+from avabuild.common.errors import StepError
 from avabuild.graph import Ended, Graph, Node
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from avabuild import image
 from avabuild.blob import Blob
-from avabuild.dates import date_of
+from avabuild.common.dates import date_of
 from avabuild.image import Piece, Settings
 
 

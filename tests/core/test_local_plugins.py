@@ -14,7 +14,7 @@ import pytest
 
 from avabuild import stamp
 from avabuild.base import assumed
-from avabuild.errors import PluginError, RecipeError
+from avabuild.common.errors import PluginError, RecipeError
 from avabuild.local import read_local
 from avabuild.plan import Plan
 from avabuild.prepare import Project, make_plan, open_projects, plugins_of, targets

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import openpgp
+from avabuild.common import openpgp
 
 pytestmark = pytest.mark.skipif(shutil.which("gpg") is None, reason="GnuPG makes the keys")
 

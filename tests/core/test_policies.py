@@ -26,8 +26,8 @@ from avabuild.api import (
     hookimpl,
 )
 from avabuild.base import Facts, assumed
+from avabuild.common.errors import LockError, PluginError, RecipeError
 from avabuild.describe import labels
-from avabuild.errors import LockError, PluginError, RecipeError
 from avabuild.lock import AptLock, Lock, TargetLock
 from avabuild.plan import Plan, Ruled
 from avabuild.prepare import make_plan, open_projects, plugins_of, request_of, targets

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.base import Facts, assumed
-from avabuild.errors import RecipeError, TargetError
+from avabuild.common.errors import RecipeError, TargetError
 from avabuild.layers import Apt, Python
 from avabuild.plan import Plan
 from avabuild.prepare import Project, make_plan, open_project, request_of, requirements, targets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.errors import PluginError
+from avabuild.common.errors import PluginError
 from avabuild.host.settings import PLUGINS, Settings, settings_of
 from avabuild.provider import Provider, Trust, is_path, matches
 from avabuild.registry import Registry

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from avabuild.api import Apt, Compile, Framework, Impossible, Options, Python, Release, Request, hookimpl
-from avabuild.errors import PluginError, TargetError
+from avabuild.common.errors import PluginError, TargetError
 from avabuild.registry import (
     Provider,
     Registry,

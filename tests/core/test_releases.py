@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from avabuild.errors import TargetError
+from avabuild.common.errors import TargetError
 from avabuild.framework import Framework, Options, Release
 from avabuild.releases import choose, select
 from avabuild.target import Device, Target

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from avabuild.errors import ResolveError
+from avabuild.common.errors import ResolveError
 from avabuild.layers import Python
 from avabuild.lock import Package
 from avabuild.plan import Chosen, Plan, Step

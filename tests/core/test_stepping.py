@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.errors import TargetError
+from avabuild.common.errors import TargetError
 from avabuild.plan import Chosen, Plan
 from avabuild.recipe import ScratchBase
 from avabuild.resolve.uv import Unsolvable

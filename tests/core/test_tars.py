@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import tars
-from avabuild.tars import Bounds, Tar, passing
+from avabuild.common import tars
+from avabuild.common.tars import Bounds, Tar, passing
 
 HUGE = 1 << 30
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from avabuild.value import Value, canonical, digest_of
+from avabuild.common.value import Value, canonical, digest_of
 
 
 class Point(Value):

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from avabuild.blob import SPLICE
-from avabuild.errors import DiskFullError, WheelError
+from avabuild.common.errors import DiskFullError, WheelError
 from avabuild.lock import Package
 from avabuild.scheme import scheme_of
 from avabuild.wheel import Scheme, modules, overlapping, paths, write_wheels

@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from avabuild import errors
 from avabuild.cli import BUG, INTERRUPTED
+from avabuild.common import errors
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import typer.main
 
-from avabuild import cli, errors
+from avabuild import cli
 from avabuild.cli.app import app
-from avabuild.errors import AvabuildError
+from avabuild.common import errors
+from avabuild.common.errors import AvabuildError
 from avabuild.recipe import Known, json_schema, load
 from avabuild.registry import Registry, installed
 from avabuild.registry import load as load_plugins

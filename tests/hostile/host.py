@@ -20,8 +20,8 @@ from contextlib import closing
 from pathlib import Path
 
 from avabuild.commands import Bind
+from avabuild.common.errors import AvabuildError
 from avabuild.container import container
-from avabuild.errors import AvabuildError
 from avabuild.host import probe
 from avabuild.report import Report
 from avabuild.workplace import Workplace

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from avabuild.common.errors import ResolveError
 from avabuild.engine.apt_step import addressed_debs
-from avabuild.errors import ResolveError
 
 from ..builds.origins import Repo
 from ..builds.user import User

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.errors import LockError, exit_code_of
+from avabuild.common.errors import LockError, exit_code_of
 
 from .test_damaged_store import FILES, STEP, build, place  # noqa: F401 - a fixture
 

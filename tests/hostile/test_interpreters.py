@@ -12,7 +12,7 @@ import pytest
 
 from avabuild.bytecode import compile_wheels
 from avabuild.chain import interpreters_of
-from avabuild.errors import StepError
+from avabuild.common.errors import StepError
 from avabuild.scheme import scheme_of
 
 from ..builds.origins import Index

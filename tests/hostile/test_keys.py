@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from avabuild.errors import ChangedError
+from avabuild.common.errors import ChangedError
 from avabuild.lock import Package
 from avabuild.resolve import Fetcher, Indexes
 from avabuild.store.hashing import is_settled

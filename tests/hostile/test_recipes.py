@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from avabuild.blob import BlobWriter
+from avabuild.common.errors import RecipeError
 from avabuild.engine.directories import owner
 from avabuild.engine.files import write_files
-from avabuild.errors import RecipeError
 from avabuild.layers import File
 from avabuild.recipe import load, variants
 from avabuild.stamp import fresh, write_stamp

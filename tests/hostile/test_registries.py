@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from avabuild import image
 from avabuild.base import bring_base
+from avabuild.common.errors import AvabuildError, ImageError, RegistryError, UnavailableError, WheelError
 from avabuild.engine.workshop import built_wheel
-from avabuild.errors import AvabuildError, ImageError, RegistryError, UnavailableError, WheelError
 from avabuild.host import Host
 from avabuild.images.remote import RemoteImages
 from avabuild.registries.cache import Cache

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from avabuild.common.errors import ResolveError, WheelError
 from avabuild.engine.workshop import check_requirement, system_of
-from avabuild.errors import ResolveError, WheelError
 from avabuild.resolve import Indexes, Platform, Resolver
 from avabuild.resolve.about import About, configuration, read_about
 

@@ -100,7 +100,7 @@ def test_a_plan_and_its_errors_show_names_escaped(tmp_path):
 
 
 def test_a_wheel_s_name_in_an_error_is_escaped(capfd, tmp_path):
-    from avabuild.errors import WheelError
+    from avabuild.common.errors import WheelError
     from avabuild.scheme import Scheme
     from avabuild.wheel import paths
 

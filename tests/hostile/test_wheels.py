@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import zips
 from avabuild.blob import SPLICE, BlobWriter
 from avabuild.bytecode import compile_wheels
-from avabuild.errors import WheelError
+from avabuild.common import zips
+from avabuild.common.errors import WheelError
 from avabuild.scheme import Scheme
 from avabuild.wheel import modules, overlapping, paths, write_wheels
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from avabuild.errors import TargetError
+from avabuild.common.errors import TargetError
 from avabuild.layers import Apt, Compile, Layer
 
 

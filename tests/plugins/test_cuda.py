@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
+from avabuild.common.errors import TargetError
 from avabuild.driver import driver_minimum
-from avabuild.errors import TargetError
 from avabuild.layers import Apt, Env, Files, Libraries, Python
 
 CU11 = "cuda11.2-cudnn8.1"

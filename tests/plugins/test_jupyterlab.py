@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.errors import TargetError
+from avabuild.common.errors import TargetError
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda12.5", "cuda9.0-cudnn7"])

@@ -4,7 +4,7 @@ import pytest
 from packaging.requirements import Requirement
 from pydantic import ValidationError
 
-from avabuild.errors import TargetError
+from avabuild.common.errors import TargetError
 
 
 def test_the_default_backend_is_tensorflow_and_brings_it(ask):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.errors import TargetError
+from avabuild.common.errors import TargetError
 from avabuild.layers import Env
 
 

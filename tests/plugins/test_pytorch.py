@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from packaging.requirements import Requirement
 
-from avabuild.errors import TargetError
+from avabuild.common.errors import TargetError
 
 
 def test_cpu_takes_the_exact_cpu_build_so_that_no_cuda_comes_by_surprise(ask):

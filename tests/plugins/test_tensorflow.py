@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.errors import TargetError
+from avabuild.common.errors import TargetError
 
 
 def test_the_newest_series_is_chosen_for_the_python(ask):

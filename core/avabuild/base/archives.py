@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from avabuild import image
-from avabuild.errors import Problem, RecipeError
-from avabuild.tars import Tar
-from avabuild.value import Value
+from avabuild.common.errors import Problem, RecipeError
+from avabuild.common.tars import Tar
+from avabuild.common.value import Value
 
 _MOST = 4 << 20  # bytes of an index, a manifest or a config (OCI distribution-spec: "Pushing Manifests")
 _NAME = "org.opencontainers.image.ref.name"

@@ -7,8 +7,8 @@ from typing import Any
 from avabuild import image
 from avabuild.base.facts import Facts
 from avabuild.blob import Blob
+from avabuild.common.value import Value
 from avabuild.store import Store
-from avabuild.value import Value
 
 
 class Base(Value):

@@ -8,9 +8,9 @@ from typing import Literal
 
 from packaging.version import Version
 
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
+from avabuild.common.value import Value
 from avabuild.host.means import Mode
-from avabuild.value import Value
 
 PROGRAMS = ("fakechroot", "fakeroot")
 _MADE = (

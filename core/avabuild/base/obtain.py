@@ -16,7 +16,7 @@ from avabuild.base.facts import assumed, read_facts
 from avabuild.base.neutral import make_neutral
 from avabuild.blob import BLOCK, MTIME, Blob, BlobWriter
 from avabuild.buildah import Tools
-from avabuild.errors import (
+from avabuild.common.errors import (
     AvabuildError,
     ChangedError,
     ImageError,
@@ -28,12 +28,12 @@ from avabuild.errors import (
     TargetError,
     UnavailableError,
 )
+from avabuild.common.tars import Tar, opened
 from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, ScratchBase
 from avabuild.recipe import Base as BaseSpec
 from avabuild.store import Kept, Scratch, Store
 from avabuild.store.hashing import file_digest
 from avabuild.target import Target
-from avabuild.tars import Tar, opened
 
 EPOCH = str(MTIME)
 Pull = Callable[[str, Path], None]

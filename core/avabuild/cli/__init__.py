@@ -63,7 +63,7 @@ def _warned(
 
 def _explained(error: Exception, *, debug: bool) -> int:
     """Tell `error` to a person and return the exit status; with `debug` let it go on as a traceback."""
-    from avabuild.errors import AvabuildError, exit_code_of
+    from avabuild.common.errors import AvabuildError, exit_code_of
 
     show = getattr(error, "show", None)
     if callable(show):  # a usage error of the option parser
@@ -84,8 +84,8 @@ def _explained(error: Exception, *, debug: bool) -> int:
 
 def _messages(error: Exception) -> list[str]:
     """Return what to say of `error`, one text per problem of a recipe."""
-    from avabuild.errors import RecipeError
-    from avabuild.together import JointError
+    from avabuild.common.errors import RecipeError
+    from avabuild.common.together import JointError
 
     if isinstance(error, JointError):
         return [text for one in error.errors for text in _messages(one)]

@@ -77,7 +77,7 @@ def _say_warnings(event: Event) -> None:
 
 def _recipes(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     """Yield each recipe with its name for readers: below the directory that was given, no host's path."""
-    from avabuild.errors import Problem, RecipeError
+    from avabuild.common.errors import Problem, RecipeError
 
     for path in paths:
         if not path.is_dir():

@@ -35,7 +35,7 @@ def check(
     """
     del debug  # main() looks for it
     from avabuild.cli.recipe import console_for
-    from avabuild.errors import AvabuildError
+    from avabuild.common.errors import AvabuildError
     from avabuild.recheck import check_image
     from avabuild.report import Report
     from avabuild.workplace import Workplace

@@ -10,7 +10,7 @@ from avabuild.cli.sizes import human
 from avabuild.cli.table import Row, about, lines_of
 
 if TYPE_CHECKING:
-    from avabuild.errors import AvabuildError
+    from avabuild.common.errors import AvabuildError
     from avabuild.publish import Done
     from avabuild.registries.pushed import Pushed
     from avabuild.report import Event

@@ -48,7 +48,7 @@ def doctor(
     Example: avabuild doctor --mode single
     """
     del debug  # main() looks for it
-    from avabuild.errors import HostError
+    from avabuild.common.errors import HostError
     from avabuild.host.advice import can_build, remarks
     from avabuild.host.choose import choose
     from avabuild.host.survey import survey

@@ -32,7 +32,7 @@ def du(
     from avabuild.cli.host import host_for
     from avabuild.cli.sizes import human
     from avabuild.cli.table import grid
-    from avabuild.errors import StoreError
+    from avabuild.common.errors import StoreError
     from avabuild.images.finding import storage_of
     from avabuild.images.pruning import present
     from avabuild.images.storage_usage import storage_usage

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from avabuild.cli.console import QuietConsole, described
 from avabuild.cli.shown import echo
-from avabuild.errors import exit_code_of
+from avabuild.common.errors import exit_code_of
 
 if TYPE_CHECKING:
-    from avabuild.errors import AvabuildError
+    from avabuild.common.errors import AvabuildError
     from avabuild.publish import Done
     from avabuild.registries.pushed import Pushed
     from avabuild.report import Event

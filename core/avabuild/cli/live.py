@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from avabuild.cli.table import Row
-    from avabuild.errors import AvabuildError
+    from avabuild.common.errors import AvabuildError
     from avabuild.publish import Done
     from avabuild.report import Event
 

@@ -56,10 +56,10 @@ def lock(
     from avabuild.catalogue import Catalogue
     from avabuild.cli.host import host_for
     from avabuild.cli.recipe import console_for
-    from avabuild.errors import AvabuildError
+    from avabuild.common.errors import AvabuildError
+    from avabuild.common.together import together
     from avabuild.locking import lock_all
     from avabuild.report import Report
-    from avabuild.together import together
     from avabuild.workplace import Wishes, Workplace
 
     wishes = Wishes(upgrade=frozenset(map(canonicalize_name, upgrade or ())), insecure=insecure)

@@ -44,8 +44,8 @@ def plan(
     del debug  # main() looks for it
     from avabuild.catalogue import Catalogue
     from avabuild.cli.host import host_for
+    from avabuild.common.together import together
     from avabuild.report import Report
-    from avabuild.together import together
     from avabuild.workplace import Wishes, Workplace
 
     workplace = Workplace.on(host_for(), Wishes(insecure=insecure))

@@ -59,7 +59,7 @@ def check(
 
 def _built(subject: Subject, verdict: Verdict) -> Verdict:
     """Return the verdict with what became of an image; one that is broken already is not built."""
-    from avabuild.errors import HostError
+    from avabuild.common.errors import HostError
     from avabuild.kit.finding import IMAGE
     from avabuild.kit.image import BUILDER, checked, is_there
 

@@ -91,7 +91,7 @@ def new(
 
 def _rows(project: str) -> tuple[Row, ...]:
     """Return what the index has; say why when it has nothing to offer."""
-    from avabuild.errors import AvabuildError
+    from avabuild.common.errors import AvabuildError
     from avabuild.resolve import from_host, pip_conf_paths, uv_toml_paths
     from avabuild.scaffold import newest
 

@@ -51,7 +51,7 @@ def push(
     del debug  # main() looks for it
     from avabuild.cli.host import host_for
     from avabuild.cli.recipe import console_for
-    from avabuild.errors import AvabuildError
+    from avabuild.common.errors import AvabuildError
     from avabuild.outgoing import Outgoing
     from avabuild.registries.registries import Registries
     from avabuild.report import Report

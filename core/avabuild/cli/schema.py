@@ -29,7 +29,7 @@ def schema() -> None:
 
 def _tables(registry: Registry, kind: Kind) -> dict[str, type[BaseModel]]:
     """Return the class of options of all that is provided of a kind; tell what is left out."""
-    from avabuild.errors import PluginError
+    from avabuild.common.errors import PluginError
 
     found: dict[str, type[BaseModel]] = {}
     for name in registry.named(kind):

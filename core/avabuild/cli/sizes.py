@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from avabuild.sizes import human
+from avabuild.common.sizes import human
 
 __all__ = ["age", "human", "read_age", "read_size"]
 

@@ -12,6 +12,8 @@ from contextlib import ExitStack
 
 from avabuild import changes
 from avabuild.chain import apt_layer, locked_debs
+from avabuild.common.errors import AvabuildError, LockError, ResolveError
+from avabuild.common.value import digest_of
 from avabuild.container import Container
 from avabuild.engine.apt_step import (
     ALONE,
@@ -28,10 +30,8 @@ from avabuild.engine.apt_step import (
     pin,
 )
 from avabuild.engine.chain import Chain
-from avabuild.errors import AvabuildError, LockError, ResolveError
 from avabuild.layers import Apt
 from avabuild.lock import AptLock, Deb
-from avabuild.value import digest_of
 
 _SHOWN = 6
 

@@ -22,19 +22,19 @@ from urllib.parse import unquote
 
 from avabuild.base import is_debian
 from avabuild.commands import Bind
+from avabuild.common.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
+from avabuild.common.value import digest_of
 from avabuild.container import Container
 from avabuild.engine.chain import GIVEN, Chain, given
 from avabuild.engine.context import Context
 from avabuild.engine.left import opened_left
 from avabuild.engine.repositories import SOURCES, explained, given_files, refuse_absent, script
 from avabuild.engine.repositories import binds as repository_binds
-from avabuild.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
 from avabuild.layers import Repository
 from avabuild.lock import Deb
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.modes import make_directory, open_up
-from avabuild.value import digest_of
 
 ARCHIVES = "/run/avabuild-debs"
 PLACE = "/run/avabuild-apt"  # of the package lists and what APT makes of them

@@ -12,13 +12,14 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from avabuild import damage, image
+from avabuild import image
 from avabuild.blob import BLOCK, MTIME, Blob
+from avabuild.common import damage
+from avabuild.common.errors import StoreError
+from avabuild.common.tars import opened
 from avabuild.describe import whole_labels
 from avabuild.engine.layout import Composed
-from avabuild.errors import StoreError
 from avabuild.store import Store
-from avabuild.tars import opened
 
 
 def write_oci_archive(store: Store, composed: Composed, out: Path, tag: str) -> None:

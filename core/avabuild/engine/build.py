@@ -14,6 +14,8 @@ from avabuild.arrange import MOST_LAYERS, FileLayer, arrange
 from avabuild.base import Base, is_debian
 from avabuild.blob import Blob
 from avabuild.chain import ExecLayer, interpreters_of
+from avabuild.common.errors import ChangedError
+from avabuild.common.value import digest_of
 from avabuild.driver import driver_minimum
 from avabuild.engine import directories
 from avabuild.engine.apt import add_apt
@@ -35,7 +37,6 @@ from avabuild.engine.run import add_run, after_runs
 from avabuild.engine.tree import read_tree, standing_of
 from avabuild.engine.wheels import Layers, Python, Sources, cause_of
 from avabuild.engine.workshop import Workshop, is_wheel, supply_of
-from avabuild.errors import ChangedError
 from avabuild.image import Piece
 from avabuild.layers import Apt, Files
 from avabuild.lock import AptLock, Package, TargetLock
@@ -43,7 +44,6 @@ from avabuild.plan import Plan, Step
 from avabuild.recipe import DebianBase
 from avabuild.scheme import scheme_of
 from avabuild.standing import Standing
-from avabuild.value import digest_of
 
 
 class _Build:

@@ -13,10 +13,10 @@ from avabuild.base import Base
 from avabuild.blob import Blob, Compression
 from avabuild.chain import ExecLayer, chain, flat
 from avabuild.commands import Bind
+from avabuild.common.errors import StepError
 from avabuild.container import Container
 from avabuild.engine.context import Context
 from avabuild.engine.layout import compose_image
-from avabuild.errors import StepError
 from avabuild.image import Piece, Settings
 from avabuild.target import Target
 

@@ -16,6 +16,8 @@ from functools import cached_property
 from pathlib import Path
 
 from avabuild.commands import Bind
+from avabuild.common.errors import StepError
+from avabuild.common.value import digest_of
 from avabuild.container import Container
 from avabuild.engine.chain import GIVEN, Chain, given
 from avabuild.engine.stage import EPOCH
@@ -33,12 +35,10 @@ from avabuild.engine.workshop import (
     needs_compiler,
     system_of,
 )
-from avabuild.errors import StepError
 from avabuild.inside.step import Network
 from avabuild.lock import Package
 from avabuild.resolve import ClassicResolver, Command, Indexes, Outcome, Resolver
 from avabuild.resolve.pip import TOOLS, settled, unpack_tools
-from avabuild.value import digest_of
 
 PIP = "/run/avabuild-pip"
 _CACHE = "/run/avabuild-cache"

@@ -14,6 +14,8 @@ from avabuild.base import Base
 from avabuild.blob import Blob
 from avabuild.chain import ExecLayer
 from avabuild.commands import Bind
+from avabuild.common.errors import StepError
+from avabuild.common.value import digest_of
 from avabuild.compiled import Ground, asked, compiled_layer, tools_of
 from avabuild.container import kept_words
 from avabuild.engine.apt_step import forget_lists
@@ -23,14 +25,12 @@ from avabuild.engine.job import Job
 from avabuild.engine.originals import fetch_sources
 from avabuild.engine.stage import EPOCH, UV, Stage, uv_binds, uv_environment
 from avabuild.engine.tree import read_tree
-from avabuild.errors import StepError
 from avabuild.layers import Apt, Compile
 from avabuild.plan import Step
 from avabuild.resolve import Fetcher, Platform, Resolved
 from avabuild.scheme import scheme_of
 from avabuild.store import Store
 from avabuild.target import Target
-from avabuild.value import digest_of
 
 OUT, SOURCES, WORK, ENVIRONMENT = (f"{STAGE}/{name}" for name in ("out", "sources", "work", "env"))
 ALL = "*"

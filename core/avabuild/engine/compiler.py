@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from avabuild.bytecode import Start, on_this_host
+from avabuild.common.errors import HostError
 from avabuild.engine.workshop import Workshop
-from avabuild.errors import HostError
 from avabuild.report import Report
 
 _ASK = "import platform; print(platform.python_version())"

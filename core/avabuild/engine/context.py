@@ -11,10 +11,10 @@ from pathlib import Path
 
 from avabuild.buildah import Tools
 from avabuild.chain import FLAT
+from avabuild.common.errors import AvabuildError, StepError
 from avabuild.container import Container, container
 from avabuild.engine.intake import Intake
 from avabuild.engine.layout import Composed
-from avabuild.errors import AvabuildError, StepError
 from avabuild.host import Host
 from avabuild.report import Report
 from avabuild.store import Scratch, Store

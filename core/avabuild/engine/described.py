@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from avabuild import bytecode, chain, compiled, overlaps, wheel
-from avabuild.dates import date_of
+from avabuild.common.dates import date_of
+from avabuild.common.errors import HostError, RecipeError
+from avabuild.common.value import digest_of
 from avabuild.describe import KEY, LONG, labels, split_labels
 from avabuild.engine import directories, files, workshop
 from avabuild.engine.files import files_key
 from avabuild.engine.job import Job
 from avabuild.engine.run import run_inputs
-from avabuild.errors import HostError, RecipeError
 from avabuild.image import Settings
 from avabuild.layers import Files, Run
 from avabuild.lock import TargetLock
 from avabuild.plan import Plan, Step
 from avabuild.store import Store
-from avabuild.value import digest_of
 
 FORMAT = 2
 _PLACES = ("mirror", "uri", "key")

@@ -13,13 +13,13 @@ from typing import Any
 from avabuild.base.facts import READ_AT_MOST
 from avabuild.base.merged import Merged, is_whiteout, plain
 from avabuild.blob import MTIME, Blob, BlobWriter, Compression
+from avabuild.common.tars import passing
+from avabuild.common.value import Value, digest_of
 from avabuild.engine.tree import Tree
 from avabuild.framework import PREFIX
 from avabuild.image import Settings
 from avabuild.layers import checked_owner
 from avabuild.store import Store
-from avabuild.tars import passing
-from avabuild.value import Value, digest_of
 
 FORMAT = 1
 NAME = "workdir and volumes"

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
 from avabuild.blob import BLOCK, Blob
+from avabuild.common.errors import StepError, StoreError
 from avabuild.engine.inflate import inflate
-from avabuild.errors import StepError, StoreError
 from avabuild.local_storage import LocalLayer, layer_ids
 from avabuild.store import Store
 from avabuild.store.store import disk_errors

@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from avabuild.blob import MTIME, Blob, BlobWriter, Compression
+from avabuild.common.errors import ChangedError, Problem, RecipeError
+from avabuild.common.regular import kernels, special
+from avabuild.common.sparse import too_sparse
+from avabuild.common.value import digest_of
 from avabuild.engine.tree import Tree
-from avabuild.errors import ChangedError, Problem, RecipeError
 from avabuild.ignore import Ignore, read_ignore
 from avabuild.layers import WHITEOUT, File
-from avabuild.regular import kernels, special
 from avabuild.resolve.lockfile import is_lock
-from avabuild.sparse import too_sparse
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
-from avabuild.value import digest_of
 
 FORMAT = 2
 _NOTHING_BELOW = Tree()

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 from typing import BinaryIO
 
-from avabuild import damage
 from avabuild.blob import BLOCK
-from avabuild.errors import StoreError
-from avabuild.tars import opened
+from avabuild.common import damage
+from avabuild.common.errors import StoreError
+from avabuild.common.tars import opened
 
 
 def inflate(compressed: Path, target: BinaryIO) -> None:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Protocol
 
 from avabuild.blob import Blob
+from avabuild.common.errors import StepError
 from avabuild.engine.feed import RECORD, Feed, Feeding
 from avabuild.engine.inflate import inflate
 from avabuild.engine.layout import Composed, write_layout, write_plain_layout
-from avabuild.errors import StepError
 from avabuild.store import Store
 from avabuild.store.store import disk_errors
 

@@ -11,12 +11,12 @@ from typing import Any
 from avabuild import image
 from avabuild.base import Base
 from avabuild.blob import Blob
+from avabuild.common.value import Value
 from avabuild.image import Piece, Settings
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.modes import open_up
 from avabuild.store.whole import publish, remove, write_whole
-from avabuild.value import Value
 
 
 class Composed(Value):

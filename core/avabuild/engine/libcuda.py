@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 from avabuild import image
 from avabuild.commands import Bind
+from avabuild.common.errors import AvabuildError, ResolveError, StoreError
+from avabuild.common.tars import passing
 from avabuild.engine.apt_step import (
     ARCHIVES,
     UPDATE,
@@ -28,12 +30,10 @@ from avabuild.engine.apt_step import (
 from avabuild.engine.chain import Chain
 from avabuild.engine.context import Context
 from avabuild.engine.layout import Composed
-from avabuild.errors import AvabuildError, ResolveError, StoreError
 from avabuild.layers import Repository
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.whole import publish
-from avabuild.tars import passing
 
 PLACE = "/run/avabuild-driver"
 _PACKAGE = "libcuda1"

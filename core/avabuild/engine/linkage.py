@@ -10,11 +10,11 @@ from pathlib import Path
 from avabuild import image
 from avabuild.base import Base, is_debian
 from avabuild.blob import Blob
+from avabuild.common.errors import LinkageError
 from avabuild.engine.context import Context
 from avabuild.engine.files import chosen
 from avabuild.engine.layout import Composed
 from avabuild.engine.names import packages_of
-from avabuild.errors import LinkageError
 from avabuild.image import Piece
 from avabuild.layers import Files, Libraries
 from avabuild.linkage.elf import MAGIC, Elf

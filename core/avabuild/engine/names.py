@@ -19,9 +19,11 @@ from pathlib import Path
 from avabuild.base import Base, is_debian
 from avabuild.base.facts import READ_AT_MOST
 from avabuild.base.merged import Merged, is_whiteout, plain
+from avabuild.common.errors import ResolveError
+from avabuild.common.tars import passing
+from avabuild.common.value import digest_of
 from avabuild.engine.apt_step import kept_lists
 from avabuild.engine.mirror_index import NO_INDEX, pieces
-from avabuild.errors import ResolveError
 from avabuild.host import Host
 from avabuild.layers import Apt
 from avabuild.lock import AptLock
@@ -29,8 +31,6 @@ from avabuild.plan import Plan
 from avabuild.store import Store
 from avabuild.store.whole import write_whole
 from avabuild.target import Target
-from avabuild.tars import passing
-from avabuild.value import digest_of
 
 DAY = 86400  # seconds for which an index is taken as it is
 _FIELD = re.compile(rb"^(Package|Provides): (.+)$", re.MULTILINE)

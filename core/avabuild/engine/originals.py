@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avabuild.commands import Bind
+from avabuild.common.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
 from avabuild.engine.apt_step import run_apt
 from avabuild.engine.stage import Stage
-from avabuild.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve import Fetcher
 from avabuild.sources import DebianSource, Download, ProjectFile

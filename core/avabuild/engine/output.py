@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from avabuild.common.value import Value
 from avabuild.engine.archive import write_docker_archive, write_oci_archive
 from avabuild.engine.context import Context
 from avabuild.engine.layout import Composed, write_layout
 from avabuild.store.store import disk_errors
-from avabuild.value import Value
 
 Kind = Literal["storage", "nowhere", "oci", "oci-archive", "docker-archive"]
 _OUTPUT = re.compile(r"(?P<kind>oci|oci-archive|docker-archive):(?P<path>[^:]+)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from avabuild.common.value import digest_of
 from avabuild.engine.chain import Chain
 from avabuild.engine.check import run_checks
 from avabuild.engine.context import Context
@@ -14,7 +15,6 @@ from avabuild.engine.layout import Composed
 from avabuild.engine.libcuda import NO_DRIVER, driver_for_checks
 from avabuild.engine.linkage import check_linkage
 from avabuild.image import Piece
-from avabuild.value import digest_of
 
 
 def prove_image(context: Context, job: Job, pieces: Sequence[Piece], composed: Composed) -> str:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from avabuild import openpgp
 from avabuild.commands import Bind
+from avabuild.common import openpgp
+from avabuild.common.errors import AvabuildError, ResolveError, UnavailableError
 from avabuild.engine.chain import GIVEN
-from avabuild.errors import AvabuildError, ResolveError, UnavailableError
 from avabuild.layers import Repository
 
 SOURCES = "/run/avabuild-sources"  # below /run: what a step leaves there is in no layer

@@ -13,17 +13,17 @@ from typing import Any
 from avabuild import changes
 from avabuild.chain import ExecLayer, chain, run_layer
 from avabuild.commands import Bind
+from avabuild.common.errors import ChangedError, HostError, StepError, StoreError
+from avabuild.common.sizes import human
+from avabuild.common.value import digest_of
 from avabuild.container import kept_words
 from avabuild.engine.chain import Chain, given
-from avabuild.errors import ChangedError, HostError, StepError, StoreError
 from avabuild.layers import Mount, Run
 from avabuild.plan import Step
-from avabuild.sizes import human
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.store import disk_errors
 from avabuild.store.whole import write_whole
-from avabuild.value import digest_of
 
 _SALT = 32  # bytes
 _TRIES = 3

@@ -15,11 +15,11 @@ from typing import Any
 
 from avabuild.base.merged import Merged, is_whiteout, plain
 from avabuild.blob import Blob
-from avabuild.errors import Problem, RecipeError
+from avabuild.common.errors import Problem, RecipeError
+from avabuild.common.tars import passing
 from avabuild.scheme import Scheme
 from avabuild.standing import ORDINARY, Directory, Standing, on_the_way
 from avabuild.store import Store
-from avabuild.tars import passing
 
 _HOPS = 40  # links on one path, as Linux allows (path_resolution(7))
 

@@ -11,12 +11,13 @@ from typing import Any
 from avabuild.arrange import FileLayer
 from avabuild.blob import Blob, Compression
 from avabuild.bytecode import FORMAT, compile_wheels, write_bytecode
+from avabuild.common.errors import StoreError
+from avabuild.common.value import digest_of
 from avabuild.engine.compiler import Compiler
 from avabuild.engine.context import Context
 from avabuild.engine.crew import Crew
 from avabuild.engine.pool import Pool
 from avabuild.engine.workshop import PACKS, Workshop
-from avabuild.errors import StoreError
 from avabuild.linkage.inventory import Collector, keep_inventory
 from avabuild.lock import Package
 from avabuild.overlaps import chosen, find_overlaps, known_overlaps, settling, told, write_settled
@@ -24,7 +25,6 @@ from avabuild.resolve import Fetcher
 from avabuild.scheme import Scheme
 from avabuild.standing import Standing
 from avabuild.store.hashing import file_digest
-from avabuild.value import digest_of
 from avabuild.venv import write_venv
 from avabuild.wheel import write_wheels
 

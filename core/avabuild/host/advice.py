@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from avabuild.common.value import Value
 from avabuild.host.findings import Directory, Findings, Trial
 from avabuild.host.means import BUILDAH, FEEDER, Means, came_together, new_enough
 from avabuild.host.subids import COUNT
-from avabuild.value import Value
 
 _FEW_FILES, _FEW_PROCESSES = 1024, 256
 _PACKAGES = {"buildah": "buildah", "skopeo": "skopeo", "mmdebstrap": "mmdebstrap"}

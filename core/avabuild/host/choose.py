@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 from avabuild.host.findings import Directory, Findings, Kind
 from avabuild.host.means import Means, Storage
 from avabuild.host.settings import Settings

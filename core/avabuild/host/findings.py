@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from avabuild.value import Value
+from avabuild.common.value import Value
 
 Kind = Literal["root", "subuid", "single"]
 """A mode that has a namespace."""

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 from avabuild.host import trial_worker
 from avabuild.host.findings import Directory, Findings, Kind, OwnStorage, Tool, Trial
 from avabuild.host.means import FEEDER

@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from avabuild.value import Value
+from avabuild.common.value import Value
 
 Mode = Literal["root", "subuid", "single", "none"]
 Runner = Literal["own", "buildah"]

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from avabuild.errors import Problem, SettingsError
+from avabuild.common.errors import Problem, SettingsError
+from avabuild.common.value import Value
 from avabuild.host.means import Mode, Runner
 from avabuild.patience import PATIENCE
 from avabuild.provider import Trust
-from avabuild.value import Value
 
 DriverChoice = Literal["overlay", "fuse", "vfs"]
 

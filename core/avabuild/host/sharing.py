@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from avabuild.errors import Problem, SettingsError
+from avabuild.common.errors import Problem, SettingsError
+from avabuild.common.value import Value
 from avabuild.host.settings import Settings
-from avabuild.value import Value
 
 TRUST = "AVABUILD_SHARED_TRUST"
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
+from avabuild.common.value import digest_of
 from avabuild.host import Host
 from avabuild.host.choose import choose
 from avabuild.host.findings import Directory, Findings
@@ -20,7 +21,6 @@ from avabuild.host.look import TOOLS, find_tool, look, measure, storage_trouble
 from avabuild.host.means import Means
 from avabuild.host.storage_conf import Configured, configuration_files, configured
 from avabuild.places import prepare, trouble
-from avabuild.value import digest_of
 
 FORMAT = 1
 _VARIABLES = (

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from avabuild import image
-from avabuild.errors import RegistryError
+from avabuild.common.errors import RegistryError
 from avabuild.images.referrer import referrer
 from avabuild.registries.name import referrers_tag
 from avabuild.registries.repository import Repository

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from avabuild import __version__
+from avabuild.common.value import canonical
 from avabuild.images.finding import Image
 from avabuild.images.packages import Contents, Installed
-from avabuild.value import canonical
 
 if TYPE_CHECKING:
     from packageurl import PackageURL

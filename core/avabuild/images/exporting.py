@@ -17,8 +17,9 @@ from avabuild import image
 from avabuild.base.merged import is_whiteout
 from avabuild.blob import OPAQUE, Blob
 from avabuild.buildah import Tools
+from avabuild.common.errors import ImageError
+from avabuild.common.tars import passing
 from avabuild.engine.layout import Composed, write_layout
-from avabuild.errors import ImageError
 from avabuild.images.containerfile import containerfile
 from avabuild.images.contents import Layer, fetch, is_kept, layers_of
 from avabuild.images.definition import BASE, definition
@@ -29,7 +30,6 @@ from avabuild.images.writing import write_file
 from avabuild.layers import WHITEOUT
 from avabuild.store import Scratch, Store
 from avabuild.store.store import disk_errors
-from avabuild.tars import passing
 
 Format = Literal["containerfile", "oci-archive", "docker-archive", "def", "oci"]
 _MAIN: Mapping[Format, str] = {"containerfile": "Containerfile", "def": "image.def"}

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from avabuild import commands, image
 from avabuild.buildah import Tools
-from avabuild.errors import HostError, ImageError, StepError, StoreError
+from avabuild.common.errors import HostError, ImageError, StepError, StoreError
 from avabuild.images.description import Description, describe, labels_of
 from avabuild.local_storage import LocalImage, LocalStorage
 from avabuild.registries.name import is_remote

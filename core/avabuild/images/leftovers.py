@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from avabuild import commands
 from avabuild.buildah import Tools
+from avabuild.common.errors import StepError
 from avabuild.engine.feed import recorded
-from avabuild.errors import StepError
 from avabuild.images.description import is_ours
 from avabuild.images.finding import Image, local_images, storage_of
 from avabuild.local_storage import LocalStorage

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from avabuild.common.errors import ImageError
 from avabuild.describe import OFFER, POLICIES
-from avabuild.errors import ImageError
 from avabuild.images.description import table_of
 from avabuild.images.finding import Image
 from avabuild.lock import Distribution, Lock

@@ -14,14 +14,14 @@ from typing import Literal
 
 from packaging.utils import canonicalize_name
 
-from avabuild import damage
 from avabuild.base.facts import READ_AT_MOST
 from avabuild.base.merged import Merged, is_whiteout, plain
-from avabuild.errors import StoreError
+from avabuild.common import damage
+from avabuild.common.errors import StoreError
+from avabuild.common.tars import passing
+from avabuild.common.value import Value
 from avabuild.images.contents import Layer
 from avabuild.store import Store
-from avabuild.tars import passing
-from avabuild.value import Value
 
 FORMAT = 1
 _STATUS = re.compile(r"var/lib/dpkg/(status|status\.d/[^/]+)")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from avabuild.errors import ImageError
+from avabuild.common.errors import ImageError
 from avabuild.images.description import Description, LayerAbout
 from avabuild.lock import AptLock, Package
 from avabuild.scheme import Scheme

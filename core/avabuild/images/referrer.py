@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from avabuild import image
+from avabuild.common.errors import ImageError
 from avabuild.engine.layout import subject_of
-from avabuild.errors import ImageError
 from avabuild.images.writing import write_file
 from avabuild.store.store import disk_errors
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from avabuild import image
-from avabuild.errors import ImageError, RegistryError
+from avabuild.common.errors import ImageError, RegistryError
 from avabuild.host import Host
 from avabuild.images.finding import REGISTRY, Image
 from avabuild.registries.credentials import DOCKER_HUB

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from avabuild import commands
 from avabuild.buildah import Tools
-from avabuild.errors import ImageError, StepError
+from avabuild.common.errors import ImageError, StepError
 from avabuild.images.finding import Image, find_local
 from avabuild.local_storage import LocalStorage
 from avabuild.store import Store

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from packaging.utils import canonicalize_name
 
 from avabuild.buildah import Tools
+from avabuild.common.errors import ImageError
+from avabuild.common.value import canonical
 from avabuild.engine.output import Output
-from avabuild.errors import ImageError
 from avabuild.images.bill import Bill
 from avabuild.images.contents import kept_layers, layers_of
 from avabuild.images.finding import Image, kept_image
@@ -20,7 +21,6 @@ from avabuild.images.packages import Contents, read_packages, recorded_packages
 from avabuild.images.referrer import add_to_layout
 from avabuild.images.writing import write_file
 from avabuild.store import Store
-from avabuild.value import canonical
 
 if TYPE_CHECKING:
     from avabuild.registries.repository import Repository

@@ -10,7 +10,7 @@ import pwd
 import subprocess
 from pathlib import Path
 
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 from avabuild.host.subids import arguments
 
 

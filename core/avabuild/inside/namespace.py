@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 from avabuild.host.means import Means
 from avabuild.inside import kernel
 from avabuild.inside.fake_root import TABLES, FakeRoot

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from errno import EINVAL, ENOSYS, EPERM
 from functools import cache
 
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 from avabuild.inside.bpf import (
     ALLOW,
     ARCHITECTURE,

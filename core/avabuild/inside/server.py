@@ -18,7 +18,7 @@ import socket
 import sys
 from contextlib import suppress
 
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 from avabuild.inside import kernel
 from avabuild.inside.fake_root import FakeRoot
 from avabuild.inside.refusals import refusals

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from avabuild.common.tars import passing
 from avabuild.configuration import trust_of
 from avabuild.describe import whole_labels
 from avabuild.kit.image import run
@@ -17,7 +18,6 @@ from avabuild.prepare import Project, picks_of
 from avabuild.provider import OWN, Provider, installed
 from avabuild.registry import Registry
 from avabuild.target import Device, Target
-from avabuild.tars import passing
 from avabuild.testing import Answer, BuildFailed, Image
 
 

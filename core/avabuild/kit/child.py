@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import suppress
 
-from avabuild.errors import PluginError
+from avabuild.common.errors import PluginError
 from avabuild.kit.others import answers
 from avabuild.kit.plans import digests
 from avabuild.kit.subject import Subject, opened

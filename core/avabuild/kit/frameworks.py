@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from avabuild.errors import AvabuildError, PluginError, RecipeError, TargetError
+from avabuild.common.errors import AvabuildError, PluginError, RecipeError, TargetError
 from avabuild.framework import ANY_DEVICE, Framework
 from avabuild.kit import declarations, programs
 from avabuild.kit.claims import Claim, claims, settings

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from avabuild.errors import PluginError
+from avabuild.common.errors import PluginError
 from avabuild.kit import frameworks, others
 from avabuild.kit.finding import Finding, Verdict
 from avabuild.kit.subject import Subject

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
+from avabuild.common.errors import PluginError
+from avabuild.common.value import digest_of
 from avabuild.consult import amendments_of, resolved
-from avabuild.errors import PluginError
 from avabuild.framework import Release
 from avabuild.kit import declarations
 from avabuild.kit.claims import values
@@ -21,7 +22,6 @@ from avabuild.patience import go_on_after
 from avabuild.policy import Draft, Policy
 from avabuild.recipe.bases import read_table
 from avabuild.target import Device, Target
-from avabuild.value import digest_of
 
 _FIX = "answer from what it is given alone, the same every time"
 _TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=Device(), glibc="2.36")

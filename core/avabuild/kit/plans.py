@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from avabuild.errors import AvabuildError, RecipeError, TargetError
+from avabuild.common.errors import AvabuildError, RecipeError, TargetError
+from avabuild.common.value import Value, digest_of
 from avabuild.framework import Framework, Release
 from avabuild.kit.claims import Claim, claims, settings
 from avabuild.kit.finding import Finding
@@ -20,7 +21,6 @@ from avabuild.provider import Provider
 from avabuild.recipe import Recipe
 from avabuild.registry import Registry
 from avabuild.target import Target
-from avabuild.value import Value, digest_of
 
 IMPURE = "answer from the request alone: what a build must read belongs into a layer (Files, Download, Run)"
 

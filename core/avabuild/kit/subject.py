@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avabuild.common.errors import PluginError
 from avabuild.contract import source_of
-from avabuild.errors import PluginError
 from avabuild.local import read_local
 from avabuild.provider import GROUPS, Provider, Trust, as_local, installed, matches
 from avabuild.recipe.wording import did_you_mean

@@ -20,10 +20,10 @@ from packaging.utils import canonicalize_name
 
 from avabuild.base.merged import is_whiteout
 from avabuild.blob import OPAQUE, Blob
+from avabuild.common.tars import passing
 from avabuild.layers import WHITEOUT
 from avabuild.linkage.elf import MAGIC, Elf, Range, Reader
 from avabuild.store import Store
-from avabuild.tars import passing
 
 FORMAT = 1
 _CHUNK = 1 << 20

@@ -15,10 +15,10 @@ from pydantic import (
     model_serializer,
 )
 
-from avabuild.addresses import refuse_login
+from avabuild.common.addresses import refuse_login
+from avabuild.common.value import Value
 from avabuild.recipe.fields import ExistingFile, Text
 from avabuild.recipe.wording import did_you_mean
-from avabuild.value import Value
 
 CODENAMES = ("bullseye", "bookworm", "trixie")
 

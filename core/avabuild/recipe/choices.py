@@ -16,10 +16,10 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from avabuild.common.value import Value
 from avabuild.recipe.bases import ArchiveBase, DebianBase, ImageBase, OneBase, RecipeBase, read_base
 from avabuild.recipe.fields import DevicePatterns, Pythons
 from avabuild.target import Device
-from avabuild.value import Value
 
 
 class Point(NamedTuple):

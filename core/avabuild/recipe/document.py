@@ -7,10 +7,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from avabuild.errors import Problem, RecipeError
+from avabuild.common.errors import Problem, RecipeError
+from avabuild.common.regular import read
 from avabuild.recipe.lines import deep_key
 from avabuild.recipe.source import Source
-from avabuild.regular import read
 
 _TOO_DEEP = "is nested too deeply"
 _DEEPEST = 100  # tables and arrays in one another; a parser takes time and memory by the square of it

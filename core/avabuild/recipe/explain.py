@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from avabuild.errors import Problem
+from avabuild.common.errors import Problem
 from avabuild.recipe.bases import KEYS as BASE_KEYS
 from avabuild.recipe.choices import CONDITIONS
 from avabuild.recipe.model import Recipe

@@ -20,10 +20,10 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
+from avabuild.common.regular import kernels, oddity
 from avabuild.layers import OWNER, checked_owner, checked_target
 from avabuild.provider import is_path
 from avabuild.recipe.source import Source
-from avabuild.regular import kernels, oddity
 from avabuild.target import Device
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from avabuild.common.value import Value
 from avabuild.recipe.bases import ArchiveBase
 from avabuild.recipe.model import Recipe
 from avabuild.recipe.packages import Packages, RepositoryEntry, pip_kind
@@ -14,7 +15,6 @@ from avabuild.recipe.project import respelt
 from avabuild.recipe.source import Source
 from avabuild.recipe.tables import ImageConfig, RunStep
 from avabuild.recipe.wording import KeyPath
-from avabuild.value import Value
 
 Table = TypeVar("Table", bound=Value)
 Item = TypeVar("Item")

@@ -19,7 +19,8 @@ from pydantic import (
     field_validator,
 )
 
-from avabuild.errors import RecipeError
+from avabuild.common.errors import RecipeError
+from avabuild.common.value import Value
 from avabuild.recipe import tags
 from avabuild.recipe.bases import DebianBase, Offer, OneBase, RecipeBase
 from avabuild.recipe.choices import AnyBase, Bases
@@ -29,7 +30,6 @@ from avabuild.recipe.source import Source
 from avabuild.recipe.tables import Build, FileEntry, ImageConfig, Matrix, RunStep
 from avabuild.recipe.wording import KeyPath
 from avabuild.target import Target
-from avabuild.value import Value
 
 
 class Wanted(Value):

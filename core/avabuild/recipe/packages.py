@@ -16,10 +16,10 @@ from packaging.utils import (
 )
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from avabuild.addresses import refuse_login
+from avabuild.common.addresses import refuse_login
+from avabuild.common.value import Value
 from avabuild.layers import Repository
 from avabuild.recipe.fields import ExistingFile, Text, existing_file
-from avabuild.value import Value
 
 # Debian Policy 5.6.1 (names) and 5.6.12 (versions)
 _APT = re.compile(r"[a-z0-9][a-z0-9+.-]+(=(?:\d+:)?\d[A-Za-z0-9.+~-]*)?")

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from avabuild.errors import PluginError, Problem, RecipeError
+from avabuild.common.errors import PluginError, Problem, RecipeError
 from avabuild.framework import Options
 from avabuild.offered import OfferedBase
 from avabuild.patience import PATIENCE

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from avabuild.errors import RecipeError
+from avabuild.common.errors import RecipeError
+from avabuild.common.value import Value
 from avabuild.provider import is_path
 from avabuild.recipe.document import parse, refused, text_of
 from avabuild.recipe.explain import explain
 from avabuild.recipe.fields import Plugins
-from avabuild.value import Value
 
 NAME = "avabuild.toml"
 _ROOTS = (".git", ".hg", ".jj")

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from avabuild.errors import PluginError, Problem, RecipeError
+from avabuild.common.errors import PluginError, Problem, RecipeError
 from avabuild.recipe.bases import Offer
 from avabuild.recipe.document import parse, refused, text_of
 from avabuild.recipe.explain import explain, recipe_keys

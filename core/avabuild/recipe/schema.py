@@ -10,7 +10,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from avabuild.errors import PluginError
+from avabuild.common.errors import PluginError
 from avabuild.recipe.choices import Conditions
 from avabuild.recipe.model import Recipe
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from avabuild.errors import Problem
+from avabuild.common.errors import Problem
 from avabuild.recipe.lines import locate
 from avabuild.recipe.wording import KeyPath, dotted
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from avabuild.common.errors import PluginError, Problem
 from avabuild.consult import resolved
-from avabuild.errors import PluginError, Problem
 from avabuild.recipe.bases import CODENAMES, KEYS, Offer, read_table
 from avabuild.recipe.choices import CONDITIONS
 from avabuild.recipe.explain import explain

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool
 
-from avabuild.addresses import refuse_login_in_shell
-from avabuild.dates import date_of
+from avabuild.common.addresses import refuse_login_in_shell
+from avabuild.common.dates import date_of
+from avabuild.common.value import Value
 from avabuild.recipe.fields import (
     EMPTY_TABLE,
     Absolute,
@@ -28,7 +29,6 @@ from avabuild.recipe.fields import (
     Variables,
 )
 from avabuild.target import Device
-from avabuild.value import Value
 
 
 class Matrix(Value):

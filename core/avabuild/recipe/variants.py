@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from avabuild.errors import Problem, RecipeError
+from avabuild.common.errors import Problem, RecipeError
 from avabuild.recipe.bases import RecipeBase
 from avabuild.recipe.choices import Bases, Point
 from avabuild.recipe.inherit import merge

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from avabuild.errors import AvabuildError, DiskFullError, RegistryError, UnavailableError
+from avabuild.common.errors import AvabuildError, DiskFullError, RegistryError, UnavailableError
 
 RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
 _PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from avabuild import image
-from avabuild.errors import AvabuildError
+from avabuild.common.errors import AvabuildError
 from avabuild.registries.name import Remote, is_digest
 from avabuild.registries.registries import Registries
 from avabuild.registries.repository import Came

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from avabuild.errors import AvabuildError, RegistryError, UnavailableError
+from avabuild.common.errors import AvabuildError, RegistryError, UnavailableError
 from avabuild.registries.answer import RETRIED, failure, is_full, is_registrys
 from avabuild.registries.credentials import DOCKER_HUB, Credentials
 from avabuild.registries.identity import Identity

@@ -17,10 +17,10 @@ from typing import Any
 
 from pydantic import Field
 
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
+from avabuild.common.value import Value
 from avabuild.host.registry_files import auth_files
 from avabuild.store.whole import publish
-from avabuild.value import Value
 
 DOCKER_HUB = "docker.io"
 _HUB_KEY = "index.docker.io"

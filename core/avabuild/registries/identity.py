@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from avabuild.errors import RegistryError
+from avabuild.common.errors import RegistryError
 from avabuild.registries.answer import Challenge, failure, words
 from avabuild.registries.credentials import Credentials
 from avabuild.resolve.bounded import MOST, PLAIN, body_of, complaint_of

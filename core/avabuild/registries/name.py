@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from avabuild.value import Value
+from avabuild.common.value import Value
 
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from avabuild import image
-from avabuild.errors import ImageError, RegistryError
+from avabuild.common.errors import ImageError, RegistryError
 from avabuild.registries.name import Remote, is_digest
 from avabuild.registries.registries import Registries
 from avabuild.registries.repository import Manifest, Repository

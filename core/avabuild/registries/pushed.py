@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from avabuild.common.value import Value
 from avabuild.registries.name import Remote
-from avabuild.value import Value
 
 
 class Pushed(Value):

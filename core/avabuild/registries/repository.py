@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal
 import httpx
 
 from avabuild import image
-from avabuild.errors import RegistryError
+from avabuild.common.errors import RegistryError
 from avabuild.registries.client import Registry, Request, scopes
 from avabuild.registries.name import is_digest, is_tag, referrers_tag
 from avabuild.resolve.bounded import BoundError, raw

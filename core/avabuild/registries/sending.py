@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avabuild.errors import StoreError
+from avabuild.common.errors import StoreError
 from avabuild.registries.repository import Came, Progress, Repository
 from avabuild.store import Store
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 from avabuild.host import Host
 from avabuild.host.registry_files import registries_conf, settings_directories
 

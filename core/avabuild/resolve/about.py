@@ -10,8 +10,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from avabuild.errors import ResolveError
-from avabuild.value import Value
+from avabuild.common.errors import ResolveError
+from avabuild.common.value import Value
 
 UNNAMED = "avabuild-unnamed"  # a project whose name nobody knows before it was looked into
 

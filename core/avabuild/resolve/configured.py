@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from avabuild.addresses import redact
-from avabuild.errors import HostError
+from avabuild.common.addresses import redact
+from avabuild.common.errors import HostError
 
 INDEX_NAMES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
 INHERITED = frozenset((

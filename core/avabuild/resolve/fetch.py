@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from filelock import Timeout
 
-from avabuild.errors import ChangedError, DiskFullError, WheelError
+from avabuild.common.errors import ChangedError, DiskFullError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.indexes import Indexes

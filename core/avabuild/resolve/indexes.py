@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from avabuild.addresses import redact
+from avabuild.common.addresses import redact
 from avabuild.resolve.configured import (
     INDEX_NAMES,
     Configured,

@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from avabuild.errors import LockError
+from avabuild.common.errors import LockError
+from avabuild.common.value import Value
 from avabuild.lock import FORMAT, AptLock, Lock, TargetLock
 from avabuild.store.whole import publish
-from avabuild.value import Value
 
 _MADE = b"# Made by avabuild;"
 _HEADER = f"{_MADE.decode()} commit this file. To change it, change the recipe or run with --upgrade.\n"

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import httpx
 
-from avabuild.errors import UnavailableError
+from avabuild.common.errors import UnavailableError
 from avabuild.lock import Package
 from avabuild.resolve.bounded import PLAIN, BoundError, body_of, opened
 from avabuild.resolve.indexes import Indexes, redact

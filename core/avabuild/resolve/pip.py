@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from avabuild.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
+from avabuild.common.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve.about import UNNAMED, About, metadata
 from avabuild.resolve.closures import UNKNOWN, Origins, asking, by_origin

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from packaging.markers import Environment
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
-from avabuild.errors import ResolveError
+from avabuild.common.errors import ResolveError
 from avabuild.target import CLASSIC_PYTHONS
 
 OLDEST_PYTHON = (3, 6)

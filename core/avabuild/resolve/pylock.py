@@ -24,7 +24,7 @@ from packaging.pylock import (
     PylockValidationError,
 )
 
-from avabuild.errors import ResolveError
+from avabuild.common.errors import ResolveError
 from avabuild.lock import Package
 from avabuild.resolve.platforms import Platform
 from avabuild.resolve.stubs import original

@@ -17,11 +17,11 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 
-from avabuild import damage
-from avabuild.errors import ResolveError
+from avabuild.common import damage
+from avabuild.common.errors import ResolveError
+from avabuild.common.tars import Tar
 from avabuild.lock import Package
 from avabuild.resolve.indexes import redact
-from avabuild.tars import Tar
 
 _MOST = 64 << 20  # bytes of a file of metadata
 _FILE = re.compile(r"(?P<path>[^@]*?(?:\.whl|\.tar\.gz|\.zip))(?P<extras>\[[^\]]*\])?")

@@ -13,7 +13,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from avabuild.errors import AvabuildError, ResolveError, WheelError
+from avabuild.common.errors import AvabuildError, ResolveError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve.about import UNNAMED, About, configuration
 from avabuild.resolve.closures import UNKNOWN, Origins, asking, by_origin, origins_of, parse_annotated

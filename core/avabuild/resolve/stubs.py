@@ -11,8 +11,8 @@ import zipfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from avabuild import damage, zips
-from avabuild.errors import WheelError
+from avabuild.common import damage, zips
+from avabuild.common.errors import WheelError
 
 _FILE = re.compile(r"(?P<name>.* @ )(?P<url>file://\S+\.whl)")
 _WANTED = re.compile(r"[^/]+\.dist-info/(?:METADATA|WHEEL|RECORD|entry_points\.txt)")

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from avabuild.errors import DiskFullError, StoreError, UnavailableError, WheelError
+from avabuild.common.errors import DiskFullError, StoreError, UnavailableError, WheelError
 from avabuild.resolve.bounded import BoundError, opened, raw
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.indexes import Indexes, redact

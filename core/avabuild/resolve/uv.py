@@ -13,7 +13,7 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from avabuild.errors import (
+from avabuild.common.errors import (
     AvabuildError,
     DiskFullError,
     HostError,

@@ -6,8 +6,8 @@ import keyword
 import re
 from dataclasses import dataclass
 
+from avabuild.common.errors import PluginError
 from avabuild.declared import BASE_NAME, TAKEN
-from avabuild.errors import PluginError
 from avabuild.provider import GROUPS, Kind
 from avabuild.scaffold.table import Row
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from avabuild.errors import ResolveError
+from avabuild.common.errors import ResolveError
 from avabuild.resolve import Indexes, NeedsBuild, Platform, Resolved, Resolver
 
 PYTHONS = ("3.14", "3.13", "3.12", "3.11", "3.10", "3.9")

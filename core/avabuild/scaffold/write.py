@@ -9,7 +9,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from avabuild.errors import PluginError
+from avabuild.common.errors import PluginError
 from avabuild.scaffold.request import Scaffold
 from avabuild.scaffold.table import Row, series_of
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from avabuild.common.sizes import human
 from avabuild.site.markup import Html, el, join
-from avabuild.sizes import human
 
 STYLE, SCRIPT, DATA = "site.css", "site.js", "catalog.json"
 NONE = "\N{EN DASH}"

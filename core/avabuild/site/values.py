@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from avabuild.value import Value
+from avabuild.common.value import Value
 
 State = Literal["published", "built", "planned"]
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from avabuild.errors import Problem, RecipeError
+from avabuild.common.errors import Problem, RecipeError
+from avabuild.common.value import Value
 from avabuild.store.store import disk_errors
 from avabuild.store.whole import publish
-from avabuild.value import Value
 
 LIST = ".avabuild-catalog.json"
 

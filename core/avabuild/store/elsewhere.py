@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from avabuild.blob import Blob
-from avabuild.value import Value
+from avabuild.common.value import Value
 
 if TYPE_CHECKING:
     from avabuild.store.store import Store

@@ -35,7 +35,7 @@ from typing import Any
 from filelock import BaseFileLock, Timeout
 
 from avabuild.blob import Blob
-from avabuild.errors import DiskFullError, StoreError
+from avabuild.common.errors import DiskFullError, StoreError
 from avabuild.host.sharing import Sharing
 from avabuild.store.claims import Claims
 from avabuild.store.elsewhere import Elsewhere, Kept

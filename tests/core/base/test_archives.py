@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.base.archives import choices
-from avabuild.errors import RecipeError
+from avabuild.common.errors import RecipeError
 
 BLOB = "a" * 64
 ENTRY = {"digest": f"sha256:{BLOB}", "platform": {"architecture": "amd64"}}

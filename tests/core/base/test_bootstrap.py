@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from avabuild.base.bootstrap import PROGRAMS, Way, is_older, way_of
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.changes import write_changes
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 
 Read = Callable[[Callable[[Path], object]], dict[str, bytes]]
 

@@ -13,7 +13,7 @@ import pytest
 
 from avabuild.blob import MTIME, Blob
 from avabuild.changes import ChangeError, write_changes
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 
 
 def test_a_new_file_comes_with_its_new_directories_once_each(overlay, changed):

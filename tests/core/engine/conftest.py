@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from avabuild.common.errors import StepError
 from avabuild.engine.context import Context
-from avabuild.errors import StepError
 from avabuild.host import Host
 from avabuild.local_storage import LocalLayer
 from avabuild.report import Event, Report

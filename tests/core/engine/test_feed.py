@@ -12,9 +12,9 @@ import pytest
 
 from avabuild.base import Base
 from avabuild.blob import Blob, BlobWriter
+from avabuild.common.errors import StepError, StoreError
 from avabuild.engine.feed import RECORD
 from avabuild.engine.layout import Composed, compose_image
-from avabuild.errors import StepError, StoreError
 from avabuild.image import Piece, Settings
 from avabuild.local_storage import LocalLayer, layer_ids
 

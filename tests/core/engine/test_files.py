@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from avabuild.blob import MTIME
+from avabuild.common.errors import ChangedError, RecipeError
+from avabuild.common.sparse import holes
 from avabuild.engine import files as module
 from avabuild.engine.files import files_key, files_size, own_places, write_files
-from avabuild.errors import ChangedError, RecipeError
 from avabuild.layers import File
 from avabuild.lock import Lock
 from avabuild.resolve.lockfile import write_lock
-from avabuild.sparse import holes
 
 
 @pytest.fixture

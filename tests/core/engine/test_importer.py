@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from avabuild.base import Base
+from avabuild.common.errors import StepError
 from avabuild.engine.importer import Importer, import_image
 from avabuild.engine.intake import FED
 from avabuild.engine.intake import PULLED as HEAVY
 from avabuild.engine.layout import compose_image
-from avabuild.errors import StepError
 from avabuild.image import Piece, Settings
 
 

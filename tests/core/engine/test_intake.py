@@ -11,8 +11,8 @@ import pytest
 
 from avabuild.base import Base
 from avabuild.blob import Blob
+from avabuild.common.errors import StepError, StoreError
 from avabuild.engine.layout import compose_image
-from avabuild.errors import StepError, StoreError
 from avabuild.image import Piece, Settings
 
 

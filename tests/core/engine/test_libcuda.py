@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from avabuild.common.errors import StoreError
 from avabuild.engine.libcuda import _library, driver_of_host
-from avabuild.errors import StoreError
 
 
 def deb(path: Path, names: dict[str, bytes]) -> Path:

@@ -13,9 +13,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from avabuild.base import Base
+from avabuild.common.errors import ResolveError
 from avabuild.engine import mirror_index
 from avabuild.engine.names import looked_up, names_for, packages_of, parse, refuse_unknown
-from avabuild.errors import ResolveError
 from avabuild.host import probe
 from avabuild.layers import Apt, Repository
 from avabuild.lock import AptLock

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from avabuild.blob import BlobWriter
+from avabuild.common.errors import RecipeError
 from avabuild.engine.files import files_key, write_files
 from avabuild.engine.tree import Node, Tree, read_tree
-from avabuild.errors import RecipeError
 from avabuild.layers import File
 from avabuild.store import Store
 

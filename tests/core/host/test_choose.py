@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 from avabuild.host.choose import choose
 from avabuild.host.findings import Directory, Findings, OwnStorage, Tool, Trial
 from avabuild.host.means import Means

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from avabuild import places
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 from avabuild.host import Host, probe
 from avabuild.host import survey as module
 from avabuild.host.settings import Settings

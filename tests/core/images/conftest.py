@@ -15,6 +15,7 @@ import pytest
 from avabuild import image
 from avabuild.base import Base
 from avabuild.blob import Blob
+from avabuild.common.value import digest_of
 from avabuild.describe import labels, split_labels
 from avabuild.engine.layout import Composed, compose_image
 from avabuild.image import Piece, Settings
@@ -25,7 +26,6 @@ from avabuild.plan import Chosen, Plan, Step
 from avabuild.recipe.bases import DebianBase
 from avabuild.store import Store
 from avabuild.target import Device, Target
-from avabuild.value import digest_of
 
 SIX = Package(name="six", version="1.17.0", filename="six-1.17.0-py3-none-any.whl", sha256="5" * 64)
 TREE = Deb(name="tree", version="2.1.0-1", arch="amd64", sha256="7" * 64, size=7)

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from avabuild import image
-from avabuild.errors import ImageError
+from avabuild.common.errors import ImageError
 from avabuild.images.finding import bare, find, local_images
 from avabuild.images.listing import listed
 from avabuild.images.lockfile import lock_of

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from avabuild.common.errors import HostError, ImageError, StepError
 from avabuild.engine.feed import RECORD
 from avabuild.engine.workshop import built_record
-from avabuild.errors import HostError, ImageError, StepError
 from avabuild.images.leftovers import DAY, leftovers, sweep_builds
 from avabuild.images.pruning import Wish, choose, planned, prune
 from avabuild.images.removing import remove

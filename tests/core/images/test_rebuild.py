@@ -8,9 +8,9 @@ import tarfile
 
 import pytest
 
+from avabuild.common.errors import ImageError
 from avabuild.describe import EXPORTED, FORMAT_LABEL, MOST
 from avabuild.describe import LOCK as LOCK_LABEL
-from avabuild.errors import ImageError
 from avabuild.images.containerfile import containerfile
 from avabuild.images.definition import definition
 from avabuild.images.description import describe

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from avabuild import image
-from avabuild.errors import HostError, ImageError, RegistryError, UnavailableError
+from avabuild.common.errors import HostError, ImageError, RegistryError, UnavailableError
 from avabuild.images.finding import find
 from avabuild.images.listing import listed_remote
 from avabuild.images.remote import remote_images

@@ -13,9 +13,9 @@ from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDi
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 from avabuild import image
+from avabuild.common.errors import ImageError, StoreError
 from avabuild.engine.layout import write_layout
 from avabuild.engine.output import Output
-from avabuild.errors import ImageError, StoreError
 from avabuild.host.sharing import Sharing
 from avabuild.images.contents import Layer
 from avabuild.images.finding import find

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 from avabuild.host.means import Means
 from avabuild.inside.namespace import Namespace
 

@@ -13,7 +13,7 @@ import pytest
 
 import avabuild
 from avabuild.base import assumed
-from avabuild.errors import PluginError
+from avabuild.common.errors import PluginError
 from avabuild.kit.guard import ImpureError, Watch, guarded
 from avabuild.kit.hold import held, judged
 from avabuild.kit.image import written

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.errors import RecipeError
+from avabuild.common.errors import RecipeError
 from avabuild.recipe import DebianBase, load, variants
 
 

@@ -14,8 +14,8 @@ from pydantic import Field, field_validator
 
 from avabuild.api import BaseOptions, OfferedBase, hookimpl
 from avabuild.base import assumed_image
+from avabuild.common.errors import PluginError, RecipeError
 from avabuild.describe import labels
-from avabuild.errors import PluginError, RecipeError
 from avabuild.lock import TargetLock
 from avabuild.plan import Plan
 from avabuild.prepare import make_plan, open_projects, plugins_of, targets

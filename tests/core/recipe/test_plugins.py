@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import field_validator
 
-from avabuild.errors import PluginError, RecipeError
+from avabuild.common.errors import PluginError, RecipeError
 from avabuild.framework import Options
 from avabuild.recipe import Known, Recipe, load, parse_options
 

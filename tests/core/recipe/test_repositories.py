@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.errors import RecipeError
+from avabuild.common.errors import RecipeError
 from avabuild.layers import Repository
 from avabuild.recipe import load, variants
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from avabuild.errors import PluginError
+from avabuild.common.errors import PluginError
 from avabuild.framework import Options
 from avabuild.recipe import Recipe, json_schema
 

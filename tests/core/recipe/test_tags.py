@@ -2,7 +2,7 @@
 
 import pytest
 
-from avabuild.errors import RecipeError
+from avabuild.common.errors import RecipeError
 from avabuild.recipe import Recipe
 from avabuild.target import Device, Target
 

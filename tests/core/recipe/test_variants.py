@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.errors import RecipeError
+from avabuild.common.errors import RecipeError
 from avabuild.recipe import load, variants
 
 ARRAY = """name = "mine"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.errors import DiskFullError, UnavailableError
+from avabuild.common.errors import DiskFullError, UnavailableError
 from avabuild.registries.answer import failure
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 from avabuild.registries.credentials import AuthFiles, Credentials
 
 AVA = Credentials(user="ava", password="correct:horse")

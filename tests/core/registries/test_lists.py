@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from avabuild.errors import RegistryError
+from avabuild.common.errors import RegistryError
 from avabuild.registries.name import Remote
 from avabuild.registries.sending import send_blob
 from avabuild.resolve.cancellation import Cancellation

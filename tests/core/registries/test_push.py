@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from avabuild.errors import AvabuildError, DiskFullError, RegistryError, StoreError, UnavailableError
+from avabuild.common.errors import AvabuildError, DiskFullError, RegistryError, StoreError, UnavailableError
 from avabuild.registries.name import Remote
 from avabuild.registries.push import Push
 from avabuild.registries.pushed import Pushed

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from avabuild.errors import RegistryError
+from avabuild.common.errors import RegistryError
 from avabuild.registries.answer import Challenge
 from avabuild.registries.name import Remote
 from avabuild.registries.sending import send_blob

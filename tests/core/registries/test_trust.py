@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 from avabuild.host.registry_files import auth_files
 from avabuild.registries.trust import Trust
 

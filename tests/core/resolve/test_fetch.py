@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from avabuild.errors import DiskFullError, StoreError, UnavailableError, WheelError
+from avabuild.common.errors import DiskFullError, StoreError, UnavailableError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve import transfer
 from avabuild.resolve.fetch import Fetcher

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.errors import HostError
+from avabuild.common.errors import HostError
 from avabuild.lock import Package
 from avabuild.resolve.indexes import Indexes, from_host, pip_conf_paths, redact, uv_toml_paths
 from avabuild.resolve.pylock import Resolved

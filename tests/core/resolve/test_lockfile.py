@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avabuild.errors import LockError
+from avabuild.common.errors import LockError
 from avabuild.lock import FORMAT, AptLock, Deb, Distribution, Lock, Package, TargetLock
 from avabuild.resolve.lockfile import lock_text, read_lock, write_lock
 

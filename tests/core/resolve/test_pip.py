@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.errors import ResolveError, StepError, UnavailableError, WheelError
+from avabuild.common.errors import ResolveError, StepError, UnavailableError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve.about import About
 from avabuild.resolve.fetch import Fetcher, file_path

@@ -1,7 +1,7 @@
 import pytest
 from packaging.markers import Marker
 
-from avabuild.errors import ResolveError
+from avabuild.common.errors import ResolveError
 from avabuild.resolve.platforms import Platform
 
 

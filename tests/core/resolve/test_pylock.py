@@ -1,6 +1,6 @@
 import pytest
 
-from avabuild.errors import ResolveError
+from avabuild.common.errors import ResolveError
 from avabuild.lock import Package
 from avabuild.resolve.platforms import Platform
 from avabuild.resolve.pylock import file_urls, preference_text, read_pylock

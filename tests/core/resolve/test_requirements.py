@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from avabuild.errors import ResolveError
+from avabuild.common.errors import ResolveError
 from avabuild.lock import Package
 from avabuild.resolve.requirements import pin_line, requirement_line
 

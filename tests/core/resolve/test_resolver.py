@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from avabuild.errors import ResolveError, UnavailableError, WheelError
+from avabuild.common.errors import ResolveError, UnavailableError, WheelError
 from avabuild.lock import Package
 from avabuild.resolve.indexes import Indexes
 from avabuild.resolve.uv import NeedsBuild, Outcome, Unsolvable, find_uv

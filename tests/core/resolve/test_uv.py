@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.errors import DiskFullError, HostError, ResolveError, StoreError, UnavailableError
+from avabuild.common.errors import DiskFullError, HostError, ResolveError, StoreError, UnavailableError
 from avabuild.resolve.indexes import Indexes
 from avabuild.resolve.platforms import Platform
 from avabuild.resolve.uv import (

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from avabuild.errors import PluginError, ResolveError
+from avabuild.common.errors import PluginError, ResolveError
 from avabuild.resolve import NeedsBuild
 from avabuild.scaffold import LICENSES, Row, scaffold_for, write
 from avabuild.scaffold.table import rows

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from avabuild.errors import RecipeError, StoreError
+from avabuild.common.errors import RecipeError, StoreError
 from avabuild.site.write import LIST, write
 
 OLD = {"index.html": b"old", "site.css": b"css", "images/a/x.html": b"a", "images/b/y.html": b"b"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.blob import Blob, BlobWriter
-from avabuild.errors import StoreError
+from avabuild.common.errors import StoreError
 from avabuild.store import Store
 from avabuild.store.whole import publish, write_whole
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.blob import Blob, BlobWriter
-from avabuild.errors import DiskFullError, StoreError
+from avabuild.common.errors import DiskFullError, StoreError
 from avabuild.store import Scratch, Store
 from avabuild.store.store import disk_errors
 from avabuild.store.uses import Uses

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.blob import Blob, BlobWriter
-from avabuild.errors import SettingsError
+from avabuild.common.errors import SettingsError
 from avabuild.host.settings import settings_of
 from avabuild.host.sharing import Sharing, sharing
 from avabuild.store import Store

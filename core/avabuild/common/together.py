@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from avabuild.errors import AvabuildError, exit_code_of
+from avabuild.common.errors import AvabuildError, exit_code_of
 
 
 class JointError(AvabuildError):

@@ -1,0 +1,1 @@
+"""Common: what every room uses: failures, values, and how the formats of others are read."""
