@@ -18,11 +18,11 @@ from avabuild.engine.apt_step import ARCHIVES, PLACE
 from avabuild.engine.stage import UV
 from avabuild.host import Host
 from avabuild.host.means import FEEDER
-from avabuild.layers import Compile
 from avabuild.plan import Plan
+from avabuild.plugins.kinds import Compile
+from avabuild.plugins.target import Target
 from avabuild.prepare import make_plan, open_project, targets
 from avabuild.recipe import DebianBase
-from avabuild.target import Target
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))

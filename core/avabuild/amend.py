@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from avabuild.common.errors import Problem
-from avabuild.framework import Release
-from avabuild.layers import Apt, Env, Files, Layer, Python, Run
 from avabuild.plan import Plan, Ruled, Step
-from avabuild.policy import Amendment, Draft, EarlyDraft, Index, Label, Refuse, Warn
+from avabuild.plugins.framework import Release
+from avabuild.plugins.kinds import Apt, Env, Files, Layer, Python, Run
+from avabuild.plugins.policy import Amendment, Draft, EarlyDraft, Index, Label, Refuse, Warn
+from avabuild.plugins.target import Target
+from avabuild.plugins.wording import KeyPath
 from avabuild.recipe import Recipe
-from avabuild.recipe.wording import KeyPath
-from avabuild.target import Target
 
 POLICY = "policy "  # what the origin of a policy's layers begins with: no framework's name has a space
 

@@ -1,10 +1,11 @@
 """All that a plugin author imports. Anything outside `__all__` may change without notice."""
 
-from avabuild.contract import CONTRACT
-from avabuild.driver import driver_minimum
-from avabuild.framework import ForDevice, Framework, Impossible, Options, Release, Request, Wanted
-from avabuild.hookspecs import hookimpl
-from avabuild.layers import (
+from avabuild.plugins.bases_offered import BaseOptions, OfferedBase
+from avabuild.plugins.contract import CONTRACT
+from avabuild.plugins.cuda import driver_minimum
+from avabuild.plugins.framework import ForDevice, Framework, Impossible, Options, Release, Request, Wanted
+from avabuild.plugins.hookspecs import hookimpl
+from avabuild.plugins.kinds import (
     Apt,
     Compile,
     Defaults,
@@ -17,10 +18,9 @@ from avabuild.layers import (
     Repository,
     Run,
 )
-from avabuild.offered import BaseOptions, OfferedBase
-from avabuild.policy import Draft, Index, Label, Policy, Refuse, Warn
-from avabuild.sources import DebianSource, Download, ProjectFile, SourceFile
-from avabuild.target import Device, Target
+from avabuild.plugins.policy import Draft, Index, Label, Policy, Refuse, Warn
+from avabuild.plugins.sources import DebianSource, Download, ProjectFile, SourceFile
+from avabuild.plugins.target import Device, Target
 
 __all__ = [
     "CONTRACT",

@@ -22,7 +22,7 @@ import zstandard
 from avabuild.common.errors import DiskFullError
 from avabuild.common.value import Value
 from avabuild.deflate import HEADER, inflated, member, trailer
-from avabuild.layers import WHITEOUT
+from avabuild.plugins.kinds import WHITEOUT
 from avabuild.standing import Standing, parents_of
 
 Compression = Literal["gzip", "zstd"]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from avabuild.common.value import Value, digest_of
 from avabuild.image import Settings
-from avabuild.layers import Run
 from avabuild.lock import AptLock, Deb
+from avabuild.plugins.kinds import Run
 
 FORMAT = 3
 

@@ -28,7 +28,7 @@ from avabuild.blob import MTIME, OPAQUE, Blob, BlobWriter, Compression
 from avabuild.common.errors import HostError
 from avabuild.common.sparse import too_sparse
 from avabuild.confidential import confidential, words
-from avabuild.layers import WHITEOUT
+from avabuild.plugins.kinds import WHITEOUT
 
 CHUNK = 1 << 20
 # What the engine or the kernel leaves in any container, whatever the step did.

@@ -8,9 +8,10 @@ from typing import Any
 
 from avabuild.amend import POLICY, Amended
 from avabuild.common.errors import PluginError, RecipeError
-from avabuild.framework import ANY_DEVICE, PREFIX, Framework, Request
 from avabuild.image import HealthCheck, Settings
-from avabuild.layers import (
+from avabuild.plan import Check, Chosen, Plan, Step
+from avabuild.plugins.framework import ANY_DEVICE, PREFIX, Framework, Request
+from avabuild.plugins.kinds import (
     Apt,
     Compile,
     Defaults,
@@ -24,9 +25,8 @@ from avabuild.layers import (
     Repository,
     Run,
 )
-from avabuild.plan import Check, Chosen, Plan, Step
+from avabuild.plugins.target import Target
 from avabuild.recipe import Recipe
-from avabuild.target import Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from avabuild.common.errors import Problem, RecipeError, SettingsError
 from avabuild.host.means import Mode, Runner
 from avabuild.host.settings import DriverChoice, Settings, settings_of
 from avabuild.places import config_path
-from avabuild.provider import Trust
+from avabuild.plugins.provider import Trust
+from avabuild.plugins.wording import did_you_mean, listed
 from avabuild.recipe.document import parse
 from avabuild.recipe.explain import explain
 from avabuild.recipe.source import Source
-from avabuild.recipe.wording import did_you_mean, listed
 
 
 def _whole(path: Path) -> Path:

@@ -11,21 +11,21 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from avabuild.driver import driver_minimum
 from avabuild.lock import FORMAT, TargetLock
 from avabuild.plan import Plan
+from avabuild.plugins.cuda import driver_minimum
 
 CHECKS = "org.avabuild.checks"
 KEY = "org.avabuild.key"
 LOCK = "org.avabuild.lock"
 FORMAT_LABEL = "org.avabuild.format"
 RECIPE = "org.avabuild.recipe"
-TARGET = "org.avabuild.target"
+TARGET = "org.avabuild.plugins.target"
 FRAMEWORKS = "org.avabuild.frameworks"
 PLUGINS = "org.avabuild.plugins"
 POLICIES = "org.avabuild.policies"
 OFFER = "org.avabuild.base"
-LAYERS = "org.avabuild.layers"
+LAYERS = "org.avabuild.plugins.kinds"
 TITLE = "org.opencontainers.image.title"
 VERSION = "org.opencontainers.image.version"
 BASE = "org.opencontainers.image.base.digest"

@@ -22,10 +22,10 @@ from avabuild.engine.tree import read_tree, standing_of
 from avabuild.engine.workshop import built_key, built_wheel, is_wheel
 from avabuild.host import Host
 from avabuild.image import Settings
-from avabuild.layers import Apt, Compile, Files, Run
 from avabuild.lock import AptLock, Package
 from avabuild.overlaps import Overlap, find_overlaps, known_overlaps, settling
 from avabuild.plan import Plan, Step
+from avabuild.plugins.kinds import Apt, Compile, Files, Run
 from avabuild.resolve import file_name
 from avabuild.scheme import scheme_of
 from avabuild.standing import Standing

@@ -27,7 +27,7 @@ from installer.utils import construct_record_file, parse_entrypoints, parse_meta
 
 from avabuild.common import damage, zips
 from avabuild.common.errors import WheelError
-from avabuild.layers import WHITEOUT
+from avabuild.plugins.kinds import WHITEOUT
 from avabuild.scheme import Scheme
 
 _CHUNK = 256 << 10  # bytes read at once

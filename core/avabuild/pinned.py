@@ -8,8 +8,8 @@ from pathlib import Path
 from avabuild.common import openpgp
 from avabuild.common.errors import Problem, RecipeError
 from avabuild.common.regular import read as read_regular
-from avabuild.layers import Apt, Compile, Repository
 from avabuild.plan import Plan, Step
+from avabuild.plugins.kinds import Apt, Compile, Repository
 
 
 def pin_keys(plan: Plan, directory: Path) -> Plan:

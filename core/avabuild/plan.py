@@ -8,9 +8,9 @@ from pydantic import Field
 
 from avabuild.common.value import Value
 from avabuild.image import Settings
-from avabuild.layers import Layer, Libraries
+from avabuild.plugins.kinds import Layer, Libraries
+from avabuild.plugins.target import Target
 from avabuild.recipe import Base, Offer
-from avabuild.target import Target
 
 
 class Step(Value):

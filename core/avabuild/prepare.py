@@ -13,21 +13,21 @@ from avabuild.amend import Amended, draft_of, early_draft, refusals, warnings
 from avabuild.base import Facts, assumed_image, releases_with
 from avabuild.common.errors import RecipeError, TargetError
 from avabuild.compose import Pick, compose
-from avabuild.consult import amendments_of, early_refusals_of
-from avabuild.declared import TAKEN
-from avabuild.framework import Options, Request, Wanted
 from avabuild.host import Host
-from avabuild.layers import Python
-from avabuild.local import LocalPlugin, read_local
 from avabuild.lock import Distribution, request_digest
-from avabuild.offered import OfferedBase
 from avabuild.pinned import pin_keys
 from avabuild.plan import Plan
-from avabuild.provider import is_path
+from avabuild.plugins.ask import amendments_of, early_refusals_of
+from avabuild.plugins.bases_offered import OfferedBase
+from avabuild.plugins.declared import TAKEN
+from avabuild.plugins.framework import Options, Request, Wanted
+from avabuild.plugins.kinds import Python
+from avabuild.plugins.local import LocalPlugin, read_local
+from avabuild.plugins.provider import is_path
+from avabuild.plugins.registry import Registry, check_of, choose, installed, layers_of, ordered, requires_of
+from avabuild.plugins.target import Target
 from avabuild.recipe import ImageBase, Known, Point, Recipe, load, parse_options, pip_kind, variants
-from avabuild.registry import Registry, check_of, choose, installed, layers_of, ordered, requires_of
 from avabuild.resolve.platforms import is_served
-from avabuild.target import Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from avabuild.engine.check import run_checks
 from avabuild.engine.context import Context
 from avabuild.engine.libcuda import NO_DRIVER, driver_with
 from avabuild.plan import Check
+from avabuild.plugins.target import Target
 from avabuild.report import Report
 from avabuild.store import Scratch
-from avabuild.target import Target
 from avabuild.workplace import Workplace
 
 _ELSEWHERE = ("oci:", "oci-archive:", "docker-archive:")
@@ -45,7 +45,7 @@ def check_image(name: str, workplace: Workplace, report: Report) -> tuple[str, .
             identity, config = _config(tools, here, name)
             checks = recorded_checks(config, name)
             driver = NO_DRIVER
-            if "cuda" in _labels(config).get("org.avabuild.target", ""):
+            if "cuda" in _labels(config).get("org.avabuild.plugins.target", ""):
                 driver = driver_with(context, _chain(context, identity), config, identity)
             run_checks(context, identity, checks, driver)
     return tuple(check.framework for check in checks)

@@ -14,10 +14,10 @@ from avabuild.common.errors import LockError
 from avabuild.engine.files import chosen
 from avabuild.engine.output import Output
 from avabuild.ignore import FILES
-from avabuild.layers import Files
 from avabuild.plan import Plan
+from avabuild.plugins.kinds import Files
+from avabuild.plugins.provider import is_path
 from avabuild.prepare import Project
-from avabuild.provider import is_path
 from avabuild.publish import Done
 from avabuild.recipe import ArchiveBase, candidates, pip_kind
 from avabuild.resolve import read_lock

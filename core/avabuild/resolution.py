@@ -13,9 +13,9 @@ from packaging.utils import canonicalize_name
 
 from avabuild.common.errors import LockError, ResolveError
 from avabuild.engine.workshop import Workshop
-from avabuild.layers import Apt
 from avabuild.lock import Lock, Package, TargetLock
 from avabuild.plan import Plan
+from avabuild.plugins.kinds import Apt
 from avabuild.prepare import alone, plugins_of, preferred, request_lines, request_of, requirements
 from avabuild.recipe import ScratchBase
 from avabuild.report import Report

@@ -15,8 +15,8 @@ from typing import Any
 
 from avabuild import __version__
 from avabuild.common.value import digest_of
-from avabuild.contract import CONTRACT, source_of
-from avabuild.provider import Provider, Trust
+from avabuild.plugins.contract import CONTRACT, source_of
+from avabuild.plugins.provider import Provider, Trust
 from avabuild.stamp import installed_digest
 from avabuild.store import Store
 

@@ -13,9 +13,9 @@ from typing import Any
 from packaging.version import Version
 
 from avabuild.common.errors import PluginError
-from avabuild.profile import options_of
-from avabuild.provider import Provider, Trust
-from avabuild.registry import Registry
+from avabuild.plugins.profile import options_of
+from avabuild.plugins.provider import Provider, Trust
+from avabuild.plugins.registry import Registry
 
 
 def main() -> None:

@@ -25,6 +25,8 @@ from avabuild.lock import AptLock, Lock, Package, TargetLock
 from avabuild.needs import Need, needs
 from avabuild.overlaps import told
 from avabuild.plan import Plan
+from avabuild.plugins.registry import Registry
+from avabuild.plugins.target import Target
 from avabuild.prepare import (
     Project,
     assumed_base,
@@ -37,7 +39,6 @@ from avabuild.prepare import (
 )
 from avabuild.publish import Done, none
 from avabuild.recipe import DebianBase
-from avabuild.registry import Registry
 from avabuild.report import Event, Report
 from avabuild.resolution import Below, Resolution, require_lock, resolver_for, still_locked
 from avabuild.resolve import Fetcher, Indexes, Progress, Resolver, file_name, read_lock, write_lock
@@ -45,7 +46,6 @@ from avabuild.resolve.uv import Unsolvable
 from avabuild.running import Halt, Running
 from avabuild.stepping import Without, blamed, moved, step_back
 from avabuild.store import Scratch, Store
-from avabuild.target import Target
 from avabuild.workplace import Workplace
 
 

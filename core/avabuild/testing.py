@@ -21,7 +21,7 @@ import pytest
 if TYPE_CHECKING:
     from avabuild.api import Request
     from avabuild.kit.finding import Verdict
-    from avabuild.layers import Layer
+    from avabuild.plugins.kinds import Layer
 
 __all__ = ["Answer", "Ask", "BuildFailed", "BuildImage", "Image", "conformance"]
 

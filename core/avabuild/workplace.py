@@ -17,7 +17,7 @@ from avabuild.engine.output import LOCAL, Output
 from avabuild.host import Host
 from avabuild.host.survey import means_of, survey
 from avabuild.inside.namespace import Namespace
-from avabuild.registry import Registry, of_site
+from avabuild.plugins.registry import Registry, of_site
 from avabuild.report import Report
 from avabuild.resolve import Indexes, from_host, pip_conf_paths, uv_toml_paths
 from avabuild.store import Elsewhere, Store

@@ -23,7 +23,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments: s
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr("avabuild.registry.installed", fail)
+    monkeypatch.setattr("avabuild.plugins.registry.installed", fail)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setattr(sys, "argv", ["avabuild", "plugins", *arguments])
     with pytest.raises(SystemExit) as ended:

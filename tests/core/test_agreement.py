@@ -6,7 +6,7 @@ import pytest
 
 from avabuild.agreement import disagreement
 from avabuild.lock import Package
-from avabuild.target import Device
+from avabuild.plugins.target import Device
 
 
 def packages(*names: str) -> list[Package]:

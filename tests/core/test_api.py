@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import avabuild_plugins
-from avabuild import api, hookspecs
-from avabuild.consult import amendments_of, resolved
-from avabuild.registry import Provider, Registry, load
+from avabuild import api
+from avabuild.plugins import hookspecs
+from avabuild.plugins.ask import amendments_of, resolved
+from avabuild.plugins.registry import Provider, Registry, load
 
 ROOT = Path(__file__).parents[2]
 HOOKS = [f for name, f in vars(hookspecs).items() if name.startswith("avabuild_")]

@@ -8,11 +8,22 @@ import pytest
 
 from avabuild.common.errors import PluginError, RecipeError
 from avabuild.compose import Pick, compose
-from avabuild.framework import ForDevice, Framework, Options, Release, Request
-from avabuild.layers import Apt, Compile, Defaults, Env, File, Files, Libraries, Python, Repository, Run
 from avabuild.plan import Plan
+from avabuild.plugins.framework import ForDevice, Framework, Options, Release, Request
+from avabuild.plugins.kinds import (
+    Apt,
+    Compile,
+    Defaults,
+    Env,
+    File,
+    Files,
+    Libraries,
+    Python,
+    Repository,
+    Run,
+)
+from avabuild.plugins.target import Device, Target
 from avabuild.recipe import Recipe, load
-from avabuild.target import Device, Target
 
 TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=Device(), glibc="2.36")
 RELEASE = Release(version="1.0", pythons=("3.11",))

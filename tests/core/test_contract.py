@@ -11,10 +11,11 @@ import warnings
 import pluggy
 import pytest
 
-from avabuild import __version__, hookspecs
+from avabuild import __version__
 from avabuild.common.errors import PluginError
-from avabuild.contract import CONTRACT, Deprecation, source_of, stated
-from avabuild.registry import Provider, load
+from avabuild.plugins import hookspecs
+from avabuild.plugins.contract import CONTRACT, Deprecation, source_of, stated
+from avabuild.plugins.registry import Provider, load
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_a_comparison_of_the_name_states_nothing():
 
 def test_the_file_of_a_module_is_found_without_importing_it():
     program = (
-        "import sys; from avabuild.contract import source_of;"
+        "import sys; from avabuild.plugins.contract import source_of;"
         "print(source_of('avabuild_plugins.keras').name, source_of('avabuild_plugins.cuda').parent.name,"
         "source_of('avabuild_plugins.keras:x').name, 'avabuild_plugins' in sys.modules)"
     )
@@ -113,7 +114,7 @@ def test_the_command_line_shows_what_goes_away_with_file_and_line_and_stays_quie
         import sys, warnings
         import typer
         from avabuild.cli import app, main
-        from avabuild.contract import Deprecation
+        from avabuild.plugins.contract import Deprecation
 
         def act() -> None:
             warnings.warn(Deprecation("Release.note", removed_in="0.9", instead="write summary"))

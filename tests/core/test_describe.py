@@ -5,11 +5,11 @@ import json
 import pytest
 
 from avabuild.describe import ANNOTATED, MOST, exact_version, labels, split_labels, whole_labels
-from avabuild.layers import Apt
 from avabuild.lock import Package, TargetLock
 from avabuild.plan import Check, Chosen, Plan, Step
+from avabuild.plugins.kinds import Apt
+from avabuild.plugins.target import Device, Target
 from avabuild.recipe.bases import DebianBase
-from avabuild.target import Device, Target
 
 TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=Device(), glibc="2.36")
 PLAN = Plan(
@@ -30,12 +30,12 @@ def test_the_labels_say_what_the_image_is_made_of():
     assert made["org.opencontainers.image.title"] == "demo"
     assert made["org.opencontainers.image.version"] == "py311-cpu"
     assert made["org.opencontainers.image.base.digest"] == "sha256:base"
-    assert made["org.avabuild.target"] == "py311-cpu"
+    assert made["org.avabuild.plugins.target"] == "py311-cpu"
     assert json.loads(made["org.avabuild.recipe"]) == {"name": "demo"}
     assert json.loads(made["org.avabuild.frameworks"]) == {"pytorch": "2.13.1+cpu"}
     assert json.loads(made["org.avabuild.plugins"]) == {"pytorch": "avabuild-torch 0.3"}
     assert TargetLock.model_validate_json(made["org.avabuild.lock"]) == LOCK
-    assert json.loads(made["org.avabuild.layers"]) == [["apt: frameworks", "avabuild", "pytorch"]]
+    assert json.loads(made["org.avabuild.plugins.kinds"]) == [["apt: frameworks", "avabuild", "pytorch"]]
 
 
 def test_labels_are_sorted_and_scratch_has_no_base():

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from avabuild.framework import Options, Release, Request
-from avabuild.target import Device, Target
+from avabuild.plugins.framework import Options, Release, Request
+from avabuild.plugins.target import Device, Target
 
 TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=Device(), glibc="2.36")
 

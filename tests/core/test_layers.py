@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.layers import Compile, Repository, Run
-from avabuild.sources import Download
+from avabuild.plugins.kinds import Compile, Repository, Run
+from avabuild.plugins.sources import Download
 
 FINGERPRINT = "A" * 40
 

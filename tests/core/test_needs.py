@@ -10,8 +10,8 @@ from avabuild.engine.output import LOCAL, Output
 from avabuild.forecast import INSTALLED, RUN, Row
 from avabuild.needs import Need, needs, refusal
 from avabuild.plan import Check, Plan
+from avabuild.plugins.target import Device, Target
 from avabuild.recipe import DebianBase
-from avabuild.target import Device, Target
 
 OCI = Output(kind="oci", path=Path("/out"))
 WHEELS = Row(name="wheels of packages", origins=("recipe",), state="build")

@@ -30,9 +30,9 @@ from avabuild.common.errors import LockError, PluginError, RecipeError
 from avabuild.describe import labels
 from avabuild.lock import AptLock, Lock, TargetLock
 from avabuild.plan import Plan, Ruled
+from avabuild.plugins.provider import Provider, Trust, installed
+from avabuild.plugins.registry import Registry
 from avabuild.prepare import make_plan, open_projects, plugins_of, request_of, targets
-from avabuild.provider import Provider, Trust, installed
-from avabuild.registry import Registry
 from avabuild.resolution import require_lock
 
 NAMED = Trust(("*",), "AVABUILD_PLUGINS")

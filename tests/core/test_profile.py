@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from avabuild.framework import Framework, Options, Release
-from avabuild.profile import example, profile_of
+from avabuild.plugins.framework import Framework, Options, Release
+from avabuild.plugins.profile import example, profile_of
 
 HOMES = {"trixie": ("3.13",), "bookworm": ("3.11",), "bullseye": ("3.9", "2.7")}
 

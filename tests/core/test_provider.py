@@ -6,8 +6,8 @@ import pytest
 
 from avabuild.common.errors import PluginError
 from avabuild.host.settings import PLUGINS, Settings, settings_of
-from avabuild.provider import Provider, Trust, is_path, matches
-from avabuild.registry import Registry
+from avabuild.plugins.provider import Provider, Trust, is_path, matches
+from avabuild.plugins.registry import Registry
 
 
 def trust(environ: dict[str, str]) -> Trust:

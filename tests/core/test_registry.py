@@ -13,7 +13,7 @@ import pytest
 
 from avabuild.api import Apt, Compile, Framework, Impossible, Options, Python, Release, Request, hookimpl
 from avabuild.common.errors import PluginError, TargetError
-from avabuild.registry import (
+from avabuild.plugins.registry import (
     Provider,
     Registry,
     check_of,
@@ -23,7 +23,7 @@ from avabuild.registry import (
     ordered,
     requires_of,
 )
-from avabuild.target import Device, Target
+from avabuild.plugins.target import Device, Target
 
 TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=Device(), glibc="2.36")
 RELEASE = Release(version="1.0", pythons=("3.11",))
@@ -85,7 +85,7 @@ def test_the_built_in_plugins_come_in_by_the_group_that_anybody_uses():
 
 def test_listing_what_is_installed_imports_no_plugin():
     program = (
-        "import sys; from avabuild.registry import Registry, installed; names = Registry(installed()).names;"
+        "import sys; from avabuild.plugins.registry import Registry, installed; names = Registry(installed()).names;"
         "assert 'keras' in names, names;"
         "print([m for m in sys.modules if m.startswith('avabuild_plugins')])"
     )

@@ -4,9 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from avabuild.common.errors import TargetError
-from avabuild.framework import Framework, Options, Release
-from avabuild.releases import choose, select
-from avabuild.target import Device, Target
+from avabuild.plugins.framework import Framework, Options, Release
+from avabuild.plugins.releases import choose, select
+from avabuild.plugins.target import Device, Target
 
 
 def framework(*releases: Release) -> Framework:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.provider import Provider, Trust, installed
+from avabuild.plugins.provider import Provider, Trust, installed
 from avabuild.roster import roster
 from avabuild.store import Store
 
@@ -135,7 +135,7 @@ def test_a_damaged_entry_of_the_cache_is_made_anew(plug, store):
 
 def test_all_of_avabuilds_own_are_told_and_none_is_imported(tmp_path):
     program = (
-        "import json, sys; from pathlib import Path; from avabuild.provider import installed, Trust;"
+        "import json, sys; from pathlib import Path; from avabuild.plugins.provider import installed, Trust;"
         "from avabuild.roster import roster; from avabuild.store import Store;"
         f"told = roster(installed(), Trust(), Store(Path({str(tmp_path)!r})));"
         "print(json.dumps([told, [m for m in sys.modules if m.startswith('avabuild_plugins')]]))"

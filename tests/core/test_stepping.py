@@ -6,10 +6,10 @@ import pytest
 
 from avabuild.common.errors import TargetError
 from avabuild.plan import Chosen, Plan
+from avabuild.plugins.target import Device, Target
 from avabuild.recipe import ScratchBase
 from avabuild.resolve.uv import Unsolvable
 from avabuild.stepping import blamed, moved, step_back
-from avabuild.target import Device, Target
 
 TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=Device(), glibc="2.36")
 TABLES = {"net": ("3", "2", "1"), "lab": ("9", "8")}

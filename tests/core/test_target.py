@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.target import Device, Target
+from avabuild.plugins.target import Device, Target
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from avabuild import cli
 from avabuild.cli.app import app
 from avabuild.common import errors
 from avabuild.common.errors import AvabuildError
+from avabuild.plugins.registry import Registry, installed
+from avabuild.plugins.registry import load as load_plugins
 from avabuild.recipe import Known, json_schema, load
-from avabuild.registry import Registry, installed
-from avabuild.registry import load as load_plugins
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -91,7 +91,7 @@ def test_the_readme_has_recipes_and_a_plugin():
 
 def test_the_readme_s_plugin_registers_and_answers(monkeypatch):
     from avabuild.api import Device, Options, Request, Target
-    from avabuild.registry import Provider, check_of, layers_of
+    from avabuild.plugins.registry import Provider, check_of, layers_of
 
     (source,) = [parameter.values[0] for parameter in blocks("python") if "README" in str(parameter.id)]
     module = ModuleType("avabuild_lightgbm")

@@ -16,7 +16,7 @@ from avabuild.blob import BlobWriter
 from avabuild.common.errors import RecipeError
 from avabuild.engine.directories import owner
 from avabuild.engine.files import write_files
-from avabuild.layers import File
+from avabuild.plugins.kinds import File
 from avabuild.recipe import load, variants
 from avabuild.stamp import fresh, write_stamp
 

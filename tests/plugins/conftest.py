@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from avabuild.framework import Release, Request
-from avabuild.layers import Apt, Layer, Python
-from avabuild.registry import Registry, check_of, choose, installed, layers_of, requires_of, select
-from avabuild.target import Device, Target
+from avabuild.plugins.framework import Release, Request
+from avabuild.plugins.kinds import Apt, Layer, Python
+from avabuild.plugins.registry import Registry, check_of, choose, installed, layers_of, requires_of, select
+from avabuild.plugins.target import Device, Target
 
 
 @dataclass(frozen=True)

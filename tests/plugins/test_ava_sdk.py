@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from packaging.requirements import Requirement
 
-from avabuild.layers import Compile
+from avabuild.plugins.kinds import Compile
 
 
 def test_it_is_installed_without_the_pins_that_cant_be_met(ask):

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from avabuild.common.errors import TargetError
-from avabuild.layers import Apt, Compile, Layer
+from avabuild.plugins.kinds import Apt, Compile, Layer
 
 
 def of_kind(layers: tuple[Layer, ...], kind: type) -> Layer:

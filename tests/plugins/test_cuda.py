@@ -5,8 +5,8 @@ import ast
 import pytest
 
 from avabuild.common.errors import TargetError
-from avabuild.driver import driver_minimum
-from avabuild.layers import Apt, Env, Files, Libraries, Python
+from avabuild.plugins.cuda import driver_minimum
+from avabuild.plugins.kinds import Apt, Env, Files, Libraries, Python
 
 CU11 = "cuda11.2-cudnn8.1"
 URI = {"uri": "https://cuda.example.invalid/repos", "key": "nvidia.asc"}

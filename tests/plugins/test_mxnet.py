@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from avabuild.common.errors import TargetError
-from avabuild.layers import Env
+from avabuild.plugins.kinds import Env
 
 
 @pytest.mark.parametrize(

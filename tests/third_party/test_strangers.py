@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 SAMPLES = ("avabuild-sample", "avabuild-annoy", "avabuild-house")
 LIST_AND_LOAD = """
 import json, sys
-from avabuild.registry import Registry, installed
+from avabuild.plugins.registry import Registry, installed
 registry = Registry(installed())
 listed = [[p.name, p.distribution, p.version] for p in registry.providers]
 imported = [name for name in sys.modules if name.startswith(("avabuild_sample", "avabuild_plugins"))]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from avabuild.blob import OPAQUE
-from avabuild.layers import WHITEOUT
+from avabuild.plugins.kinds import WHITEOUT
 
 T = TypeVar("T")
 

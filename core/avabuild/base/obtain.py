@@ -29,11 +29,11 @@ from avabuild.common.errors import (
     UnavailableError,
 )
 from avabuild.common.tars import Tar, opened
+from avabuild.plugins.target import Target
 from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, ScratchBase
 from avabuild.recipe import Base as BaseSpec
 from avabuild.store import Kept, Scratch, Store
 from avabuild.store.hashing import file_digest
-from avabuild.target import Target
 
 EPOCH = str(MTIME)
 Pull = Callable[[str, Path], None]

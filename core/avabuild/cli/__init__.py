@@ -11,7 +11,7 @@ import sys
 import warnings
 from typing import TextIO
 
-from avabuild.contract import Deprecation
+from avabuild.plugins.contract import Deprecation
 
 INTERRUPTED = 130
 BUG = 70  # EX_SOFTWARE of sysexits.h, as UnavailableError's 75 is its EX_TEMPFAIL

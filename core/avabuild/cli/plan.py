@@ -159,7 +159,7 @@ def _head(plan: Plan, digest: str | None, lock: str, idle: Sequence[str]) -> Ite
 
 def _plugin_words(plan: Plan, idle: Sequence[str]) -> Iterator[str]:
     """Yield the local plugins of the image, and what each policy did."""
-    from avabuild.provider import is_local
+    from avabuild.plugins.provider import is_local
 
     local = {f"{one.distribution} ({one.version})" for one in plan.frameworks if is_local(one.distribution)}
     if local:

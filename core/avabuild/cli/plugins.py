@@ -13,8 +13,8 @@ from avabuild.cli.columns import aligned
 from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
-    from avabuild.provider import Kind, Provider, Trust
-    from avabuild.registry import Registry
+    from avabuild.plugins.provider import Kind, Provider, Trust
+    from avabuild.plugins.registry import Registry
 
 plugins = typer.Typer(rich_markup_mode=None)
 
@@ -33,7 +33,7 @@ def list_plugins(context: typer.Context, as_json: _JSON = False) -> None:
     if context.invoked_subcommand:
         return
     from avabuild.cli.host import host_for
-    from avabuild.registry import of_site
+    from avabuild.plugins.registry import of_site
     from avabuild.roster import roster
     from avabuild.store import Store
 
@@ -107,7 +107,7 @@ def show(
     """
     del debug  # main() looks for it
     from avabuild.base import homes
-    from avabuild.profile import base_profile, policy_profile, profile_of
+    from avabuild.plugins.profile import base_profile, policy_profile, profile_of
 
     registry, wanted = _opened(name)
     shown: list[tuple[Provider, dict[str, Any]]] = []
@@ -140,9 +140,9 @@ def _opened(name: str) -> tuple[Registry, list[tuple[Kind, str]]]:
     from pathlib import Path
 
     from avabuild.cli.host import host_for
-    from avabuild.local import read_local
-    from avabuild.provider import GROUPS, as_local, is_path
-    from avabuild.registry import of_site
+    from avabuild.plugins.local import read_local
+    from avabuild.plugins.provider import GROUPS, as_local, is_path
+    from avabuild.plugins.registry import of_site
 
     registry = of_site(host_for().trust)
     if is_path(name):

@@ -14,7 +14,7 @@ import typer
 from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
-    from avabuild.provider import Kind
+    from avabuild.plugins.provider import Kind
     from avabuild.scaffold import Row, Scaffold
 
 
@@ -60,7 +60,7 @@ def new(
     from datetime import date
 
     from avabuild import __version__
-    from avabuild.contract import CONTRACT
+    from avabuild.plugins.contract import CONTRACT
     from avabuild.scaffold import Row, require_absent, scaffold_for, write
 
     if policy and base:
@@ -109,7 +109,7 @@ def _rows(project: str) -> tuple[Row, ...]:
 
 def _told(made: Scaffold, directory: Path, files: tuple[str, ...], *, known: bool) -> Iterator[str]:
     """Yield what was written, and what to do with it."""
-    from avabuild.provider import installed
+    from avabuild.plugins.provider import installed
 
     yield f"{directory}: {made.distribution}, which adds the {made.kind} {made.name}"
     yield from (f"  {file}" for file in files)

@@ -10,8 +10,8 @@ from avabuild.cli.shown import echo
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from avabuild.provider import Kind
-    from avabuild.registry import Registry
+    from avabuild.plugins.provider import Kind
+    from avabuild.plugins.registry import Registry
 
 
 def schema() -> None:
@@ -20,8 +20,8 @@ def schema() -> None:
     Example: avabuild schema > recipe.schema.json
     """
     from avabuild.cli.host import host_for
+    from avabuild.plugins.registry import of_site
     from avabuild.recipe import json_schema
-    from avabuild.registry import of_site
 
     registry = of_site(host_for().trust)
     echo(json.dumps(json_schema(_tables(registry, "framework"), _tables(registry, "base")), indent=2))

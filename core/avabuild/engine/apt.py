@@ -30,8 +30,8 @@ from avabuild.engine.apt_step import (
     pin,
 )
 from avabuild.engine.chain import Chain
-from avabuild.layers import Apt
 from avabuild.lock import AptLock, Deb
+from avabuild.plugins.kinds import Apt
 
 _SHOWN = 6
 

@@ -16,7 +16,6 @@ from avabuild.blob import Blob
 from avabuild.chain import ExecLayer, interpreters_of
 from avabuild.common.errors import ChangedError
 from avabuild.common.value import digest_of
-from avabuild.driver import driver_minimum
 from avabuild.engine import directories
 from avabuild.engine.apt import add_apt
 from avabuild.engine.chain import MADE, Chain
@@ -38,9 +37,10 @@ from avabuild.engine.tree import read_tree, standing_of
 from avabuild.engine.wheels import Layers, Python, Sources, cause_of
 from avabuild.engine.workshop import Workshop, is_wheel, supply_of
 from avabuild.image import Piece
-from avabuild.layers import Apt, Files
 from avabuild.lock import AptLock, Package, TargetLock
 from avabuild.plan import Plan, Step
+from avabuild.plugins.cuda import driver_minimum
+from avabuild.plugins.kinds import Apt, Files
 from avabuild.recipe import DebianBase
 from avabuild.scheme import scheme_of
 from avabuild.standing import Standing

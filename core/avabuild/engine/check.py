@@ -8,8 +8,8 @@ from avabuild.commands import Bind
 from avabuild.common.errors import CheckError, StepError
 from avabuild.engine.context import Context
 from avabuild.engine.libcuda import NO_DRIVER, Driver
-from avabuild.patience import IN_IMAGES, SETTING
 from avabuild.plan import Check
+from avabuild.plugins.patience import IN_IMAGES, SETTING
 
 PLACE = "/run/avabuild"
 

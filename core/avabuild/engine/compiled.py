@@ -25,12 +25,12 @@ from avabuild.engine.job import Job
 from avabuild.engine.originals import fetch_sources
 from avabuild.engine.stage import EPOCH, UV, Stage, uv_binds, uv_environment
 from avabuild.engine.tree import read_tree
-from avabuild.layers import Apt, Compile
 from avabuild.plan import Step
+from avabuild.plugins.kinds import Apt, Compile
+from avabuild.plugins.target import Target
 from avabuild.resolve import Fetcher, Platform, Resolved
 from avabuild.scheme import scheme_of
 from avabuild.store import Store
-from avabuild.target import Target
 
 OUT, SOURCES, WORK, ENVIRONMENT = (f"{STAGE}/{name}" for name in ("out", "sources", "work", "env"))
 ALL = "*"

@@ -16,9 +16,9 @@ from avabuild.engine.files import files_key
 from avabuild.engine.job import Job
 from avabuild.engine.run import run_inputs
 from avabuild.image import Settings
-from avabuild.layers import Files, Run
 from avabuild.lock import TargetLock
 from avabuild.plan import Plan, Step
+from avabuild.plugins.kinds import Files, Run
 from avabuild.store import Store
 
 FORMAT = 2

@@ -16,9 +16,9 @@ from avabuild.blob import MTIME, Blob, BlobWriter, Compression
 from avabuild.common.tars import passing
 from avabuild.common.value import Value, digest_of
 from avabuild.engine.tree import Tree
-from avabuild.framework import PREFIX
 from avabuild.image import Settings
-from avabuild.layers import checked_owner
+from avabuild.plugins.framework import PREFIX
+from avabuild.plugins.kinds import checked_owner
 from avabuild.store import Store
 
 FORMAT = 1

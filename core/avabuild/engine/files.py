@@ -18,7 +18,7 @@ from avabuild.common.sparse import too_sparse
 from avabuild.common.value import digest_of
 from avabuild.engine.tree import Tree
 from avabuild.ignore import Ignore, read_ignore
-from avabuild.layers import WHITEOUT, File
+from avabuild.plugins.kinds import WHITEOUT, File
 from avabuild.resolve.lockfile import is_lock
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest

@@ -30,7 +30,7 @@ from avabuild.engine.apt_step import (
 from avabuild.engine.chain import Chain
 from avabuild.engine.context import Context
 from avabuild.engine.layout import Composed
-from avabuild.layers import Repository
+from avabuild.plugins.kinds import Repository
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.whole import publish

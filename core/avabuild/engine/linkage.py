@@ -16,13 +16,13 @@ from avabuild.engine.files import chosen
 from avabuild.engine.layout import Composed
 from avabuild.engine.names import packages_of
 from avabuild.image import Piece
-from avabuild.layers import Files, Libraries
 from avabuild.linkage.elf import MAGIC, Elf
 from avabuild.linkage.inventory import Inventory, distributions, inventory
 from avabuild.linkage.judge import Finding, judge, package_hint, wasted
 from avabuild.linkage.nvidia import is_cuda
 from avabuild.linkage.tree import Tree
 from avabuild.plan import Plan
+from avabuild.plugins.kinds import Files, Libraries
 
 DRIVER = "libcuda.so.1"
 _MACHINES = {"x86_64": "EM_X86_64/64", "aarch64": "EM_AARCH64/64"}

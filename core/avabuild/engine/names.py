@@ -25,12 +25,12 @@ from avabuild.common.value import digest_of
 from avabuild.engine.apt_step import kept_lists
 from avabuild.engine.mirror_index import NO_INDEX, pieces
 from avabuild.host import Host
-from avabuild.layers import Apt
 from avabuild.lock import AptLock
 from avabuild.plan import Plan
+from avabuild.plugins.kinds import Apt
+from avabuild.plugins.target import Target
 from avabuild.store import Store
 from avabuild.store.whole import write_whole
-from avabuild.target import Target
 
 DAY = 86400  # seconds for which an index is taken as it is
 _FIELD = re.compile(rb"^(Package|Provides): (.+)$", re.MULTILINE)

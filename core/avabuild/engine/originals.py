@@ -12,8 +12,8 @@ from avabuild.common.errors import AvabuildError, ResolveError, StepError, Unava
 from avabuild.engine.apt_step import run_apt
 from avabuild.engine.stage import Stage
 from avabuild.lock import Package
+from avabuild.plugins.sources import DebianSource, Download, ProjectFile
 from avabuild.resolve import Fetcher
-from avabuild.sources import DebianSource, Download, ProjectFile
 from avabuild.store.hashing import file_digest
 from avabuild.store.modes import make_directory, open_up
 from avabuild.store.whole import publish

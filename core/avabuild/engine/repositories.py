@@ -10,7 +10,7 @@ from avabuild.commands import Bind
 from avabuild.common import openpgp
 from avabuild.common.errors import AvabuildError, ResolveError, UnavailableError
 from avabuild.engine.chain import GIVEN
-from avabuild.layers import Repository
+from avabuild.plugins.kinds import Repository
 
 SOURCES = "/run/avabuild-sources"  # below /run: what a step leaves there is in no layer
 _OWN = "@MIRROR@"

@@ -18,8 +18,8 @@ from avabuild.common.sizes import human
 from avabuild.common.value import digest_of
 from avabuild.container import kept_words
 from avabuild.engine.chain import Chain, given
-from avabuild.layers import Mount, Run
 from avabuild.plan import Step
+from avabuild.plugins.kinds import Mount, Run
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.store import disk_errors

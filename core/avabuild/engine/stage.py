@@ -13,8 +13,8 @@ from avabuild.container import Container
 from avabuild.engine.apt import install_debs, resolve_debs
 from avabuild.engine.chain import Chain, given
 from avabuild.inside.step import Network
-from avabuild.layers import Apt
 from avabuild.lock import Deb
+from avabuild.plugins.kinds import Apt
 from avabuild.resolve import find_uv
 
 UV = "/run/avabuild-uv"

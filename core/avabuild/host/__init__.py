@@ -13,7 +13,7 @@ from avabuild.common.value import Value
 from avabuild.host.settings import Settings, settings_of
 from avabuild.host.sharing import Sharing, sharing
 from avabuild.places import cache_directory
-from avabuild.provider import Trust
+from avabuild.plugins.provider import Trust
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")

@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args
 from avabuild.common.errors import Problem, SettingsError
 from avabuild.common.value import Value
 from avabuild.host.means import Mode, Runner
-from avabuild.patience import PATIENCE
-from avabuild.provider import Trust
+from avabuild.plugins.patience import PATIENCE
+from avabuild.plugins.provider import Trust
 
 DriverChoice = Literal["overlay", "fuse", "vfs"]
 

@@ -27,7 +27,7 @@ from avabuild.images.description import labels_of
 from avabuild.images.finding import Image
 from avabuild.images.rebuild import Rebuild, Unpack, file_words, rebuild
 from avabuild.images.writing import write_file
-from avabuild.layers import WHITEOUT
+from avabuild.plugins.kinds import WHITEOUT
 from avabuild.store import Scratch, Store
 from avabuild.store.store import disk_errors
 

@@ -14,10 +14,10 @@ from avabuild.describe import whole_labels
 from avabuild.kit.image import run
 from avabuild.kit.plans import recipe_for
 from avabuild.kit.subject import Subject
+from avabuild.plugins.provider import OWN, Provider, installed
+from avabuild.plugins.registry import Registry
+from avabuild.plugins.target import Device, Target
 from avabuild.prepare import Project, picks_of
-from avabuild.provider import OWN, Provider, installed
-from avabuild.registry import Registry
-from avabuild.target import Device, Target
 from avabuild.testing import Answer, BuildFailed, Image
 
 

@@ -11,7 +11,7 @@ from avabuild.common.errors import PluginError
 from avabuild.kit.others import answers
 from avabuild.kit.plans import digests
 from avabuild.kit.subject import Subject, opened
-from avabuild.provider import Trust
+from avabuild.plugins.provider import Trust
 
 
 def main() -> None:

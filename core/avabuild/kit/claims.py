@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from avabuild.base import Facts, assumed, homes
-from avabuild.framework import ANY_DEVICE, Framework, Options, Release
-from avabuild.target import Device, Target
+from avabuild.plugins.framework import ANY_DEVICE, Framework, Options, Release
+from avabuild.plugins.target import Device, Target
 
 _ANY = ("cpu", "cuda12.9-cudnn9", "cuda12.5-cudnn9.3")
 _ELSEWHERE = "unknown"  # a distribution of which nothing is known: what images of other systems have

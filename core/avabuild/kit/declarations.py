@@ -12,9 +12,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
 from avabuild.base import homes
-from avabuild.framework import Framework, Release
 from avabuild.kit.finding import Finding
-from avabuild.recipe.wording import did_you_mean
+from avabuild.plugins.framework import Framework, Release
+from avabuild.plugins.wording import did_you_mean
 
 _NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _PYTHON = re.compile(r"[23]\.\d{1,2}")

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from avabuild.common.errors import AvabuildError, PluginError, RecipeError, TargetError
-from avabuild.framework import ANY_DEVICE, Framework
 from avabuild.kit import declarations, programs
 from avabuild.kit.claims import Claim, claims, settings
 from avabuild.kit.finding import Finding
 from avabuild.kit.guard import ImpureError
 from avabuild.kit.plans import IMPURE, Watched, plan_of, planned, reasons
-from avabuild.patience import go_on_after
 from avabuild.plan import Plan
-from avabuild.provider import Provider
-from avabuild.registry import Registry
+from avabuild.plugins.framework import ANY_DEVICE, Framework
+from avabuild.plugins.patience import go_on_after
+from avabuild.plugins.provider import Provider
+from avabuild.plugins.registry import Registry
 
 _SHOWN = 3  # findings of one kind: the fourth says nothing new
 _STRANGE = "3.99"

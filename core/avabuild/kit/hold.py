@@ -11,8 +11,8 @@ from avabuild.common.errors import PluginError
 from avabuild.kit import frameworks, others
 from avabuild.kit.finding import Finding, Verdict
 from avabuild.kit.subject import Subject
-from avabuild.patience import TooSlowError
-from avabuild.provider import OWN, Provider, installed
+from avabuild.plugins.patience import TooSlowError
+from avabuild.plugins.provider import OWN, Provider, installed
 
 _SHOWN = 3
 _FIX = "sort what comes from a set or a dict of another plugin, and take nothing from hash() or id()"

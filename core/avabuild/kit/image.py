@@ -14,8 +14,8 @@ from typing import Any
 from avabuild.base import homes
 from avabuild.kit.finding import IMAGE, Finding
 from avabuild.kit.subject import Subject
-from avabuild.profile import example
-from avabuild.provider import as_local
+from avabuild.plugins.profile import example
+from avabuild.plugins.provider import as_local
 from avabuild.recipe import Recipe
 
 BUILDER = "buildah"

@@ -11,17 +11,17 @@ from pydantic_core import PydanticUndefined
 
 from avabuild.common.errors import PluginError
 from avabuild.common.value import digest_of
-from avabuild.consult import amendments_of, resolved
-from avabuild.framework import Release
 from avabuild.kit import declarations
 from avabuild.kit.claims import values
 from avabuild.kit.finding import Finding
 from avabuild.kit.guard import Watch, asked_twice
-from avabuild.offered import BaseOptions, OfferedBase
-from avabuild.patience import go_on_after
-from avabuild.policy import Draft, Policy
+from avabuild.plugins.ask import amendments_of, resolved
+from avabuild.plugins.bases_offered import BaseOptions, OfferedBase
+from avabuild.plugins.framework import Release
+from avabuild.plugins.patience import go_on_after
+from avabuild.plugins.policy import Draft, Policy
+from avabuild.plugins.target import Device, Target
 from avabuild.recipe.bases import read_table
-from avabuild.target import Device, Target
 
 _FIX = "answer from what it is given alone, the same every time"
 _TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=Device(), glibc="2.36")

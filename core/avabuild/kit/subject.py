@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from avabuild.common.errors import PluginError
-from avabuild.contract import source_of
-from avabuild.local import read_local
-from avabuild.provider import GROUPS, Provider, Trust, as_local, installed, matches
-from avabuild.recipe.wording import did_you_mean
-from avabuild.registry import Registry
+from avabuild.plugins.contract import source_of
+from avabuild.plugins.local import read_local
+from avabuild.plugins.provider import GROUPS, Provider, Trust, as_local, installed, matches
+from avabuild.plugins.registry import Registry
+from avabuild.plugins.wording import did_you_mean
 
 _TABLES = {"avabuild": "entry-points.avabuild"} | {
     group: f'entry-points."{group}"' for group in GROUPS.values() if "." in group

@@ -21,8 +21,8 @@ from packaging.utils import canonicalize_name
 from avabuild.base.merged import is_whiteout
 from avabuild.blob import OPAQUE, Blob
 from avabuild.common.tars import passing
-from avabuild.layers import WHITEOUT
 from avabuild.linkage.elf import MAGIC, Elf, Range, Reader
+from avabuild.plugins.kinds import WHITEOUT
 from avabuild.store import Store
 
 FORMAT = 1

@@ -17,8 +17,8 @@ from pydantic import (
 
 from avabuild.common.addresses import refuse_login
 from avabuild.common.value import Value
+from avabuild.plugins.wording import did_you_mean
 from avabuild.recipe.fields import ExistingFile, Text
-from avabuild.recipe.wording import did_you_mean
 
 CODENAMES = ("bullseye", "bookworm", "trixie")
 

@@ -17,9 +17,9 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from avabuild.common.value import Value
+from avabuild.plugins.target import Device
 from avabuild.recipe.bases import ArchiveBase, DebianBase, ImageBase, OneBase, RecipeBase, read_base
 from avabuild.recipe.fields import DevicePatterns, Pythons
-from avabuild.target import Device
 
 
 class Point(NamedTuple):

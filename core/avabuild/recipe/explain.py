@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from avabuild.common.errors import Problem
+from avabuild.plugins.wording import KeyPath, did_you_mean, listed
 from avabuild.recipe.bases import KEYS as BASE_KEYS
 from avabuild.recipe.choices import CONDITIONS
 from avabuild.recipe.model import Recipe
 from avabuild.recipe.packages import Packages
 from avabuild.recipe.source import Source
 from avabuild.recipe.tables import Build, FileEntry, ImageConfig, Matrix, MountEntry, RunStep
-from avabuild.recipe.wording import KeyPath, did_you_mean, listed
 
 KnownKeys = Callable[[KeyPath], Iterable[str]]
 """The keys that the table at a path may have."""

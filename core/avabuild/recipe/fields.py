@@ -21,10 +21,10 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from avabuild.common.regular import kernels, oddity
-from avabuild.layers import OWNER, checked_owner, checked_target
-from avabuild.provider import is_path
+from avabuild.plugins.kinds import OWNER, checked_owner, checked_target
+from avabuild.plugins.provider import is_path
+from avabuild.plugins.target import Device
 from avabuild.recipe.source import Source
-from avabuild.target import Device
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PYTHON = re.compile(r"\d\.\d{1,2}")

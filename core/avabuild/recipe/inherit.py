@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from avabuild.common.value import Value
+from avabuild.plugins.wording import KeyPath
 from avabuild.recipe.bases import ArchiveBase
 from avabuild.recipe.model import Recipe
 from avabuild.recipe.packages import Packages, RepositoryEntry, pip_kind
 from avabuild.recipe.project import respelt
 from avabuild.recipe.source import Source
 from avabuild.recipe.tables import ImageConfig, RunStep
-from avabuild.recipe.wording import KeyPath
 
 Table = TypeVar("Table", bound=Value)
 Item = TypeVar("Item")

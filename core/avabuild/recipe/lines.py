@@ -11,7 +11,7 @@ import re
 import tomllib
 from bisect import bisect_right
 
-from avabuild.recipe.wording import KeyPath
+from avabuild.plugins.wording import KeyPath
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _KEY = re.compile(r"""[ \t]*(?:"(?P<basic>(?:[^"\\]|\\.)*)"|'(?P<literal>[^']*)'|(?P<bare>[\w-]+))[ \t]*""")

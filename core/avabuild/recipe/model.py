@@ -21,6 +21,8 @@ from pydantic import (
 
 from avabuild.common.errors import RecipeError
 from avabuild.common.value import Value
+from avabuild.plugins.target import Target
+from avabuild.plugins.wording import KeyPath
 from avabuild.recipe import tags
 from avabuild.recipe.bases import DebianBase, Offer, OneBase, RecipeBase
 from avabuild.recipe.choices import AnyBase, Bases
@@ -28,8 +30,6 @@ from avabuild.recipe.fields import EMPTY_TABLE, Plugins, RepositoryName, Text
 from avabuild.recipe.packages import Packages
 from avabuild.recipe.source import Source
 from avabuild.recipe.tables import Build, FileEntry, ImageConfig, Matrix, RunStep
-from avabuild.recipe.wording import KeyPath
-from avabuild.target import Target
 
 
 class Wanted(Value):

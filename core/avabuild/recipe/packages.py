@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from avabuild.common.addresses import refuse_login
 from avabuild.common.value import Value
-from avabuild.layers import Repository
+from avabuild.plugins.kinds import Repository
 from avabuild.recipe.fields import ExistingFile, Text, existing_file
 
 # Debian Policy 5.6.1 (names) and 5.6.12 (versions)

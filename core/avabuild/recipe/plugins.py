@@ -10,14 +10,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from avabuild.common.errors import PluginError, Problem, RecipeError
-from avabuild.framework import Options
-from avabuild.offered import OfferedBase
-from avabuild.patience import PATIENCE
-from avabuild.provider import is_path, matches
+from avabuild.plugins.bases_offered import OfferedBase
+from avabuild.plugins.framework import Options
+from avabuild.plugins.patience import PATIENCE
+from avabuild.plugins.provider import is_path, matches
+from avabuild.plugins.wording import did_you_mean, listed
 from avabuild.recipe.explain import explain
 from avabuild.recipe.model import Recipe, framework_options
 from avabuild.recipe.source import Source
-from avabuild.recipe.wording import did_you_mean, listed
 
 
 def _nothing_offered(name: str) -> tuple[OfferedBase, str, str]:

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from avabuild.common.errors import RecipeError
 from avabuild.common.value import Value
-from avabuild.provider import is_path
+from avabuild.plugins.provider import is_path
 from avabuild.recipe.document import parse, refused, text_of
 from avabuild.recipe.explain import explain
 from avabuild.recipe.fields import Plugins

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avabuild.common.errors import Problem
+from avabuild.plugins.wording import KeyPath, dotted
 from avabuild.recipe.lines import locate
-from avabuild.recipe.wording import KeyPath, dotted
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from avabuild.common.errors import PluginError, Problem
-from avabuild.consult import resolved
+from avabuild.plugins.ask import resolved
+from avabuild.plugins.wording import KeyPath
 from avabuild.recipe.bases import CODENAMES, KEYS, Offer, read_table
 from avabuild.recipe.choices import CONDITIONS
 from avabuild.recipe.explain import explain
 from avabuild.recipe.plugins import Known
 from avabuild.recipe.source import Source
-from avabuild.recipe.wording import KeyPath
 
 _FAULTLESS = {"debian": CODENAMES[0]}
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool
 from avabuild.common.addresses import refuse_login_in_shell
 from avabuild.common.dates import date_of
 from avabuild.common.value import Value
+from avabuild.plugins.target import Device
 from avabuild.recipe.fields import (
     EMPTY_TABLE,
     Absolute,
@@ -28,7 +29,6 @@ from avabuild.recipe.fields import (
     Variable,
     Variables,
 )
-from avabuild.target import Device
 
 
 class Matrix(Value):

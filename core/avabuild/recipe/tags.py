@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from avabuild.recipe.wording import did_you_mean, listed
-from avabuild.target import Target
+from avabuild.plugins.target import Target
+from avabuild.plugins.wording import did_you_mean, listed
 
 DEFAULT = "py{python}-{device}"
 BUILT_IN = ("python", "device", "name")

@@ -9,7 +9,7 @@ from packaging.markers import Environment
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
 from avabuild.common.errors import ResolveError
-from avabuild.target import CLASSIC_PYTHONS
+from avabuild.plugins.target import CLASSIC_PYTHONS
 
 OLDEST_PYTHON = (3, 6)
 """The oldest Python that uv resolves for."""

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 
 from avabuild.common.errors import PluginError
-from avabuild.declared import BASE_NAME, TAKEN
-from avabuild.provider import GROUPS, Kind
+from avabuild.plugins.declared import BASE_NAME, TAKEN
+from avabuild.plugins.provider import GROUPS, Kind
 from avabuild.scaffold.table import Row
 
 LICENSES = ("MIT", "BSD-3-Clause", "Apache-2.0")

@@ -8,17 +8,17 @@ from typing import Any
 
 from avabuild.catalogue import Entry as Planned
 from avabuild.describe import exact_version
-from avabuild.driver import driver_minimum
 from avabuild.forecast import Row
 from avabuild.framework_columns import split
 from avabuild.images.finding import Image
-from avabuild.layers import Apt
 from avabuild.lock import TargetLock
 from avabuild.plan import Plan
+from avabuild.plugins.cuda import driver_minimum
+from avabuild.plugins.kinds import Apt
+from avabuild.plugins.target import Device
 from avabuild.prepare import requirements
 from avabuild.resolution import still_locked
 from avabuild.site.values import Entry, Part, Slice, State, natural
-from avabuild.target import Device
 
 _DEBIAN = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13"}
 

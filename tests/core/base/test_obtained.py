@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from avabuild.base import Base, Facts, bring_base, forget, obtain, obtained, offer_base, reference
+from avabuild.plugins.target import Target
 from avabuild.recipe import DebianBase
 from avabuild.store import Store
-from avabuild.target import Target
 
 
 @pytest.fixture

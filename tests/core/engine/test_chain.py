@@ -12,8 +12,8 @@ from avabuild.base import Base
 from avabuild.blob import Blob
 from avabuild.chain import ExecLayer, flat
 from avabuild.engine.chain import Chain
+from avabuild.plugins.target import Target
 from avabuild.store import Store
-from avabuild.target import Target
 
 LAYER = ExecLayer(name="run", parts=(), key="sha256:" + "a" * 64)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.engine.run import run_inputs
-from avabuild.layers import Mount, Run
+from avabuild.plugins.kinds import Mount, Run
 from avabuild.store import Store
 
 

@@ -10,7 +10,7 @@ from avabuild.blob import BlobWriter
 from avabuild.common.errors import RecipeError
 from avabuild.engine.files import files_key, write_files
 from avabuild.engine.tree import Node, Tree, read_tree
-from avabuild.layers import File
+from avabuild.plugins.kinds import File
 from avabuild.store import Store
 
 if TYPE_CHECKING:

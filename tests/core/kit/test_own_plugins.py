@@ -7,7 +7,7 @@ import pytest
 from avabuild.kit.finding import RULES
 from avabuild.kit.hold import held
 from avabuild.kit.subject import opened
-from avabuild.provider import OWN, installed
+from avabuild.plugins.provider import OWN, installed
 
 NAMES = [one.name for one in installed() if one.distribution == OWN]
 

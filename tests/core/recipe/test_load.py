@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.common.errors import RecipeError
+from avabuild.plugins.target import Device
 from avabuild.recipe import (
     ArchiveBase,
     DebianBase,
@@ -16,7 +17,6 @@ from avabuild.recipe import (
     load,
 )
 from avabuild.recipe.explain import recipe_keys
-from avabuild.target import Device
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from avabuild.common.errors import PluginError, RecipeError
 from avabuild.describe import labels
 from avabuild.lock import TargetLock
 from avabuild.plan import Plan
+from avabuild.plugins.provider import Provider, installed
+from avabuild.plugins.registry import Registry
 from avabuild.prepare import make_plan, open_projects, plugins_of, targets
-from avabuild.provider import Provider, installed
 from avabuild.recipe import ImageBase, Recipe
-from avabuild.registry import Registry
 
 
 class Ubuntu(BaseOptions):

@@ -7,7 +7,7 @@ import pytest
 from pydantic import field_validator
 
 from avabuild.common.errors import PluginError, RecipeError
-from avabuild.framework import Options
+from avabuild.plugins.framework import Options
 from avabuild.recipe import Known, Recipe, load, parse_options
 
 INSTALLED = "installed: broken, hostile, jupyterlab, keras"

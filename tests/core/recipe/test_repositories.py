@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from avabuild.common.errors import RecipeError
-from avabuild.layers import Repository
+from avabuild.plugins.kinds import Repository
 from avabuild.recipe import load, variants
 
 TABLE = '[[packages.repositories]]\nname = "mine"\nsuite = "stable"\n'

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from avabuild.common.errors import PluginError
-from avabuild.framework import Options
+from avabuild.plugins.framework import Options
 from avabuild.recipe import Recipe, json_schema
 
 

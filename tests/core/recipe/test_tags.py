@@ -3,8 +3,8 @@
 import pytest
 
 from avabuild.common.errors import RecipeError
+from avabuild.plugins.target import Device, Target
 from avabuild.recipe import Recipe
-from avabuild.target import Device, Target
 
 
 def target(python="3.11", device="cpu"):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from avabuild.common.errors import PluginError
 from avabuild.common.regular import read as read_regular
-from avabuild.provider import Kind, Provider
+from avabuild.plugins.provider import Kind, Provider
 
 _HINT = (
     "a local plugin is one file that imports avabuild.api and what is installed; for more make a distribution"

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from avabuild.framework import ANY_DEVICE, Framework, Release
-from avabuild.offered import OfferedBase
-from avabuild.policy import Policy
+from avabuild.plugins.bases_offered import OfferedBase
+from avabuild.plugins.framework import ANY_DEVICE, Framework, Release
+from avabuild.plugins.policy import Policy
 
 
 def profile_of(framework: Framework, homes: Mapping[str, Sequence[str]]) -> dict[str, Any]:

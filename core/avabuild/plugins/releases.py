@@ -12,9 +12,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from avabuild.common.errors import TargetError
-from avabuild.framework import ANY_DEVICE, Framework, Options, Release
-from avabuild.offers import device_words, lacks_distribution, newer, offers, series
-from avabuild.target import Device, Target
+from avabuild.plugins.framework import ANY_DEVICE, Framework, Options, Release
+from avabuild.plugins.offers import device_words, lacks_distribution, newer, offers, series
+from avabuild.plugins.target import Device, Target
 
 Asked = Sequence[tuple[Framework, Options]]
 Table = Sequence[Release]

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from avabuild.common.value import Value
-from avabuild.framework import Release
-from avabuild.layers import Apt, Env, Files, Python
-from avabuild.target import Target
+from avabuild.plugins.framework import Release
+from avabuild.plugins.kinds import Apt, Env, Files, Python
+from avabuild.plugins.target import Target
 
 
 def _is_address(url: str) -> str:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from avabuild.common.addresses import refuse_login, refuse_login_in_shell
 from avabuild.common.value import Value
-from avabuild.sources import DebianSource, Source, SourceFile, Word
+from avabuild.plugins.sources import DebianSource, Source, SourceFile, Word
 
 Mode = Annotated[str, Field(pattern=r"^0?[0-7]{3,4}$")]
 OWNER = re.compile(r"[0-9]+(:[0-9]+)?")

@@ -7,10 +7,10 @@ from typing import Any
 
 from packaging.version import Version
 
-from avabuild.framework import Framework, Options, Release
-from avabuild.offered import BaseOptions, OfferedBase
-from avabuild.policy import Policy
-from avabuild.provider import Kind
+from avabuild.plugins.bases_offered import BaseOptions, OfferedBase
+from avabuild.plugins.framework import Framework, Options, Release
+from avabuild.plugins.policy import Policy
+from avabuild.plugins.provider import Kind
 
 BASE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 TAKEN = ("archive", "debian", "device", "image", "mirror", "python", "recipe", "scratch")

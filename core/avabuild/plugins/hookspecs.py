@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from avabuild.framework import Framework
-    from avabuild.offered import OfferedBase
-    from avabuild.policy import Policy
+    from avabuild.plugins.bases_offered import OfferedBase
+    from avabuild.plugins.framework import Framework
+    from avabuild.plugins.policy import Policy
 
 hookspec = pluggy.HookspecMarker("avabuild")
 hookimpl = pluggy.HookimplMarker("avabuild")

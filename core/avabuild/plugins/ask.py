@@ -12,12 +12,12 @@ from packaging.requirements import Requirement
 
 from avabuild.common.addresses import redact, refuse_login
 from avabuild.common.errors import PluginError, TargetError
-from avabuild.framework import Framework, Impossible, Options, Request, Wanted
-from avabuild.layers import Compile, Layer, Python
-from avabuild.local import line_in
-from avabuild.offered import BaseOptions, OfferedBase
-from avabuild.patience import PATIENCE, SETTING, TooSlowError, within
-from avabuild.policy import Amendment, Draft, EarlyDraft, Index, NotYet, Policy, Refuse
+from avabuild.plugins.bases_offered import BaseOptions, OfferedBase
+from avabuild.plugins.framework import Framework, Impossible, Options, Request, Wanted
+from avabuild.plugins.kinds import Compile, Layer, Python
+from avabuild.plugins.local import line_in
+from avabuild.plugins.patience import PATIENCE, SETTING, TooSlowError, within
+from avabuild.plugins.policy import Amendment, Draft, EarlyDraft, Index, NotYet, Policy, Refuse
 
 _KINDS = get_args(Layer)[0]
 _Answer = TypeVar("_Answer")

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from typing import Literal
 
-from avabuild.patience import PATIENCE
+from avabuild.plugins.patience import PATIENCE
 
 Kind = Literal["framework", "policy", "base"]
 GROUPS: Mapping[Kind, str] = {

@@ -12,8 +12,8 @@ from packaging.version import Version
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from avabuild.common.value import Value
-from avabuild.layers import Layer
-from avabuild.target import Device, Target
+from avabuild.plugins.kinds import Layer
+from avabuild.plugins.target import Device, Target
 
 ANY_DEVICE = "any"
 PREFIX = "/opt/venv"  # of every image's environment: docs/decisions/0003-venv-at-a-fixed-prefix.md

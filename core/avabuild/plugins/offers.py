@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from avabuild.framework import ANY_DEVICE, Release
-from avabuild.target import Device, Target
+from avabuild.plugins.framework import ANY_DEVICE, Release
+from avabuild.plugins.target import Device, Target
 
 _MOST = 4  # of alike things in one message
 

@@ -13,19 +13,20 @@ from typing import Any
 
 import pluggy
 
-from avabuild import __version__, hookspecs
+from avabuild import __version__
 from avabuild.common.errors import PluginError, Problem, SettingsError
-from avabuild.consult import check_of, layers_of, ordered, requires_of
-from avabuild.contract import CONTRACT, contract_of, stated
-from avabuild.declared import refuse_faulty
-from avabuild.framework import Framework, Options
-from avabuild.local import LocalPlugin, line_in, run_local
-from avabuild.offered import OfferedBase
-from avabuild.patience import SETTING, TooSlowError, within
-from avabuild.policy import Policy
-from avabuild.provider import GROUPS, Kind, Provider, Trust, installed, matches
-from avabuild.recipe.wording import did_you_mean, listed
-from avabuild.releases import choose, select
+from avabuild.plugins import hookspecs
+from avabuild.plugins.ask import check_of, layers_of, ordered, requires_of
+from avabuild.plugins.bases_offered import OfferedBase
+from avabuild.plugins.contract import CONTRACT, contract_of, stated
+from avabuild.plugins.declared import refuse_faulty
+from avabuild.plugins.framework import Framework, Options
+from avabuild.plugins.local import LocalPlugin, line_in, run_local
+from avabuild.plugins.patience import SETTING, TooSlowError, within
+from avabuild.plugins.policy import Policy
+from avabuild.plugins.provider import GROUPS, Kind, Provider, Trust, installed, matches
+from avabuild.plugins.releases import choose, select
+from avabuild.plugins.wording import did_you_mean, listed
 
 __all__ = [
     "Provider",

@@ -1,0 +1,1 @@
+"""Plugins: what one says, and how it is asked."""
