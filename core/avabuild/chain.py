@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from avabuild.common.value import Value, digest_of
-from avabuild.image import Settings
 from avabuild.lock import AptLock, Deb
 from avabuild.plugins.kinds import Run
+from avabuild.store.oci import Settings
 
 FORMAT = 3
 

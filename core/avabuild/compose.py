@@ -8,7 +8,6 @@ from typing import Any
 
 from avabuild.amend import POLICY, Amended
 from avabuild.common.errors import PluginError, RecipeError
-from avabuild.image import HealthCheck, Settings
 from avabuild.plan import Check, Chosen, Plan, Step
 from avabuild.plugins.framework import ANY_DEVICE, PREFIX, Framework, Request
 from avabuild.plugins.kinds import (
@@ -27,6 +26,7 @@ from avabuild.plugins.kinds import (
 )
 from avabuild.plugins.target import Target
 from avabuild.recipe import Recipe
+from avabuild.store.oci import HealthCheck, Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from avabuild.common.errors import Problem, RecipeError, SettingsError
 from avabuild.host.means import Mode, Runner
+from avabuild.host.places import config_path
 from avabuild.host.settings import DriverChoice, Settings, settings_of
-from avabuild.places import config_path
 from avabuild.plugins.provider import Trust
 from avabuild.plugins.wording import did_you_mean, listed
 from avabuild.recipe.document import parse

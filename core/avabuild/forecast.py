@@ -21,7 +21,6 @@ from avabuild.engine.run import run_inputs
 from avabuild.engine.tree import read_tree, standing_of
 from avabuild.engine.workshop import built_key, built_wheel, is_wheel
 from avabuild.host import Host
-from avabuild.image import Settings
 from avabuild.lock import AptLock, Package
 from avabuild.overlaps import Overlap, find_overlaps, known_overlaps, settling
 from avabuild.plan import Plan, Step
@@ -30,6 +29,7 @@ from avabuild.resolve import file_name
 from avabuild.scheme import scheme_of
 from avabuild.standing import Standing
 from avabuild.store import Store
+from avabuild.store.oci import Settings
 
 Parts = Sequence[tuple[str, str]]
 RUN, INSTALLED, COMPILED = "its command runs", "packages are installed", "it is compiled"

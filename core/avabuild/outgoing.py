@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from avabuild import image
 from avabuild.common.errors import StoreError
 from avabuild.images.contents import fetch
 from avabuild.images.finding import LOCAL, Image, find_local
@@ -14,6 +13,7 @@ from avabuild.registries.pushed import Pushed
 from avabuild.report import Report
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.store import Scratch
+from avabuild.store import oci as image
 from avabuild.workplace import Workplace
 
 if TYPE_CHECKING:

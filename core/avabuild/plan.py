@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from avabuild.common.value import Value
-from avabuild.image import Settings
 from avabuild.plugins.kinds import Layer, Libraries
 from avabuild.plugins.target import Target
 from avabuild.recipe import Base, Offer
+from avabuild.store.oci import Settings
 
 
 class Step(Value):

@@ -10,9 +10,9 @@ import posixpath
 from pathlib import Path
 
 from avabuild.blob import Blob, BlobWriter, Compression
-from avabuild.image import PATH
 from avabuild.scheme import Scheme
 from avabuild.standing import Standing
+from avabuild.store.oci import PATH
 
 _ACTIVATE = """\
 # Use with ". bin/activate" from a POSIX shell; "deactivate" undoes it.

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from avabuild import image
+from avabuild.store import oci as image
 
 HERE, ELSEWHERE = "amd64", "arm64"
 ELF = {HERE: 62, ELSEWHERE: 183}

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from avabuild import image
 from avabuild.blob import Blob
 from avabuild.common.dates import date_of
-from avabuild.image import Piece, Settings
+from avabuild.store import oci as image
+from avabuild.store.oci import Piece, Settings
 
 
 def piece(letter: str) -> Piece:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import places
-from avabuild.places import cache_directory, candidates, existing, prepare, trouble
+from avabuild.host import places
+from avabuild.host.places import cache_directory, candidates, existing, prepare, trouble
 
 UID = os.geteuid()
 

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from avabuild import image
 from avabuild.base import bring_base
 from avabuild.common.errors import AvabuildError, ImageError, RegistryError, UnavailableError, WheelError
 from avabuild.engine.workshop import built_wheel
@@ -35,6 +34,7 @@ from avabuild.resolve.pages import Pages
 from avabuild.resolve.transfer import Transfer, client_of
 from avabuild.resolve.wanted import Policy, Wanted
 from avabuild.store import Store
+from avabuild.store import oci as image
 
 DIGEST = "sha256:" + "a" * 64
 Answer = tuple[int, dict[str, str], Any]

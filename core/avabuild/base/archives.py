@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from avabuild import image
 from avabuild.common.errors import Problem, RecipeError
 from avabuild.common.tars import Tar
 from avabuild.common.value import Value
+from avabuild.store import oci as image
 
 _MOST = 4 << 20  # bytes of an index, a manifest or a config (OCI distribution-spec: "Pushing Manifests")
 _NAME = "org.opencontainers.image.ref.name"

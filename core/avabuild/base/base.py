@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from avabuild import image
 from avabuild.base.facts import Facts
 from avabuild.blob import Blob
 from avabuild.common.value import Value
 from avabuild.store import Store
+from avabuild.store import oci as image
 
 
 class Base(Value):

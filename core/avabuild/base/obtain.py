@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from avabuild import commands, image
+from avabuild import commands
 from avabuild.base.archives import choices, choose, unpack_chosen
 from avabuild.base.base import Base
 from avabuild.base.bootstrap import PROGRAMS, is_older, way_of
@@ -33,6 +33,7 @@ from avabuild.plugins.target import Target
 from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, ScratchBase
 from avabuild.recipe import Base as BaseSpec
 from avabuild.store import Kept, Scratch, Store
+from avabuild.store import oci as image
 from avabuild.store.hashing import file_digest
 
 EPOCH = str(MTIME)

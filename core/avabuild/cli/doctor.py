@@ -128,7 +128,7 @@ def _summary(host: Host, means: Means | None) -> Iterator[tuple[str, str]]:
 
 def _facts(host: Host) -> dict[str, object]:
     """Return what else a build has of this host."""
-    from avabuild.places import existing
+    from avabuild.host.places import existing
 
     free = shutil.disk_usage(existing(host.cache)).free
     facts: dict[str, object] = {"cache": f"{host.cache} ({human(free)} free)", "cores": host.cores}

@@ -15,7 +15,7 @@ import typer
 from avabuild import stamp
 from avabuild.cli.host import ModeOption, RootOption, RunnerOption, StorageDriverOption, flags_of
 from avabuild.cli.sbom import Kind
-from avabuild.places import cache_directory, config_text, has_range, setting
+from avabuild.host.places import cache_directory, config_text, has_range, setting
 
 if TYPE_CHECKING:
     from avabuild.cli.console import QuietConsole

@@ -12,7 +12,6 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from avabuild import image
 from avabuild.blob import BLOCK, MTIME, Blob
 from avabuild.common import damage
 from avabuild.common.errors import StoreError
@@ -20,6 +19,7 @@ from avabuild.common.tars import opened
 from avabuild.describe import whole_labels
 from avabuild.engine.layout import Composed
 from avabuild.store import Store
+from avabuild.store import oci as image
 
 
 def write_oci_archive(store: Store, composed: Composed, out: Path, tag: str) -> None:

@@ -17,8 +17,8 @@ from avabuild.common.errors import StepError
 from avabuild.container import Container
 from avabuild.engine.context import Context
 from avabuild.engine.layout import compose_image
-from avabuild.image import Piece, Settings
 from avabuild.plugins.target import Target
+from avabuild.store.oci import Piece, Settings
 
 MADE = "avabuild: "  # before a layer's name in an image's history
 GIVEN = "/run/avabuild"  # where a step finds what it is given; never part of a layer

@@ -15,11 +15,11 @@ from avabuild.engine import directories, files, workshop
 from avabuild.engine.files import files_key
 from avabuild.engine.job import Job
 from avabuild.engine.run import run_inputs
-from avabuild.image import Settings
 from avabuild.lock import TargetLock
 from avabuild.plan import Plan, Step
 from avabuild.plugins.kinds import Files, Run
 from avabuild.store import Store
+from avabuild.store.oci import Settings
 
 FORMAT = 2
 _PLACES = ("mirror", "uri", "key")

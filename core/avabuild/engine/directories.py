@@ -16,10 +16,10 @@ from avabuild.blob import MTIME, Blob, BlobWriter, Compression
 from avabuild.common.tars import passing
 from avabuild.common.value import Value, digest_of
 from avabuild.engine.tree import Tree
-from avabuild.image import Settings
 from avabuild.plugins.framework import PREFIX
 from avabuild.plugins.kinds import checked_owner
 from avabuild.store import Store
+from avabuild.store.oci import Settings
 
 FORMAT = 1
 NAME = "workdir and volumes"

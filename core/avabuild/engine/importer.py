@@ -14,7 +14,7 @@ from typing import Self
 from avabuild.base import Base
 from avabuild.engine.context import Context
 from avabuild.engine.layout import Composed, compose_image
-from avabuild.image import Piece, Settings
+from avabuild.store.oci import Piece, Settings
 
 
 class Importer:

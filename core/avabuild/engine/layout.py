@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from avabuild import image
 from avabuild.base import Base
 from avabuild.blob import Blob
 from avabuild.common.value import Value
-from avabuild.image import Piece, Settings
 from avabuild.store import Store
+from avabuild.store import oci as image
 from avabuild.store.hashing import file_digest
 from avabuild.store.modes import open_up
+from avabuild.store.oci import Piece, Settings
 from avabuild.store.whole import publish, remove, write_whole
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from avabuild import image
 from avabuild.commands import Bind
 from avabuild.common.errors import AvabuildError, ResolveError, StoreError
 from avabuild.common.tars import passing
@@ -32,6 +31,7 @@ from avabuild.engine.context import Context
 from avabuild.engine.layout import Composed
 from avabuild.plugins.kinds import Repository
 from avabuild.store import Store
+from avabuild.store import oci as image
 from avabuild.store.hashing import file_digest
 from avabuild.store.whole import publish
 

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from avabuild import image
 from avabuild.base import Base, is_debian
 from avabuild.blob import Blob
 from avabuild.common.errors import LinkageError
@@ -15,7 +14,6 @@ from avabuild.engine.context import Context
 from avabuild.engine.files import chosen
 from avabuild.engine.layout import Composed
 from avabuild.engine.names import packages_of
-from avabuild.image import Piece
 from avabuild.linkage.elf import MAGIC, Elf
 from avabuild.linkage.inventory import Inventory, distributions, inventory
 from avabuild.linkage.judge import Finding, judge, package_hint, wasted
@@ -23,6 +21,8 @@ from avabuild.linkage.nvidia import is_cuda
 from avabuild.linkage.tree import Tree
 from avabuild.plan import Plan
 from avabuild.plugins.kinds import Files, Libraries
+from avabuild.store import oci as image
+from avabuild.store.oci import Piece
 
 DRIVER = "libcuda.so.1"
 _MACHINES = {"x86_64": "EM_X86_64/64", "aarch64": "EM_AARCH64/64"}

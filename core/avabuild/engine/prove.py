@@ -14,7 +14,7 @@ from avabuild.engine.job import Job
 from avabuild.engine.layout import Composed
 from avabuild.engine.libcuda import NO_DRIVER, driver_for_checks
 from avabuild.engine.linkage import check_linkage
-from avabuild.image import Piece
+from avabuild.store.oci import Piece
 
 
 def prove_image(context: Context, job: Job, pieces: Sequence[Piece], composed: Composed) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 from pydantic import Field
 
 from avabuild.common.value import Value
+from avabuild.host.places import cache_directory
 from avabuild.host.settings import Settings, settings_of
 from avabuild.host.sharing import Sharing, sharing
-from avabuild.places import cache_directory
 from avabuild.plugins.provider import Trust
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")

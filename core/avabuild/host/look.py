@@ -21,10 +21,10 @@ from avabuild.common.errors import HostError
 from avabuild.host import trial_worker
 from avabuild.host.findings import Directory, Findings, Kind, OwnStorage, Tool, Trial
 from avabuild.host.means import FEEDER
+from avabuild.host.places import Candidate, candidates, existing, name, trouble
 from avabuild.host.settings import Settings
 from avabuild.host.storage_conf import Configured, configured
 from avabuild.host.subids import arguments, free_range
-from avabuild.places import Candidate, candidates, existing, name, trouble
 
 PATIENCE = 20  # seconds: a network's file system may hang
 _KINDS: tuple[Kind, ...] = ("root", "subuid", "single")

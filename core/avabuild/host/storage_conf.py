@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from avabuild.places import home
+from avabuild.host.places import home
 
 _SYSTEM = (Path("/etc/containers/storage.conf"), Path("/usr/share/containers/storage.conf"))
 _FOR_USERS = {"overlay", "overlay2", "vfs", "btrfs"}  # drivers of the system's file that count for users

@@ -19,8 +19,8 @@ from avabuild.host.choose import choose
 from avabuild.host.findings import Directory, Findings
 from avabuild.host.look import TOOLS, find_tool, look, measure, storage_trouble
 from avabuild.host.means import Means
+from avabuild.host.places import prepare, trouble
 from avabuild.host.storage_conf import Configured, configuration_files, configured
-from avabuild.places import prepare, trouble
 
 FORMAT = 1
 _VARIABLES = (

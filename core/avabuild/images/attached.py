@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from avabuild import image
 from avabuild.common.errors import RegistryError
 from avabuild.images.referrer import referrer
 from avabuild.registries.name import referrers_tag
 from avabuild.registries.repository import Repository
 from avabuild.registries.sending import send_blob
 from avabuild.store import Store
+from avabuild.store import oci as image
 
 
 def attach(

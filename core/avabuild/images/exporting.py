@@ -13,7 +13,6 @@ from typing import IO, Any, Literal
 
 from isal import igzip
 
-from avabuild import image
 from avabuild.base.merged import is_whiteout
 from avabuild.blob import OPAQUE, Blob
 from avabuild.buildah import Tools
@@ -29,6 +28,7 @@ from avabuild.images.rebuild import Rebuild, Unpack, file_words, rebuild
 from avabuild.images.writing import write_file
 from avabuild.plugins.kinds import WHITEOUT
 from avabuild.store import Scratch, Store
+from avabuild.store import oci as image
 from avabuild.store.store import disk_errors
 
 Format = Literal["containerfile", "oci-archive", "docker-archive", "def", "oci"]

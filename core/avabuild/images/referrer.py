@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avabuild import image
 from avabuild.common.errors import ImageError
 from avabuild.engine.layout import subject_of
 from avabuild.images.writing import write_file
+from avabuild.store import oci as image
 from avabuild.store.store import disk_errors
 
 EMPTY = b"{}"

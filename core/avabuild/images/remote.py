@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from avabuild import image
 from avabuild.common.errors import ImageError, RegistryError
 from avabuild.host import Host
 from avabuild.images.finding import REGISTRY, Image
@@ -16,6 +15,7 @@ from avabuild.registries.credentials import DOCKER_HUB
 from avabuild.registries.name import Remote, is_digest, is_host, is_referrers_tag
 from avabuild.registries.registries import BRIEF, Registries
 from avabuild.registries.repository import Manifest, Repository
+from avabuild.store import oci as image
 
 _CONFIGS = frozenset({image.CONFIG, "application/vnd.docker.container.image.v1+json"})
 _AT_ONCE = 8

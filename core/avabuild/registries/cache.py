@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from avabuild import image
 from avabuild.common.errors import AvabuildError
 from avabuild.registries.name import Remote, is_digest
 from avabuild.registries.registries import Registries
@@ -26,6 +25,7 @@ from avabuild.registries.sending import note_place, send_blob
 from avabuild.report import Event, Report
 from avabuild.resolve.cancellation import Cancellation, CancelledError
 from avabuild.store import Kept, Scratch, Store
+from avabuild.store import oci as image
 from avabuild.store.store import disk_errors
 
 ARTIFACT = "application/vnd.avabuild.entry.v1+json"

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avabuild import image
 from avabuild.common.errors import ImageError, RegistryError
 from avabuild.registries.name import Remote, is_digest
 from avabuild.registries.registries import Registries
 from avabuild.registries.repository import Manifest, Repository
+from avabuild.store import oci as image
 
 
 def pull_layout(registries: Registries, name: str, arch: str, directory: Path) -> None:

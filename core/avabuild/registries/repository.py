@@ -14,12 +14,12 @@ from typing import Any, BinaryIO, Literal
 
 import httpx
 
-from avabuild import image
 from avabuild.common.errors import RegistryError
 from avabuild.registries.client import Registry, Request, scopes
 from avabuild.registries.name import is_digest, is_tag, referrers_tag
 from avabuild.resolve.bounded import BoundError, raw
 from avabuild.resolve.cancellation import Cancellation
+from avabuild.store import oci as image
 
 ACCEPT = (
     f"{image.MANIFEST}, {image.INDEX}, application/vnd.docker.distribution.manifest.v2+json, "

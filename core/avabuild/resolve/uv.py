@@ -21,7 +21,7 @@ from avabuild.common.errors import (
     StoreError,
     UnavailableError,
 )
-from avabuild.places import spare_cache
+from avabuild.host.places import spare_cache
 from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.configured import inherited
 from avabuild.resolve.facade import REFUSED

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import image
 from avabuild.base import Base
+from avabuild.store import oci as image
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from avabuild.engine import described as module
 from avabuild.engine import directories, files, workshop
 from avabuild.engine.described import contents, described, image_key
 from avabuild.engine.output import LOCAL, Output
-from avabuild.image import Settings
 from avabuild.lock import Package, TargetLock
 from avabuild.plan import Plan, Step
 from avabuild.plugins.kinds import File, Files, Mount, Run
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe.bases import DebianBase, Offer
 from avabuild.store import Store
+from avabuild.store.oci import Settings
 
 LOCK = TargetLock(
     target="py311-cpu", request="sha256:r", base="sha256:b", python=(Package(name="six", version="1"),)

@@ -11,8 +11,8 @@ import pytest
 from avabuild.blob import BlobWriter
 from avabuild.engine.directories import directories_parts, missing, owner, user_of, wanted, write_directories
 from avabuild.engine.tree import Node, Tree
-from avabuild.image import Settings
 from avabuild.store import Store
+from avabuild.store.oci import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

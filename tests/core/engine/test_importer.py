@@ -12,7 +12,7 @@ from avabuild.engine.importer import Importer, import_image
 from avabuild.engine.intake import FED
 from avabuild.engine.intake import PULLED as HEAVY
 from avabuild.engine.layout import compose_image
-from avabuild.image import Piece, Settings
+from avabuild.store.oci import Piece, Settings
 
 
 @pytest.fixture

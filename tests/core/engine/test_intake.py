@@ -13,7 +13,7 @@ from avabuild.base import Base
 from avabuild.blob import Blob
 from avabuild.common.errors import StepError, StoreError
 from avabuild.engine.layout import compose_image
-from avabuild.image import Piece, Settings
+from avabuild.store.oci import Piece, Settings
 
 
 @pytest.fixture

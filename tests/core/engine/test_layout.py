@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import image
 from avabuild.base import Base
 from avabuild.engine.layout import compose_image, write_layout
-from avabuild.image import Piece, Settings
+from avabuild.store import oci as image
+from avabuild.store.oci import Piece, Settings
 
 
 @pytest.fixture

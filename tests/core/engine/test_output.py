@@ -13,7 +13,7 @@ from avabuild.blob import BlobWriter
 from avabuild.common.errors import StoreError
 from avabuild.engine.layout import Composed, compose_image
 from avabuild.engine.output import Output, write_output
-from avabuild.image import Piece, Settings
+from avabuild.store.oci import Piece, Settings
 
 NAME = "localhost/demo:py311-cpu"
 

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import places
 from avabuild.common.errors import HostError
-from avabuild.host import Host, probe
+from avabuild.host import Host, places, probe
 from avabuild.host import survey as module
 from avabuild.host.settings import Settings
 from avabuild.host.survey import means_of, survey

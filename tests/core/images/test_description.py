@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import json
 
-from avabuild import image
 from avabuild.images.description import describe
+from avabuild.store import oci as image
 
 
 def config_of(store, composed):

@@ -4,7 +4,6 @@ import base64
 
 import pytest
 
-from avabuild import image
 from avabuild.common.errors import ImageError
 from avabuild.images.finding import bare, find, local_images
 from avabuild.images.listing import listed
@@ -13,6 +12,7 @@ from avabuild.images.usage import needs_of
 from avabuild.lock import Package
 from avabuild.registries.name import is_remote
 from avabuild.resolve.lockfile import read_lock
+from avabuild.store import oci as image
 
 from .conftest import LOCK
 

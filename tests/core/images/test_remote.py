@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from avabuild import image
 from avabuild.common.errors import HostError, ImageError, RegistryError, UnavailableError
 from avabuild.images.finding import find
 from avabuild.images.listing import listed_remote
@@ -18,6 +17,7 @@ from avabuild.registries.registries import Registries
 from avabuild.registries.repository import Repository
 from avabuild.report import Report, silent
 from avabuild.resolve.cancellation import Cancellation
+from avabuild.store import oci as image
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from cyclonedx.validation.json import JsonStrictValidator
 from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
-from avabuild import image
 from avabuild.common.errors import ImageError, StoreError
 from avabuild.engine.layout import write_layout
 from avabuild.engine.output import Output
@@ -23,6 +22,7 @@ from avabuild.images.packages import read_packages
 from avabuild.images.referrer import add_to_layout
 from avabuild.images.sbom import sbom_of, sbom_of_kept, write_beside
 from avabuild.store import Store
+from avabuild.store import oci as image
 
 NAME = "localhost/ava-demo:py311-cuda90-cudnn7"
 SITE = "opt/venv/lib/python3.11/site-packages"
@@ -137,7 +137,7 @@ def test_an_image_whose_layers_were_read_before_is_not_fetched_for_it(store, sto
 def test_an_image_without_packages_says_so(store, storage, keep_layer):
     from avabuild.base import Base
     from avabuild.engine.layout import compose_image
-    from avabuild.image import Piece, Settings
+    from avabuild.store.oci import Piece, Settings
 
     piece = Piece(blob=keep_layer({"file": b"x"}), created_by="avabuild: files: recipe")
     storage.add(compose_image(store, Base(), [piece], Settings(), "amd64"), store, NAME)

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from avabuild import image
 from avabuild.blob import Blob
 from avabuild.host import Host
 from avabuild.registries.registries import Registries
 from avabuild.resolve.wanted import Policy
 from avabuild.store import Store
+from avabuild.store import oci as image
 
 QUICK = Policy(attempts=3, pause=0.01)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from avabuild import image
 from avabuild.blob import Blob
 from avabuild.registries.cache import Cache
 from avabuild.registries.name import Remote
@@ -20,6 +19,7 @@ from avabuild.registries.repository import Repository
 from avabuild.registries.sending import send_blob
 from avabuild.report import Event, Report
 from avabuild.store import Kept, Store
+from avabuild.store import oci as image
 
 KEY, OTHER = ("sha256:" + digit * 64 for digit in "ab")
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from avabuild import image
 from avabuild.common.errors import RegistryError
 from avabuild.images.attached import attach, is_attached
 from avabuild.registries.name import Remote
+from avabuild.store import oci as image
 
 SPDX, CYCLONEDX = "application/spdx+json", "application/vnd.cyclonedx+json"
 
