@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import commands
 from avabuild.base import Facts, assumed
-from avabuild.commands import Bind
 from avabuild.engine.apt_step import ARCHIVES, PLACE
 from avabuild.engine.stage import UV
 from avabuild.host import Host
@@ -23,6 +21,8 @@ from avabuild.plugins.kinds import Compile
 from avabuild.plugins.target import Target
 from avabuild.prepare import make_plan, open_project, targets
 from avabuild.recipe import DebianBase
+from avabuild.tools import argv as commands
+from avabuild.tools.argv import Bind
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))

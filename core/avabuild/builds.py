@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avabuild.base import Base
-from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.chain import FLAT, flat
 from avabuild.common.errors import AvabuildError
@@ -22,6 +21,7 @@ from avabuild.publish import Done, There
 from avabuild.resolution import require_lock, still_locked
 from avabuild.running import Running
 from avabuild.store.scratch import sweep
+from avabuild.tools.buildah import Tools
 
 
 @dataclass

@@ -16,10 +16,10 @@ from avabuild.plan import Plan
 from avabuild.prepare import Project, assumed_base, assumption, base_title, refuse_early
 from avabuild.recipe import DebianBase, ImageBase
 from avabuild.recipe.tags import DEFAULT
-from avabuild.report import Report
 from avabuild.resolve.uv import Unsolvable
 from avabuild.session import Session
 from avabuild.stamp import fits
+from avabuild.tools.events import Report
 from avabuild.workplace import Workplace
 
 Item = TypeVar("Item")

@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 from avabuild.base import Base
-from avabuild.buildah import Tools
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.common.errors import AvabuildError, UnavailableError
 from avabuild.common.together import together
@@ -33,6 +32,7 @@ from avabuild.resolve import Fetcher
 from avabuild.resolve.uv import Unsolvable
 from avabuild.running import Halt, Running
 from avabuild.store import Scratch
+from avabuild.tools.buildah import Tools
 
 _CLASSIC_SUITE = "bullseye"  # the last Debian with Python 2.7
 _CLASSIC_PACKAGES = ("ca-certificates", "python2.7")

@@ -10,10 +10,10 @@ from avabuild.images.contents import fetch
 from avabuild.images.finding import LOCAL, Image, find_local
 from avabuild.registries.name import Remote, is_remote
 from avabuild.registries.pushed import Pushed
-from avabuild.report import Report
-from avabuild.resolve.cancellation import Cancellation
 from avabuild.store import Scratch
 from avabuild.store import oci as image
+from avabuild.tools.cancellation import Cancellation
+from avabuild.tools.events import Report
 from avabuild.workplace import Workplace
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from avabuild.engine.layout import Composed
 from avabuild.plan import Plan
 from avabuild.registries.name import Remote
 from avabuild.registries.pushed import Pushed
-from avabuild.report import Report
-from avabuild.resolve.cancellation import Cancellation
 from avabuild.store import Store
+from avabuild.tools.cancellation import Cancellation
+from avabuild.tools.events import Report
 
 if TYPE_CHECKING:
     from avabuild.registries.registries import Registries

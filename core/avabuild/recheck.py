@@ -8,9 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from avabuild import commands
 from avabuild.base import Base
-from avabuild.buildah import Tools
 from avabuild.common.errors import ImageError, StepError
 from avabuild.describe import ANNOTATED, CHECKS, whole_labels
 from avabuild.engine.chain import Chain
@@ -19,8 +17,10 @@ from avabuild.engine.context import Context
 from avabuild.engine.libcuda import NO_DRIVER, driver_with
 from avabuild.plan import Check
 from avabuild.plugins.target import Target
-from avabuild.report import Report
 from avabuild.store import Scratch
+from avabuild.tools import argv as commands
+from avabuild.tools.buildah import Tools
+from avabuild.tools.events import Report
 from avabuild.workplace import Workplace
 
 _ELSEWHERE = ("oci:", "oci-archive:", "docker-archive:")

@@ -18,11 +18,11 @@ from avabuild.plan import Plan
 from avabuild.plugins.kinds import Apt
 from avabuild.prepare import alone, plugins_of, preferred, request_lines, request_of, requirements
 from avabuild.recipe import ScratchBase
-from avabuild.report import Report
 from avabuild.resolve import ClassicResolver, Indexes, NeedsBuild, Platform, Resolved, Resolver
-from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.resolver import together
 from avabuild.resolve.uv import run_here
+from avabuild.tools.cancellation import Cancellation
+from avabuild.tools.events import Report
 
 _RENEW = "run without --locked to renew the lock, or go back to the plugin that it was made with"
 

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from avabuild.buildah import Tools
-from avabuild.resolve.cancellation import Cancellation
+from avabuild.tools.buildah import Tools
+from avabuild.tools.cancellation import Cancellation
 
 
 class Halt:

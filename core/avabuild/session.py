@@ -12,7 +12,6 @@ from pathlib import Path
 
 from avabuild.agreement import disagreement
 from avabuild.base import Base, Facts, assumed, bring_base, forget, obtain, obtained, offer_base, reference
-from avabuild.buildah import Tools
 from avabuild.common.errors import AvabuildError, LockError, TargetError
 from avabuild.engine.apt_step import forget_lists
 from avabuild.engine.build import build
@@ -39,13 +38,14 @@ from avabuild.prepare import (
 )
 from avabuild.publish import Done, none
 from avabuild.recipe import DebianBase
-from avabuild.report import Event, Report
 from avabuild.resolution import Below, Resolution, require_lock, resolver_for, still_locked
 from avabuild.resolve import Fetcher, Indexes, Progress, Resolver, file_name, read_lock, write_lock
 from avabuild.resolve.uv import Unsolvable
 from avabuild.running import Halt, Running
 from avabuild.stepping import Without, blamed, moved, step_back
 from avabuild.store import Scratch, Store
+from avabuild.tools.buildah import Tools
+from avabuild.tools.events import Event, Report
 from avabuild.workplace import Workplace
 
 

@@ -12,15 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avabuild.buildah import Tools
 from avabuild.engine.output import LOCAL, Output
 from avabuild.host import Host
 from avabuild.host.survey import means_of, survey
-from avabuild.inside.namespace import Namespace
 from avabuild.plugins.registry import Registry, of_site
-from avabuild.report import Report
 from avabuild.resolve import Indexes, from_host, pip_conf_paths, uv_toml_paths
 from avabuild.store import Elsewhere, Store
+from avabuild.tools.buildah import Tools
+from avabuild.tools.events import Report
+from avabuild.tools.inside.namespace import Namespace
 
 if TYPE_CHECKING:
     from avabuild.publish import Publisher

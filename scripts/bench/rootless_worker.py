@@ -15,8 +15,8 @@ from pathlib import Path
 
 from avabuild.host import probe
 from avabuild.host.survey import means_of, survey
-from avabuild.inside.namespace import Namespace
-from avabuild.inside.step import PATH, Step
+from avabuild.tools.inside.namespace import Namespace
+from avabuild.tools.inside.step import PATH, Step
 
 
 def main(root: str, count: int) -> dict[str, float | str]:

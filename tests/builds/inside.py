@@ -11,9 +11,9 @@ import sys
 from contextlib import closing
 
 from avabuild.common.errors import AvabuildError
-from avabuild.container import container
 from avabuild.host import probe
-from avabuild.report import Report
+from avabuild.tools.container import container
+from avabuild.tools.events import Report
 from avabuild.workplace import Workplace
 
 

@@ -131,7 +131,7 @@ OBTAIN = """
 import os, sys
 from pathlib import Path
 from avabuild.host import probe
-from avabuild.report import Report
+from avabuild.tools.events import Report
 from avabuild.session import Session
 from avabuild.workplace import Workplace
 

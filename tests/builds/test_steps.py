@@ -224,7 +224,7 @@ def test_a_step_dies_with_the_build(someone: User) -> None:
     process.kill()
     process.communicate(timeout=30)
     for _ in range(50):
-        if not running(f"sleep {mark}") and not running("avabuild.inside.server"):
+        if not running(f"sleep {mark}") and not running("avabuild.tools.inside.server"):
             break
         time.sleep(0.1)
     assert not running(f"sleep {mark}")

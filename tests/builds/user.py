@@ -20,8 +20,8 @@ from pathlib import Path
 from filelock import FileLock
 from uv import find_uv_bin
 
-from avabuild.local_storage import LocalStorage
 from avabuild.store.uses import is_free
+from avabuild.tools.storage import LocalStorage
 
 INSIDE = (Path(__file__).parent / "inside.py").read_text()
 SETPRIV = shutil.which("setpriv") or "setpriv"

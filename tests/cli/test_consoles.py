@@ -15,7 +15,7 @@ from avabuild.cli.recipe import console_for
 from avabuild.cli.sizes import human
 from avabuild.cli.table import Row, lines_of, unchanged
 from avabuild.common.errors import StepError
-from avabuild.report import Event
+from avabuild.tools.events import Event
 
 WHEEL = "tensorflow_cpu-2.21.0-cp311-cp311-manylinux_2_27_x86_64.whl"
 EVENTS = (

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import calls as module
-from avabuild.calls import Calls
 from avabuild.common.errors import DiskFullError, HostError, StepError
-from avabuild.report import Report
-from avabuild.streams import Pipe, ending
+from avabuild.tools import process as module
+from avabuild.tools.events import Report
+from avabuild.tools.process import Calls
+from avabuild.tools.streams import Pipe, ending
 
 
 class Child:

@@ -12,8 +12,8 @@ from avabuild.builds import Listener
 from avabuild.catalogue import Catalogue
 from avabuild.common.errors import AvabuildError, RecipeError, StepError, TargetError, UnavailableError
 from avabuild.common.together import JointError
-from avabuild.report import Report, silent
 from avabuild.session import Session
+from avabuild.tools.events import Report, silent
 from avabuild.workplace import Workplace
 
 BOOKWORM = 'base = { debian = "bookworm" }\nmatrix.python = "3.11"\n'

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import commands
-from avabuild.commands import Bind
+from avabuild.tools import argv as commands
+from avabuild.tools.argv import Bind
 
 CHROOT = ("--isolation", "chroot", "--cap-drop", "CAP_SYS_CHROOT", "--network", "host")
 

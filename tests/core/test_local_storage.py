@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.local_storage import LocalStorage, layer_ids
+from avabuild.tools.storage import LocalStorage, layer_ids
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from avabuild.report import Event, Report, silent
+from avabuild.tools.events import Event, Report, silent
 
 
 def test_a_step_is_bracketed_and_says_how_it_ended():

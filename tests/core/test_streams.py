@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from avabuild.streams import Pipe, ending, read_lines
+from avabuild.tools.streams import Pipe, ending, read_lines
 
 
 def run(program: str) -> tuple[list[str], list[str]]:

@@ -19,11 +19,11 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from avabuild.commands import Bind
 from avabuild.common.errors import AvabuildError
-from avabuild.container import container
 from avabuild.host import probe
-from avabuild.report import Report
+from avabuild.tools.argv import Bind
+from avabuild.tools.container import container
+from avabuild.tools.events import Report
 from avabuild.workplace import Workplace
 
 libc = ctypes.CDLL(None, use_errno=True)

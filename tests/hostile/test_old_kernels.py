@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.inside.bpf import ALLOW, IF, LOAD, NUMBER, RETURN, fail, instruction
+from avabuild.tools.inside.bpf import ALLOW, IF, LOAD, NUMBER, RETURN, fail, instruction
 
 pytestmark = pytest.mark.build
 
 MOUNT_SETATTR, KEYCTL = 442, {"x86_64": 250, "aarch64": 219}[os.uname().machine]
 PROGRAM = """
 import sys
-from avabuild.inside.bpf import Filter
-from avabuild.inside.runner import run
-from avabuild.inside.step import Step
+from avabuild.tools.inside.bpf import Filter
+from avabuild.tools.inside.runner import run
+from avabuild.tools.inside.step import Step
 Filter(bytes.fromhex(sys.argv[1])).load()
 binds = [("/usr", "/usr", False), (sys.argv[3], "/data", False)]
 raise SystemExit(run(Step(sys.argv[2], ["/bin/sh", "-c", sys.argv[4]], {"PATH": "/bin"}, binds=binds)))

@@ -8,10 +8,10 @@ import time
 import tracemalloc
 from pathlib import Path
 
-from avabuild import streams
-from avabuild.calls import Calls
-from avabuild.report import Event, Report
-from avabuild.streams import Pipe, ending
+from avabuild.tools import streams
+from avabuild.tools.events import Event, Report
+from avabuild.tools.process import Calls
+from avabuild.tools.streams import Pipe, ending
 
 
 class _Process:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.inside.refusals import ARM, GENERIC, I386, JUDGED, X86_64
-from avabuild.inside.runner import CAPABILITIES
+from avabuild.tools.inside.refusals import ARM, GENERIC, I386, JUDGED, X86_64
+from avabuild.tools.inside.runner import CAPABILITIES
 
 pytestmark = pytest.mark.build
 

@@ -27,7 +27,6 @@ from avabuild.registries.credentials import Credentials
 from avabuild.registries.name import Remote
 from avabuild.registries.pull import pull_layout
 from avabuild.registries.registries import Registries
-from avabuild.report import Report
 from avabuild.resolve import paced
 from avabuild.resolve.indexes import Indexes
 from avabuild.resolve.pages import Pages
@@ -35,6 +34,7 @@ from avabuild.resolve.transfer import Transfer, client_of
 from avabuild.resolve.wanted import Policy, Wanted
 from avabuild.store import Store
 from avabuild.store import oci as image
+from avabuild.tools.events import Report
 
 DIGEST = "sha256:" + "a" * 64
 Answer = tuple[int, dict[str, str], Any]

@@ -16,7 +16,7 @@ from avabuild.cli.console import PlainConsole, QuietConsole
 from avabuild.cli.events import JsonConsole
 from avabuild.cli.live import LiveConsole
 from avabuild.cli.shown import echo, escaped
-from avabuild.report import Event
+from avabuild.tools.events import Event
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\r\x9b1A\x7f\u202egpj.exe\udcff\b"
 COMMAND = Path(sys.executable).with_name("avabuild")

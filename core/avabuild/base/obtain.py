@@ -8,14 +8,12 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from avabuild import commands
 from avabuild.base.archives import choices, choose, unpack_chosen
 from avabuild.base.base import Base
 from avabuild.base.bootstrap import PROGRAMS, is_older, way_of
 from avabuild.base.facts import assumed, read_facts
 from avabuild.base.neutral import make_neutral
 from avabuild.blob import BLOCK, MTIME, Blob, BlobWriter
-from avabuild.buildah import Tools
 from avabuild.common.errors import (
     AvabuildError,
     ChangedError,
@@ -35,6 +33,8 @@ from avabuild.recipe import Base as BaseSpec
 from avabuild.store import Kept, Scratch, Store
 from avabuild.store import oci as image
 from avabuild.store.hashing import file_digest
+from avabuild.tools import argv as commands
+from avabuild.tools.buildah import Tools
 
 EPOCH = str(MTIME)
 Pull = Callable[[str, Path], None]

@@ -15,7 +15,7 @@ from avabuild.cli.shown import echo
 if TYPE_CHECKING:
     from avabuild.host import Host
     from avabuild.images.finding import Image
-    from avabuild.report import Event
+    from avabuild.tools.events import Event
 
 
 def catalog(
@@ -42,11 +42,11 @@ def catalog(
     del debug  # main() looks for it
     from avabuild.catalogue import Catalogue
     from avabuild.cli.host import host_for
-    from avabuild.report import Report
     from avabuild.site.build import pages, site_of
     from avabuild.site.gather import entry_of
     from avabuild.site.values import Missing
     from avabuild.site.write import write
+    from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 
     recipes = dict(_recipes(paths))

@@ -37,7 +37,7 @@ def check(
     from avabuild.cli.recipe import console_for
     from avabuild.common.errors import AvabuildError
     from avabuild.recheck import check_image
-    from avabuild.report import Report
+    from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 
     console = console_for(as_json=as_json, quiet=quiet, verbose=verbose)

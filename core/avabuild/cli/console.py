@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from avabuild.common.errors import AvabuildError
     from avabuild.publish import Done
     from avabuild.registries.pushed import Pushed
-    from avabuild.report import Event
+    from avabuild.tools.events import Event
 
 BIG = 5_000_000  # bytes of a download that is worth showing on its own
 
@@ -47,7 +47,7 @@ class QuietConsole:
     def _warn_again(self, image: Mapping[str, object]) -> None:
         """Say what the run that made an image warned of, and what holds still."""
         if "warnings" in image:
-            from avabuild.report import Event
+            from avabuild.tools.events import Event
 
             for text in cast("list[str]", image["warnings"]):
                 self.take(Event("warn", text=text, image=str(image["reference"])))

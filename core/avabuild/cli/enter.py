@@ -25,8 +25,8 @@ def enter(
     """
     del debug  # main() looks for it
     from avabuild.cli.host import host_for
-    from avabuild.entering import enter as enter_container
-    from avabuild.report import Report
+    from avabuild.tools.events import Report
+    from avabuild.tools.terminal import enter as enter_container
     from avabuild.workplace import Workplace
 
     with closing(Workplace.on(host_for())) as workplace:
@@ -45,8 +45,8 @@ def leave(
     """
     del debug
     from avabuild.cli.host import host_for
-    from avabuild.entering import leave as leave_container
-    from avabuild.report import Report
+    from avabuild.tools.events import Report
+    from avabuild.tools.terminal import leave as leave_container
     from avabuild.workplace import Workplace
 
     with closing(Workplace.on(host_for())) as workplace:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from avabuild.common.errors import AvabuildError
     from avabuild.publish import Done
     from avabuild.registries.pushed import Pushed
-    from avabuild.report import Event
+    from avabuild.tools.events import Event
 
 
 class JsonConsole(QuietConsole):

@@ -60,7 +60,7 @@ def export(
     from avabuild.cli.host import host_for
     from avabuild.images.exporting import export as write
     from avabuild.images.finding import find
-    from avabuild.report import Report
+    from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 
     chosen, path = _chosen(kind, output)

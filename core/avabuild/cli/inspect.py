@@ -44,7 +44,7 @@ def inspect(
     del debug  # main() looks for it
     from avabuild.cli.host import host_for
     from avabuild.images.finding import find
-    from avabuild.report import Report
+    from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 
     with closing(Workplace.on(host_for({"root": root}))) as workplace:

@@ -59,7 +59,7 @@ def lock(
     from avabuild.common.errors import AvabuildError
     from avabuild.common.together import together
     from avabuild.locking import lock_all
-    from avabuild.report import Report
+    from avabuild.tools.events import Report
     from avabuild.workplace import Wishes, Workplace
 
     wishes = Wishes(upgrade=frozenset(map(canonicalize_name, upgrade or ())), insecure=insecure)

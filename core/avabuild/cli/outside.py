@@ -12,7 +12,7 @@ import typer
 from avabuild.host import Host
 from avabuild.publish import Publisher
 from avabuild.registries.name import Remote
-from avabuild.report import Report
+from avabuild.tools.events import Report
 
 if TYPE_CHECKING:
     from avabuild.registries.cache import Cache

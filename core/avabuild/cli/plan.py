@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from avabuild.catalogue import Entry
     from avabuild.forecast import Row
     from avabuild.plan import Plan
-    from avabuild.report import Event
+    from avabuild.tools.events import Event
 
 _MUCH = 100_000_000  # bytes of a step's layer that are worth a warning
 _SHOWN = 3  # packages of a layer, reasons of a rebuild: more are counted
@@ -45,7 +45,7 @@ def plan(
     from avabuild.catalogue import Catalogue
     from avabuild.cli.host import host_for
     from avabuild.common.together import together
-    from avabuild.report import Report
+    from avabuild.tools.events import Report
     from avabuild.workplace import Wishes, Workplace
 
     workplace = Workplace.on(host_for(), Wishes(insecure=insecure))

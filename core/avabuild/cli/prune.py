@@ -45,7 +45,7 @@ def prune(
     from avabuild.cli.table import grid
     from avabuild.images.pruning import Wish, choose, planned
     from avabuild.images.pruning import prune as remove
-    from avabuild.report import Report
+    from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 
     wish = Wish(

@@ -16,7 +16,7 @@ from avabuild.cli.shown import echo
 if TYPE_CHECKING:
     from avabuild.registries.pushed import Pushed
     from avabuild.registries.registries import Registries
-    from avabuild.report import Report
+    from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 
 
@@ -54,7 +54,7 @@ def push(
     from avabuild.common.errors import AvabuildError
     from avabuild.outgoing import Outgoing
     from avabuild.registries.registries import Registries
-    from avabuild.report import Report
+    from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 
     console, host = console_for(as_json=as_json, quiet=quiet, verbose=verbose), host_for()
@@ -110,7 +110,7 @@ def tag(
     del debug  # main() looks for it
     from avabuild.cli.host import host_for
     from avabuild.outgoing import Outgoing
-    from avabuild.report import Report, silent
+    from avabuild.tools.events import Report, silent
     from avabuild.workplace import Workplace
 
     try:

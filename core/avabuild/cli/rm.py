@@ -30,7 +30,7 @@ def rm(
     from avabuild.cli.host import host_for
     from avabuild.cli.sizes import human
     from avabuild.images.removing import remove
-    from avabuild.report import Report
+    from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 
     with closing(Workplace.on(host_for({"root": root}))) as workplace:

@@ -51,7 +51,7 @@ def sbom(
     from avabuild.images.finding import find
     from avabuild.images.sbom import sbom_of
     from avabuild.images.writing import write_file
-    from avabuild.report import Report
+    from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 
     with closing(Workplace.on(host_for({"root": root}))) as workplace:

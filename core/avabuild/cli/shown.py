@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from avabuild.report import Event
+    from avabuild.tools.events import Event
 
 # C0 but tabs and line feeds, DEL and C1; what turns the direction of writing; halves of UTF-16, which no
 # encoding has: bytes of a name that are no UTF-8 come as such.

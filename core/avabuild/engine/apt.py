@@ -14,7 +14,6 @@ from avabuild import changes
 from avabuild.chain import apt_layer, locked_debs
 from avabuild.common.errors import AvabuildError, LockError, ResolveError
 from avabuild.common.value import digest_of
-from avabuild.container import Container
 from avabuild.engine.apt_step import (
     ALONE,
     ARCHIVES,
@@ -32,6 +31,7 @@ from avabuild.engine.apt_step import (
 from avabuild.engine.chain import Chain
 from avabuild.lock import AptLock, Deb
 from avabuild.plugins.kinds import Apt
+from avabuild.tools.container import Container
 
 _SHOWN = 6
 

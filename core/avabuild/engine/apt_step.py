@@ -21,10 +21,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from avabuild.base import is_debian
-from avabuild.commands import Bind
 from avabuild.common.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
 from avabuild.common.value import digest_of
-from avabuild.container import Container
 from avabuild.engine.chain import GIVEN, Chain, given
 from avabuild.engine.context import Context
 from avabuild.engine.left import opened_left
@@ -35,6 +33,8 @@ from avabuild.plugins.kinds import Repository
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.modes import make_directory, open_up
+from avabuild.tools.argv import Bind
+from avabuild.tools.container import Container
 
 ARCHIVES = "/run/avabuild-debs"
 PLACE = "/run/avabuild-apt"  # of the package lists and what APT makes of them

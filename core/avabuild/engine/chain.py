@@ -12,13 +12,13 @@ from pathlib import Path
 from avabuild.base import Base
 from avabuild.blob import Blob, Compression
 from avabuild.chain import ExecLayer, chain, flat
-from avabuild.commands import Bind
 from avabuild.common.errors import StepError
-from avabuild.container import Container
 from avabuild.engine.context import Context
 from avabuild.engine.layout import compose_image
 from avabuild.plugins.target import Target
 from avabuild.store.oci import Piece, Settings
+from avabuild.tools.argv import Bind
+from avabuild.tools.container import Container
 
 MADE = "avabuild: "  # before a layer's name in an image's history
 GIVEN = "/run/avabuild"  # where a step finds what it is given; never part of a layer

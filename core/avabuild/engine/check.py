@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from avabuild.commands import Bind
 from avabuild.common.errors import CheckError, StepError
 from avabuild.engine.context import Context
 from avabuild.engine.libcuda import NO_DRIVER, Driver
 from avabuild.plan import Check
 from avabuild.plugins.patience import IN_IMAGES, SETTING
+from avabuild.tools.argv import Bind
 
 PLACE = "/run/avabuild"
 

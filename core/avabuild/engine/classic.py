@@ -15,10 +15,8 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from avabuild.commands import Bind
 from avabuild.common.errors import StepError
 from avabuild.common.value import digest_of
-from avabuild.container import Container
 from avabuild.engine.chain import GIVEN, Chain, given
 from avabuild.engine.stage import EPOCH
 from avabuild.engine.workshop import (
@@ -35,10 +33,12 @@ from avabuild.engine.workshop import (
     needs_compiler,
     system_of,
 )
-from avabuild.inside.step import Network
 from avabuild.lock import Package
 from avabuild.resolve import ClassicResolver, Command, Indexes, Outcome, Resolver
 from avabuild.resolve.pip import TOOLS, settled, unpack_tools
+from avabuild.tools.argv import Bind
+from avabuild.tools.container import Container
+from avabuild.tools.inside.step import Network
 
 PIP = "/run/avabuild-pip"
 _CACHE = "/run/avabuild-cache"

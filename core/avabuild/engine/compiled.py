@@ -13,11 +13,9 @@ from packaging.utils import canonicalize_name
 from avabuild.base import Base
 from avabuild.blob import Blob
 from avabuild.chain import ExecLayer
-from avabuild.commands import Bind
 from avabuild.common.errors import StepError
 from avabuild.common.value import digest_of
 from avabuild.compiled import Ground, asked, compiled_layer, tools_of
-from avabuild.container import kept_words
 from avabuild.engine.apt_step import forget_lists
 from avabuild.engine.chain import Chain
 from avabuild.engine.gather import STAGE
@@ -31,6 +29,8 @@ from avabuild.plugins.target import Target
 from avabuild.resolve import Fetcher, Platform, Resolved
 from avabuild.scheme import scheme_of
 from avabuild.store import Store
+from avabuild.tools.argv import Bind
+from avabuild.tools.container import kept_words
 
 OUT, SOURCES, WORK, ENVIRONMENT = (f"{STAGE}/{name}" for name in ("out", "sources", "work", "env"))
 ALL = "*"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from avabuild.bytecode import Start, on_this_host
 from avabuild.common.errors import HostError
 from avabuild.engine.workshop import Workshop
-from avabuild.report import Report
+from avabuild.tools.events import Report
 
 _ASK = "import platform; print(platform.python_version())"
 

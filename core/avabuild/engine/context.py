@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from avabuild.buildah import Tools
 from avabuild.chain import FLAT
 from avabuild.common.errors import AvabuildError, StepError
-from avabuild.container import Container, container
 from avabuild.engine.intake import Intake
 from avabuild.engine.layout import Composed
 from avabuild.host import Host
-from avabuild.report import Report
 from avabuild.store import Scratch, Store
+from avabuild.tools.buildah import Tools
+from avabuild.tools.container import Container, container
+from avabuild.tools.events import Report
 
 
 @dataclass

@@ -19,9 +19,9 @@ from typing import BinaryIO, Protocol, Self
 from avabuild.blob import BLOCK, Blob
 from avabuild.common.errors import StepError, StoreError
 from avabuild.engine.inflate import inflate
-from avabuild.local_storage import LocalLayer, layer_ids
 from avabuild.store import Store
 from avabuild.store.store import disk_errors
+from avabuild.tools.storage import LocalLayer, layer_ids
 
 RECORD = "fed-layers"  # in a build's scratch
 

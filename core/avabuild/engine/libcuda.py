@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from avabuild.commands import Bind
 from avabuild.common.errors import AvabuildError, ResolveError, StoreError
 from avabuild.common.tars import passing
 from avabuild.engine.apt_step import (
@@ -34,6 +33,7 @@ from avabuild.store import Store
 from avabuild.store import oci as image
 from avabuild.store.hashing import file_digest
 from avabuild.store.whole import publish
+from avabuild.tools.argv import Bind
 
 PLACE = "/run/avabuild-driver"
 _PACKAGE = "libcuda1"

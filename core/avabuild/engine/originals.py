@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from avabuild.commands import Bind
 from avabuild.common.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
 from avabuild.engine.apt_step import run_apt
 from avabuild.engine.stage import Stage
@@ -17,6 +16,7 @@ from avabuild.resolve import Fetcher
 from avabuild.store.hashing import file_digest
 from avabuild.store.modes import make_directory, open_up
 from avabuild.store.whole import publish
+from avabuild.tools.argv import Bind
 
 _PLACE = "/run/avabuild-sources"
 _GONE = ("does not have a Release file", "404  Not Found", "no longer has a Release file")

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from avabuild.commands import Bind
 from avabuild.common import openpgp
 from avabuild.common.errors import AvabuildError, ResolveError, UnavailableError
 from avabuild.engine.chain import GIVEN
 from avabuild.plugins.kinds import Repository
+from avabuild.tools.argv import Bind
 
 SOURCES = "/run/avabuild-sources"  # below /run: what a step leaves there is in no layer
 _OWN = "@MIRROR@"

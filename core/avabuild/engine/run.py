@@ -12,11 +12,9 @@ from typing import Any
 
 from avabuild import changes
 from avabuild.chain import ExecLayer, chain, run_layer
-from avabuild.commands import Bind
 from avabuild.common.errors import ChangedError, HostError, StepError, StoreError
 from avabuild.common.sizes import human
 from avabuild.common.value import digest_of
-from avabuild.container import kept_words
 from avabuild.engine.chain import Chain, given
 from avabuild.plan import Step
 from avabuild.plugins.kinds import Mount, Run
@@ -24,6 +22,8 @@ from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.store import disk_errors
 from avabuild.store.whole import write_whole
+from avabuild.tools.argv import Bind
+from avabuild.tools.container import kept_words
 
 _SALT = 32  # bytes
 _TRIES = 3

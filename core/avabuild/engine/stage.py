@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Self
 
-from avabuild.commands import Bind
-from avabuild.container import Container
 from avabuild.engine.apt import install_debs, resolve_debs
 from avabuild.engine.chain import Chain, given
-from avabuild.inside.step import Network
 from avabuild.lock import Deb
 from avabuild.plugins.kinds import Apt
 from avabuild.resolve import find_uv
+from avabuild.tools.argv import Bind
+from avabuild.tools.container import Container
+from avabuild.tools.inside.step import Network
 
 UV = "/run/avabuild-uv"
 EPOCH = "315532800"

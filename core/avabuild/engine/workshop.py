@@ -28,17 +28,14 @@ from urllib.parse import urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from avabuild.commands import Bind
 from avabuild.common import damage
 from avabuild.common.errors import HostError, ResolveError, StepError, WheelError
 from avabuild.common.tars import Tar
 from avabuild.common.value import digest_of
-from avabuild.container import Container
 from avabuild.engine.apt import add_apt
 from avabuild.engine.chain import GIVEN, Chain, given
 from avabuild.engine.left import opened_left, read_left
 from avabuild.engine.stage import UV, Stage, uv_binds, uv_environment
-from avabuild.inside.step import PATH, Network
 from avabuild.lock import Package
 from avabuild.plan import Plan
 from avabuild.plugins.kinds import Apt
@@ -47,6 +44,9 @@ from avabuild.resolve.about import UNNAMED, About, read_about
 from avabuild.store import Kept, Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.store import disk_errors
+from avabuild.tools.argv import Bind
+from avabuild.tools.container import Container
+from avabuild.tools.inside.step import PATH, Network
 
 FORMAT = 2
 PACKS = "packs"  # where the scratch space has the packs of compiled modules

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avabuild import commands
-from avabuild.buildah import Tools
 from avabuild.images.finding import Image
 from avabuild.store import Scratch, Store
 from avabuild.store import oci as image
+from avabuild.tools import argv as commands
+from avabuild.tools.buildah import Tools
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from isal import igzip
 
 from avabuild.base.merged import is_whiteout
 from avabuild.blob import OPAQUE, Blob
-from avabuild.buildah import Tools
 from avabuild.common.errors import ImageError
 from avabuild.common.tars import passing
 from avabuild.engine.layout import Composed, write_layout
@@ -30,6 +29,7 @@ from avabuild.plugins.kinds import WHITEOUT
 from avabuild.store import Scratch, Store
 from avabuild.store import oci as image
 from avabuild.store.store import disk_errors
+from avabuild.tools.buildah import Tools
 
 Format = Literal["containerfile", "oci-archive", "docker-archive", "def", "oci"]
 _MAIN: Mapping[Format, str] = {"containerfile": "Containerfile", "def": "image.def"}

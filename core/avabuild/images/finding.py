@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from avabuild import commands
-from avabuild.buildah import Tools
 from avabuild.common.errors import HostError, ImageError, StepError, StoreError
 from avabuild.images.description import Description, describe, labels_of
-from avabuild.local_storage import LocalImage, LocalStorage
 from avabuild.registries.name import is_remote
 from avabuild.store import Store
 from avabuild.store import oci as image
+from avabuild.tools import argv as commands
+from avabuild.tools.buildah import Tools
+from avabuild.tools.storage import LocalImage, LocalStorage
 
 FILES = ("oci:", "oci-archive:", "docker-archive:")
 REGISTRY = "docker://"

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from avabuild import commands
-from avabuild.buildah import Tools
 from avabuild.common.errors import StepError
 from avabuild.engine.feed import recorded
 from avabuild.images.description import is_ours
 from avabuild.images.finding import Image, local_images, storage_of
-from avabuild.local_storage import LocalStorage
 from avabuild.store import Store
 from avabuild.store.scratch import is_alive, sweep, unfinished
+from avabuild.tools import argv as commands
+from avabuild.tools.buildah import Tools
+from avabuild.tools.storage import LocalStorage
 
 _OF_BUILD = re.compile(r"(?:localhost/)?avabuild-(?P<build>[0-9a-f]{12})-\d+(?::latest)?")
 DAY = 86400.0

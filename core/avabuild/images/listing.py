@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from avabuild.buildah import Tools
 from avabuild.host import Host
 from avabuild.images.finding import Image, bare, local_images, storage_of
 from avabuild.store import Store
+from avabuild.tools.buildah import Tools
 
 
 def listed(tools: Tools, store: Store, *, everything: bool = False) -> tuple[Image, ...]:

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from avabuild.buildah import Tools
 from avabuild.common.errors import HostError
 from avabuild.images.finding import Image, local_images, storage_of
 from avabuild.images.leftovers import Leftover, is_of_build, leftovers, remove_leftovers, sweep_builds
 from avabuild.images.usage import SHARED, Item, items, last_use, needs_of, size_of
 from avabuild.store import Store
 from avabuild.store.scratch import is_alive, strays, sweep, unfinished
+from avabuild.tools.buildah import Tools
 
 _SHARED = frozenset(SHARED)
 _APT = frozenset({"Debian packages", "package lists"})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from avabuild import commands
-from avabuild.buildah import Tools
 from avabuild.common.errors import ImageError, StepError
 from avabuild.images.finding import Image, find_local
-from avabuild.local_storage import LocalStorage
 from avabuild.store import Store
+from avabuild.tools import argv as commands
+from avabuild.tools.buildah import Tools
+from avabuild.tools.storage import LocalStorage
 
 _USED = re.compile(
     r"(?:used by|in use by)(?: a container:?| container)?\s*\"?(?P<who>[\w.-]+)?", re.IGNORECASE

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 
 from packaging.utils import canonicalize_name
 
-from avabuild.buildah import Tools
 from avabuild.common.errors import ImageError
 from avabuild.common.value import canonical
 from avabuild.engine.output import Output
@@ -21,6 +20,7 @@ from avabuild.images.packages import Contents, read_packages, recorded_packages
 from avabuild.images.referrer import add_to_layout
 from avabuild.images.writing import write_file
 from avabuild.store import Store
+from avabuild.tools.buildah import Tools
 
 if TYPE_CHECKING:
     from avabuild.registries.repository import Repository

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from avabuild.images.finding import local_images
 from avabuild.images.leftovers import is_of_build
 from avabuild.images.usage import Usage
-from avabuild.local_storage import LocalStorage
 from avabuild.store import Store
+from avabuild.tools.storage import LocalStorage
 
 _OURS, _UNNAMED, _BUILDS, _OTHERS, _NONE = (
     "images of avabuild",

@@ -22,11 +22,11 @@ from avabuild.registries.name import Remote, is_digest
 from avabuild.registries.registries import Registries
 from avabuild.registries.repository import Came
 from avabuild.registries.sending import note_place, send_blob
-from avabuild.report import Event, Report
-from avabuild.resolve.cancellation import Cancellation, CancelledError
 from avabuild.store import Kept, Scratch, Store
 from avabuild.store import oci as image
 from avabuild.store.store import disk_errors
+from avabuild.tools.cancellation import Cancellation, CancelledError
+from avabuild.tools.events import Event, Report
 
 ARTIFACT = "application/vnd.avabuild.entry.v1+json"
 BLOB = "application/vnd.avabuild.blob.v1"

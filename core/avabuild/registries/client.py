@@ -22,9 +22,9 @@ from avabuild.registries.identity import Identity
 from avabuild.registries.name import is_repository
 from avabuild.registries.trust import Trust
 from avabuild.resolve.bounded import MOST, PLAIN, BoundError, body_of, complaint_of, opened
-from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.paced import paced
 from avabuild.resolve.wanted import Policy
+from avabuild.tools.cancellation import Cancellation
 
 CONNECTIONS = 8
 CATALOG = ("registry:catalog:*",)

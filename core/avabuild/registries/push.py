@@ -18,9 +18,9 @@ from avabuild.registries.pushed import Pushed
 from avabuild.registries.registries import Registries
 from avabuild.registries.repository import Came
 from avabuild.registries.sending import send_blob
-from avabuild.report import Event, Report
-from avabuild.resolve.cancellation import Cancellation
 from avabuild.store import Store
+from avabuild.tools.cancellation import Cancellation
+from avabuild.tools.events import Event, Report
 
 
 class Push:

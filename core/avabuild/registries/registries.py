@@ -14,8 +14,8 @@ from avabuild.registries.credentials import AuthFiles, Credentials
 from avabuild.registries.name import Remote
 from avabuild.registries.repository import Repository
 from avabuild.registries.trust import Trust
-from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.wanted import Policy
+from avabuild.tools.cancellation import Cancellation
 
 BRIEF = Policy(attempts=2, pause=0.2)  # where somebody waits, or nothing is lost
 AT_ONCE = 4  # transfers: more gain nothing on one link

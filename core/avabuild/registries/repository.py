@@ -18,8 +18,8 @@ from avabuild.common.errors import RegistryError
 from avabuild.registries.client import Registry, Request, scopes
 from avabuild.registries.name import is_digest, is_tag, referrers_tag
 from avabuild.resolve.bounded import BoundError, raw
-from avabuild.resolve.cancellation import Cancellation
 from avabuild.store import oci as image
+from avabuild.tools.cancellation import Cancellation
 
 ACCEPT = (
     f"{image.MANIFEST}, {image.INDEX}, application/vnd.docker.distribution.manifest.v2+json, "

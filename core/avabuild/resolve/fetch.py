@@ -15,11 +15,11 @@ from filelock import Timeout
 
 from avabuild.common.errors import ChangedError, DiskFullError, WheelError
 from avabuild.lock import Package
-from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.indexes import Indexes
 from avabuild.resolve.wanted import Policy, Wanted
 from avabuild.store.modes import file_lock, make_directory, open_up
 from avabuild.store.whole import publish
+from avabuild.tools.cancellation import Cancellation
 
 if TYPE_CHECKING:
     from avabuild.resolve.transfer import Transfer

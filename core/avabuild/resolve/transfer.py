@@ -19,10 +19,10 @@ import httpx
 
 from avabuild.common.errors import DiskFullError, StoreError, UnavailableError, WheelError
 from avabuild.resolve.bounded import BoundError, opened, raw
-from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.indexes import Indexes, redact
 from avabuild.resolve.paced import paced
 from avabuild.resolve.wanted import Policy, Wanted
+from avabuild.tools.cancellation import Cancellation
 
 if TYPE_CHECKING:
     from hashlib import _Hash

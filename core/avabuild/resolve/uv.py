@@ -22,11 +22,11 @@ from avabuild.common.errors import (
     UnavailableError,
 )
 from avabuild.host.places import spare_cache
-from avabuild.resolve.cancellation import Cancellation
 from avabuild.resolve.configured import inherited
 from avabuild.resolve.facade import REFUSED
 from avabuild.resolve.indexes import Indexes, redact
 from avabuild.resolve.platforms import Platform
+from avabuild.tools.cancellation import Cancellation
 
 _NEEDS_BUILD = re.compile(
     r"Wheels are required for `(?P<name>[^`]+)` because building"

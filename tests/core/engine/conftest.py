@@ -14,9 +14,9 @@ import pytest
 from avabuild.common.errors import StepError
 from avabuild.engine.context import Context
 from avabuild.host import Host
-from avabuild.local_storage import LocalLayer
-from avabuild.report import Event, Report
 from avabuild.store import Scratch, Store
+from avabuild.tools.events import Event, Report
+from avabuild.tools.storage import LocalLayer
 
 
 @dataclass

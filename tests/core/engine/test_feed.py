@@ -15,8 +15,8 @@ from avabuild.blob import Blob, BlobWriter
 from avabuild.common.errors import StepError, StoreError
 from avabuild.engine.feed import RECORD
 from avabuild.engine.layout import Composed, compose_image
-from avabuild.local_storage import LocalLayer, layer_ids
 from avabuild.store.oci import Piece, Settings
+from avabuild.tools.storage import LocalLayer, layer_ids
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from avabuild.blob import Blob
 from avabuild.common.value import digest_of
 from avabuild.describe import labels, split_labels
 from avabuild.engine.layout import Composed, compose_image
-from avabuild.local_storage import LocalStorage
 from avabuild.lock import AptLock, Deb, Package, TargetLock
 from avabuild.plan import Chosen, Plan, Step
 from avabuild.plugins.kinds import Apt, Python
@@ -26,6 +25,7 @@ from avabuild.recipe.bases import DebianBase
 from avabuild.store import Store
 from avabuild.store import oci as image
 from avabuild.store.oci import Piece, Settings
+from avabuild.tools.storage import LocalStorage
 
 SIX = Package(name="six", version="1.17.0", filename="six-1.17.0-py3-none-any.whl", sha256="5" * 64)
 TREE = Deb(name="tree", version="2.1.0-1", arch="amd64", sha256="7" * 64, size=7)

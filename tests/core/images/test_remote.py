@@ -15,9 +15,9 @@ from avabuild.registries.name import Remote
 from avabuild.registries.push import Push
 from avabuild.registries.registries import Registries
 from avabuild.registries.repository import Repository
-from avabuild.report import Report, silent
-from avabuild.resolve.cancellation import Cancellation
 from avabuild.store import oci as image
+from avabuild.tools.cancellation import Cancellation
+from avabuild.tools.events import Report, silent
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.inside.account import Account, account
+from avabuild.tools.inside.account import Account, account
 
 
 @pytest.fixture

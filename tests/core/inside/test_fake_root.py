@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.inside.fake_root import TABLES, program
+from avabuild.tools.inside.fake_root import TABLES, program
 
 from .interpreter import answer
 

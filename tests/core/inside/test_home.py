@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.host.means import Means, Storage
-from avabuild.inside.home import auth_file, settle, storage_conf
+from avabuild.tools.inside.private_home import auth_file, settle, storage_conf
 
 
 @pytest.fixture

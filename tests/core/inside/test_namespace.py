@@ -9,7 +9,7 @@ import pytest
 
 from avabuild.common.errors import HostError
 from avabuild.host.means import Means
-from avabuild.inside.namespace import Namespace
+from avabuild.tools.inside.namespace import Namespace
 
 # buildah 1.28, which now and then fails to seal its copy of itself in memory, and does nothing then.
 BUILDAH = """#!/bin/sh

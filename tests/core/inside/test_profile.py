@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from avabuild.inside.profile import profile
-from avabuild.inside.refusals import ARM, GENERIC, I386, JUDGED, X86_64
+from avabuild.tools.inside.profile import profile
+from avabuild.tools.inside.refusals import ARM, GENERIC, I386, JUDGED, X86_64
 
 
 def test_the_profile_names_every_call_that_the_filter_refuses():

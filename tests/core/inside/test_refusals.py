@@ -6,8 +6,8 @@ from errno import EINVAL, ENOSYS, EPERM
 
 import pytest
 
-from avabuild.inside import fake_root
-from avabuild.inside.refusals import ARM, JUDGED, LAST, NAMESPACES, TABLES, UNKNOWN, program
+from avabuild.tools.inside import fake_root
+from avabuild.tools.inside.refusals import ARM, JUDGED, LAST, NAMESPACES, TABLES, UNKNOWN, program
 
 from .interpreter import answer
 

@@ -17,9 +17,9 @@ from avabuild.registries.cache import Cache
 from avabuild.registries.name import Remote
 from avabuild.registries.repository import Repository
 from avabuild.registries.sending import send_blob
-from avabuild.report import Event, Report
 from avabuild.store import Kept, Store
 from avabuild.store import oci as image
+from avabuild.tools.events import Event, Report
 
 KEY, OTHER = ("sha256:" + digit * 64 for digit in "ab")
 

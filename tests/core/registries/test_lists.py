@@ -11,7 +11,7 @@ import pytest
 from avabuild.common.errors import RegistryError
 from avabuild.registries.name import Remote
 from avabuild.registries.sending import send_blob
-from avabuild.resolve.cancellation import Cancellation
+from avabuild.tools.cancellation import Cancellation
 
 
 def push(registries, name: str, store, manifest: str, config: str, layers: dict[str, int]) -> None:

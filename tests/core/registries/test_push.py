@@ -13,10 +13,10 @@ from avabuild.registries.name import Remote
 from avabuild.registries.push import Push
 from avabuild.registries.pushed import Pushed
 from avabuild.registries.registries import Registries
-from avabuild.report import Event, Report, silent
-from avabuild.resolve.cancellation import Cancellation, CancelledError
 from avabuild.resolve.wanted import Policy
 from avabuild.store import Store
+from avabuild.tools.cancellation import Cancellation, CancelledError
+from avabuild.tools.events import Event, Report, silent
 
 Image = tuple[str, str, dict[str, int]]
 

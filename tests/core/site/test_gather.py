@@ -13,11 +13,11 @@ from avabuild.catalogue import Catalogue
 from avabuild.images.finding import Image
 from avabuild.lock import AptLock, Deb, Lock, Package, TargetLock
 from avabuild.prepare import request_of
-from avabuild.report import Report, silent
 from avabuild.resolve import write_lock
 from avabuild.site.build import site_of
 from avabuild.site.gather import entry_of
 from avabuild.site.values import Entry, Part
+from avabuild.tools.events import Report, silent
 from avabuild.workplace import Workplace
 
 RECIPE = """\

@@ -13,8 +13,8 @@ import stat
 from collections.abc import Sequence
 from contextlib import suppress
 
-from avabuild.inside import kernel
-from avabuild.inside.kernel import (
+from avabuild.tools.inside import syscalls as kernel
+from avabuild.tools.inside.syscalls import (
     MS_BIND,
     MS_NODEV,
     MS_NOEXEC,

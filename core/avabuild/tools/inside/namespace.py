@@ -21,12 +21,12 @@ from pathlib import Path
 
 from avabuild.common.errors import HostError
 from avabuild.host.means import Means
-from avabuild.inside import kernel
-from avabuild.inside.fake_root import TABLES, FakeRoot
-from avabuild.inside.given import packed
-from avabuild.inside.ids import map_ids
-from avabuild.inside.refusals import refusals
-from avabuild.inside.step import Step
+from avabuild.tools.inside import syscalls as kernel
+from avabuild.tools.inside.fake_root import TABLES, FakeRoot
+from avabuild.tools.inside.given import packed
+from avabuild.tools.inside.id_maps import map_ids
+from avabuild.tools.inside.refusals import refusals
+from avabuild.tools.inside.step import Step
 
 PATIENCE = 30  # seconds for the server to start: a machine may be busy
 _ROOM = 1 << 20  # bytes of a request
@@ -141,7 +141,7 @@ class Namespace:
         try:
             os.pwrite(source, data, 0)
             request: dict[str, object] = {
-                "module": "avabuild.inside.given",
+                "module": "avabuild.tools.inside.given",
                 "arguments": [what, os.fspath(directory)],
             }
             if self._ask(request, said, said, source).wait():
@@ -206,7 +206,7 @@ class Namespace:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
         ours.settimeout(PATIENCE)
         # Its encoding is not this host's: in an image's root, a codec can't be loaded any more.
-        program = [sys.executable, "-X", "utf8", "-m", "avabuild.inside.server", means.mode]
+        program = [sys.executable, "-X", "utf8", "-m", "avabuild.tools.inside.server", means.mode]
         if means.entry == "buildah":
             program = ["buildah", "unshare", *program, "entered"]
         environ = {**self._environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

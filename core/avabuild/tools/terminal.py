@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Thread
 
-from avabuild import commands
-from avabuild.buildah import Tools
 from avabuild.common.errors import ImageError, StepError
-from avabuild.container import Container
-from avabuild.inside.namespace import Started
+from avabuild.tools import argv as commands
+from avabuild.tools.buildah import Tools
+from avabuild.tools.container import Container
+from avabuild.tools.inside.namespace import Started
 
 _CHUNK = 1 << 16
 Begin = Callable[[int, int, int], Started]  # with the standard input, output and error

@@ -19,7 +19,7 @@ from errno import EINVAL, ENOSYS, EPERM
 from functools import cache
 
 from avabuild.common.errors import HostError
-from avabuild.inside.bpf import (
+from avabuild.tools.inside.bpf import (
     ALLOW,
     ARCHITECTURE,
     IF,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping
 
-from avabuild.inside.bpf import (
+from avabuild.tools.inside.bpf import (
     ALLOW,
     AND,
     ARCHITECTURE,

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from avabuild import commands
-from avabuild.buildah import Tools
-from avabuild.commands import Bind
 from avabuild.common.errors import HostError, StepError
-from avabuild.inside.namespace import Started
-from avabuild.inside.profile import profile
-from avabuild.inside.step import PATH, Network, Privilege, Step
+from avabuild.tools import argv as commands
+from avabuild.tools.argv import Bind
+from avabuild.tools.buildah import Tools
+from avabuild.tools.inside.namespace import Started
+from avabuild.tools.inside.profile import profile
+from avabuild.tools.inside.step import PATH, Network, Privilege, Step
 
 
 class Container:
@@ -128,7 +128,9 @@ class Container:
         read = [bind.source for bind in binds if not bind.writable]
         place = self._tools.namespace.means.place / "shut"
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        said = iter(self._call("avabuild.inside.shut", [str(place), self.root, *read], "run").splitlines())
+        said = iter(
+            self._call("avabuild.tools.inside.shut", [str(place), self.root, *read], "run").splitlines()
+        )
         return [bind if bind.writable else bind.model_copy(update={"source": next(said)}) for bind in binds]
 
     @cached_property

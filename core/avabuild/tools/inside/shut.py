@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from avabuild.inside import kernel
-from avabuild.inside.kernel import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC
-from avabuild.inside.room import DEVICES, restrict
+from avabuild.tools.inside import syscalls as kernel
+from avabuild.tools.inside.mounts import DEVICES, restrict
+from avabuild.tools.inside.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from avabuild.common.errors import DiskFullError, HostError, StepError
-from avabuild.report import Event, Report
-from avabuild.streams import Pipe, Sink, read_lines
+from avabuild.tools.events import Event, Report
+from avabuild.tools.streams import Pipe, Sink, read_lines
 
 TAIL = 40
 _SHOWN = 2000  # characters of a line, or of a piece of one, that is told

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from errno import EINVAL, ENOSYS, EPERM
 from typing import Any
 
-from avabuild.inside.refusals import ARM, GENERIC, I386, JUDGED, UNKNOWN, X86_64
+from avabuild.tools.inside.refusals import ARM, GENERIC, I386, JUDGED, UNKNOWN, X86_64
 
 _NEW = (
     0x80,

@@ -19,11 +19,11 @@ import sys
 from contextlib import suppress
 
 from avabuild.common.errors import HostError
-from avabuild.inside import kernel
-from avabuild.inside.fake_root import FakeRoot
-from avabuild.inside.refusals import refusals
-from avabuild.inside.runner import run
-from avabuild.inside.step import Step
+from avabuild.tools.inside import syscalls as kernel
+from avabuild.tools.inside.fake_root import FakeRoot
+from avabuild.tools.inside.refusals import refusals
+from avabuild.tools.inside.runner import run
+from avabuild.tools.inside.step import Step
 
 BIGGEST = 1 << 20  # bytes of a request
 

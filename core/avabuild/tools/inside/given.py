@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from avabuild.inside import kernel
+from avabuild.tools.inside import syscalls as kernel
 
 
 def packed(files: Mapping[str, bytes]) -> bytes:

@@ -18,11 +18,11 @@ import termios
 from collections.abc import Sequence
 from contextlib import suppress
 
-from avabuild.inside import kernel
-from avabuild.inside.account import account
-from avabuild.inside.refusals import refusals
-from avabuild.inside.room import Room
-from avabuild.inside.step import Step
+from avabuild.tools.inside import syscalls as kernel
+from avabuild.tools.inside.account import account
+from avabuild.tools.inside.mounts import Room
+from avabuild.tools.inside.refusals import refusals
+from avabuild.tools.inside.step import Step
 
 FAILED = 125  # the step could not be begun
 # What the command of a step may do as root: the default set of containers (containers-common,

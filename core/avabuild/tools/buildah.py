@@ -15,16 +15,16 @@ from typing import Any, BinaryIO
 
 import sh
 
-from avabuild import commands
-from avabuild.calls import Calls
 from avabuild.common.errors import HostError, StepError
 from avabuild.host import Host
 from avabuild.host.means import BUILDAH, FEEDER, Mode, came_together, new_enough, slowness
-from avabuild.inside.home import settle
-from avabuild.inside.namespace import Namespace, Started
-from avabuild.local_storage import LocalLayer, LocalStorage
-from avabuild.report import Report
-from avabuild.streams import Pipe, ending
+from avabuild.tools import argv as commands
+from avabuild.tools.events import Report
+from avabuild.tools.inside.namespace import Namespace, Started
+from avabuild.tools.inside.private_home import settle
+from avabuild.tools.process import Calls
+from avabuild.tools.storage import LocalLayer, LocalStorage
+from avabuild.tools.streams import Pipe, ending
 
 _TRIES = 4
 _GOING = "layer not known"
