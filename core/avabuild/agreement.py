@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from packaging.version import Version
 
-from avabuild.lock import Package
 from avabuild.plugins.target import Device
+from avabuild.resolve.lock import Package
 
 # NVIDIA's own libraries as wheels; those of CUDA 13 have no number in their names.
 _LIBRARIES = re.compile(

@@ -13,7 +13,7 @@ from typing import Literal
 
 from avabuild.bytecode import FORMAT as BYTECODE
 from avabuild.common.value import Value, digest_of
-from avabuild.lock import Package
+from avabuild.resolve.lock import Package
 from avabuild.standing import Standing
 from avabuild.wheel import FORMAT, Scheme
 

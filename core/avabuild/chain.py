@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from avabuild.common.value import Value, digest_of
-from avabuild.lock import AptLock, Deb
 from avabuild.plugins.kinds import Run
+from avabuild.resolve.lock import AptLock, Deb
 from avabuild.store.oci import Settings
 
 FORMAT = 3

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from avabuild.chain import ExecLayer
 from avabuild.common.value import Value, digest_of
-from avabuild.lock import Deb
 from avabuild.plugins.kinds import Compile
+from avabuild.resolve.lock import Deb
 
 FORMAT = 1
 

@@ -11,13 +11,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from avabuild.lock import FORMAT, TargetLock
 from avabuild.plan import Plan
 from avabuild.plugins.cuda import driver_minimum
+from avabuild.resolve.lock import FORMAT, TargetLock
 
 CHECKS = "org.avabuild.checks"
 KEY = "org.avabuild.key"
-LOCK = "org.avabuild.lock"
+LOCK = "org.avabuild.resolve.lock"
 FORMAT_LABEL = "org.avabuild.format"
 RECIPE = "org.avabuild.recipe"
 TARGET = "org.avabuild.plugins.target"

@@ -21,11 +21,11 @@ from avabuild.engine.run import run_inputs
 from avabuild.engine.tree import read_tree, standing_of
 from avabuild.engine.workshop import built_key, built_wheel, is_wheel
 from avabuild.host import Host
-from avabuild.lock import AptLock, Package
 from avabuild.overlaps import Overlap, find_overlaps, known_overlaps, settling
 from avabuild.plan import Plan, Step
 from avabuild.plugins.kinds import Apt, Compile, Files, Run
 from avabuild.resolve import file_name
+from avabuild.resolve.lock import AptLock, Package
 from avabuild.scheme import scheme_of
 from avabuild.standing import Standing
 from avabuild.store import Store

@@ -23,12 +23,12 @@ from avabuild.engine.context import Context
 from avabuild.engine.run import add_run
 from avabuild.engine.workshop import Workshop, supply_of
 from avabuild.graph import PULSE
-from avabuild.lock import AptLock, Package, TargetLock
 from avabuild.plugins.kinds import Apt
 from avabuild.prepare import request_of
 from avabuild.recipe import DebianBase
 from avabuild.resolution import Resolution, is_full, resolver_for, still_locked
 from avabuild.resolve import Fetcher
+from avabuild.resolve.lock import AptLock, Package, TargetLock
 from avabuild.resolve.uv import Unsolvable
 from avabuild.running import Halt, Running
 from avabuild.store import Scratch

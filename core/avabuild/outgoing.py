@@ -17,7 +17,7 @@ from avabuild.tools.events import Report
 from avabuild.workplace import Workplace
 
 if TYPE_CHECKING:
-    from avabuild.registries.registries import Registries
+    from avabuild.registries.connections import Registries
 
 
 class Outgoing:

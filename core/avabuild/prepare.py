@@ -14,7 +14,6 @@ from avabuild.base import Facts, assumed_image, releases_with
 from avabuild.common.errors import RecipeError, TargetError
 from avabuild.compose import Pick, compose
 from avabuild.host import Host
-from avabuild.lock import Distribution, request_digest
 from avabuild.pinned import pin_keys
 from avabuild.plan import Plan
 from avabuild.plugins.ask import amendments_of, early_refusals_of
@@ -27,6 +26,7 @@ from avabuild.plugins.provider import is_path
 from avabuild.plugins.registry import Registry, check_of, choose, installed, layers_of, ordered, requires_of
 from avabuild.plugins.target import Target
 from avabuild.recipe import ImageBase, Known, Point, Recipe, load, parse_options, pip_kind, variants
+from avabuild.resolve.lock import Distribution, request_digest
 from avabuild.resolve.platforms import is_served
 
 

@@ -21,7 +21,7 @@ from avabuild.tools.cancellation import Cancellation
 from avabuild.tools.events import Report
 
 if TYPE_CHECKING:
-    from avabuild.registries.registries import Registries
+    from avabuild.registries.connections import Registries
     from avabuild.registries.repository import Repository
 
 

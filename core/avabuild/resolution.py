@@ -13,12 +13,12 @@ from packaging.utils import canonicalize_name
 
 from avabuild.common.errors import LockError, ResolveError
 from avabuild.engine.workshop import Workshop
-from avabuild.lock import Lock, Package, TargetLock
 from avabuild.plan import Plan
 from avabuild.plugins.kinds import Apt
 from avabuild.prepare import alone, plugins_of, preferred, request_lines, request_of, requirements
 from avabuild.recipe import ScratchBase
 from avabuild.resolve import ClassicResolver, Indexes, NeedsBuild, Platform, Resolved, Resolver
+from avabuild.resolve.lock import Lock, Package, TargetLock
 from avabuild.resolve.resolver import together
 from avabuild.resolve.uv import run_here
 from avabuild.tools.cancellation import Cancellation

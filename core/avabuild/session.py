@@ -20,7 +20,6 @@ from avabuild.engine.context import Context
 from avabuild.engine.job import Built, Job
 from avabuild.engine.names import looked_up, names_for, refuse_unknown
 from avabuild.forecast import Forecast, Row
-from avabuild.lock import AptLock, Lock, Package, TargetLock
 from avabuild.needs import Need, needs
 from avabuild.overlaps import told
 from avabuild.plan import Plan
@@ -40,6 +39,7 @@ from avabuild.publish import Done, none
 from avabuild.recipe import DebianBase
 from avabuild.resolution import Below, Resolution, require_lock, resolver_for, still_locked
 from avabuild.resolve import Fetcher, Indexes, Progress, Resolver, file_name, read_lock, write_lock
+from avabuild.resolve.lock import AptLock, Lock, Package, TargetLock
 from avabuild.resolve.uv import Unsolvable
 from avabuild.running import Halt, Running
 from avabuild.stepping import Without, blamed, moved, step_back
@@ -268,8 +268,8 @@ class Session:
     def _pull(self, name: str, directory: Path) -> None:
         """Write the image of a registry as a layout in a new directory."""
         # httpx takes a tenth of a second to import, and skopeo pulls nearly all bases.
+        from avabuild.registries.connections import Registries  # noqa: PLC0415
         from avabuild.registries.pull import pull_layout  # noqa: PLC0415
-        from avabuild.registries.registries import Registries  # noqa: PLC0415
 
         workplace = self.workplace
         arch = Target.for_base(workplace.host.arch).oci_arch

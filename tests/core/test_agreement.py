@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from avabuild.agreement import disagreement
-from avabuild.lock import Package
 from avabuild.plugins.target import Device
+from avabuild.resolve.lock import Package
 
 
 def packages(*names: str) -> list[Package]:

@@ -8,7 +8,7 @@ import pytest
 
 from avabuild import arrange as module
 from avabuild.arrange import HEAVY, MOST_LAYERS, PART, FileLayer, arrange
-from avabuild.lock import Package
+from avabuild.resolve.lock import Package
 from avabuild.scheme import Scheme
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from avabuild import chain as module
 from avabuild.chain import apt_layer, chain, changed_parts, locked_debs, run_layer
-from avabuild.lock import AptLock, Deb
 from avabuild.plugins.kinds import Mount, Run
+from avabuild.resolve.lock import AptLock, Deb
 
 GIT = Deb(name="git", version="1:2.39.5-0", arch="amd64", sha256="a" * 64, size=10)
 PERL = Deb(name="perl", version="5.36.0-7", arch="amd64", sha256="b" * 64, size=20)

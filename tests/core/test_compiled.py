@@ -11,9 +11,9 @@ from avabuild.common.errors import ResolveError, StepError, UnavailableError
 from avabuild.compiled import Ground, asked, compiled_layer, tools_of
 from avabuild.engine.compiled import environment_script, script
 from avabuild.engine.originals import explained, source_script
-from avabuild.lock import Deb
 from avabuild.plugins.kinds import Compile, Repository
 from avabuild.plugins.sources import DebianSource, Download, ProjectFile, SourceFile
+from avabuild.resolve.lock import Deb
 
 A, B = "a" * 64, "b" * 64
 SOURCE = DebianSource(

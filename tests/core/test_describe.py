@@ -5,11 +5,11 @@ import json
 import pytest
 
 from avabuild.describe import ANNOTATED, MOST, exact_version, labels, split_labels, whole_labels
-from avabuild.lock import Package, TargetLock
 from avabuild.plan import Check, Chosen, Plan, Step
 from avabuild.plugins.kinds import Apt
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe.bases import DebianBase
+from avabuild.resolve.lock import Package, TargetLock
 
 TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=Device(), glibc="2.36")
 PLAN = Plan(
@@ -34,7 +34,7 @@ def test_the_labels_say_what_the_image_is_made_of():
     assert json.loads(made["org.avabuild.recipe"]) == {"name": "demo"}
     assert json.loads(made["org.avabuild.frameworks"]) == {"pytorch": "2.13.1+cpu"}
     assert json.loads(made["org.avabuild.plugins"]) == {"pytorch": "avabuild-torch 0.3"}
-    assert TargetLock.model_validate_json(made["org.avabuild.lock"]) == LOCK
+    assert TargetLock.model_validate_json(made["org.avabuild.resolve.lock"]) == LOCK
     assert json.loads(made["org.avabuild.plugins.kinds"]) == [["apt: frameworks", "avabuild", "pytorch"]]
 
 
@@ -77,7 +77,7 @@ def test_checks_are_recorded_and_an_image_for_cuda_names_its_driver():
     assert "org.avabuild.checks" not in dict(labels(PLAN, {}, EMPTY))
 
 
-LONG = "org.avabuild.lock"
+LONG = "org.avabuild.resolve.lock"
 
 
 def test_a_label_that_containerd_takes_stays_one_and_a_longer_one_is_an_annotation():

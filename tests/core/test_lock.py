@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from avabuild.lock import Lock, Package, TargetLock, request_digest
+from avabuild.resolve.lock import Lock, Package, TargetLock, request_digest
 
 CPU = TargetLock(target="py311-cpu", request="sha256:1", base="sha256:b")
 CUDA = TargetLock(target="py311-cuda125", request="sha256:2", base="sha256:b")

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from avabuild.arrange import HEAVY, arrange
-from avabuild.lock import Package
 from avabuild.overlaps import (
     Overlap,
     chosen,
@@ -18,6 +17,7 @@ from avabuild.overlaps import (
     told,
     write_settled,
 )
+from avabuild.resolve.lock import Package
 from avabuild.scheme import Scheme
 
 SCHEME = Scheme(python="3.11")

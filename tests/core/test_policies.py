@@ -28,12 +28,12 @@ from avabuild.api import (
 from avabuild.base import Facts, assumed
 from avabuild.common.errors import LockError, PluginError, RecipeError
 from avabuild.describe import labels
-from avabuild.lock import AptLock, Lock, TargetLock
 from avabuild.plan import Plan, Ruled
 from avabuild.plugins.provider import Provider, Trust, installed
 from avabuild.plugins.registry import Registry
 from avabuild.prepare import make_plan, open_projects, plugins_of, request_of, targets
 from avabuild.resolution import require_lock
+from avabuild.resolve.lock import AptLock, Lock, TargetLock
 
 NAMED = Trust(("*",), "AVABUILD_PLUGINS")
 

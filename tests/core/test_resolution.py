@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from avabuild.common.errors import ResolveError
-from avabuild.lock import Package
 from avabuild.plan import Chosen, Plan, Step
 from avabuild.plugins.kinds import Python
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe import ScratchBase
 from avabuild.resolution import Below, Resolution, asked_by
 from avabuild.resolve import Resolved
+from avabuild.resolve.lock import Package
 
 TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=Device(), glibc="2.36")
 

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from avabuild.blob import SPLICE
 from avabuild.common.errors import DiskFullError, WheelError
-from avabuild.lock import Package
+from avabuild.resolve.lock import Package
 from avabuild.scheme import scheme_of
 from avabuild.wheel import Scheme, modules, overlapping, paths, write_wheels
 

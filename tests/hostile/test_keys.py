@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from avabuild.common.errors import ChangedError
-from avabuild.lock import Package
 from avabuild.resolve import Fetcher, Indexes
+from avabuild.resolve.lock import Package
 from avabuild.store.hashing import is_settled
 from avabuild.watch import Watch
 

@@ -23,14 +23,14 @@ from avabuild.engine.workshop import built_wheel
 from avabuild.host import Host
 from avabuild.images.remote import RemoteImages
 from avabuild.registries.cache import Cache
+from avabuild.registries.connections import Registries
 from avabuild.registries.credentials import Credentials
 from avabuild.registries.name import Remote
 from avabuild.registries.pull import pull_layout
-from avabuild.registries.registries import Registries
 from avabuild.resolve import paced
+from avabuild.resolve.download import Transfer, client_of
 from avabuild.resolve.indexes import Indexes
-from avabuild.resolve.pages import Pages
-from avabuild.resolve.transfer import Transfer, client_of
+from avabuild.resolve.simple_index import Pages
 from avabuild.resolve.wanted import Policy, Wanted
 from avabuild.store import Store
 from avabuild.store import oci as image
@@ -406,7 +406,7 @@ def indexes(server) -> Indexes:
     ],
 )
 def test_pages_of_an_index_have_bounds(indexes, answering, monkeypatch, answer, words):
-    monkeypatch.setattr("avabuild.resolve.pages._MOST", 1 << 20)
+    monkeypatch.setattr("avabuild.resolve.simple_index._MOST", 1 << 20)
     status, headers, body = answer
     server = answering(lambda method, path: (status, headers, body()))
     with Pages(indexes) as pages, pytest.raises(UnavailableError, match=words):

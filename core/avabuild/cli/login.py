@@ -31,8 +31,8 @@ def login(
     """
     del debug  # main() looks for it
     from avabuild.cli.host import host_for
+    from avabuild.registries.connections import BRIEF, Registries
     from avabuild.registries.credentials import Credentials
-    from avabuild.registries.registries import BRIEF, Registries
 
     host, mine = _host(registry), host_for()
     user = username or (_asked("User name") if not password_stdin else "")

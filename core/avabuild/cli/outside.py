@@ -47,7 +47,7 @@ class Outside:
             return
         # httpx takes a tenth of a second to import, and most builds need no registry.
         from avabuild.registries.cache import Cache
-        from avabuild.registries.registries import BRIEF, Registries
+        from avabuild.registries.connections import BRIEF, Registries
 
         with (
             Registries(host, insecure=self.insecure) as registries,

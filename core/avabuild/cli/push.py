@@ -14,8 +14,8 @@ from avabuild.cli.sbom import Kind
 from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
+    from avabuild.registries.connections import Registries
     from avabuild.registries.pushed import Pushed
-    from avabuild.registries.registries import Registries
     from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 
@@ -53,7 +53,7 @@ def push(
     from avabuild.cli.recipe import console_for
     from avabuild.common.errors import AvabuildError
     from avabuild.outgoing import Outgoing
-    from avabuild.registries.registries import Registries
+    from avabuild.registries.connections import Registries
     from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 

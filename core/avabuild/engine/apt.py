@@ -29,8 +29,8 @@ from avabuild.engine.apt_step import (
     pin,
 )
 from avabuild.engine.chain import Chain
-from avabuild.lock import AptLock, Deb
 from avabuild.plugins.kinds import Apt
+from avabuild.resolve.lock import AptLock, Deb
 from avabuild.tools.container import Container
 
 _SHOWN = 6

@@ -28,8 +28,8 @@ from avabuild.engine.context import Context
 from avabuild.engine.left import opened_left
 from avabuild.engine.repositories import SOURCES, explained, given_files, refuse_absent, script
 from avabuild.engine.repositories import binds as repository_binds
-from avabuild.lock import Deb
 from avabuild.plugins.kinds import Repository
+from avabuild.resolve.lock import Deb
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.modes import make_directory, open_up

@@ -36,11 +36,11 @@ from avabuild.engine.run import add_run, after_runs
 from avabuild.engine.tree import read_tree, standing_of
 from avabuild.engine.wheels import Layers, Python, Sources, cause_of
 from avabuild.engine.workshop import Workshop, is_wheel, supply_of
-from avabuild.lock import AptLock, Package, TargetLock
 from avabuild.plan import Plan, Step
 from avabuild.plugins.cuda import driver_minimum
 from avabuild.plugins.kinds import Apt, Files
 from avabuild.recipe import DebianBase
+from avabuild.resolve.lock import AptLock, Package, TargetLock
 from avabuild.scheme import scheme_of
 from avabuild.standing import Standing
 from avabuild.store.oci import Piece

@@ -33,8 +33,8 @@ from avabuild.engine.workshop import (
     needs_compiler,
     system_of,
 )
-from avabuild.lock import Package
 from avabuild.resolve import ClassicResolver, Command, Indexes, Outcome, Resolver
+from avabuild.resolve.lock import Package
 from avabuild.resolve.pip import TOOLS, settled, unpack_tools
 from avabuild.tools.argv import Bind
 from avabuild.tools.container import Container

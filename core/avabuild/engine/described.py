@@ -15,9 +15,9 @@ from avabuild.engine import directories, files, workshop
 from avabuild.engine.files import files_key
 from avabuild.engine.job import Job
 from avabuild.engine.run import run_inputs
-from avabuild.lock import TargetLock
 from avabuild.plan import Plan, Step
 from avabuild.plugins.kinds import Files, Run
+from avabuild.resolve.lock import TargetLock
 from avabuild.store import Store
 from avabuild.store.oci import Settings
 

@@ -12,9 +12,9 @@ from avabuild.blob import Blob
 from avabuild.engine.layout import Composed
 from avabuild.engine.output import LOCAL, Output
 from avabuild.engine.workshop import Workshop
-from avabuild.lock import Package, TargetLock
 from avabuild.plan import Plan
 from avabuild.resolve import Fetcher, Indexes, Platform, Resolved
+from avabuild.resolve.lock import Package, TargetLock
 
 Resolve = Callable[[Workshop], tuple[tuple[Package, ...], dict[str, str]]]
 

@@ -25,10 +25,10 @@ from avabuild.common.value import digest_of
 from avabuild.engine.apt_step import kept_lists
 from avabuild.engine.mirror_index import NO_INDEX, pieces
 from avabuild.host import Host
-from avabuild.lock import AptLock
 from avabuild.plan import Plan
 from avabuild.plugins.kinds import Apt
 from avabuild.plugins.target import Target
+from avabuild.resolve.lock import AptLock
 from avabuild.store import Store
 from avabuild.store.whole import write_whole
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from avabuild.common.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
 from avabuild.engine.apt_step import run_apt
 from avabuild.engine.stage import Stage
-from avabuild.lock import Package
 from avabuild.plugins.sources import DebianSource, Download, ProjectFile
 from avabuild.resolve import Fetcher
+from avabuild.resolve.lock import Package
 from avabuild.store.hashing import file_digest
 from avabuild.store.modes import make_directory, open_up
 from avabuild.store.whole import publish

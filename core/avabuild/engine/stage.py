@@ -10,9 +10,9 @@ from typing import Self
 
 from avabuild.engine.apt import install_debs, resolve_debs
 from avabuild.engine.chain import Chain, given
-from avabuild.lock import Deb
 from avabuild.plugins.kinds import Apt
 from avabuild.resolve import find_uv
+from avabuild.resolve.lock import Deb
 from avabuild.tools.argv import Bind
 from avabuild.tools.container import Container
 from avabuild.tools.inside.step import Network

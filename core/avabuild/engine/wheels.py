@@ -19,9 +19,9 @@ from avabuild.engine.crew import Crew
 from avabuild.engine.pool import Pool
 from avabuild.engine.workshop import PACKS, Workshop
 from avabuild.linkage.inventory import Collector, keep_inventory
-from avabuild.lock import Package
 from avabuild.overlaps import chosen, find_overlaps, known_overlaps, settling, told, write_settled
 from avabuild.resolve import Fetcher
+from avabuild.resolve.lock import Package
 from avabuild.scheme import Scheme
 from avabuild.standing import Standing
 from avabuild.store.hashing import file_digest

@@ -36,11 +36,11 @@ from avabuild.engine.apt import add_apt
 from avabuild.engine.chain import GIVEN, Chain, given
 from avabuild.engine.left import opened_left, read_left
 from avabuild.engine.stage import UV, Stage, uv_binds, uv_environment
-from avabuild.lock import Package
 from avabuild.plan import Plan
 from avabuild.plugins.kinds import Apt
 from avabuild.resolve import ClassicResolver, Fetcher, Indexes, NeedsBuild, Platform, Resolved, Resolver
 from avabuild.resolve.about import UNNAMED, About, read_about
+from avabuild.resolve.lock import Package
 from avabuild.store import Kept, Store
 from avabuild.store.hashing import file_digest
 from avabuild.store.store import disk_errors

@@ -25,7 +25,7 @@ from avabuild.describe import (
 )
 from avabuild.engine.directories import NAME as DIRECTORIES
 from avabuild.framework_columns import split
-from avabuild.lock import TargetLock
+from avabuild.resolve.lock import TargetLock
 
 _TAG = re.compile(r"(?:py(?P<major>\d)(?P<minor>\d+)-)?(?P<device>cpu|cuda\w+(?:-cudnn\w+)?)")
 _MADE = "avabuild: "

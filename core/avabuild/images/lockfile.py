@@ -6,7 +6,7 @@ from avabuild.common.errors import ImageError
 from avabuild.describe import OFFER, POLICIES
 from avabuild.images.description import table_of
 from avabuild.images.finding import Image
-from avabuild.lock import Distribution, Lock
+from avabuild.resolve.lock import Distribution, Lock
 from avabuild.resolve.lockfile import lock_text
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from avabuild.common.errors import ImageError
 from avabuild.images.description import Description, LayerAbout
-from avabuild.lock import AptLock, Package
+from avabuild.resolve.lock import AptLock, Package
 from avabuild.scheme import Scheme
 
 _RUN = re.compile(r"run (?P<number>\d+) \((?P<stage>\w+)[\w, ]*\): .*")

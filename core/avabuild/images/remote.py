@@ -11,9 +11,9 @@ from avabuild.common.errors import ImageError, RegistryError
 from avabuild.host import Host
 from avabuild.images.finding import REGISTRY, Image
 from avabuild.plugins.target import Target
+from avabuild.registries.connections import BRIEF, Registries
 from avabuild.registries.credentials import DOCKER_HUB
 from avabuild.registries.name import Remote, is_digest, is_host, is_referrers_tag
-from avabuild.registries.registries import BRIEF, Registries
 from avabuild.registries.repository import Manifest, Repository
 from avabuild.store import oci as image
 

@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from avabuild.common.errors import AvabuildError
+from avabuild.registries.connections import Registries
 from avabuild.registries.name import Remote, is_digest
-from avabuild.registries.registries import Registries
 from avabuild.registries.repository import Came
 from avabuild.registries.sending import note_place, send_blob
 from avabuild.store import Kept, Scratch, Store

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from avabuild.common.errors import AvabuildError, RegistryError, UnavailableError
-from avabuild.registries.answer import RETRIED, failure, is_full, is_registrys
 from avabuild.registries.credentials import DOCKER_HUB, Credentials
-from avabuild.registries.identity import Identity
 from avabuild.registries.name import is_repository
-from avabuild.registries.trust import Trust
+from avabuild.registries.responses import RETRIED, failure, is_full, is_registrys
+from avabuild.registries.tls import Trust
+from avabuild.registries.tokens import Identity
 from avabuild.resolve.bounded import MOST, PLAIN, BoundError, body_of, complaint_of, opened
 from avabuild.resolve.paced import paced
 from avabuild.resolve.wanted import Policy

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from avabuild.common.errors import ImageError, RegistryError
+from avabuild.registries.connections import Registries
 from avabuild.registries.name import Remote, is_digest
-from avabuild.registries.registries import Registries
 from avabuild.registries.repository import Manifest, Repository
 from avabuild.store import oci as image
 

@@ -13,9 +13,9 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
+from avabuild.registries.connections import Registries
 from avabuild.registries.name import Remote
 from avabuild.registries.pushed import Pushed
-from avabuild.registries.registries import Registries
 from avabuild.registries.repository import Came
 from avabuild.registries.sending import send_blob
 from avabuild.store import Store

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 from filelock import Timeout
 
 from avabuild.common.errors import ChangedError, DiskFullError, WheelError
-from avabuild.lock import Package
 from avabuild.resolve.indexes import Indexes
+from avabuild.resolve.lock import Package
 from avabuild.resolve.wanted import Policy, Wanted
 from avabuild.store.modes import file_lock, make_directory, open_up
 from avabuild.store.whole import publish
 from avabuild.tools.cancellation import Cancellation
 
 if TYPE_CHECKING:
-    from avabuild.resolve.transfer import Transfer
+    from avabuild.resolve.download import Transfer
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILENAME = re.compile(r"[^/.\x00-\x1f][^/\x00-\x1f]*")
@@ -172,7 +172,7 @@ class Fetcher:
         unknown = [group[0] for group in by_path.values() if group[0].sha256 not in urls]
         known = {**urls, **self.locate(unknown)} if unknown else urls
         # httpx takes a tenth of a second to import, and most builds download nothing.
-        from avabuild.resolve.transfer import Transfer, client_of  # noqa: PLC0415
+        from avabuild.resolve.download import Transfer, client_of  # noqa: PLC0415
 
         cancellation = self.cancellation.part()
         with client_of(self.indexes, self.jobs) as client, ThreadPoolExecutor(self.jobs, "fetch") as pool:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from avabuild.common.errors import LockError
 from avabuild.common.value import Value
-from avabuild.lock import FORMAT, AptLock, Lock, TargetLock
+from avabuild.resolve.lock import FORMAT, AptLock, Lock, TargetLock
 from avabuild.store.whole import publish
 
 _MADE = b"# Made by avabuild;"

@@ -16,11 +16,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from avabuild.common.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
-from avabuild.lock import Package
 from avabuild.resolve.about import UNNAMED, About, metadata
-from avabuild.resolve.closures import UNKNOWN, Origins, asking, by_origin
 from avabuild.resolve.fetch import file_path
 from avabuild.resolve.indexes import Indexes, redact
+from avabuild.resolve.lock import Package
+from avabuild.resolve.needed_by import UNKNOWN, Origins, asking, by_origin
 from avabuild.resolve.pylock import Resolved
 from avabuild.resolve.requirements import file_name, requirement_line
 from avabuild.resolve.resolver import kept_versions, together
@@ -131,7 +131,7 @@ class ClassicResolver:
                 "answer": str(self._path("answer.json")),
             }
         )
-        from avabuild.resolve.pages import Pages  # noqa: PLC0415 - brings httpx, which most builds don't need
+        from avabuild.resolve.simple_index import Pages  # noqa: PLC0415 - brings httpx, which most builds don't need
 
         with Pages(self.indexes) as pages:
             everything = [*told["packages"], *told["alone"]]
@@ -149,7 +149,7 @@ class ClassicResolver:
         own = {p.sha256: (self.recipe_dir / p.path).resolve().as_uri() for p in packages if p.kind == "file"}
         direct = {p.sha256: p.url for p in packages if p.kind in {"wheel", "sdist"} and p.url}
         indexed = [p for p in packages if p.kind in {"wheel", "sdist"} and not p.url]
-        from avabuild.resolve.pages import Pages  # noqa: PLC0415 - brings httpx, which most builds don't need
+        from avabuild.resolve.simple_index import Pages  # noqa: PLC0415 - brings httpx, which most builds don't need
 
         with Pages(settled(self.indexes)) as pages:
             found = pages.locate(indexed)

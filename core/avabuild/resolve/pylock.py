@@ -25,7 +25,7 @@ from packaging.pylock import (
 )
 
 from avabuild.common.errors import ResolveError
-from avabuild.lock import Package
+from avabuild.resolve.lock import Package
 from avabuild.resolve.platforms import Platform
 from avabuild.resolve.stubs import original
 

@@ -20,8 +20,8 @@ from packaging.utils import (
 from avabuild.common import damage
 from avabuild.common.errors import ResolveError
 from avabuild.common.tars import Tar
-from avabuild.lock import Package
 from avabuild.resolve.indexes import redact
+from avabuild.resolve.lock import Package
 
 _MOST = 64 << 20  # bytes of a file of metadata
 _FILE = re.compile(r"(?P<path>[^@]*?(?:\.whl|\.tar\.gz|\.zip))(?P<extras>\[[^\]]*\])?")

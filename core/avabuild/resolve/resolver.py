@@ -14,11 +14,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from avabuild.common.errors import AvabuildError, ResolveError, WheelError
-from avabuild.lock import Package
 from avabuild.resolve.about import UNNAMED, About, configuration
-from avabuild.resolve.closures import UNKNOWN, Origins, asking, by_origin, origins_of, parse_annotated
 from avabuild.resolve.facade import write_facade
 from avabuild.resolve.indexes import Indexes, redact
+from avabuild.resolve.lock import Package
+from avabuild.resolve.needed_by import UNKNOWN, Origins, asking, by_origin, origins_of, parse_annotated
 from avabuild.resolve.platforms import Platform
 from avabuild.resolve.pylock import Resolved, file_urls, preference_text, read_pylock
 from avabuild.resolve.requirements import pin_line, requirement_line

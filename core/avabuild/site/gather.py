@@ -11,13 +11,13 @@ from avabuild.describe import exact_version
 from avabuild.forecast import Row
 from avabuild.framework_columns import split
 from avabuild.images.finding import Image
-from avabuild.lock import TargetLock
 from avabuild.plan import Plan
 from avabuild.plugins.cuda import driver_minimum
 from avabuild.plugins.kinds import Apt
 from avabuild.plugins.target import Device
 from avabuild.prepare import requirements
 from avabuild.resolution import still_locked
+from avabuild.resolve.lock import TargetLock
 from avabuild.site.values import Entry, Part, Slice, State, natural
 
 _DEBIAN = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13"}

@@ -15,11 +15,11 @@ from avabuild.engine import described as module
 from avabuild.engine import directories, files, workshop
 from avabuild.engine.described import contents, described, image_key
 from avabuild.engine.output import LOCAL, Output
-from avabuild.lock import Package, TargetLock
 from avabuild.plan import Plan, Step
 from avabuild.plugins.kinds import File, Files, Mount, Run
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe.bases import DebianBase, Offer
+from avabuild.resolve.lock import Package, TargetLock
 from avabuild.store import Store
 from avabuild.store.oci import Settings
 

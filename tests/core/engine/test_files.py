@@ -15,8 +15,8 @@ from avabuild.common.errors import ChangedError, RecipeError
 from avabuild.common.sparse import holes
 from avabuild.engine import files as module
 from avabuild.engine.files import files_key, files_size, own_places, write_files
-from avabuild.lock import Lock
 from avabuild.plugins.kinds import File
+from avabuild.resolve.lock import Lock
 from avabuild.resolve.lockfile import write_lock
 
 

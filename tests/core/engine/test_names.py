@@ -17,11 +17,11 @@ from avabuild.common.errors import ResolveError
 from avabuild.engine import mirror_index
 from avabuild.engine.names import looked_up, names_for, packages_of, parse, refuse_unknown
 from avabuild.host import probe
-from avabuild.lock import AptLock
 from avabuild.plan import Plan, Step
 from avabuild.plugins.kinds import Apt, Repository
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe import ScratchBase
+from avabuild.resolve.lock import AptLock
 
 INDEX = b"""\
 Package: git

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.engine.workshop import OUT, built_record, built_wheel, checkout_script
-from avabuild.lock import Package
+from avabuild.resolve.lock import Package
 from avabuild.store import Store
 
 KEY = "sha256:" + "a" * 64

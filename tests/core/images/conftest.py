@@ -17,11 +17,11 @@ from avabuild.blob import Blob
 from avabuild.common.value import digest_of
 from avabuild.describe import labels, split_labels
 from avabuild.engine.layout import Composed, compose_image
-from avabuild.lock import AptLock, Deb, Package, TargetLock
 from avabuild.plan import Chosen, Plan, Step
 from avabuild.plugins.kinds import Apt, Python
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe.bases import DebianBase
+from avabuild.resolve.lock import AptLock, Deb, Package, TargetLock
 from avabuild.store import Store
 from avabuild.store import oci as image
 from avabuild.store.oci import Piece, Settings

@@ -16,7 +16,7 @@ from avabuild.images.pruning import Wish, choose, planned, prune
 from avabuild.images.removing import remove
 from avabuild.images.storage_usage import storage_usage
 from avabuild.images.usage import items, needs_of, usage
-from avabuild.lock import Package
+from avabuild.resolve.lock import Package
 from avabuild.store import Scratch, Store
 
 from .conftest import LOCK

@@ -17,7 +17,7 @@ from avabuild.images.description import describe
 from avabuild.images.exporting import export
 from avabuild.images.finding import find
 from avabuild.images.rebuild import Rebuild, Shell, Unpack, rebuild
-from avabuild.lock import Package
+from avabuild.resolve.lock import Package
 
 from .conftest import LOCK, RECIPE
 

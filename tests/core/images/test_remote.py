@@ -11,9 +11,9 @@ from avabuild.common.errors import HostError, ImageError, RegistryError, Unavail
 from avabuild.images.finding import find
 from avabuild.images.listing import listed_remote
 from avabuild.images.remote import remote_images
+from avabuild.registries.connections import Registries
 from avabuild.registries.name import Remote
 from avabuild.registries.push import Push
-from avabuild.registries.registries import Registries
 from avabuild.registries.repository import Repository
 from avabuild.store import oci as image
 from avabuild.tools.cancellation import Cancellation

@@ -11,7 +11,7 @@ import pytest
 
 from avabuild.blob import Blob
 from avabuild.host import Host
-from avabuild.registries.registries import Registries
+from avabuild.registries.connections import Registries
 from avabuild.resolve.wanted import Policy
 from avabuild.store import Store
 from avabuild.store import oci as image

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from avabuild.common.errors import DiskFullError, UnavailableError
-from avabuild.registries.answer import failure
+from avabuild.registries.responses import failure
 
 
 @pytest.mark.parametrize(

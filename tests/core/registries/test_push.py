@@ -9,10 +9,10 @@ import threading
 import pytest
 
 from avabuild.common.errors import AvabuildError, DiskFullError, RegistryError, StoreError, UnavailableError
+from avabuild.registries.connections import Registries
 from avabuild.registries.name import Remote
 from avabuild.registries.push import Push
 from avabuild.registries.pushed import Pushed
-from avabuild.registries.registries import Registries
 from avabuild.resolve.wanted import Policy
 from avabuild.store import Store
 from avabuild.tools.cancellation import Cancellation, CancelledError

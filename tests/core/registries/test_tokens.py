@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from avabuild.common.errors import RegistryError
-from avabuild.registries.answer import Challenge
 from avabuild.registries.name import Remote
+from avabuild.registries.responses import Challenge
 from avabuild.registries.sending import send_blob
 
 LOGIN = base64.b64encode(b"ava:correct horse").decode()

@@ -9,7 +9,7 @@ import pytest
 
 from avabuild.common.errors import HostError
 from avabuild.host.registry_files import auth_files
-from avabuild.registries.trust import Trust
+from avabuild.registries.tls import Trust
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.lock import Package
 from avabuild.resolve.indexes import Indexes
+from avabuild.resolve.lock import Package
 from avabuild.resolve.platforms import Platform
 from avabuild.resolve.resolver import Resolver
 from avabuild.resolve.uv import run_here

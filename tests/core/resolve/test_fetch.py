@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from avabuild.common.errors import DiskFullError, StoreError, UnavailableError, WheelError
-from avabuild.lock import Package
-from avabuild.resolve import transfer
+from avabuild.resolve import download as transfer
 from avabuild.resolve.fetch import Fetcher
 from avabuild.resolve.indexes import Indexes
+from avabuild.resolve.lock import Package
 from avabuild.resolve.wanted import Policy
 
 BODY = random.Random(7).randbytes(3 << 20)

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from avabuild.common.errors import HostError
-from avabuild.lock import Package
 from avabuild.resolve.indexes import Indexes, from_host, pip_conf_paths, redact, uv_toml_paths
+from avabuild.resolve.lock import Package
 from avabuild.resolve.pylock import Resolved
 from avabuild.resolve.wanted import Wanted
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from avabuild.common.errors import ResolveError, StepError, UnavailableError, WheelError
-from avabuild.lock import Package
 from avabuild.resolve.about import About
 from avabuild.resolve.fetch import Fetcher, file_path
 from avabuild.resolve.indexes import Indexes, from_host, pip_conf_paths
+from avabuild.resolve.lock import Package
 from avabuild.resolve.pip import TOOLS, ClassicResolver, settled, unpack_tools
 from avabuild.resolve.platforms import Platform
 from avabuild.resolve.resolver import Resolver
@@ -315,7 +315,7 @@ def test_locked_files_are_found_again_by_hash_on_pages_and_in_folders(index, mak
 
 
 def test_pages_as_json_are_read_too(make, package_of, tmp_path):
-    from avabuild.resolve.pages import _of_json
+    from avabuild.resolve.simple_index import _of_json
 
     text = json.dumps(
         {"files": [{"url": "../../f/a.whl", "hashes": {"sha256": "aa"}}, {"url": "b", "hashes": {}}]}

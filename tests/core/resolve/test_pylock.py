@@ -1,7 +1,7 @@
 import pytest
 
 from avabuild.common.errors import ResolveError
-from avabuild.lock import Package
+from avabuild.resolve.lock import Package
 from avabuild.resolve.platforms import Platform
 from avabuild.resolve.pylock import file_urls, preference_text, read_pylock
 

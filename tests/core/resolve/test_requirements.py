@@ -5,7 +5,7 @@ import zipfile
 import pytest
 
 from avabuild.common.errors import ResolveError
-from avabuild.lock import Package
+from avabuild.resolve.lock import Package
 from avabuild.resolve.requirements import pin_line, requirement_line
 
 

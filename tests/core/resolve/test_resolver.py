@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from avabuild.common.errors import ResolveError, UnavailableError, WheelError
-from avabuild.lock import Package
 from avabuild.resolve.indexes import Indexes
+from avabuild.resolve.lock import Package
 from avabuild.resolve.uv import NeedsBuild, Outcome, Unsolvable, find_uv
 
 

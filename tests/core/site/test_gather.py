@@ -11,9 +11,9 @@ from avabuild import describe
 from avabuild.blob import Blob
 from avabuild.catalogue import Catalogue
 from avabuild.images.finding import Image
-from avabuild.lock import AptLock, Deb, Lock, Package, TargetLock
 from avabuild.prepare import request_of
 from avabuild.resolve import write_lock
+from avabuild.resolve.lock import AptLock, Deb, Lock, Package, TargetLock
 from avabuild.site.build import site_of
 from avabuild.site.gather import entry_of
 from avabuild.site.values import Entry, Part

@@ -13,7 +13,7 @@ from avabuild.registries.client import Registry
 from avabuild.registries.credentials import AuthFiles, Credentials
 from avabuild.registries.name import Remote
 from avabuild.registries.repository import Repository
-from avabuild.registries.trust import Trust
+from avabuild.registries.tls import Trust
 from avabuild.resolve.wanted import Policy
 from avabuild.tools.cancellation import Cancellation
 

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 
 from avabuild.common.errors import RegistryError
-from avabuild.registries.answer import Challenge, failure, words
 from avabuild.registries.credentials import Credentials
+from avabuild.registries.responses import Challenge, failure, words
 from avabuild.resolve.bounded import MOST, PLAIN, body_of, complaint_of
 
 _TOKEN = re.compile(r"[!-~]+")  # what may be in a header

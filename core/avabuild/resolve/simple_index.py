@@ -14,10 +14,10 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 import httpx
 
 from avabuild.common.errors import UnavailableError
-from avabuild.lock import Package
 from avabuild.resolve.bounded import PLAIN, BoundError, body_of, opened
+from avabuild.resolve.download import client_of
 from avabuild.resolve.indexes import Indexes, redact
-from avabuild.resolve.transfer import client_of
+from avabuild.resolve.lock import Package
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"
 _JOBS = 8
