@@ -26,8 +26,8 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from avabuild.blob import Blob
 from avabuild.host import Host
+from avabuild.layer.blob import Blob
 from avabuild.store import Store
 
 from .builds.user import User, add_user, import_paths, importable_by_others, program, remove_user

@@ -6,28 +6,28 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from avabuild.arrange import FileLayer
 from avabuild.base import Base
-from avabuild.blob import Blob
-from avabuild.chain import apt_layer, chain, changed_parts, flat, locked_debs, run_layer
 from avabuild.common.value import Value, digest_of
-from avabuild.compiled import Ground, asked
 from avabuild.engine import directories
 from avabuild.engine.build import apt_names, arrange_plan
 from avabuild.engine.classic import classic_key
 from avabuild.engine.compiled import ground_of, interpreter_of, known_layer, stage_interpreter
-from avabuild.engine.files import files_key, files_size, own_places
 from avabuild.engine.run import run_inputs
-from avabuild.engine.tree import read_tree, standing_of
 from avabuild.engine.workshop import built_key, built_wheel, is_wheel
 from avabuild.host import Host
-from avabuild.overlaps import Overlap, find_overlaps, known_overlaps, settling
+from avabuild.layer.blob import Blob
+from avabuild.layer.compiled import Ground, asked
+from avabuild.layer.files import files_key, files_size, own_places
+from avabuild.layer.grouping import FileLayer
+from avabuild.layer.keys import apt_layer, chain, changed_parts, flat, locked_debs, run_layer
+from avabuild.layer.overlaps import Overlap, find_overlaps, known_overlaps, settling
+from avabuild.layer.scheme import scheme_of
+from avabuild.layer.standing import Standing
+from avabuild.layer.tree import read_tree, standing_of
 from avabuild.plan import Plan, Step
 from avabuild.plugins.kinds import Apt, Compile, Files, Run
 from avabuild.resolve import file_name
 from avabuild.resolve.lock import AptLock, Package
-from avabuild.scheme import scheme_of
-from avabuild.standing import Standing
 from avabuild.store import Store
 from avabuild.store.oci import Settings
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from avabuild.base import Base
-from avabuild.blob import Blob
 from avabuild.common.value import Value
 from avabuild.describe import KEY
 from avabuild.engine.job import Built
 from avabuild.engine.layout import Composed
+from avabuild.layer.blob import Blob
 from avabuild.plan import Plan
 from avabuild.registries.name import Remote
 from avabuild.registries.pushed import Pushed

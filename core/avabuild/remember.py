@@ -11,9 +11,9 @@ from pathlib import Path
 
 from avabuild import stamp
 from avabuild.common.errors import LockError
-from avabuild.engine.files import chosen
 from avabuild.engine.output import Output
-from avabuild.ignore import FILES
+from avabuild.layer.files import chosen
+from avabuild.layer.ignore import FILES
 from avabuild.plan import Plan
 from avabuild.plugins.kinds import Files
 from avabuild.plugins.provider import is_path

@@ -20,8 +20,8 @@ from avabuild.engine.context import Context
 from avabuild.engine.job import Built, Job
 from avabuild.engine.names import looked_up, names_for, refuse_unknown
 from avabuild.forecast import Forecast, Row
+from avabuild.layer.overlaps import told
 from avabuild.needs import Need, needs
-from avabuild.overlaps import told
 from avabuild.plan import Plan
 from avabuild.plugins.registry import Registry
 from avabuild.plugins.target import Target

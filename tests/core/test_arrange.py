@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from avabuild import arrange as module
-from avabuild.arrange import HEAVY, MOST_LAYERS, PART, FileLayer, arrange
+from avabuild.layer import grouping as module
+from avabuild.layer.grouping import HEAVY, MOST_LAYERS, PART, FileLayer, arrange
+from avabuild.layer.scheme import Scheme
 from avabuild.resolve.lock import Package
-from avabuild.scheme import Scheme
 
 
 def package(name: str, size: int = 1000, *by: str, sha256: str = "") -> Package:

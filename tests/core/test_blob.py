@@ -14,9 +14,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avabuild.blob import BLOCK, MTIME, SPLICE, BlobWriter, Compression
 from avabuild.common.errors import DiskFullError
-from avabuild.deflate import inflated
+from avabuild.layer.blob import BLOCK, MTIME, SPLICE, BlobWriter, Compression
+from avabuild.layer.deflate import inflated
 
 NOISE = random.Random(1).randbytes(BLOCK)  # incompressible: its deflate stream is longer than itself
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.bytecode import compile_wheels, write_bytecode
 from avabuild.common.errors import DiskFullError, StepError, StoreError, WheelError
-from avabuild.wheel import Scheme, write_wheels
+from avabuild.layer.bytecode import compile_wheels, write_bytecode
+from avabuild.layer.wheel import Scheme, write_wheels
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TAG = str(sys.implementation.cache_tag)

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from avabuild import chain as module
-from avabuild.chain import apt_layer, chain, changed_parts, locked_debs, run_layer
+from avabuild.layer import keys as module
+from avabuild.layer.keys import apt_layer, chain, changed_parts, locked_debs, run_layer
 from avabuild.plugins.kinds import Mount, Run
 from avabuild.resolve.lock import AptLock, Deb
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 from isal import isal_zlib
 
-from avabuild import deflate
+from avabuild.layer import deflate
 
 Found = TypeVar("Found")
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.blob import MTIME
-from avabuild.engine.gather import GatherError, gather, main
-from avabuild.engine.tree import Node, Tree
+from avabuild.layer.blob import MTIME
+from avabuild.layer.gather import GatherError, gather, main
+from avabuild.layer.tree import Node, Tree
 
 MERGED = Tree(
     {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.ignore import Ignore, read_ignore
+from avabuild.layer.ignore import Ignore, read_ignore
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from avabuild.blob import Blob
 from avabuild.common.dates import date_of
+from avabuild.layer.blob import Blob
 from avabuild.store import oci as image
 from avabuild.store.oci import Piece, Settings
 

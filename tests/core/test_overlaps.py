@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.arrange import HEAVY, arrange
-from avabuild.overlaps import (
+from avabuild.layer.grouping import HEAVY, arrange
+from avabuild.layer.overlaps import (
     Overlap,
     chosen,
     find_overlaps,
@@ -17,8 +17,8 @@ from avabuild.overlaps import (
     told,
     write_settled,
 )
+from avabuild.layer.scheme import Scheme
 from avabuild.resolve.lock import Package
-from avabuild.scheme import Scheme
 
 SCHEME = Scheme(python="3.11")
 SITE = "/opt/venv/lib/python3.11/site-packages"

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.blob import MTIME
-from avabuild.engine.tree import Node, Tree, standing_of
-from avabuild.scheme import Scheme, scheme_of
-from avabuild.standing import Standing
-from avabuild.venv import write_venv
+from avabuild.layer.blob import MTIME
+from avabuild.layer.scheme import Scheme, scheme_of
+from avabuild.layer.standing import Standing
+from avabuild.layer.tree import Node, Tree, standing_of
+from avabuild.layer.venv import write_venv
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 

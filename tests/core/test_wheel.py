@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from avabuild.blob import SPLICE
 from avabuild.common.errors import DiskFullError, WheelError
+from avabuild.layer.blob import SPLICE
+from avabuild.layer.scheme import scheme_of
+from avabuild.layer.wheel import Scheme, modules, overlapping, paths, write_wheels
 from avabuild.resolve.lock import Package
-from avabuild.scheme import scheme_of
-from avabuild.wheel import Scheme, modules, overlapping, paths, write_wheels
 
 NOISE = random.Random(2).randbytes(3 * SPLICE)
 SCHEME = Scheme(python="3.11")

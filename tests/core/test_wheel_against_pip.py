@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.wheel import Scheme, write_wheels
+from avabuild.layer.wheel import Scheme, write_wheels
 
 pytestmark = pytest.mark.network
 

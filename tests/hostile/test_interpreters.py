@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.bytecode import compile_wheels
-from avabuild.chain import interpreters_of
 from avabuild.common.errors import StepError
-from avabuild.scheme import scheme_of
+from avabuild.layer.bytecode import compile_wheels
+from avabuild.layer.keys import interpreters_of
+from avabuild.layer.scheme import scheme_of
 
 from ..builds.origins import Index
 from ..builds.tiny import PROGRAMS, write_tiny

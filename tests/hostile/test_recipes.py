@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.blob import BlobWriter
 from avabuild.common.errors import RecipeError
 from avabuild.engine.directories import owner
-from avabuild.engine.files import write_files
+from avabuild.layer.blob import BlobWriter
+from avabuild.layer.files import write_files
 from avabuild.plugins.kinds import File
 from avabuild.recipe import load, variants
 from avabuild.stamp import fresh, write_stamp

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.changes import ChangeError, main
+from avabuild.layer.diff import ChangeError, main
 
 from ..core.changes.conftest import BEGAN, Overlay
 

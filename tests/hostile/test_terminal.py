@@ -101,8 +101,8 @@ def test_a_plan_and_its_errors_show_names_escaped(tmp_path):
 
 def test_a_wheel_s_name_in_an_error_is_escaped(capfd, tmp_path):
     from avabuild.common.errors import WheelError
-    from avabuild.scheme import Scheme
-    from avabuild.wheel import paths
+    from avabuild.layer.scheme import Scheme
+    from avabuild.layer.wheel import paths
 
     path = tmp_path / "demo-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.blob import SPLICE, BlobWriter
-from avabuild.bytecode import compile_wheels
 from avabuild.common import zips
 from avabuild.common.errors import WheelError
-from avabuild.scheme import Scheme
-from avabuild.wheel import modules, overlapping, paths, write_wheels
+from avabuild.layer.blob import SPLICE, BlobWriter
+from avabuild.layer.bytecode import compile_wheels
+from avabuild.layer.scheme import Scheme
+from avabuild.layer.wheel import modules, overlapping, paths, write_wheels
 
 from ..core.conftest import write_wheel
 

@@ -12,8 +12,8 @@ import tarfile
 from pathlib import Path
 from typing import BinaryIO
 
-from avabuild.blob import BLOCK, MTIME
 from avabuild.common.tars import Tar
+from avabuild.layer.blob import BLOCK, MTIME
 
 # UTC as a file (RFC 8536): a header and one type in version 1's form, the same and "UTC0" in version 2's.
 _TYPES = struct.pack(">lBB", 0, 0, 0) + b"UTC\0"

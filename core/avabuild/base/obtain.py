@@ -9,11 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from avabuild.base.archives import choices, choose, unpack_chosen
-from avabuild.base.base import Base
 from avabuild.base.bootstrap import PROGRAMS, is_older, way_of
-from avabuild.base.facts import assumed, read_facts
 from avabuild.base.neutral import make_neutral
-from avabuild.blob import BLOCK, MTIME, Blob, BlobWriter
 from avabuild.common.errors import (
     AvabuildError,
     ChangedError,
@@ -27,6 +24,9 @@ from avabuild.common.errors import (
     UnavailableError,
 )
 from avabuild.common.tars import Tar, opened
+from avabuild.layer.base import Base
+from avabuild.layer.blob import BLOCK, MTIME, Blob, BlobWriter
+from avabuild.layer.facts import assumed, read_facts
 from avabuild.plugins.target import Target
 from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, ScratchBase
 from avabuild.recipe import Base as BaseSpec

@@ -10,8 +10,6 @@ import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from avabuild import changes
-from avabuild.chain import apt_layer, locked_debs
 from avabuild.common.errors import AvabuildError, LockError, ResolveError
 from avabuild.common.value import digest_of
 from avabuild.engine.apt_step import (
@@ -29,6 +27,8 @@ from avabuild.engine.apt_step import (
     pin,
 )
 from avabuild.engine.chain import Chain
+from avabuild.layer import diff as changes
+from avabuild.layer.keys import apt_layer, locked_debs
 from avabuild.plugins.kinds import Apt
 from avabuild.resolve.lock import AptLock, Deb
 from avabuild.tools.container import Container

@@ -12,12 +12,12 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from avabuild.blob import BLOCK, MTIME, Blob
 from avabuild.common import damage
 from avabuild.common.errors import StoreError
 from avabuild.common.tars import opened
 from avabuild.describe import whole_labels
 from avabuild.engine.layout import Composed
+from avabuild.layer.blob import BLOCK, MTIME, Blob
 from avabuild.store import Store
 from avabuild.store import oci as image
 

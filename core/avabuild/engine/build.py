@@ -10,10 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from avabuild.agreement import disagreement
-from avabuild.arrange import MOST_LAYERS, FileLayer, arrange
 from avabuild.base import Base, is_debian
-from avabuild.blob import Blob
-from avabuild.chain import ExecLayer, interpreters_of
 from avabuild.common.errors import ChangedError
 from avabuild.common.value import digest_of
 from avabuild.engine import directories
@@ -24,7 +21,6 @@ from avabuild.engine.compiled import add_compiled, interpreter_of, open_yard
 from avabuild.engine.compiler import Compiler, choose_compiler
 from avabuild.engine.context import Context
 from avabuild.engine.described import Contents, contents, described
-from avabuild.engine.files import files_key, own_places, write_files
 from avabuild.engine.importer import Importer
 from avabuild.engine.job import Built, Job
 from avabuild.engine.layout import compose_image
@@ -33,16 +29,20 @@ from avabuild.engine.names import looked_up, names_for, refuse_unknown
 from avabuild.engine.output import write_output
 from avabuild.engine.prove import prove_image
 from avabuild.engine.run import add_run, after_runs
-from avabuild.engine.tree import read_tree, standing_of
 from avabuild.engine.wheels import Layers, Python, Sources, cause_of
 from avabuild.engine.workshop import Workshop, is_wheel, supply_of
+from avabuild.layer.blob import Blob
+from avabuild.layer.files import files_key, own_places, write_files
+from avabuild.layer.grouping import MOST_LAYERS, FileLayer, arrange
+from avabuild.layer.keys import ExecLayer, interpreters_of
+from avabuild.layer.scheme import scheme_of
+from avabuild.layer.standing import Standing
+from avabuild.layer.tree import read_tree, standing_of
 from avabuild.plan import Plan, Step
 from avabuild.plugins.cuda import driver_minimum
 from avabuild.plugins.kinds import Apt, Files
 from avabuild.recipe import DebianBase
 from avabuild.resolve.lock import AptLock, Package, TargetLock
-from avabuild.scheme import scheme_of
-from avabuild.standing import Standing
 from avabuild.store.oci import Piece
 
 

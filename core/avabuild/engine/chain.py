@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from avabuild.base import Base
-from avabuild.blob import Blob, Compression
-from avabuild.chain import ExecLayer, chain, flat
 from avabuild.common.errors import StepError
 from avabuild.engine.context import Context
 from avabuild.engine.layout import compose_image
+from avabuild.layer.blob import Blob, Compression
+from avabuild.layer.keys import ExecLayer, chain, flat
 from avabuild.plugins.target import Target
 from avabuild.store.oci import Piece, Settings
 from avabuild.tools.argv import Bind
@@ -157,7 +157,7 @@ def changes(container: Container, arguments: Sequence[str], place: str) -> tuple
 
     Raises StepError that names `place` for what can't be in a layer.
     """
-    answer = json.loads(container.module("avabuild.changes", "", arguments))
+    answer = json.loads(container.module("avabuild.layer.diff", "", arguments))
     if "problem" in answer:
         raise StepError(f"what it left can't be in an image: {answer['problem']}", place=place)
     return Blob.model_validate(answer["blob"]), str(answer["told"])

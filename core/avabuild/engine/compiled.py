@@ -11,23 +11,23 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from avabuild.base import Base
-from avabuild.blob import Blob
-from avabuild.chain import ExecLayer
 from avabuild.common.errors import StepError
 from avabuild.common.value import digest_of
-from avabuild.compiled import Ground, asked, compiled_layer, tools_of
 from avabuild.engine.apt_step import forget_lists
 from avabuild.engine.chain import Chain
-from avabuild.engine.gather import STAGE
 from avabuild.engine.job import Job
 from avabuild.engine.originals import fetch_sources
 from avabuild.engine.stage import EPOCH, UV, Stage, uv_binds, uv_environment
-from avabuild.engine.tree import read_tree
+from avabuild.layer.blob import Blob
+from avabuild.layer.compiled import Ground, asked, compiled_layer, tools_of
+from avabuild.layer.gather import STAGE
+from avabuild.layer.keys import ExecLayer
+from avabuild.layer.scheme import scheme_of
+from avabuild.layer.tree import read_tree
 from avabuild.plan import Step
 from avabuild.plugins.kinds import Apt, Compile
 from avabuild.plugins.target import Target
 from avabuild.resolve import Fetcher, Platform, Resolved
-from avabuild.scheme import scheme_of
 from avabuild.store import Store
 from avabuild.tools.argv import Bind
 from avabuild.tools.container import kept_words
@@ -225,7 +225,7 @@ class _Work:
         fields = {name: [node.mode, node.uid, node.gid, node.link] for name, node in tree.nodes.items()}
         nodes.write_text(json.dumps(fields))
         arguments = [str(out), str(nodes), image.compression]
-        printed = self.stage.start().module("avabuild.engine.gather", OUT, arguments)
+        printed = self.stage.start().module("avabuild.layer.gather", OUT, arguments)
         answer = json.loads(printed)
         if "problem" in answer:
             raise self._explained(

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from avabuild.bytecode import Start, on_this_host
 from avabuild.common.errors import HostError
 from avabuild.engine.workshop import Workshop
+from avabuild.layer.bytecode import Start, on_this_host
 from avabuild.tools.events import Report
 
 _ASK = "import platform; print(platform.python_version())"

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from avabuild.chain import FLAT
 from avabuild.common.errors import AvabuildError, StepError
 from avabuild.engine.intake import Intake
 from avabuild.engine.layout import Composed
 from avabuild.host import Host
+from avabuild.layer.keys import FLAT
 from avabuild.store import Scratch, Store
 from avabuild.tools.buildah import Tools
 from avabuild.tools.container import Container, container

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avabuild import bytecode, chain, compiled, overlaps, wheel
 from avabuild.common.dates import date_of
 from avabuild.common.errors import HostError, RecipeError
 from avabuild.common.value import digest_of
 from avabuild.describe import KEY, LONG, labels, split_labels
-from avabuild.engine import directories, files, workshop
-from avabuild.engine.files import files_key
+from avabuild.engine import directories, workshop
 from avabuild.engine.job import Job
 from avabuild.engine.run import run_inputs
+from avabuild.layer import bytecode, compiled, files, overlaps, wheel
+from avabuild.layer import keys as chain
+from avabuild.layer.files import files_key
 from avabuild.plan import Plan, Step
 from avabuild.plugins.kinds import Files, Run
 from avabuild.resolve.lock import TargetLock

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from avabuild.base.facts import READ_AT_MOST
-from avabuild.base.merged import Merged, is_whiteout, plain
-from avabuild.blob import MTIME, Blob, BlobWriter, Compression
 from avabuild.common.tars import passing
 from avabuild.common.value import Value, digest_of
-from avabuild.engine.tree import Tree
+from avabuild.layer.blob import MTIME, Blob, BlobWriter, Compression
+from avabuild.layer.facts import READ_AT_MOST
+from avabuild.layer.merged import Merged, is_whiteout, plain
+from avabuild.layer.tree import Tree
 from avabuild.plugins.framework import PREFIX
 from avabuild.plugins.kinds import checked_owner
 from avabuild.store import Store

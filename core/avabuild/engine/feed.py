@@ -16,9 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
-from avabuild.blob import BLOCK, Blob
 from avabuild.common.errors import StepError, StoreError
-from avabuild.engine.inflate import inflate
+from avabuild.layer.blob import BLOCK, Blob
+from avabuild.layer.inflate import inflate
 from avabuild.store import Store
 from avabuild.store.store import disk_errors
 from avabuild.tools.storage import LocalLayer, layer_ids

@@ -16,11 +16,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from avabuild.blob import Blob
 from avabuild.common.errors import StepError
 from avabuild.engine.feed import RECORD, Feed, Feeding
-from avabuild.engine.inflate import inflate
 from avabuild.engine.layout import Composed, write_layout, write_plain_layout
+from avabuild.layer.blob import Blob
+from avabuild.layer.inflate import inflate
 from avabuild.store import Store
 from avabuild.store.store import disk_errors
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from avabuild.base import Base
-from avabuild.blob import Blob
 from avabuild.engine.layout import Composed
 from avabuild.engine.output import LOCAL, Output
 from avabuild.engine.workshop import Workshop
+from avabuild.layer.blob import Blob
 from avabuild.plan import Plan
 from avabuild.resolve import Fetcher, Indexes, Platform, Resolved
 from avabuild.resolve.lock import Package, TargetLock

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from avabuild.base import Base
-from avabuild.blob import Blob
 from avabuild.common.value import Value
+from avabuild.layer.blob import Blob
 from avabuild.store import Store
 from avabuild.store import oci as image
 from avabuild.store.hashing import file_digest

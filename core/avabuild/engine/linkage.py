@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from avabuild.base import Base, is_debian
-from avabuild.blob import Blob
 from avabuild.common.errors import LinkageError
 from avabuild.engine.context import Context
-from avabuild.engine.files import chosen
 from avabuild.engine.layout import Composed
 from avabuild.engine.names import packages_of
-from avabuild.linkage.elf import MAGIC, Elf
-from avabuild.linkage.inventory import Inventory, distributions, inventory
+from avabuild.layer.blob import Blob
+from avabuild.layer.elf import MAGIC, Elf
+from avabuild.layer.files import chosen
+from avabuild.layer.inventory import Inventory, distributions, inventory
 from avabuild.linkage.judge import Finding, judge, package_hint, wasted
 from avabuild.linkage.nvidia import is_cuda
 from avabuild.linkage.tree import Tree

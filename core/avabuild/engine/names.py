@@ -17,14 +17,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from avabuild.base import Base, is_debian
-from avabuild.base.facts import READ_AT_MOST
-from avabuild.base.merged import Merged, is_whiteout, plain
 from avabuild.common.errors import ResolveError
 from avabuild.common.tars import passing
 from avabuild.common.value import digest_of
 from avabuild.engine.apt_step import kept_lists
 from avabuild.engine.mirror_index import NO_INDEX, pieces
 from avabuild.host import Host
+from avabuild.layer.facts import READ_AT_MOST
+from avabuild.layer.merged import Merged, is_whiteout, plain
 from avabuild.plan import Plan
 from avabuild.plugins.kinds import Apt
 from avabuild.plugins.target import Target

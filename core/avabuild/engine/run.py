@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from avabuild import changes
-from avabuild.chain import ExecLayer, chain, run_layer
 from avabuild.common.errors import ChangedError, HostError, StepError, StoreError
 from avabuild.common.sizes import human
 from avabuild.common.value import digest_of
 from avabuild.engine.chain import Chain, given
+from avabuild.layer import diff as changes
+from avabuild.layer.keys import ExecLayer, chain, run_layer
 from avabuild.plan import Step
 from avabuild.plugins.kinds import Mount, Run
 from avabuild.store import Store

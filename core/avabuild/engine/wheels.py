@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avabuild.arrange import FileLayer
-from avabuild.blob import Blob, Compression
-from avabuild.bytecode import FORMAT, compile_wheels, write_bytecode
 from avabuild.common.errors import StoreError
 from avabuild.common.value import digest_of
 from avabuild.engine.compiler import Compiler
@@ -18,15 +15,18 @@ from avabuild.engine.context import Context
 from avabuild.engine.crew import Crew
 from avabuild.engine.pool import Pool
 from avabuild.engine.workshop import PACKS, Workshop
-from avabuild.linkage.inventory import Collector, keep_inventory
-from avabuild.overlaps import chosen, find_overlaps, known_overlaps, settling, told, write_settled
+from avabuild.layer.blob import Blob, Compression
+from avabuild.layer.bytecode import FORMAT, compile_wheels, write_bytecode
+from avabuild.layer.grouping import FileLayer
+from avabuild.layer.inventory import Collector, keep_inventory
+from avabuild.layer.overlaps import chosen, find_overlaps, known_overlaps, settling, told, write_settled
+from avabuild.layer.scheme import Scheme
+from avabuild.layer.standing import Standing
+from avabuild.layer.venv import write_venv
+from avabuild.layer.wheel import write_wheels
 from avabuild.resolve import Fetcher
 from avabuild.resolve.lock import Package
-from avabuild.scheme import Scheme
-from avabuild.standing import Standing
 from avabuild.store.hashing import file_digest
-from avabuild.venv import write_venv
-from avabuild.wheel import write_wheels
 
 _BATCH = 8_000_000  # bytes of wheels whose modules one interpreter compiles
 _LOOKS = 8  # layers that are looked for elsewhere at once

@@ -17,7 +17,7 @@ from cyclonedx.schema import OutputFormat, SchemaVersion
 
 from avabuild import __version__
 from avabuild.images.bill import Bill, decoded
-from avabuild.images.packages import Installed
+from avabuild.layer.packages import Installed
 
 
 def document(bill: Bill) -> dict[str, Any]:

@@ -13,8 +13,6 @@ from typing import IO, Any, Literal
 
 from isal import igzip
 
-from avabuild.base.merged import is_whiteout
-from avabuild.blob import OPAQUE, Blob
 from avabuild.common.errors import ImageError
 from avabuild.common.tars import passing
 from avabuild.engine.layout import Composed, write_layout
@@ -25,6 +23,8 @@ from avabuild.images.description import labels_of
 from avabuild.images.finding import Image
 from avabuild.images.rebuild import Rebuild, Unpack, file_words, rebuild
 from avabuild.images.writing import write_file
+from avabuild.layer.blob import OPAQUE, Blob
+from avabuild.layer.merged import is_whiteout
 from avabuild.plugins.kinds import WHITEOUT
 from avabuild.store import Scratch, Store
 from avabuild.store import oci as image

@@ -14,8 +14,8 @@ from typing import Any
 
 from avabuild.common.errors import ImageError
 from avabuild.images.description import Description, LayerAbout
+from avabuild.layer.scheme import Scheme
 from avabuild.resolve.lock import AptLock, Package
-from avabuild.scheme import Scheme
 
 _RUN = re.compile(r"run (?P<number>\d+) \((?P<stage>\w+)[\w, ]*\): .*")
 _PYTHON = re.compile(r"python environment|(wheels|bytecode) of .*")

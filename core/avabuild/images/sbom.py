@@ -16,9 +16,9 @@ from avabuild.engine.output import Output
 from avabuild.images.bill import Bill
 from avabuild.images.contents import kept_layers, layers_of
 from avabuild.images.finding import Image, kept_image
-from avabuild.images.packages import Contents, read_packages, recorded_packages
 from avabuild.images.referrer import add_to_layout
 from avabuild.images.writing import write_file
+from avabuild.layer.packages import Contents, read_packages, recorded_packages
 from avabuild.store import Store
 from avabuild.tools.buildah import Tools
 

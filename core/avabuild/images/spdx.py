@@ -26,7 +26,7 @@ from spdx_tools.spdx.model import (
 
 from avabuild import __version__
 from avabuild.images.bill import Bill
-from avabuild.images.packages import Installed
+from avabuild.layer.packages import Installed
 
 _DOCUMENT, _IMAGE = "SPDXRef-DOCUMENT", "SPDXRef-image"
 _PAGE = re.compile(r"https?://\S+")

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from avabuild.linkage.inventory import Distribution
+from avabuild.layer.inventory import Distribution
 from avabuild.linkage.nvidia import advice, is_cuda, is_driver, plain
 from avabuild.linkage.tree import Tree
 

@@ -10,8 +10,8 @@ import functools
 import posixpath
 from collections.abc import Iterator, Sequence
 
-from avabuild.linkage.elf import Elf
-from avabuild.linkage.inventory import Inventory
+from avabuild.layer.elf import Elf
+from avabuild.layer.inventory import Inventory
 
 _HOPS = 40  # links on one path, as Linux allows (path_resolution(7))
 _TRIPLETS = {"EM_X86_64/64": "x86_64-linux-gnu", "EM_AARCH64/64": "aarch64-linux-gnu"}

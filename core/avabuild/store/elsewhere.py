@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from avabuild.blob import Blob
 from avabuild.common.value import Value
+from avabuild.layer.blob import Blob
 
 if TYPE_CHECKING:
     from avabuild.store.store import Store

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.blob import Blob
-from avabuild.changes import write_changes
+from avabuild.layer.blob import Blob
+from avabuild.layer.diff import write_changes
 
 BEGAN = 1_700_000_000.5
 OLD, NEW = 1_600_000_000, 1_700_000_100

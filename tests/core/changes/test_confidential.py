@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.confidential import confidential, words
+from avabuild.layer.confidential import confidential, words
 
 BEGAN = 1_700_000_000.5
 NEW, OLD = BEGAN + 5, BEGAN - 5
@@ -117,7 +117,7 @@ def test_the_layer_lacks_them_and_the_program_says_so(overlay, tmp_path):
     ):
         argv = [overlay.merged, tmp_path / "out", repr(BEGAN), "gzip", *keep]
         run = subprocess.run(
-            [sys.executable, "-m", "avabuild.changes", *argv], check=True, capture_output=True, text=True
+            [sys.executable, "-m", "avabuild.layer.diff", *argv], check=True, capture_output=True, text=True
         )
         with tarfile.open(tmp_path / "out") as tar:
             assert {m.name: m.size for m in tar if m.isreg()} == wanted

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.changes import write_changes
 from avabuild.common.errors import HostError
+from avabuild.layer.diff import write_changes
 
 Read = Callable[[Callable[[Path], object]], dict[str, bytes]]
 

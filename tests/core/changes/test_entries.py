@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.blob import MTIME, Blob
-from avabuild.changes import ChangeError, write_changes
 from avabuild.common.errors import HostError
+from avabuild.layer.blob import MTIME, Blob
+from avabuild.layer.diff import ChangeError, write_changes
 
 
 def test_a_new_file_comes_with_its_new_directories_once_each(overlay, changed):
@@ -195,7 +195,7 @@ def test_the_program_prints_the_blob_that_it_wrote(overlay, tmp_path):
     expected = overlay.write("usr/b")
     argv = [overlay.merged, tmp_path / "again", "1700000000.5", "gzip", "usr/b"]
     run = subprocess.run(
-        [sys.executable, "-m", "avabuild.changes", *argv], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "avabuild.layer.diff", *argv], check=True, capture_output=True, text=True
     )
     answer = json.loads(run.stdout)
     assert Blob.model_validate(answer["blob"]) == expected

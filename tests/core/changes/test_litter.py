@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.blob import MTIME
-from avabuild.changes import APT, ENGINE
+from avabuild.layer.blob import MTIME
+from avabuild.layer.diff import APT, ENGINE
 
 BEGAN = 1_700_000_000.5
 OLD, NEW = 1_600_000_000, 1_700_000_100

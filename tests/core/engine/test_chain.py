@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from avabuild.base import Base
-from avabuild.blob import Blob
-from avabuild.chain import ExecLayer, flat
 from avabuild.engine.chain import Chain
+from avabuild.layer.blob import Blob
+from avabuild.layer.keys import ExecLayer, flat
 from avabuild.plugins.target import Target
 from avabuild.store import Store
 

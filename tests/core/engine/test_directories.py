@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from avabuild.blob import BlobWriter
 from avabuild.engine.directories import directories_parts, missing, owner, user_of, wanted, write_directories
-from avabuild.engine.tree import Node, Tree
+from avabuild.layer.blob import BlobWriter
+from avabuild.layer.tree import Node, Tree
 from avabuild.store import Store
 from avabuild.store.oci import Settings
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from avabuild.blob import Blob
+    from avabuild.layer.blob import Blob
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nada:x:1000:1001:Ada:/home/ada:/bin/sh\nbroken\n"
 GROUP = "root:x:0:\nada:x:1001:\nusers:x:100:ada\n"

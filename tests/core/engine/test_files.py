@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.blob import MTIME
 from avabuild.common.errors import ChangedError, RecipeError
 from avabuild.common.sparse import holes
-from avabuild.engine import files as module
-from avabuild.engine.files import files_key, files_size, own_places, write_files
+from avabuild.layer import files as module
+from avabuild.layer.blob import MTIME
+from avabuild.layer.files import files_key, files_size, own_places, write_files
 from avabuild.plugins.kinds import File
 from avabuild.resolve.lock import Lock
 from avabuild.resolve.lockfile import write_lock

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from avabuild.base import Base
-from avabuild.blob import BlobWriter
 from avabuild.common.errors import StoreError
 from avabuild.engine.layout import Composed, compose_image
 from avabuild.engine.output import Output, write_output
+from avabuild.layer.blob import BlobWriter
 from avabuild.store.oci import Piece, Settings
 
 NAME = "localhost/demo:py311-cpu"

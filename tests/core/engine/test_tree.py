@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from avabuild.blob import BlobWriter
 from avabuild.common.errors import RecipeError
-from avabuild.engine.files import files_key, write_files
-from avabuild.engine.tree import Node, Tree, read_tree
+from avabuild.layer.blob import BlobWriter
+from avabuild.layer.files import files_key, write_files
+from avabuild.layer.tree import Node, Tree, read_tree
 from avabuild.plugins.kinds import File
 from avabuild.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from avabuild.blob import Blob
+    from avabuild.layer.blob import Blob
 
 
 def layer(store: Store, place: Path, *members: tuple[str, int, int, str]) -> Blob:

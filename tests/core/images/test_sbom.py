@@ -18,9 +18,9 @@ from avabuild.engine.output import Output
 from avabuild.host.sharing import Sharing
 from avabuild.images.contents import Layer
 from avabuild.images.finding import find
-from avabuild.images.packages import read_packages
 from avabuild.images.referrer import add_to_layout
 from avabuild.images.sbom import sbom_of, sbom_of_kept, write_beside
+from avabuild.layer.packages import read_packages
 from avabuild.store import Store
 from avabuild.store import oci as image
 

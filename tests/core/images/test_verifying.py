@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from avabuild.blob import Blob, BlobWriter
 from avabuild.images.verifying import verify
+from avabuild.layer.blob import Blob, BlobWriter
 from avabuild.store import Store
 
 KEY = "sha256:" + "1" * 64

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.linkage import elf as module
-from avabuild.linkage.elf import Elf, Reader
+from avabuild.layer import elf as module
+from avabuild.layer.elf import Elf, Reader
 
 
 def read(data: bytes, chunk: int, ranges=()) -> Reader:

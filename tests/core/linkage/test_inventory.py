@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from avabuild.linkage import elf
-from avabuild.linkage.inventory import Collector, Inventory, distributions, inventory, scan
-from avabuild.scheme import Scheme
-from avabuild.wheel import write_wheels
+from avabuild.layer import elf
+from avabuild.layer.inventory import Collector, Inventory, distributions, inventory, scan
+from avabuild.layer.scheme import Scheme
+from avabuild.layer.wheel import write_wheels
 
 METADATA = (
     b"Metadata-Version: 2.1\nName: MXNet_cu90\nVersion: 1.5.1\nRequires-Dist: numpy<2\nRequires-Dist: x y z\n"
@@ -75,7 +75,7 @@ def test_compressed_layers_and_big_files_are_read_too(
 ):
     monkeypatch.setattr(elf, "KEPT", 1000)
     monkeypatch.setattr(elf, "_HEADERS", 300)
-    monkeypatch.setattr("avabuild.linkage.inventory._CHUNK", 512)
+    monkeypatch.setattr("avabuild.layer.inventory._CHUNK", 512)
     names = tuple(f"libneeded{number}.so" for number in range(90))
     entries = {
         f"lib/lib{n}.so": shared_object(f"lib{n}.so", names, padding=20_000, names_last=False) for n in "ab"

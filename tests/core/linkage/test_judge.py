@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.linkage.elf import Elf
-from avabuild.linkage.inventory import Distribution, Inventory
+from avabuild.layer.elf import Elf
+from avabuild.layer.inventory import Distribution, Inventory
 from avabuild.linkage.judge import judge, package_guess, package_hint, wasted
 from avabuild.linkage.tree import Tree
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.linkage.elf import Elf
-from avabuild.linkage.inventory import Inventory
+from avabuild.layer.elf import Elf
+from avabuild.layer.inventory import Inventory
 from avabuild.linkage.tree import Tree
 
 ME = Elf("EM_X86_64/64")

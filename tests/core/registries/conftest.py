@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from avabuild.blob import Blob
 from avabuild.host import Host
+from avabuild.layer.blob import Blob
 from avabuild.registries.connections import Registries
 from avabuild.resolve.wanted import Policy
 from avabuild.store import Store

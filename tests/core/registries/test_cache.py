@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from avabuild.blob import Blob
+from avabuild.layer.blob import Blob
 from avabuild.registries.cache import Cache
 from avabuild.registries.name import Remote
 from avabuild.registries.repository import Repository

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from avabuild import describe
-from avabuild.blob import Blob
 from avabuild.catalogue import Catalogue
 from avabuild.images.finding import Image
+from avabuild.layer.blob import Blob
 from avabuild.prepare import request_of
 from avabuild.resolve import write_lock
 from avabuild.resolve.lock import AptLock, Deb, Lock, Package, TargetLock

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.blob import Blob, BlobWriter
 from avabuild.common.errors import StoreError
+from avabuild.layer.blob import Blob, BlobWriter
 from avabuild.store import Store
 from avabuild.store.whole import publish, write_whole
 

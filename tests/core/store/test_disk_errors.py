@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.blob import Blob, BlobWriter
 from avabuild.common.errors import DiskFullError, StoreError
+from avabuild.layer.blob import Blob, BlobWriter
 from avabuild.store import Scratch, Store
 from avabuild.store.store import disk_errors
 from avabuild.store.uses import Uses

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.blob import Blob, BlobWriter
 from avabuild.common.errors import SettingsError
 from avabuild.host.settings import settings_of
 from avabuild.host.sharing import Sharing, sharing
+from avabuild.layer.blob import Blob, BlobWriter
 from avabuild.store import Store
 
 KEY = "sha256:" + "1" * 64

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.blob import Blob, BlobWriter
+from avabuild.layer.blob import Blob, BlobWriter
 from avabuild.store import Store
 
 KEY = "sha256:" + "1" * 64
@@ -189,7 +189,7 @@ def test_threads_that_want_different_keys_dont_wait_for_each_other(store, scratc
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from avabuild.blob import BlobWriter
+from avabuild.layer.blob import BlobWriter
 from avabuild.store import Scratch, Store
 from avabuild.store.store import disk_errors
 store, calls = Store(Path(sys.argv[1])), Path(sys.argv[2])

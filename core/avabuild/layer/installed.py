@@ -27,8 +27,8 @@ from installer.utils import construct_record_file, parse_entrypoints, parse_meta
 
 from avabuild.common import damage, zips
 from avabuild.common.errors import WheelError
+from avabuild.layer.scheme import Scheme
 from avabuild.plugins.kinds import WHITEOUT
-from avabuild.scheme import Scheme
 
 _CHUNK = 256 << 10  # bytes read at once
 _PIP = re.compile(r"pip(\d+(\.\d+)?)?")

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 from typing import BinaryIO
 
-from avabuild.blob import BLOCK
 from avabuild.common import damage
 from avabuild.common.errors import StoreError
 from avabuild.common.tars import opened
+from avabuild.layer.blob import BLOCK
 
 
 def inflate(compressed: Path, target: BinaryIO) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from avabuild.base.merged import Merged, plain
 from avabuild.common import damage
 from avabuild.common.errors import StoreError
 from avabuild.common.tars import Bounds, passing
 from avabuild.common.value import Value
+from avabuild.layer.merged import Merged, plain
 
 # What a fresh Debian will turn out to hold: lets a plan be made before the base is.
 _DEBIAN: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -12,15 +12,15 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from avabuild.arrange import FileLayer
-from avabuild.blob import Blob, BlobWriter, Compression, Watch
-from avabuild.bytecode import FORMAT as BYTECODE
-from avabuild.bytecode import copy_modules
 from avabuild.common.value import Value, digest_of
-from avabuild.scheme import Scheme
-from avabuild.standing import Standing
+from avabuild.layer.blob import Blob, BlobWriter, Compression, Watch
+from avabuild.layer.bytecode import FORMAT as BYTECODE
+from avabuild.layer.bytecode import copy_modules
+from avabuild.layer.grouping import FileLayer
+from avabuild.layer.scheme import Scheme
+from avabuild.layer.standing import Standing
+from avabuild.layer.wheel import copy_files, overlapping
 from avabuild.store import Store
-from avabuild.wheel import copy_files, overlapping
 
 FORMAT = 2
 _SHOWN = 10

@@ -21,12 +21,12 @@ from importlib import resources
 from pathlib import Path
 from typing import NoReturn
 
-from avabuild.blob import BLOCK, Blob, BlobWriter, Compression, disk
 from avabuild.common import damage
 from avabuild.common.errors import StepError, StoreError
-from avabuild.scheme import Scheme
-from avabuild.standing import Standing
-from avabuild.wheel import modules
+from avabuild.layer.blob import BLOCK, Blob, BlobWriter, Compression, disk
+from avabuild.layer.scheme import Scheme
+from avabuild.layer.standing import Standing
+from avabuild.layer.wheel import modules
 
 FORMAT = 2  # of packs; part of their keys: a change of the worker may move a byte of what it writes
 
@@ -95,7 +95,7 @@ def _run(start: Start, interpreter: tuple[str, ...], request: str, place: str, p
     """Run the worker; StepError when it fails, OSError when the disk is full."""
     classic = python == "2.7"
     name = "bytecode_classic.py" if classic else "bytecode_worker.py"
-    worker = resources.files("avabuild").joinpath(name).read_text("utf-8")
+    worker = resources.files("avabuild.layer").joinpath(name).read_text("utf-8")
     flags = ["-E", "-s", "-S", "-B", "-c"] if classic else ["-I", "-S", "-B", "-c", _BOOTSTRAP]
     argv = [*interpreter, *flags, worker]
     try:

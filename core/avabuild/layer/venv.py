@@ -9,9 +9,9 @@ from __future__ import annotations
 import posixpath
 from pathlib import Path
 
-from avabuild.blob import Blob, BlobWriter, Compression
-from avabuild.scheme import Scheme
-from avabuild.standing import Standing
+from avabuild.layer.blob import Blob, BlobWriter, Compression
+from avabuild.layer.scheme import Scheme
+from avabuild.layer.standing import Standing
 from avabuild.store.oci import PATH
 
 _ACTIVATE = """\

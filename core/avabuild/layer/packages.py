@@ -14,13 +14,13 @@ from typing import Literal
 
 from packaging.utils import canonicalize_name
 
-from avabuild.base.facts import READ_AT_MOST
-from avabuild.base.merged import Merged, is_whiteout, plain
 from avabuild.common import damage
 from avabuild.common.errors import StoreError
 from avabuild.common.tars import passing
 from avabuild.common.value import Value
 from avabuild.images.contents import Layer
+from avabuild.layer.facts import READ_AT_MOST
+from avabuild.layer.merged import Merged, is_whiteout, plain
 from avabuild.store import Store
 
 FORMAT = 1

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from avabuild.bytecode import FORMAT as BYTECODE
 from avabuild.common.value import Value, digest_of
+from avabuild.layer.bytecode import FORMAT as BYTECODE
+from avabuild.layer.standing import Standing
+from avabuild.layer.wheel import FORMAT, Scheme
 from avabuild.resolve.lock import Package
-from avabuild.standing import Standing
-from avabuild.wheel import FORMAT, Scheme
 
 HEAVY = 20_000_000  # bytes of a wheel
 PART = 130_000_000  # bytes of a wheel for each layer that it gets

@@ -13,12 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from avabuild.base.merged import Merged, is_whiteout, plain
-from avabuild.blob import Blob
 from avabuild.common.errors import Problem, RecipeError
 from avabuild.common.tars import passing
-from avabuild.scheme import Scheme
-from avabuild.standing import ORDINARY, Directory, Standing, on_the_way
+from avabuild.layer.blob import Blob
+from avabuild.layer.merged import Merged, is_whiteout, plain
+from avabuild.layer.scheme import Scheme
+from avabuild.layer.standing import ORDINARY, Directory, Standing, on_the_way
 from avabuild.store import Store
 
 _HOPS = 40  # links on one path, as Linux allows (path_resolution(7))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
-from avabuild.blob import OPAQUE
+from avabuild.layer.blob import OPAQUE
 from avabuild.plugins.kinds import WHITEOUT
 
 T = TypeVar("T")

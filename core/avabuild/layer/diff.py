@@ -24,10 +24,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from avabuild.blob import MTIME, OPAQUE, Blob, BlobWriter, Compression
 from avabuild.common.errors import HostError
 from avabuild.common.sparse import too_sparse
-from avabuild.confidential import confidential, words
+from avabuild.layer.blob import MTIME, OPAQUE, Blob, BlobWriter, Compression
+from avabuild.layer.confidential import confidential, words
 from avabuild.plugins.kinds import WHITEOUT
 
 CHUNK = 1 << 20

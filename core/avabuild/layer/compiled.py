@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from avabuild.chain import ExecLayer
 from avabuild.common.value import Value, digest_of
+from avabuild.layer.keys import ExecLayer
 from avabuild.plugins.kinds import Compile
 from avabuild.resolve.lock import Deb
 

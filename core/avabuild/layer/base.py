@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from avabuild.base.facts import Facts
-from avabuild.blob import Blob
 from avabuild.common.value import Value
+from avabuild.layer.blob import Blob
+from avabuild.layer.facts import Facts
 from avabuild.store import Store
 from avabuild.store import oci as image
 

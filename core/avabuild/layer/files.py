@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from avabuild.blob import MTIME, Blob, BlobWriter, Compression
 from avabuild.common.errors import ChangedError, Problem, RecipeError
 from avabuild.common.regular import kernels, special
 from avabuild.common.sparse import too_sparse
 from avabuild.common.value import digest_of
-from avabuild.engine.tree import Tree
-from avabuild.ignore import Ignore, read_ignore
+from avabuild.layer.blob import MTIME, Blob, BlobWriter, Compression
+from avabuild.layer.ignore import Ignore, read_ignore
+from avabuild.layer.tree import Tree
 from avabuild.plugins.kinds import WHITEOUT, File
 from avabuild.resolve.lockfile import is_lock
 from avabuild.store import Store

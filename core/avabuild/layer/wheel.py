@@ -1,7 +1,7 @@
 """Wheels as file layers: the layer that holds several wheels, and what two of them would both write.
 
 The result is what `pip install --no-compile` leaves on disk (packaging.python.org: the binary distribution
-format, recording installed projects), but no file is unpacked on the way: see `avabuild.blob`.
+format, recording installed projects), but no file is unpacked on the way: see `avabuild.layer.blob`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from avabuild.blob import Blob, BlobWriter, Compression, Watch
-from avabuild.installed import Installed, OpenWheel, opened
-from avabuild.scheme import Scheme
-from avabuild.standing import Standing
+from avabuild.layer.blob import Blob, BlobWriter, Compression, Watch
+from avabuild.layer.installed import Installed, OpenWheel, opened
+from avabuild.layer.scheme import Scheme
+from avabuild.layer.standing import Standing
 
 __all__ = ["FORMAT", "Scheme", "copy_files", "modules", "overlapping", "paths", "write_wheels"]
 

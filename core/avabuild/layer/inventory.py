@@ -18,10 +18,10 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from avabuild.base.merged import is_whiteout
-from avabuild.blob import OPAQUE, Blob
 from avabuild.common.tars import passing
-from avabuild.linkage.elf import MAGIC, Elf, Range, Reader
+from avabuild.layer.blob import OPAQUE, Blob
+from avabuild.layer.elf import MAGIC, Elf, Range, Reader
+from avabuild.layer.merged import is_whiteout
 from avabuild.plugins.kinds import WHITEOUT
 from avabuild.store import Store
 

@@ -21,9 +21,9 @@ import zstandard
 
 from avabuild.common.errors import DiskFullError
 from avabuild.common.value import Value
-from avabuild.deflate import HEADER, inflated, member, trailer
+from avabuild.layer.deflate import HEADER, inflated, member, trailer
+from avabuild.layer.standing import Standing, parents_of
 from avabuild.plugins.kinds import WHITEOUT
-from avabuild.standing import Standing, parents_of
 
 Compression = Literal["gzip", "zstd"]
 

@@ -13,9 +13,9 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from avabuild.blob import MTIME, Blob, BlobWriter, Compression
-from avabuild.changes import content
-from avabuild.engine.tree import Node, Tree
+from avabuild.layer.blob import MTIME, Blob, BlobWriter, Compression
+from avabuild.layer.diff import content
+from avabuild.layer.tree import Node, Tree
 
 STAGE = "/stage"  # all that a compile is given is below it, and nothing in an image may lead there
 _MOUNTED = ("dev", "proc", "sys", "run")  # a container's own: what a layer holds there is never seen
