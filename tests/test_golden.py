@@ -16,10 +16,10 @@ from avabuild.engine.apt_step import ARCHIVES, PLACE
 from avabuild.engine.stage import UV
 from avabuild.host import Host
 from avabuild.host.means import FEEDER
-from avabuild.plan import Plan
+from avabuild.plan.plan import Plan
+from avabuild.plan.planning import make_plan, open_project, targets
 from avabuild.plugins.kinds import Compile
 from avabuild.plugins.target import Target
-from avabuild.prepare import make_plan, open_project, targets
 from avabuild.recipe import DebianBase
 from avabuild.tools import argv as commands
 from avabuild.tools.argv import Bind

@@ -12,8 +12,8 @@ from avabuild.base import Base, assumed_image
 from avabuild.common.errors import AvabuildError, ImageError, Problem, RecipeError
 from avabuild.common.together import together
 from avabuild.forecast import Row
-from avabuild.plan import Plan
-from avabuild.prepare import Project, assumed_base, assumption, base_title, refuse_early
+from avabuild.plan.plan import Plan
+from avabuild.plan.planning import Project, assumed_base, assumption, base_title, refuse_early
 from avabuild.recipe import DebianBase, ImageBase
 from avabuild.recipe.tags import DEFAULT
 from avabuild.resolve.uv import Unsolvable

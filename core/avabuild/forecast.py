@@ -24,7 +24,7 @@ from avabuild.layer.overlaps import Overlap, find_overlaps, known_overlaps, sett
 from avabuild.layer.scheme import scheme_of
 from avabuild.layer.standing import Standing
 from avabuild.layer.tree import read_tree, standing_of
-from avabuild.plan import Plan, Step
+from avabuild.plan.plan import Plan, Step
 from avabuild.plugins.kinds import Apt, Compile, Files, Run
 from avabuild.resolve import file_name
 from avabuild.resolve.lock import AptLock, Package

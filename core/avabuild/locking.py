@@ -23,8 +23,8 @@ from avabuild.engine.context import Context
 from avabuild.engine.run import add_run
 from avabuild.engine.workshop import Workshop, supply_of
 from avabuild.graph import PULSE
+from avabuild.plan.planning import request_of
 from avabuild.plugins.kinds import Apt
-from avabuild.prepare import request_of
 from avabuild.recipe import DebianBase
 from avabuild.resolution import Resolution, is_full, resolver_for, still_locked
 from avabuild.resolve import Fetcher

@@ -8,7 +8,7 @@ from avabuild.common.errors import HostError
 from avabuild.common.value import Value
 from avabuild.engine.output import Output
 from avabuild.forecast import Row
-from avabuild.plan import Plan
+from avabuild.plan.plan import Plan
 
 
 class Need(Value):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from avabuild.base import Base
 from avabuild.common.value import Value
-from avabuild.describe import KEY
 from avabuild.engine.job import Built
 from avabuild.engine.layout import Composed
 from avabuild.layer.blob import Blob
-from avabuild.plan import Plan
+from avabuild.plan.labels import KEY
+from avabuild.plan.plan import Plan
 from avabuild.registries.name import Remote
 from avabuild.registries.pushed import Pushed
 from avabuild.store import Store

@@ -10,12 +10,12 @@ from typing import Any
 
 from avabuild.base import Base
 from avabuild.common.errors import ImageError, StepError
-from avabuild.describe import ANNOTATED, CHECKS, whole_labels
 from avabuild.engine.chain import Chain
 from avabuild.engine.check import run_checks
 from avabuild.engine.context import Context
 from avabuild.engine.libcuda import NO_DRIVER, driver_with
-from avabuild.plan import Check
+from avabuild.plan.labels import ANNOTATED, CHECKS, whole_labels
+from avabuild.plan.plan import Check
 from avabuild.plugins.target import Target
 from avabuild.store import Scratch
 from avabuild.tools import argv as commands

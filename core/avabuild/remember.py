@@ -14,10 +14,10 @@ from avabuild.common.errors import LockError
 from avabuild.engine.output import Output
 from avabuild.layer.files import chosen
 from avabuild.layer.ignore import FILES
-from avabuild.plan import Plan
+from avabuild.plan.plan import Plan
+from avabuild.plan.planning import Project
 from avabuild.plugins.kinds import Files
 from avabuild.plugins.provider import is_path
-from avabuild.prepare import Project
 from avabuild.publish import Done
 from avabuild.recipe import ArchiveBase, candidates, pip_kind
 from avabuild.resolve import read_lock

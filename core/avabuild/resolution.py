@@ -13,9 +13,9 @@ from packaging.utils import canonicalize_name
 
 from avabuild.common.errors import LockError, ResolveError
 from avabuild.engine.workshop import Workshop
-from avabuild.plan import Plan
+from avabuild.plan.plan import Plan
+from avabuild.plan.planning import alone, plugins_of, preferred, request_lines, request_of, requirements
 from avabuild.plugins.kinds import Apt
-from avabuild.prepare import alone, plugins_of, preferred, request_lines, request_of, requirements
 from avabuild.recipe import ScratchBase
 from avabuild.resolve import ClassicResolver, Indexes, NeedsBuild, Platform, Resolved, Resolver
 from avabuild.resolve.lock import Lock, Package, TargetLock

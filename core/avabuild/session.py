@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from avabuild.agreement import disagreement
 from avabuild.base import Base, Facts, assumed, bring_base, forget, obtain, obtained, offer_base, reference
 from avabuild.common.errors import AvabuildError, LockError, TargetError
 from avabuild.engine.apt_step import forget_lists
@@ -22,10 +21,9 @@ from avabuild.engine.names import looked_up, names_for, refuse_unknown
 from avabuild.forecast import Forecast, Row
 from avabuild.layer.overlaps import told
 from avabuild.needs import Need, needs
-from avabuild.plan import Plan
-from avabuild.plugins.registry import Registry
-from avabuild.plugins.target import Target
-from avabuild.prepare import (
+from avabuild.plan.agreement import disagreement
+from avabuild.plan.plan import Plan
+from avabuild.plan.planning import (
     Project,
     assumed_base,
     base_title,
@@ -35,6 +33,9 @@ from avabuild.prepare import (
     tag_end,
     targets,
 )
+from avabuild.plan.stepping import Without, blamed, moved, step_back
+from avabuild.plugins.registry import Registry
+from avabuild.plugins.target import Target
 from avabuild.publish import Done, none
 from avabuild.recipe import DebianBase
 from avabuild.resolution import Below, Resolution, require_lock, resolver_for, still_locked
@@ -42,7 +43,6 @@ from avabuild.resolve import Fetcher, Indexes, Progress, Resolver, file_name, re
 from avabuild.resolve.lock import AptLock, Lock, Package, TargetLock
 from avabuild.resolve.uv import Unsolvable
 from avabuild.running import Halt, Running
-from avabuild.stepping import Without, blamed, moved, step_back
 from avabuild.store import Scratch, Store
 from avabuild.tools.buildah import Tools
 from avabuild.tools.events import Event, Report

@@ -13,9 +13,9 @@ from avabuild.base import assumed
 from avabuild.cli.plan import lines_of
 from avabuild.forecast import Row
 from avabuild.host import probe
-from avabuild.plan import Chosen, Plan
+from avabuild.plan.plan import Chosen, Plan
+from avabuild.plan.planning import make_plan, open_project, request_of, targets
 from avabuild.plugins.target import Device, Target
-from avabuild.prepare import make_plan, open_project, request_of, targets
 from avabuild.recipe import DebianBase, ScratchBase
 from avabuild.resolve import write_lock
 from avabuild.resolve.lock import Lock, Package, TargetLock

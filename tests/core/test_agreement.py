@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.agreement import disagreement
+from avabuild.plan.agreement import disagreement
 from avabuild.plugins.target import Device
 from avabuild.resolve.lock import Package
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from avabuild.common.errors import PluginError, RecipeError
-from avabuild.compose import Pick, compose
-from avabuild.plan import Plan
+from avabuild.plan.compose import Pick, compose
+from avabuild.plan.plan import Plan
 from avabuild.plugins.framework import ForDevice, Framework, Options, Release, Request
 from avabuild.plugins.kinds import (
     Apt,

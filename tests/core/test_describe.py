@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from avabuild.describe import ANNOTATED, MOST, exact_version, labels, split_labels, whole_labels
-from avabuild.plan import Check, Chosen, Plan, Step
+from avabuild.plan.labels import ANNOTATED, MOST, exact_version, labels, split_labels, whole_labels
+from avabuild.plan.plan import Check, Chosen, Plan, Step
 from avabuild.plugins.kinds import Apt
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe.bases import DebianBase

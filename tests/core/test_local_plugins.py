@@ -15,11 +15,11 @@ import pytest
 from avabuild import stamp
 from avabuild.base import assumed
 from avabuild.common.errors import PluginError, RecipeError
-from avabuild.plan import Plan
+from avabuild.plan.plan import Plan
+from avabuild.plan.planning import Project, make_plan, open_projects, plugins_of, targets
 from avabuild.plugins.local import read_local
 from avabuild.plugins.provider import Provider, Trust
 from avabuild.plugins.registry import Registry, installed
-from avabuild.prepare import Project, make_plan, open_projects, plugins_of, targets
 from avabuild.recipe import candidates
 from avabuild.remember import inputs, modules_elsewhere
 

@@ -9,7 +9,7 @@ import pytest
 from avabuild.engine.output import LOCAL, Output
 from avabuild.forecast import INSTALLED, RUN, Row
 from avabuild.needs import Need, needs, refusal
-from avabuild.plan import Check, Plan
+from avabuild.plan.plan import Check, Plan
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe import DebianBase
 

@@ -27,11 +27,11 @@ from avabuild.api import (
 )
 from avabuild.base import Facts, assumed
 from avabuild.common.errors import LockError, PluginError, RecipeError
-from avabuild.describe import labels
-from avabuild.plan import Plan, Ruled
+from avabuild.plan.labels import labels
+from avabuild.plan.plan import Plan, Ruled
+from avabuild.plan.planning import make_plan, open_projects, plugins_of, request_of, targets
 from avabuild.plugins.provider import Provider, Trust, installed
 from avabuild.plugins.registry import Registry
-from avabuild.prepare import make_plan, open_projects, plugins_of, request_of, targets
 from avabuild.resolution import require_lock
 from avabuild.resolve.lock import AptLock, Lock, TargetLock
 

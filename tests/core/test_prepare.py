@@ -8,10 +8,10 @@ import pytest
 
 from avabuild.base import Facts, assumed
 from avabuild.common.errors import RecipeError, TargetError
-from avabuild.plan import Plan
+from avabuild.plan.plan import Plan
+from avabuild.plan.planning import Project, make_plan, open_project, request_of, requirements, targets
 from avabuild.plugins.kinds import Apt, Python
 from avabuild.plugins.registry import Registry, installed
-from avabuild.prepare import Project, make_plan, open_project, request_of, requirements, targets
 
 BOOKWORM = assumed("bookworm")
 FRAMEWORKS = (

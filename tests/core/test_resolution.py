@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from avabuild.common.errors import ResolveError
-from avabuild.plan import Chosen, Plan, Step
+from avabuild.plan.plan import Chosen, Plan, Step
 from avabuild.plugins.kinds import Python
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe import ScratchBase

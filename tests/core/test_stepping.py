@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from avabuild.common.errors import TargetError
-from avabuild.plan import Chosen, Plan
+from avabuild.plan.plan import Chosen, Plan
+from avabuild.plan.stepping import blamed, moved, step_back
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe import ScratchBase
 from avabuild.resolve.uv import Unsolvable
-from avabuild.stepping import blamed, moved, step_back
 
 TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=Device(), glibc="2.36")
 TABLES = {"net": ("3", "2", "1"), "lab": ("9", "8")}

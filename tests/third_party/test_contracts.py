@@ -16,11 +16,11 @@ import pytest
 
 from avabuild import api
 from avabuild.base import assumed
-from avabuild.plan import Plan
+from avabuild.plan.plan import Plan
+from avabuild.plan.planning import make_plan, open_projects, plugins_of, targets
 from avabuild.plugins.contract import CONTRACT
 from avabuild.plugins.provider import Trust, installed
 from avabuild.plugins.registry import Registry
-from avabuild.prepare import make_plan, open_projects, plugins_of, targets
 
 HERE = Path(__file__).parent
 SUMS = {

@@ -16,7 +16,7 @@ from avabuild.cli.sizes import human
 if TYPE_CHECKING:
     from avabuild.catalogue import Entry
     from avabuild.forecast import Row
-    from avabuild.plan import Plan
+    from avabuild.plan.plan import Plan
     from avabuild.tools.events import Event
 
 _MUCH = 100_000_000  # bytes of a step's layer that are worth a warning

@@ -11,7 +11,7 @@ from avabuild.cli.sizes import human
 from avabuild.framework_columns import OWN, split
 
 if TYPE_CHECKING:
-    from avabuild.plan import Plan
+    from avabuild.plan.plan import Plan
     from avabuild.resolve.lock import Package
 
 HEAD = ("image", "Python", "SDK", "JupyterLab", "device", "framework", "size", "seconds", "state")

@@ -15,9 +15,9 @@ from pathlib import Path
 from avabuild.common import damage
 from avabuild.common.errors import StoreError
 from avabuild.common.tars import opened
-from avabuild.describe import whole_labels
 from avabuild.engine.layout import Composed
 from avabuild.layer.blob import BLOCK, MTIME, Blob
+from avabuild.plan.labels import whole_labels
 from avabuild.store import Store
 from avabuild.store import oci as image
 

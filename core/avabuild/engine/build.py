@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from avabuild.agreement import disagreement
 from avabuild.base import Base, is_debian
 from avabuild.common.errors import ChangedError
 from avabuild.common.value import digest_of
@@ -38,7 +37,8 @@ from avabuild.layer.keys import ExecLayer, interpreters_of
 from avabuild.layer.scheme import scheme_of
 from avabuild.layer.standing import Standing
 from avabuild.layer.tree import read_tree, standing_of
-from avabuild.plan import Plan, Step
+from avabuild.plan.agreement import disagreement
+from avabuild.plan.plan import Plan, Step
 from avabuild.plugins.cuda import driver_minimum
 from avabuild.plugins.kinds import Apt, Files
 from avabuild.recipe import DebianBase

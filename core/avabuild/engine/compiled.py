@@ -24,7 +24,7 @@ from avabuild.layer.gather import STAGE
 from avabuild.layer.keys import ExecLayer
 from avabuild.layer.scheme import scheme_of
 from avabuild.layer.tree import read_tree
-from avabuild.plan import Step
+from avabuild.plan.plan import Step
 from avabuild.plugins.kinds import Apt, Compile
 from avabuild.plugins.target import Target
 from avabuild.resolve import Fetcher, Platform, Resolved

@@ -9,14 +9,14 @@ from typing import Any
 from avabuild.common.dates import date_of
 from avabuild.common.errors import HostError, RecipeError
 from avabuild.common.value import digest_of
-from avabuild.describe import KEY, LONG, labels, split_labels
 from avabuild.engine import directories, workshop
 from avabuild.engine.job import Job
 from avabuild.engine.run import run_inputs
 from avabuild.layer import bytecode, compiled, files, overlaps, wheel
 from avabuild.layer import keys as chain
 from avabuild.layer.files import files_key
-from avabuild.plan import Plan, Step
+from avabuild.plan.labels import KEY, LONG, labels, split_labels
+from avabuild.plan.plan import Plan, Step
 from avabuild.plugins.kinds import Files, Run
 from avabuild.resolve.lock import TargetLock
 from avabuild.store import Store

@@ -12,7 +12,7 @@ from avabuild.engine.layout import Composed
 from avabuild.engine.output import LOCAL, Output
 from avabuild.engine.workshop import Workshop
 from avabuild.layer.blob import Blob
-from avabuild.plan import Plan
+from avabuild.plan.plan import Plan
 from avabuild.resolve import Fetcher, Indexes, Platform, Resolved
 from avabuild.resolve.lock import Package, TargetLock
 

@@ -19,7 +19,7 @@ from avabuild.layer.inventory import Inventory, distributions, inventory
 from avabuild.linkage.judge import Finding, judge, package_hint, wasted
 from avabuild.linkage.nvidia import is_cuda
 from avabuild.linkage.tree import Tree
-from avabuild.plan import Plan
+from avabuild.plan.plan import Plan
 from avabuild.plugins.kinds import Files, Libraries
 from avabuild.store import oci as image
 from avabuild.store.oci import Piece

@@ -25,7 +25,7 @@ from avabuild.engine.mirror_index import NO_INDEX, pieces
 from avabuild.host import Host
 from avabuild.layer.facts import READ_AT_MOST
 from avabuild.layer.merged import Merged, is_whiteout, plain
-from avabuild.plan import Plan
+from avabuild.plan.plan import Plan
 from avabuild.plugins.kinds import Apt
 from avabuild.plugins.target import Target
 from avabuild.resolve.lock import AptLock

@@ -16,7 +16,7 @@ from avabuild.common.value import digest_of
 from avabuild.engine.chain import Chain, given
 from avabuild.layer import diff as changes
 from avabuild.layer.keys import ExecLayer, chain, run_layer
-from avabuild.plan import Step
+from avabuild.plan.plan import Step
 from avabuild.plugins.kinds import Mount, Run
 from avabuild.store import Store
 from avabuild.store.hashing import file_digest

@@ -36,7 +36,7 @@ from avabuild.engine.apt import add_apt
 from avabuild.engine.chain import GIVEN, Chain, given
 from avabuild.engine.left import opened_left, read_left
 from avabuild.engine.stage import UV, Stage, uv_binds, uv_environment
-from avabuild.plan import Plan
+from avabuild.plan.plan import Plan
 from avabuild.plugins.kinds import Apt
 from avabuild.resolve import ClassicResolver, Fetcher, Indexes, NeedsBuild, Platform, Resolved, Resolver
 from avabuild.resolve.about import UNNAMED, About, read_about

@@ -10,7 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from avabuild.describe import (
+from avabuild.engine.directories import NAME as DIRECTORIES
+from avabuild.framework_columns import split
+from avabuild.plan.labels import (
     EXPORTED,
     FORMAT_LABEL,
     FRAMEWORKS,
@@ -23,8 +25,6 @@ from avabuild.describe import (
     TARGET,
     whole_labels,
 )
-from avabuild.engine.directories import NAME as DIRECTORIES
-from avabuild.framework_columns import split
 from avabuild.resolve.lock import TargetLock
 
 _TAG = re.compile(r"(?:py(?P<major>\d)(?P<minor>\d+)-)?(?P<device>cpu|cuda\w+(?:-cudnn\w+)?)")

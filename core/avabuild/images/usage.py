@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avabuild.base import Base
-from avabuild.describe import BASE
 from avabuild.engine.apt_step import file_name
 from avabuild.images.description import labels_of
 from avabuild.images.finding import Image, kept_manifest
+from avabuild.plan.labels import BASE
 from avabuild.store import Store
 
 # What an item of these holds may be looked at by a build that never asked for it by name.

@@ -10,14 +10,14 @@ from typing import Any
 
 from avabuild.common.tars import passing
 from avabuild.configuration import trust_of
-from avabuild.describe import whole_labels
 from avabuild.kit.image import run
 from avabuild.kit.plans import recipe_for
 from avabuild.kit.subject import Subject
+from avabuild.plan.labels import whole_labels
+from avabuild.plan.planning import Project, picks_of
 from avabuild.plugins.provider import OWN, Provider, installed
 from avabuild.plugins.registry import Registry
 from avabuild.plugins.target import Device, Target
-from avabuild.prepare import Project, picks_of
 from avabuild.testing import Answer, BuildFailed, Image
 
 

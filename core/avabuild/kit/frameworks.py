@@ -11,7 +11,7 @@ from avabuild.kit.claims import Claim, claims, settings
 from avabuild.kit.finding import Finding
 from avabuild.kit.guard import ImpureError
 from avabuild.kit.plans import IMPURE, Watched, plan_of, planned, reasons
-from avabuild.plan import Plan
+from avabuild.plan.plan import Plan
 from avabuild.plugins.framework import ANY_DEVICE, Framework
 from avabuild.plugins.patience import go_on_after
 from avabuild.plugins.provider import Provider

@@ -13,13 +13,13 @@ from avabuild.common.value import Value, digest_of
 from avabuild.kit.claims import Claim, claims, settings
 from avabuild.kit.finding import Finding
 from avabuild.kit.guard import Watch, asked_twice
-from avabuild.plan import Plan
+from avabuild.plan.plan import Plan
+from avabuild.plan.planning import Project, make_plan
 from avabuild.plugins.framework import Framework, Release
 from avabuild.plugins.patience import go_on_after
 from avabuild.plugins.provider import Provider
 from avabuild.plugins.registry import Registry
 from avabuild.plugins.target import Target
-from avabuild.prepare import Project, make_plan
 from avabuild.recipe import Recipe
 
 IMPURE = "answer from the request alone: what a build must read belongs into a layer (Files, Download, Run)"

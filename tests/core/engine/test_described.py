@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from avabuild.describe import KEY
 from avabuild.engine import described as module
 from avabuild.engine import directories, workshop
 from avabuild.engine.described import contents, described, image_key
 from avabuild.engine.output import LOCAL, Output
 from avabuild.layer import bytecode, compiled, files, overlaps, wheel
 from avabuild.layer import keys as chain
-from avabuild.plan import Plan, Step
+from avabuild.plan.labels import KEY
+from avabuild.plan.plan import Plan, Step
 from avabuild.plugins.kinds import File, Files, Mount, Run
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe.bases import DebianBase, Offer

@@ -17,7 +17,7 @@ from avabuild.common.errors import ResolveError
 from avabuild.engine import mirror_index
 from avabuild.engine.names import looked_up, names_for, packages_of, parse, refuse_unknown
 from avabuild.host import probe
-from avabuild.plan import Plan, Step
+from avabuild.plan.plan import Plan, Step
 from avabuild.plugins.kinds import Apt, Repository
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe import ScratchBase

@@ -14,10 +14,10 @@ import pytest
 
 from avabuild.base import Base
 from avabuild.common.value import digest_of
-from avabuild.describe import labels, split_labels
 from avabuild.engine.layout import Composed, compose_image
 from avabuild.layer.blob import Blob
-from avabuild.plan import Chosen, Plan, Step
+from avabuild.plan.labels import labels, split_labels
+from avabuild.plan.plan import Chosen, Plan, Step
 from avabuild.plugins.kinds import Apt, Python
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe.bases import DebianBase

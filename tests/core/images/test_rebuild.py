@@ -9,14 +9,14 @@ import tarfile
 import pytest
 
 from avabuild.common.errors import ImageError
-from avabuild.describe import EXPORTED, FORMAT_LABEL, MOST
-from avabuild.describe import LOCK as LOCK_LABEL
 from avabuild.images.containerfile import containerfile
 from avabuild.images.definition import definition
 from avabuild.images.description import describe
 from avabuild.images.exporting import export
 from avabuild.images.finding import find
 from avabuild.images.rebuild import Rebuild, Shell, Unpack, rebuild
+from avabuild.plan.labels import EXPORTED, FORMAT_LABEL, MOST
+from avabuild.plan.labels import LOCK as LOCK_LABEL
 from avabuild.resolve.lock import Package
 
 from .conftest import LOCK, RECIPE

@@ -18,9 +18,9 @@ from avabuild.kit.guard import ImpureError, Watch, guarded
 from avabuild.kit.hold import held, judged
 from avabuild.kit.image import written
 from avabuild.kit.subject import opened
+from avabuild.plan.planning import make_plan, open_projects, targets
 from avabuild.plugins.provider import installed
 from avabuild.plugins.registry import Registry
-from avabuild.prepare import make_plan, open_projects, targets
 
 SOUND = """
 from pydantic import Field

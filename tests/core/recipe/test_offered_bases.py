@@ -15,11 +15,11 @@ from pydantic import Field, field_validator
 from avabuild.api import BaseOptions, OfferedBase, hookimpl
 from avabuild.base import assumed_image
 from avabuild.common.errors import PluginError, RecipeError
-from avabuild.describe import labels
-from avabuild.plan import Plan
+from avabuild.plan.labels import labels
+from avabuild.plan.plan import Plan
+from avabuild.plan.planning import make_plan, open_projects, plugins_of, targets
 from avabuild.plugins.provider import Provider, installed
 from avabuild.plugins.registry import Registry
-from avabuild.prepare import make_plan, open_projects, plugins_of, targets
 from avabuild.recipe import ImageBase, Recipe
 from avabuild.resolve.lock import TargetLock
 

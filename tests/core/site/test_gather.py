@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import describe
 from avabuild.catalogue import Catalogue
 from avabuild.images.finding import Image
 from avabuild.layer.blob import Blob
-from avabuild.prepare import request_of
+from avabuild.plan.plan import labels as describe
+from avabuild.plan.planning import request_of
 from avabuild.resolve import write_lock
 from avabuild.resolve.lock import AptLock, Deb, Lock, Package, TargetLock
 from avabuild.site.build import site_of

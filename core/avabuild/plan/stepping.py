@@ -14,7 +14,7 @@ from itertools import count
 from packaging.requirements import Requirement
 
 from avabuild.common.errors import TargetError
-from avabuild.plan import Plan
+from avabuild.plan.plan import Plan
 from avabuild.resolve.uv import Unsolvable
 
 Without = tuple[str, ...]

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avabuild.amend import Amended, draft_of, early_draft, refusals, warnings
 from avabuild.base import Facts, assumed_image, releases_with
 from avabuild.common.errors import RecipeError, TargetError
-from avabuild.compose import Pick, compose
 from avabuild.host import Host
-from avabuild.pinned import pin_keys
-from avabuild.plan import Plan
+from avabuild.plan.compose import Pick, compose
+from avabuild.plan.pin_keys import pin_keys
+from avabuild.plan.plan import Plan
+from avabuild.plan.policies import Amended, draft_of, early_draft, refusals, warnings
 from avabuild.plugins.ask import amendments_of, early_refusals_of
 from avabuild.plugins.bases_offered import OfferedBase
 from avabuild.plugins.declared import TAKEN

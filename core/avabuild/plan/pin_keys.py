@@ -8,7 +8,7 @@ from pathlib import Path
 from avabuild.common import openpgp
 from avabuild.common.errors import Problem, RecipeError
 from avabuild.common.regular import read as read_regular
-from avabuild.plan import Plan, Step
+from avabuild.plan.plan import Plan, Step
 from avabuild.plugins.kinds import Apt, Compile, Repository
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from avabuild.common.errors import Problem
-from avabuild.plan import Plan, Ruled, Step
+from avabuild.plan.plan import Plan, Ruled, Step
 from avabuild.plugins.framework import Release
 from avabuild.plugins.kinds import Apt, Env, Files, Layer, Python, Run
 from avabuild.plugins.policy import Amendment, Draft, EarlyDraft, Index, Label, Refuse, Warn

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from avabuild.plan import Plan
+from avabuild.plan.plan import Plan
 from avabuild.plugins.cuda import driver_minimum
 from avabuild.resolve.lock import FORMAT, TargetLock
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from avabuild.amend import POLICY, Amended
 from avabuild.common.errors import PluginError, RecipeError
-from avabuild.plan import Check, Chosen, Plan, Step
+from avabuild.plan.plan import Check, Chosen, Plan, Step
+from avabuild.plan.policies import POLICY, Amended
 from avabuild.plugins.framework import ANY_DEVICE, PREFIX, Framework, Request
 from avabuild.plugins.kinds import (
     Apt,

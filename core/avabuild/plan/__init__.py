@@ -1,0 +1,1 @@
+"""Plan: recipe, base and plugins make a Plan. Pure."""
