@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.base import Facts, assumed
-from avabuild.engine.apt_step import ARCHIVES, PLACE
-from avabuild.engine.stage import UV
+from avabuild.engine.exec.apt_run import ARCHIVES, PLACE
+from avabuild.engine.stages.stage import UV
 from avabuild.host import Host
 from avabuild.host.means import FEEDER
+from avabuild.layer.facts import Facts, assumed
 from avabuild.plan.plan import Plan
 from avabuild.plan.planning import make_plan, open_project, targets
 from avabuild.plugins.kinds import Compile

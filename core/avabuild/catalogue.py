@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from avabuild.base import Base, assumed_image
 from avabuild.common.errors import AvabuildError, ImageError, Problem, RecipeError
 from avabuild.common.together import together
 from avabuild.forecast import Row
+from avabuild.layer.base import Base
+from avabuild.layer.facts import assumed_image
 from avabuild.plan.plan import Plan
 from avabuild.plan.planning import Project, assumed_base, assumption, base_title, refuse_early
 from avabuild.recipe import DebianBase, ImageBase

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from avabuild.base import Base
 from avabuild.common.value import Value, digest_of
 from avabuild.engine import directories
 from avabuild.engine.build import apt_names, arrange_plan
-from avabuild.engine.classic import classic_key
-from avabuild.engine.compiled import ground_of, interpreter_of, known_layer, stage_interpreter
-from avabuild.engine.run import run_inputs
-from avabuild.engine.workshop import built_key, built_wheel, is_wheel
+from avabuild.engine.exec.run_step import run_inputs
+from avabuild.engine.stages.classic import classic_key
+from avabuild.engine.stages.compile import ground_of, interpreter_of, known_layer, stage_interpreter
+from avabuild.engine.stages.workshop import built_key, built_wheel, is_wheel
 from avabuild.host import Host
+from avabuild.layer.base import Base
 from avabuild.layer.blob import Blob
 from avabuild.layer.compiled import Ground, asked
 from avabuild.layer.files import files_key, files_size, own_places

@@ -11,22 +11,22 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
-from avabuild.base import Base
 from avabuild.catalogue import Catalogue, Entry
 from avabuild.common.errors import AvabuildError, UnavailableError
 from avabuild.common.together import together
-from avabuild.engine.apt import add_apt
-from avabuild.engine.chain import Chain
-from avabuild.engine.classic import ClassicWorkshop
-from avabuild.engine.compiled import interpreter_of
 from avabuild.engine.context import Context
-from avabuild.engine.run import add_run
-from avabuild.engine.workshop import Workshop, supply_of
+from avabuild.engine.exec.apt import add_apt
+from avabuild.engine.exec.run_step import add_run
+from avabuild.engine.exec.stack import Chain
+from avabuild.engine.python.resolution import Resolution, is_full, resolver_for, still_locked
+from avabuild.engine.stages.classic import ClassicWorkshop
+from avabuild.engine.stages.compile import interpreter_of
+from avabuild.engine.stages.workshop import Workshop, supply_of
 from avabuild.graph import PULSE
+from avabuild.layer.base import Base
 from avabuild.plan.planning import request_of
 from avabuild.plugins.kinds import Apt
 from avabuild.recipe import DebianBase
-from avabuild.resolution import Resolution, is_full, resolver_for, still_locked
 from avabuild.resolve import Fetcher
 from avabuild.resolve.lock import AptLock, Package, TargetLock
 from avabuild.resolve.uv import Unsolvable

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from avabuild.base import Base
 from avabuild.common.value import Value
 from avabuild.engine.job import Built
 from avabuild.engine.layout import Composed
+from avabuild.layer.base import Base
 from avabuild.layer.blob import Blob
 from avabuild.plan.labels import KEY
 from avabuild.plan.plan import Plan

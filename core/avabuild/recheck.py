@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from avabuild.base import Base
 from avabuild.common.errors import ImageError, StepError
-from avabuild.engine.chain import Chain
-from avabuild.engine.check import run_checks
+from avabuild.engine.check.check import run_checks
+from avabuild.engine.check.driver import NO_DRIVER, driver_with
 from avabuild.engine.context import Context
-from avabuild.engine.libcuda import NO_DRIVER, driver_with
+from avabuild.engine.exec.stack import Chain
+from avabuild.layer.base import Base
 from avabuild.plan.labels import ANNOTATED, CHECKS, whole_labels
 from avabuild.plan.plan import Check
 from avabuild.plugins.target import Target

@@ -10,15 +10,18 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from avabuild.base import Base, Facts, assumed, bring_base, forget, obtain, obtained, offer_base, reference
 from avabuild.common.errors import AvabuildError, LockError, TargetError
-from avabuild.engine.apt_step import forget_lists
+from avabuild.engine.bases import bring_base, forget, obtain, obtained, offer_base, reference
 from avabuild.engine.build import build
-from avabuild.engine.compiler import is_here
 from avabuild.engine.context import Context
+from avabuild.engine.exec.apt_run import forget_lists
 from avabuild.engine.job import Built, Job
 from avabuild.engine.names import looked_up, names_for, refuse_unknown
+from avabuild.engine.python.compiler import is_here
+from avabuild.engine.python.resolution import Below, Resolution, require_lock, resolver_for, still_locked
 from avabuild.forecast import Forecast, Row
+from avabuild.layer.base import Base
+from avabuild.layer.facts import Facts, assumed
 from avabuild.layer.overlaps import told
 from avabuild.needs import Need, needs
 from avabuild.plan.agreement import disagreement
@@ -38,7 +41,6 @@ from avabuild.plugins.registry import Registry
 from avabuild.plugins.target import Target
 from avabuild.publish import Done, none
 from avabuild.recipe import DebianBase
-from avabuild.resolution import Below, Resolution, require_lock, resolver_for, still_locked
 from avabuild.resolve import Fetcher, Indexes, Progress, Resolver, file_name, read_lock, write_lock
 from avabuild.resolve.lock import AptLock, Lock, Package, TargetLock
 from avabuild.resolve.uv import Unsolvable

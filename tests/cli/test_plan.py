@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from avabuild import __version__
-from avabuild.base import assumed
 from avabuild.cli.plan import lines_of
 from avabuild.forecast import Row
 from avabuild.host import probe
+from avabuild.layer.facts import assumed
 from avabuild.plan.plan import Chosen, Plan
 from avabuild.plan.planning import make_plan, open_project, request_of, targets
 from avabuild.plugins.target import Device, Target

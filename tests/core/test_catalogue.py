@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from avabuild import builds
-from avabuild.base import Base
 from avabuild.builds import Listener
 from avabuild.catalogue import Catalogue
 from avabuild.common.errors import AvabuildError, RecipeError, StepError, TargetError, UnavailableError
 from avabuild.common.together import JointError
+from avabuild.layer.base import Base
 from avabuild.session import Session
 from avabuild.tools.events import Report, silent
 from avabuild.workplace import Workplace

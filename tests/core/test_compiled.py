@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from avabuild.common.errors import ResolveError, StepError, UnavailableError
-from avabuild.engine.compiled import environment_script, script
-from avabuild.engine.originals import explained, source_script
+from avabuild.engine.stages.compile import environment_script, script
+from avabuild.engine.stages.sources import explained, source_script
 from avabuild.layer.compiled import Ground, asked, compiled_layer, tools_of
 from avabuild.plugins.kinds import Compile, Repository
 from avabuild.plugins.sources import DebianSource, Download, ProjectFile, SourceFile

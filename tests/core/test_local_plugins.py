@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from avabuild import stamp
-from avabuild.base import assumed
 from avabuild.common.errors import PluginError, RecipeError
+from avabuild.layer.facts import assumed
 from avabuild.plan.plan import Plan
 from avabuild.plan.planning import Project, make_plan, open_projects, plugins_of, targets
 from avabuild.plugins.local import read_local

@@ -25,14 +25,14 @@ from avabuild.api import (
     Warn,
     hookimpl,
 )
-from avabuild.base import Facts, assumed
 from avabuild.common.errors import LockError, PluginError, RecipeError
+from avabuild.engine.python.resolution import require_lock
+from avabuild.layer.facts import Facts, assumed
 from avabuild.plan.labels import labels
 from avabuild.plan.plan import Plan, Ruled
 from avabuild.plan.planning import make_plan, open_projects, plugins_of, request_of, targets
 from avabuild.plugins.provider import Provider, Trust, installed
 from avabuild.plugins.registry import Registry
-from avabuild.resolution import require_lock
 from avabuild.resolve.lock import AptLock, Lock, TargetLock
 
 NAMED = Trust(("*",), "AVABUILD_PLUGINS")

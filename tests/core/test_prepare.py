@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.base import Facts, assumed
 from avabuild.common.errors import RecipeError, TargetError
+from avabuild.layer.facts import Facts, assumed
 from avabuild.plan.plan import Plan
 from avabuild.plan.planning import Project, make_plan, open_project, request_of, requirements, targets
 from avabuild.plugins.kinds import Apt, Python

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from avabuild.common.errors import ResolveError
+from avabuild.engine.python.resolution import Below, Resolution, asked_by
 from avabuild.plan.plan import Chosen, Plan, Step
 from avabuild.plugins.kinds import Python
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe import ScratchBase
-from avabuild.resolution import Below, Resolution, asked_by
 from avabuild.resolve import Resolved
 from avabuild.resolve.lock import Package
 

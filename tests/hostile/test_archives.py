@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from avabuild.common.errors import AvabuildError, ResolveError, WheelError
-from avabuild.engine.workshop import needs_compiler, system_of
+from avabuild.engine.stages.workshop import needs_compiler, system_of
 from avabuild.layer.facts import read_facts
 from avabuild.resolve.requirements import project_name
 from avabuild.resolve.stubs import light

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.common.errors import ResolveError
-from avabuild.engine.apt_step import addressed_debs
+from avabuild.engine.exec.apt_run import addressed_debs
 
 from ..builds.origins import Repo
 from ..builds.user import User

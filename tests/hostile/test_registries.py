@@ -17,9 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from avabuild.base import bring_base
 from avabuild.common.errors import AvabuildError, ImageError, RegistryError, UnavailableError, WheelError
-from avabuild.engine.workshop import built_wheel
+from avabuild.engine.bases import bring_base
+from avabuild.engine.stages.workshop import built_wheel
 from avabuild.host import Host
 from avabuild.images.remote import RemoteImages
 from avabuild.registries.cache import Cache

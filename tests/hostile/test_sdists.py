@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.common.errors import ResolveError, WheelError
-from avabuild.engine.workshop import check_requirement, system_of
+from avabuild.engine.stages.workshop import check_requirement, system_of
 from avabuild.resolve import Indexes, Platform, Resolver
 from avabuild.resolve.about import About, configuration, read_about
 

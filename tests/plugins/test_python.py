@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from avabuild.base import homes
+from avabuild.layer.facts import homes
 
 
 @pytest.mark.parametrize("python", sorted({python for pythons in homes().values() for python in pythons}))

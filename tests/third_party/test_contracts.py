@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from avabuild import api
-from avabuild.base import assumed
+from avabuild.layer.facts import assumed
 from avabuild.plan.plan import Plan
 from avabuild.plan.planning import make_plan, open_projects, plugins_of, targets
 from avabuild.plugins.contract import CONTRACT

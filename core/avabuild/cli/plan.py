@@ -122,7 +122,7 @@ def lines_of(
 
 def _lock_words(entry: Entry) -> str:
     """Say whether the lock answers the plan, and was made with the plugins of now."""
-    from avabuild.resolution import other_plugins, still_locked
+    from avabuild.engine.python.resolution import other_plugins, still_locked
 
     name, lock, plan = entry.session.lock_path.name, entry.session.lock, entry.plan
     if lock is None or lock.target(plan.target.tag) is None:

@@ -106,7 +106,7 @@ def show(
     Example: avabuild plugins show tensorflow
     """
     del debug  # main() looks for it
-    from avabuild.base import homes
+    from avabuild.layer.facts import homes
     from avabuild.plugins.profile import base_profile, policy_profile, profile_of
 
     registry, wanted = _opened(name)

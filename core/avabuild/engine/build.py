@@ -9,28 +9,29 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from avabuild.base import Base, is_debian
 from avabuild.common.errors import ChangedError
 from avabuild.common.value import digest_of
 from avabuild.engine import directories
-from avabuild.engine.apt import add_apt
-from avabuild.engine.chain import MADE, Chain
-from avabuild.engine.classic import ClassicWorkshop
-from avabuild.engine.compiled import add_compiled, interpreter_of, open_yard
-from avabuild.engine.compiler import Compiler, choose_compiler
+from avabuild.engine.check.linkage import base_ahead, require_libraries
+from avabuild.engine.check.prove import prove_image
 from avabuild.engine.context import Context
-from avabuild.engine.described import Contents, contents, described
-from avabuild.engine.importer import Importer
+from avabuild.engine.exec.apt import add_apt
+from avabuild.engine.exec.run_step import add_run, after_runs
+from avabuild.engine.exec.stack import MADE, Chain
+from avabuild.engine.import_ahead import Importer
 from avabuild.engine.job import Built, Job
+from avabuild.engine.key import Contents, contents, described
 from avabuild.engine.layout import compose_image
-from avabuild.engine.linkage import base_ahead, require_libraries
 from avabuild.engine.names import looked_up, names_for, refuse_unknown
 from avabuild.engine.output import write_output
-from avabuild.engine.prove import prove_image
-from avabuild.engine.run import add_run, after_runs
-from avabuild.engine.wheels import Layers, Python, Sources, cause_of
-from avabuild.engine.workshop import Workshop, is_wheel, supply_of
+from avabuild.engine.python.compiler import Compiler, choose_compiler
+from avabuild.engine.python.wheels import Layers, Python, Sources, cause_of
+from avabuild.engine.stages.classic import ClassicWorkshop
+from avabuild.engine.stages.compile import add_compiled, interpreter_of, open_yard
+from avabuild.engine.stages.workshop import Workshop, is_wheel, supply_of
+from avabuild.layer.base import Base
 from avabuild.layer.blob import Blob
+from avabuild.layer.facts import is_debian
 from avabuild.layer.files import files_key, own_places, write_files
 from avabuild.layer.grouping import MOST_LAYERS, FileLayer, arrange
 from avabuild.layer.keys import ExecLayer, interpreters_of

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from avabuild.common.errors import AvabuildError, StepError
-from avabuild.engine.intake import Intake
+from avabuild.engine.import_image import Intake
 from avabuild.engine.layout import Composed
 from avabuild.host import Host
 from avabuild.layer.keys import FLAT

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avabuild.base import Base
 from avabuild.engine.layout import Composed
 from avabuild.engine.output import LOCAL, Output
-from avabuild.engine.workshop import Workshop
+from avabuild.engine.stages.workshop import Workshop
+from avabuild.layer.base import Base
 from avabuild.layer.blob import Blob
 from avabuild.plan.plan import Plan
 from avabuild.resolve import Fetcher, Indexes, Platform, Resolved

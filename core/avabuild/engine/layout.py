@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from avabuild.base import Base
 from avabuild.common.value import Value
+from avabuild.layer.base import Base
 from avabuild.layer.blob import Blob
 from avabuild.store import Store
 from avabuild.store import oci as image

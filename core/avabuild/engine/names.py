@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from avabuild.base import Base, is_debian
 from avabuild.common.errors import ResolveError
 from avabuild.common.tars import passing
 from avabuild.common.value import digest_of
-from avabuild.engine.apt_step import kept_lists
+from avabuild.engine.exec.apt_run import kept_lists
 from avabuild.engine.mirror_index import NO_INDEX, pieces
 from avabuild.host import Host
-from avabuild.layer.facts import READ_AT_MOST
+from avabuild.layer.base import Base
+from avabuild.layer.facts import READ_AT_MOST, is_debian
 from avabuild.layer.merged import Merged, is_whiteout, plain
 from avabuild.plan.plan import Plan
 from avabuild.plugins.kinds import Apt

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from avabuild.base import Base
-from avabuild.engine.apt_step import file_name
+from avabuild.engine.exec.apt_run import file_name
 from avabuild.images.description import labels_of
 from avabuild.images.finding import Image, kept_manifest
+from avabuild.layer.base import Base
 from avabuild.plan.labels import BASE
 from avabuild.store import Store
 

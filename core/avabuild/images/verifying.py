@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from avabuild.base import Base
+from avabuild.layer.base import Base
 from avabuild.store import Store
 from avabuild.store.entry import decode_entry
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from avabuild.base import Facts, assumed, homes
+from avabuild.layer.facts import Facts, assumed, homes
 from avabuild.plugins.framework import ANY_DEVICE, Framework, Options, Release
 from avabuild.plugins.target import Device, Target
 

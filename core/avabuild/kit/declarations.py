@@ -11,8 +11,8 @@ from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
-from avabuild.base import homes
 from avabuild.kit.finding import Finding
+from avabuild.layer.facts import homes
 from avabuild.plugins.framework import Framework, Release
 from avabuild.plugins.wording import did_you_mean
 

@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from avabuild.base import homes
 from avabuild.kit.finding import IMAGE, Finding
 from avabuild.kit.subject import Subject
+from avabuild.layer.facts import homes
 from avabuild.plugins.profile import example
 from avabuild.plugins.provider import as_local
 from avabuild.recipe import Recipe

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avabuild.base import Facts, assumed_image, releases_with
 from avabuild.common.errors import RecipeError, TargetError
 from avabuild.host import Host
+from avabuild.layer.facts import Facts, assumed_image, releases_with
 from avabuild.plan.compose import Pick, compose
 from avabuild.plan.pin_keys import pin_keys
 from avabuild.plan.plan import Plan

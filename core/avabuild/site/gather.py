@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from avabuild.catalogue import Entry as Planned
+from avabuild.engine.python.resolution import still_locked
 from avabuild.forecast import Row
 from avabuild.framework_columns import split
 from avabuild.images.finding import Image
@@ -16,7 +17,6 @@ from avabuild.plan.planning import requirements
 from avabuild.plugins.cuda import driver_minimum
 from avabuild.plugins.kinds import Apt
 from avabuild.plugins.target import Device
-from avabuild.resolution import still_locked
 from avabuild.resolve.lock import TargetLock
 from avabuild.site.values import Entry, Part, Slice, State, natural
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.base.archives import choices
 from avabuild.common.errors import RecipeError
+from avabuild.engine.archives import choices
 
 BLOB = "a" * 64
 ENTRY = {"digest": f"sha256:{BLOB}", "platform": {"architecture": "amd64"}}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.base import Base
+from avabuild.layer.base import Base
 from avabuild.store import oci as image
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.base.bootstrap import PROGRAMS, Way, is_older, way_of
 from avabuild.common.errors import HostError
+from avabuild.engine.bootstrap import PROGRAMS, Way, is_older, way_of
 
 
 @pytest.mark.parametrize(

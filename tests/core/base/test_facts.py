@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from avabuild.base import Facts, assumed, assumed_image
 from avabuild.common.errors import StoreError
 from avabuild.common.tars import opened
-from avabuild.layer.facts import read_facts, releases_with
+from avabuild.layer.facts import Facts, assumed, assumed_image, read_facts, releases_with
 
 DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_CODENAME=bookworm\nID=debian\n# ID=comment\n'
 UBUNTU = 'NAME="Ubuntu"\nVERSION_ID="22.04"\nVERSION_CODENAME=jammy\nID=ubuntu\nID_LIKE=debian\n'

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from avabuild.base.neutral import UTC, make_neutral
+from avabuild.engine.neutral import UTC, make_neutral
 
 LONG = "usr/share/" + "long-" * 60 + "ä"
 

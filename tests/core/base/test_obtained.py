@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.base import Base, Facts, bring_base, forget, obtain, obtained, offer_base, reference
+from avabuild.engine.bases import bring_base, forget, obtain, obtained, offer_base, reference
+from avabuild.layer.base import Base
+from avabuild.layer.facts import Facts
 from avabuild.plugins.target import Target
 from avabuild.recipe import DebianBase
 from avabuild.store import Store
@@ -19,7 +21,7 @@ def bootstrap(store, monkeypatch):
 
     def bootstrap(suite: str, digest: str, mirror: str | None = None) -> Base:
         base = Base(digest=digest, facts=Facts(distribution=suite))
-        monkeypatch.setattr(sys.modules["avabuild.base.obtain"], "_bootstrap", lambda *_: base)
+        monkeypatch.setattr(sys.modules["avabuild.engine.bases"], "_bootstrap", lambda *_: base)
         spec = DebianBase(debian=suite)
         name = reference(spec, Path(), "x86_64", store, mirror)
         forget(store, name)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from avabuild.base import Base
-from avabuild.engine.chain import Chain
+from avabuild.engine.exec.stack import Chain
+from avabuild.layer.base import Base
 from avabuild.layer.blob import Blob
 from avabuild.layer.keys import ExecLayer, flat
 from avabuild.plugins.target import Target

@@ -8,8 +8,8 @@ from concurrent.futures import Future
 
 import pytest
 
-from avabuild.engine.crew import Crew
-from avabuild.engine.pool import Pool
+from avabuild.engine.python.pool import Pool
+from avabuild.engine.python.workers import Crew
 from avabuild.store.claims import Claims
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from avabuild.engine import described as module
-from avabuild.engine import directories, workshop
-from avabuild.engine.described import contents, described, image_key
+from avabuild.engine import directories
+from avabuild.engine import key as module
+from avabuild.engine.key import contents, described, image_key
 from avabuild.engine.output import LOCAL, Output
+from avabuild.engine.stages import workshop
 from avabuild.layer import bytecode, compiled, files, overlaps, wheel
 from avabuild.layer import keys as chain
 from avabuild.plan.labels import KEY

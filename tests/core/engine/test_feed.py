@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
-from avabuild.base import Base
 from avabuild.common.errors import StepError, StoreError
 from avabuild.engine.feed import RECORD
 from avabuild.engine.layout import Composed, compose_image
+from avabuild.layer.base import Base
 from avabuild.layer.blob import Blob, BlobWriter
 from avabuild.store.oci import Piece, Settings
 from avabuild.tools.storage import LocalLayer, layer_ids

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from avabuild.base import Base
 from avabuild.common.errors import StepError
-from avabuild.engine.importer import Importer, import_image
-from avabuild.engine.intake import FED
-from avabuild.engine.intake import PULLED as HEAVY
+from avabuild.engine.import_ahead import Importer, import_image
+from avabuild.engine.import_image import FED
+from avabuild.engine.import_image import PULLED as HEAVY
 from avabuild.engine.layout import compose_image
+from avabuild.layer.base import Base
 from avabuild.store.oci import Piece, Settings
 
 

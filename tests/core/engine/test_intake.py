@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from avabuild.base import Base
 from avabuild.common.errors import StepError, StoreError
 from avabuild.engine.layout import compose_image
+from avabuild.layer.base import Base
 from avabuild.layer.blob import Blob
 from avabuild.store.oci import Piece, Settings
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.base import Base
 from avabuild.engine.layout import compose_image, write_layout
+from avabuild.layer.base import Base
 from avabuild.store import oci as image
 from avabuild.store.oci import Piece, Settings
 

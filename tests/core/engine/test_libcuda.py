@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.common.errors import StoreError
-from avabuild.engine.libcuda import _library, driver_of_host
+from avabuild.engine.check.driver import _library, driver_of_host
 
 
 def deb(path: Path, names: dict[str, bytes]) -> Path:

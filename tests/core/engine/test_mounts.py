@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.engine.run import run_inputs
+from avabuild.engine.exec.run_step import run_inputs
 from avabuild.plugins.kinds import Mount, Run
 from avabuild.store import Store
 

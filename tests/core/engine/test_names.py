@@ -12,11 +12,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from avabuild.base import Base
 from avabuild.common.errors import ResolveError
 from avabuild.engine import mirror_index
 from avabuild.engine.names import looked_up, names_for, packages_of, parse, refuse_unknown
 from avabuild.host import probe
+from avabuild.layer.base import Base
 from avabuild.plan.plan import Plan, Step
 from avabuild.plugins.kinds import Apt, Repository
 from avabuild.plugins.target import Device, Target

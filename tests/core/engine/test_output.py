@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.base import Base
 from avabuild.common.errors import StoreError
 from avabuild.engine.layout import Composed, compose_image
 from avabuild.engine.output import Output, write_output
+from avabuild.layer.base import Base
 from avabuild.layer.blob import BlobWriter
 from avabuild.store.oci import Piece, Settings
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from avabuild.engine.pool import Pool
+from avabuild.engine.python.pool import Pool
 
 
 def test_what_is_most_urgent_is_done_first_and_what_came_first_of_the_same():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.engine.workshop import OUT, built_record, built_wheel, checkout_script
+from avabuild.engine.stages.workshop import OUT, built_record, built_wheel, checkout_script
 from avabuild.resolve.lock import Package
 from avabuild.store import Store
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from avabuild.base import Base
 from avabuild.common.value import digest_of
 from avabuild.engine.layout import Composed, compose_image
+from avabuild.layer.base import Base
 from avabuild.layer.blob import Blob
 from avabuild.plan.labels import labels, split_labels
 from avabuild.plan.plan import Chosen, Plan, Step

@@ -10,7 +10,7 @@ import pytest
 
 from avabuild.common.errors import HostError, ImageError, StepError
 from avabuild.engine.feed import RECORD
-from avabuild.engine.workshop import built_record
+from avabuild.engine.stages.workshop import built_record
 from avabuild.images.leftovers import DAY, leftovers, sweep_builds
 from avabuild.images.pruning import Wish, choose, planned, prune
 from avabuild.images.removing import remove

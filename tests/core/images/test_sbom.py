@@ -135,8 +135,8 @@ def test_an_image_whose_layers_were_read_before_is_not_fetched_for_it(store, sto
 
 
 def test_an_image_without_packages_says_so(store, storage, keep_layer):
-    from avabuild.base import Base
     from avabuild.engine.layout import compose_image
+    from avabuild.layer.base import Base
     from avabuild.store.oci import Piece, Settings
 
     piece = Piece(blob=keep_layer({"file": b"x"}), created_by="avabuild: files: recipe")

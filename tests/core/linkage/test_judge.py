@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from avabuild.engine.check.judge import judge, package_guess, package_hint, wasted
+from avabuild.engine.check.loader import Tree
 from avabuild.layer.elf import Elf
 from avabuild.layer.inventory import Distribution, Inventory
-from avabuild.linkage.judge import judge, package_guess, package_hint, wasted
-from avabuild.linkage.tree import Tree
 
 SITE = "opt/venv/lib/python3.11/site-packages"
 

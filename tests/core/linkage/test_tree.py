@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from avabuild.engine.check.loader import Tree
 from avabuild.layer.elf import Elf
 from avabuild.layer.inventory import Inventory
-from avabuild.linkage.tree import Tree
 
 ME = Elf("EM_X86_64/64")
 

@@ -13,8 +13,8 @@ import pytest
 from pydantic import Field, field_validator
 
 from avabuild.api import BaseOptions, OfferedBase, hookimpl
-from avabuild.base import assumed_image
 from avabuild.common.errors import PluginError, RecipeError
+from avabuild.layer.facts import assumed_image
 from avabuild.plan.labels import labels
 from avabuild.plan.plan import Plan
 from avabuild.plan.planning import make_plan, open_projects, plugins_of, targets

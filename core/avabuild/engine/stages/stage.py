@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Self
 
-from avabuild.engine.apt import install_debs, resolve_debs
-from avabuild.engine.chain import Chain, given
+from avabuild.engine.exec.apt import install_debs, resolve_debs
+from avabuild.engine.exec.stack import Chain, given
 from avabuild.plugins.kinds import Apt
 from avabuild.resolve import find_uv
 from avabuild.resolve.lock import Deb

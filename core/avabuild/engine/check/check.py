@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from avabuild.common.errors import CheckError, StepError
+from avabuild.engine.check.driver import NO_DRIVER, Driver
 from avabuild.engine.context import Context
-from avabuild.engine.libcuda import NO_DRIVER, Driver
 from avabuild.plan.plan import Check
 from avabuild.plugins.patience import IN_IMAGES, SETTING
 from avabuild.tools.argv import Bind

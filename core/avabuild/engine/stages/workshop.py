@@ -32,10 +32,10 @@ from avabuild.common import damage
 from avabuild.common.errors import HostError, ResolveError, StepError, WheelError
 from avabuild.common.tars import Tar
 from avabuild.common.value import digest_of
-from avabuild.engine.apt import add_apt
-from avabuild.engine.chain import GIVEN, Chain, given
+from avabuild.engine.exec.apt import add_apt
+from avabuild.engine.exec.stack import GIVEN, Chain, given
 from avabuild.engine.left import opened_left, read_left
-from avabuild.engine.stage import UV, Stage, uv_binds, uv_environment
+from avabuild.engine.stages.stage import UV, Stage, uv_binds, uv_environment
 from avabuild.plan.plan import Plan
 from avabuild.plugins.kinds import Apt
 from avabuild.resolve import ClassicResolver, Fetcher, Indexes, NeedsBuild, Platform, Resolved, Resolver

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from avabuild.common.errors import StepError
 from avabuild.common.value import digest_of
-from avabuild.engine.chain import GIVEN, Chain, given
-from avabuild.engine.stage import EPOCH
-from avabuild.engine.workshop import (
+from avabuild.engine.exec.stack import GIVEN, Chain, given
+from avabuild.engine.stages.stage import EPOCH
+from avabuild.engine.stages.workshop import (
     FORMAT,
     GIVEN_SOURCE,
     GIVEN_WHEELS,

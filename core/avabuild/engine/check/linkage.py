@@ -7,18 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from avabuild.base import Base, is_debian
 from avabuild.common.errors import LinkageError
+from avabuild.engine.check.judge import Finding, judge, package_hint, wasted
+from avabuild.engine.check.loader import Tree
+from avabuild.engine.check.nvidia import is_cuda
 from avabuild.engine.context import Context
 from avabuild.engine.layout import Composed
 from avabuild.engine.names import packages_of
+from avabuild.layer.base import Base
 from avabuild.layer.blob import Blob
 from avabuild.layer.elf import MAGIC, Elf
+from avabuild.layer.facts import is_debian
 from avabuild.layer.files import chosen
 from avabuild.layer.inventory import Inventory, distributions, inventory
-from avabuild.linkage.judge import Finding, judge, package_hint, wasted
-from avabuild.linkage.nvidia import is_cuda
-from avabuild.linkage.tree import Tree
 from avabuild.plan.plan import Plan
 from avabuild.plugins.kinds import Files, Libraries
 from avabuild.store import oci as image

@@ -9,9 +9,10 @@ from typing import Any
 from avabuild.common.dates import date_of
 from avabuild.common.errors import HostError, RecipeError
 from avabuild.common.value import digest_of
-from avabuild.engine import directories, workshop
+from avabuild.engine import directories
+from avabuild.engine.exec.run_step import run_inputs
 from avabuild.engine.job import Job
-from avabuild.engine.run import run_inputs
+from avabuild.engine.stages import workshop
 from avabuild.layer import bytecode, compiled, files, overlaps, wheel
 from avabuild.layer import keys as chain
 from avabuild.layer.files import files_key

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from avabuild.common import openpgp
 from avabuild.common.errors import AvabuildError, ResolveError, UnavailableError
-from avabuild.engine.chain import GIVEN
+from avabuild.engine.exec.stack import GIVEN
 from avabuild.plugins.kinds import Repository
 from avabuild.tools.argv import Bind
 

@@ -20,14 +20,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
-from avabuild.base import is_debian
 from avabuild.common.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
 from avabuild.common.value import digest_of
-from avabuild.engine.chain import GIVEN, Chain, given
 from avabuild.engine.context import Context
+from avabuild.engine.exec.repositories import SOURCES, explained, given_files, refuse_absent, script
+from avabuild.engine.exec.repositories import binds as repository_binds
+from avabuild.engine.exec.stack import GIVEN, Chain, given
 from avabuild.engine.left import opened_left
-from avabuild.engine.repositories import SOURCES, explained, given_files, refuse_absent, script
-from avabuild.engine.repositories import binds as repository_binds
+from avabuild.layer.facts import is_debian
 from avabuild.plugins.kinds import Repository
 from avabuild.resolve.lock import Deb
 from avabuild.store import Store

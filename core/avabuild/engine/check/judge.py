@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from avabuild.engine.check.loader import Tree
+from avabuild.engine.check.nvidia import advice, is_cuda, is_driver, plain
 from avabuild.layer.inventory import Distribution
-from avabuild.linkage.nvidia import advice, is_cuda, is_driver, plain
-from avabuild.linkage.tree import Tree
 
 # A Python extension module, of any Python: what `import` loads, where a lib*.so waits to be asked for.
 _MODULE = re.compile(r"(?!lib)[^/]*?(\.(cpython|abi3|pypy)[\w-]*)?\.so")

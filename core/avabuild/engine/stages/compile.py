@@ -10,14 +10,14 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from avabuild.base import Base
 from avabuild.common.errors import StepError
 from avabuild.common.value import digest_of
-from avabuild.engine.apt_step import forget_lists
-from avabuild.engine.chain import Chain
+from avabuild.engine.exec.apt_run import forget_lists
+from avabuild.engine.exec.stack import Chain
 from avabuild.engine.job import Job
-from avabuild.engine.originals import fetch_sources
-from avabuild.engine.stage import EPOCH, UV, Stage, uv_binds, uv_environment
+from avabuild.engine.stages.sources import fetch_sources
+from avabuild.engine.stages.stage import EPOCH, UV, Stage, uv_binds, uv_environment
+from avabuild.layer.base import Base
 from avabuild.layer.blob import Blob
 from avabuild.layer.compiled import Ground, asked, compiled_layer, tools_of
 from avabuild.layer.gather import STAGE

@@ -13,7 +13,7 @@ from typing import Any
 from avabuild.common.errors import ChangedError, HostError, StepError, StoreError
 from avabuild.common.sizes import human
 from avabuild.common.value import digest_of
-from avabuild.engine.chain import Chain, given
+from avabuild.engine.exec.stack import Chain, given
 from avabuild.layer import diff as changes
 from avabuild.layer.keys import ExecLayer, chain, run_layer
 from avabuild.plan.plan import Step

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from avabuild.engine.pool import Pool
+from avabuild.engine.python.pool import Pool
 from avabuild.store.claims import Claims
 
 Work = Callable[[Sequence[str]], None]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avabuild.common.errors import AvabuildError, ResolveError, StepError, UnavailableError, WheelError
-from avabuild.engine.apt_step import run_apt
-from avabuild.engine.stage import Stage
+from avabuild.engine.exec.apt_run import run_apt
+from avabuild.engine.stages.stage import Stage
 from avabuild.plugins.sources import DebianSource, Download, ProjectFile
 from avabuild.resolve import Fetcher
 from avabuild.resolve.lock import Package

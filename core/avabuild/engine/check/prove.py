@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from avabuild.common.value import digest_of
-from avabuild.engine.chain import Chain
-from avabuild.engine.check import run_checks
+from avabuild.engine.check.check import run_checks
+from avabuild.engine.check.driver import NO_DRIVER, driver_for_checks
+from avabuild.engine.check.linkage import check_linkage
 from avabuild.engine.context import Context
-from avabuild.engine.importer import import_image
+from avabuild.engine.exec.stack import Chain
+from avabuild.engine.import_ahead import import_image
 from avabuild.engine.job import Job
 from avabuild.engine.layout import Composed
-from avabuild.engine.libcuda import NO_DRIVER, driver_for_checks
-from avabuild.engine.linkage import check_linkage
 from avabuild.store.oci import Piece
 
 

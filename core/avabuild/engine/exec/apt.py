@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 from avabuild.common.errors import AvabuildError, LockError, ResolveError
 from avabuild.common.value import digest_of
-from avabuild.engine.apt_step import (
+from avabuild.engine.exec.apt_run import (
     ALONE,
     ARCHIVES,
     UPDATE,
@@ -26,7 +26,7 @@ from avabuild.engine.apt_step import (
     is_here,
     pin,
 )
-from avabuild.engine.chain import Chain
+from avabuild.engine.exec.stack import Chain
 from avabuild.layer import diff as changes
 from avabuild.layer.keys import apt_layer, locked_debs
 from avabuild.plugins.kinds import Apt

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
-from avabuild.base import Base
 from avabuild.engine.context import Context
 from avabuild.engine.layout import Composed, compose_image
+from avabuild.layer.base import Base
 from avabuild.store.oci import Piece, Settings
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from avabuild.common.errors import HostError
-from avabuild.engine.workshop import Workshop
+from avabuild.engine.stages.workshop import Workshop
 from avabuild.layer.bytecode import Start, on_this_host
 from avabuild.tools.events import Report
 

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from avabuild.common.errors import LockError, ResolveError
-from avabuild.engine.workshop import Workshop
+from avabuild.engine.stages.workshop import Workshop
 from avabuild.plan.plan import Plan
 from avabuild.plan.planning import alone, plugins_of, preferred, request_lines, request_of, requirements
 from avabuild.plugins.kinds import Apt

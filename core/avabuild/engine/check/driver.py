@@ -14,7 +14,8 @@ from typing import BinaryIO
 
 from avabuild.common.errors import AvabuildError, ResolveError, StoreError
 from avabuild.common.tars import passing
-from avabuild.engine.apt_step import (
+from avabuild.engine.context import Context
+from avabuild.engine.exec.apt_run import (
     ARCHIVES,
     UPDATE,
     archives,
@@ -25,8 +26,7 @@ from avabuild.engine.apt_step import (
     named_debs,
     private_lists,
 )
-from avabuild.engine.chain import Chain
-from avabuild.engine.context import Context
+from avabuild.engine.exec.stack import Chain
 from avabuild.engine.layout import Composed
 from avabuild.plugins.kinds import Repository
 from avabuild.store import Store

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from avabuild.base import Base
 from avabuild.common.errors import StepError
 from avabuild.engine.context import Context
 from avabuild.engine.layout import compose_image
+from avabuild.layer.base import Base
 from avabuild.layer.blob import Blob, Compression
 from avabuild.layer.keys import ExecLayer, chain, flat
 from avabuild.plugins.target import Target

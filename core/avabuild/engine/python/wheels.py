@@ -10,11 +10,11 @@ from typing import Any
 
 from avabuild.common.errors import StoreError
 from avabuild.common.value import digest_of
-from avabuild.engine.compiler import Compiler
 from avabuild.engine.context import Context
-from avabuild.engine.crew import Crew
-from avabuild.engine.pool import Pool
-from avabuild.engine.workshop import PACKS, Workshop
+from avabuild.engine.python.compiler import Compiler
+from avabuild.engine.python.pool import Pool
+from avabuild.engine.python.workers import Crew
+from avabuild.engine.stages.workshop import PACKS, Workshop
 from avabuild.layer.blob import Blob, Compression
 from avabuild.layer.bytecode import FORMAT, compile_wheels, write_bytecode
 from avabuild.layer.grouping import FileLayer

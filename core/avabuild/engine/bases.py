@@ -8,9 +8,6 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from avabuild.base.archives import choices, choose, unpack_chosen
-from avabuild.base.bootstrap import PROGRAMS, is_older, way_of
-from avabuild.base.neutral import make_neutral
 from avabuild.common.errors import (
     AvabuildError,
     ChangedError,
@@ -24,6 +21,9 @@ from avabuild.common.errors import (
     UnavailableError,
 )
 from avabuild.common.tars import Tar, opened
+from avabuild.engine.archives import choices, choose, unpack_chosen
+from avabuild.engine.bootstrap import PROGRAMS, is_older, way_of
+from avabuild.engine.neutral import make_neutral
 from avabuild.layer.base import Base
 from avabuild.layer.blob import BLOCK, MTIME, Blob, BlobWriter
 from avabuild.layer.facts import assumed, read_facts

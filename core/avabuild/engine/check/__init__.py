@@ -1,0 +1,1 @@
+"""Check: what must be true of an image before it is handed over."""

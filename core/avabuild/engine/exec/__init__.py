@@ -1,0 +1,1 @@
+"""Exec: layers that come of code that runs in a container."""

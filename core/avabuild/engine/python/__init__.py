@@ -1,0 +1,1 @@
+"""Python: the environment of an image, from a resolution to its layers."""

@@ -1,0 +1,1 @@
+"""Stages: containers of the build's own, in which sources and compiles become packages."""
