@@ -14,7 +14,7 @@ from avabuild.engine.key import image_key
 from avabuild.engine.python.resolution import require_lock, still_locked
 from avabuild.graph import Ended, Graph, Node
 from avabuild.images.leftovers import sweep_builds
-from avabuild.images.sbom import Format, has_bills
+from avabuild.images.sbom.sbom import Format, has_bills
 from avabuild.layer.base import Base
 from avabuild.layer.keys import FLAT, flat
 from avabuild.needs import refusal

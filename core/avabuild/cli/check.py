@@ -36,7 +36,7 @@ def check(
     del debug  # main() looks for it
     from avabuild.cli.recipe import console_for
     from avabuild.common.errors import AvabuildError
-    from avabuild.recheck import check_image
+    from avabuild.images.check import check_image
     from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 

@@ -33,8 +33,8 @@ def du(
     from avabuild.cli.sizes import human
     from avabuild.cli.table import grid
     from avabuild.common.errors import StoreError
-    from avabuild.images.finding import storage_of
-    from avabuild.images.pruning import present
+    from avabuild.images.find import storage_of
+    from avabuild.images.prune import present
     from avabuild.images.storage_usage import storage_usage
     from avabuild.images.usage import items, needs_of, usage
     from avabuild.images.verifying import verify

@@ -58,8 +58,8 @@ def export(
     """
     del debug  # main() looks for it
     from avabuild.cli.host import host_for
-    from avabuild.images.exporting import export as write
-    from avabuild.images.finding import find
+    from avabuild.images.export.export import export as write
+    from avabuild.images.find import find
     from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 

@@ -14,7 +14,7 @@ from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
     from avabuild.images.description import Description
-    from avabuild.images.finding import Image
+    from avabuild.images.find import Image
 
 IMAGE = Annotated[
     str,
@@ -43,7 +43,7 @@ def inspect(
     """
     del debug  # main() looks for it
     from avabuild.cli.host import host_for
-    from avabuild.images.finding import find
+    from avabuild.images.find import find
     from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 

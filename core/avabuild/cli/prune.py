@@ -43,8 +43,8 @@ def prune(
     from avabuild.cli.host import host_for
     from avabuild.cli.sizes import human, read_age, read_size
     from avabuild.cli.table import grid
-    from avabuild.images.pruning import Wish, choose, planned
-    from avabuild.images.pruning import prune as remove
+    from avabuild.images.prune import Wish, choose, planned
+    from avabuild.images.prune import prune as remove
     from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 

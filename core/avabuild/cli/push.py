@@ -52,7 +52,7 @@ def push(
     from avabuild.cli.host import host_for
     from avabuild.cli.recipe import console_for
     from avabuild.common.errors import AvabuildError
-    from avabuild.outgoing import Outgoing
+    from avabuild.images.push import Outgoing
     from avabuild.registries.connections import Registries
     from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
@@ -85,8 +85,8 @@ def _push_bills(
     report: Report,
 ) -> None:
     """Push bills of an image that was `pushed`, as what belongs to it."""
-    from avabuild.images.finding import find_local
-    from avabuild.images.sbom import push_bill, sbom_of
+    from avabuild.images.find import find_local
+    from avabuild.images.sbom.sbom import push_bill, sbom_of
 
     tools, store = workplace.tools(report, "sbom"), workplace.store
     one = replace(find_local(image, tools, store), digest=pushed.digest)
@@ -109,7 +109,7 @@ def tag(
     """
     del debug  # main() looks for it
     from avabuild.cli.host import host_for
-    from avabuild.outgoing import Outgoing
+    from avabuild.images.push import Outgoing
     from avabuild.tools.events import Report, silent
     from avabuild.workplace import Workplace
 

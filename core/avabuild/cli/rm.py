@@ -29,7 +29,7 @@ def rm(
 
     from avabuild.cli.host import host_for
     from avabuild.cli.sizes import human
-    from avabuild.images.removing import remove
+    from avabuild.images.remove import remove
     from avabuild.tools.events import Report
     from avabuild.workplace import Workplace
 

@@ -19,7 +19,7 @@ from avabuild.cli.table import Row, about, unchanged
 from avabuild.common.errors import AvabuildError, Problem, RecipeError
 from avabuild.common.together import JointError, together
 from avabuild.host.places import config_path
-from avabuild.images.sbom import Format, push_bill, sbom_of_kept, write_beside
+from avabuild.images.sbom.sbom import Format, push_bill, sbom_of_kept, write_beside
 from avabuild.tools.events import Report
 from avabuild.watch import Watch
 from avabuild.workplace import Workplace

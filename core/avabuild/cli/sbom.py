@@ -14,7 +14,7 @@ from avabuild.cli.inspect import IMAGE
 from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
-    from avabuild.images.sbom import Format
+    from avabuild.images.sbom.sbom import Format
 
 
 class Kind(StrEnum):
@@ -48,8 +48,8 @@ def sbom(
     """
     del debug  # main() looks for it
     from avabuild.cli.host import host_for
-    from avabuild.images.finding import find
-    from avabuild.images.sbom import sbom_of
+    from avabuild.images.find import find
+    from avabuild.images.sbom.sbom import sbom_of
     from avabuild.images.writing import write_file
     from avabuild.tools.events import Report
     from avabuild.workplace import Workplace

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from avabuild.cli.columns import aligned
 from avabuild.cli.sizes import human
-from avabuild.framework_columns import OWN, split
+from avabuild.images.columns import OWN, split
 
 if TYPE_CHECKING:
     from avabuild.plan.plan import Plan

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from avabuild.engine.directories import NAME as DIRECTORIES
-from avabuild.framework_columns import split
+from avabuild.images.columns import split
 from avabuild.plan.labels import (
     EXPORTED,
     FORMAT_LABEL,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from avabuild.host import Host
-from avabuild.images.finding import Image, bare, local_images, storage_of
+from avabuild.images.find import Image, bare, local_images, storage_of
 from avabuild.store import Store
 from avabuild.tools.buildah import Tools
 

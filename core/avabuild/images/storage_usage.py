@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from avabuild.images.finding import local_images
+from avabuild.images.find import local_images
 from avabuild.images.leftovers import is_of_build
 from avabuild.images.usage import Usage
 from avabuild.store import Store

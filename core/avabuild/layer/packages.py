@@ -18,7 +18,7 @@ from avabuild.common import damage
 from avabuild.common.errors import StoreError
 from avabuild.common.tars import passing
 from avabuild.common.value import Value
-from avabuild.images.contents import Layer
+from avabuild.images.layers import Layer
 from avabuild.layer.facts import READ_AT_MOST
 from avabuild.layer.merged import Merged, is_whiteout, plain
 from avabuild.store import Store

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from importlib.resources import files
 
-from avabuild.images.finding import Image
+from avabuild.images.find import Image
 from avabuild.site.detail import detail
 from avabuild.site.frame import DATA, SCRIPT, STYLE
 from avabuild.site.front import front

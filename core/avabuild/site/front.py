@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from avabuild.framework_columns import OWN
+from avabuild.images.columns import OWN
 from avabuild.site.frame import counted, dash, listed, page, size_words, unseen
 from avabuild.site.markup import Html, el, join
 from avabuild.site.values import Entry, Missing, Site, natural

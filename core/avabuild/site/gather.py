@@ -9,8 +9,8 @@ from typing import Any
 from avabuild.catalogue import Entry as Planned
 from avabuild.engine.python.resolution import still_locked
 from avabuild.forecast import Row
-from avabuild.framework_columns import split
-from avabuild.images.finding import Image
+from avabuild.images.columns import split
+from avabuild.images.find import Image
 from avabuild.plan.labels import exact_version
 from avabuild.plan.plan import Plan
 from avabuild.plan.planning import requirements

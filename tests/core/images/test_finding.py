@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from avabuild.common.errors import ImageError
-from avabuild.images.finding import bare, find, local_images
+from avabuild.images.find import bare, find, local_images
 from avabuild.images.listing import listed
 from avabuild.images.lockfile import lock_of
 from avabuild.images.usage import needs_of

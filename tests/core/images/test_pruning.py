@@ -12,8 +12,8 @@ from avabuild.common.errors import HostError, ImageError, StepError
 from avabuild.engine.feed import RECORD
 from avabuild.engine.stages.workshop import built_record
 from avabuild.images.leftovers import DAY, leftovers, sweep_builds
-from avabuild.images.pruning import Wish, choose, planned, prune
-from avabuild.images.removing import remove
+from avabuild.images.prune import Wish, choose, planned, prune
+from avabuild.images.remove import remove
 from avabuild.images.storage_usage import storage_usage
 from avabuild.images.usage import items, needs_of, usage
 from avabuild.resolve.lock import Package
@@ -340,7 +340,7 @@ def test_images_of_ours_that_lost_their_name_go_and_those_of_others_stay(store, 
 def test_usage_says_what_there_is_and_what_of_it_is_needed(store, storage, make_image, files):
     composed = make_image()
     storage.add(composed, store, NAME)
-    from avabuild.images.pruning import present
+    from avabuild.images.prune import present
 
     found = {
         one.kind: one for one in usage(store, list(items(store, needs_of(store, present(storage, store)))))

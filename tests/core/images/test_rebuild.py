@@ -9,12 +9,12 @@ import tarfile
 import pytest
 
 from avabuild.common.errors import ImageError
-from avabuild.images.containerfile import containerfile
-from avabuild.images.definition import definition
 from avabuild.images.description import describe
-from avabuild.images.exporting import export
-from avabuild.images.finding import find
-from avabuild.images.rebuild import Rebuild, Shell, Unpack, rebuild
+from avabuild.images.export.apptainer import definition
+from avabuild.images.export.containerfile import containerfile
+from avabuild.images.export.export import export
+from avabuild.images.export.rebuild import Rebuild, Shell, Unpack, rebuild
+from avabuild.images.find import find
 from avabuild.plan.labels import EXPORTED, FORMAT_LABEL, MOST
 from avabuild.plan.labels import LOCK as LOCK_LABEL
 from avabuild.resolve.lock import Package
@@ -164,8 +164,8 @@ def test_repositories_and_sources_are_built_with_a_compiler(store, storage, make
 
 
 def test_removals_of_a_layer_become_a_step(store, storage, make_image, keep_layer, tmp_path, monkeypatch):
-    from avabuild.images import exporting
-    from avabuild.images.contents import Layer
+    from avabuild.images.export import export as exporting
+    from avabuild.images.layers import Layer
 
     layer = keep_layer({"etc/motd": None, "etc/a": b"a", "opt/.wh..wh..opq": b""})
     name, removed = exporting._place(

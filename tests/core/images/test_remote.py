@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from avabuild.common.errors import HostError, ImageError, RegistryError, UnavailableError
-from avabuild.images.finding import find
+from avabuild.images.find import find
 from avabuild.images.listing import listed_remote
 from avabuild.images.remote import remote_images
 from avabuild.registries.connections import Registries

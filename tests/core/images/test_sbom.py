@@ -16,10 +16,10 @@ from avabuild.common.errors import ImageError, StoreError
 from avabuild.engine.layout import write_layout
 from avabuild.engine.output import Output
 from avabuild.host.sharing import Sharing
-from avabuild.images.contents import Layer
-from avabuild.images.finding import find
+from avabuild.images.find import find
+from avabuild.images.layers import Layer
 from avabuild.images.referrer import add_to_layout
-from avabuild.images.sbom import sbom_of, sbom_of_kept, write_beside
+from avabuild.images.sbom.sbom import sbom_of, sbom_of_kept, write_beside
 from avabuild.layer.packages import read_packages
 from avabuild.store import Store
 from avabuild.store import oci as image
@@ -107,7 +107,7 @@ def test_the_same_image_gives_the_same_bytes(store, make_image, kind):
     program = f"""
 import sys
 from pathlib import Path
-from avabuild.images.sbom import sbom_of_kept
+from avabuild.images.sbom.sbom import sbom_of_kept
 from avabuild.store import Store
 sys.stdout.buffer.write(sbom_of_kept(Store(Path({str(store.root)!r})), {NAME!r}, {digest!r}, {kind!r}))
 """

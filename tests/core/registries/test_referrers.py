@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from avabuild.common.errors import RegistryError
-from avabuild.images.attached import attach, is_attached
+from avabuild.images.attach import attach, is_attached
 from avabuild.registries.name import Remote
 from avabuild.store import oci as image
 

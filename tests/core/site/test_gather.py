@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from avabuild.catalogue import Catalogue
-from avabuild.images.finding import Image
+from avabuild.images.find import Image
 from avabuild.layer.blob import Blob
 from avabuild.plan.plan import labels as describe
 from avabuild.plan.planning import request_of

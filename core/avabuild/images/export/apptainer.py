@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from avabuild.images.description import labels_of
-from avabuild.images.rebuild import Rebuild, Shell, Step, Texts, Unpack
+from avabuild.images.export.rebuild import Rebuild, Shell, Step, Texts, Unpack
 
 _HERE = "/export"  # what the files beside the definition are in the image while it is built
 BASE = "base.tar"

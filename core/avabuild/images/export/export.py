@@ -16,12 +16,12 @@ from isal import igzip
 from avabuild.common.errors import ImageError
 from avabuild.common.tars import passing
 from avabuild.engine.layout import Composed, write_layout
-from avabuild.images.containerfile import containerfile
-from avabuild.images.contents import Layer, fetch, is_kept, layers_of
-from avabuild.images.definition import BASE, definition
 from avabuild.images.description import labels_of
-from avabuild.images.finding import Image
-from avabuild.images.rebuild import Rebuild, Unpack, file_words, rebuild
+from avabuild.images.export.apptainer import BASE, definition
+from avabuild.images.export.containerfile import containerfile
+from avabuild.images.export.rebuild import Rebuild, Unpack, file_words, rebuild
+from avabuild.images.find import Image
+from avabuild.images.layers import Layer, fetch, is_kept, layers_of
 from avabuild.images.writing import write_file
 from avabuild.layer.blob import OPAQUE, Blob
 from avabuild.layer.merged import is_whiteout

@@ -13,10 +13,10 @@ from packaging.utils import canonicalize_name
 from avabuild.common.errors import ImageError
 from avabuild.common.value import canonical
 from avabuild.engine.output import Output
-from avabuild.images.bill import Bill
-from avabuild.images.contents import kept_layers, layers_of
-from avabuild.images.finding import Image, kept_image
+from avabuild.images.find import Image, kept_image
+from avabuild.images.layers import kept_layers, layers_of
 from avabuild.images.referrer import add_to_layout
+from avabuild.images.sbom.bill import Bill
 from avabuild.images.writing import write_file
 from avabuild.layer.packages import Contents, read_packages, recorded_packages
 from avabuild.store import Store
@@ -73,20 +73,23 @@ def write_beside(store: Store, digest: str, output: Output, data: bytes, kind: F
 
 def push_bill(repository: Repository, store: Store, digest: str, data: bytes, kind: Format) -> str:
     """Push a bill of the image with the digest `digest` to its repository; return what names it there."""
-    from avabuild.images.attached import attach  # noqa: PLC0415 - httpx is slow to import
+    from avabuild.images.attach import attach  # noqa: PLC0415 - httpx is slow to import
 
     return attach(repository, store, digest, data, MEDIA_TYPES[kind], f"sbom{ENDINGS[kind]}")
 
 
 def has_bills(repository: Repository, digest: str, kinds: Sequence[Format]) -> bool:
     """Whether the repository has all these bills of an image."""
-    from avabuild.images.attached import is_attached  # noqa: PLC0415 - httpx is slow to import
+    from avabuild.images.attach import is_attached  # noqa: PLC0415 - httpx is slow to import
 
     return all(is_attached(repository, digest, MEDIA_TYPES[kind]) for kind in kinds)
 
 
 def _written(one: Image, contents: Contents, hashes: Mapping[tuple[str, str], str], kind: Format) -> bytes:
-    from avabuild.images import cyclonedx, spdx  # noqa: PLC0415 - half a second that no other command needs
+    from avabuild.images.sbom.sbom import (
+        cyclonedx,
+        spdx,
+    )
 
     made = (spdx if kind == "spdx" else cyclonedx).document(Bill(one, contents, hashes))
     return canonical(made) + b"\n"

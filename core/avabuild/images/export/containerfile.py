@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from avabuild.images.description import labels_of
-from avabuild.images.rebuild import Rebuild, Shell, Step, Texts, Unpack, Wheels
+from avabuild.images.export.rebuild import Rebuild, Shell, Step, Texts, Unpack, Wheels
 from avabuild.plan.labels import ANNOTATED, EXPORTED, LAYERS, pieces
 
 FROM_HOST = ("APT_MIRROR", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")

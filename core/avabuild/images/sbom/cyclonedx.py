@@ -16,7 +16,7 @@ from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
 
 from avabuild import __version__
-from avabuild.images.bill import Bill, decoded
+from avabuild.images.sbom.bill import Bill, decoded
 from avabuild.layer.packages import Installed
 
 

@@ -25,7 +25,7 @@ from spdx_tools.spdx.model import (
 )
 
 from avabuild import __version__
-from avabuild.images.bill import Bill
+from avabuild.images.sbom.bill import Bill
 from avabuild.layer.packages import Installed
 
 _DOCUMENT, _IMAGE = "SPDXRef-DOCUMENT", "SPDXRef-image"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avabuild.images.finding import Image
+from avabuild.images.find import Image
 from avabuild.store import Scratch, Store
 from avabuild.store import oci as image
 from avabuild.tools import argv as commands

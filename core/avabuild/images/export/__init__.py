@@ -1,0 +1,1 @@
+"""Export: images as Containerfiles, definitions and archives."""
