@@ -17,7 +17,7 @@ from avabuild import __version__
 from avabuild.common.value import digest_of
 from avabuild.plugins.contract import CONTRACT, source_of
 from avabuild.plugins.provider import Provider, Trust
-from avabuild.stamp import installed_digest
+from avabuild.run.stamp import installed_digest
 from avabuild.store import Store
 
 _FORMAT = 1

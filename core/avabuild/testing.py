@@ -135,9 +135,9 @@ def conformance(subject: str, *, image: bool = True) -> Callable[..., None]:
 @functools.cache
 def _verdicts(subject: str) -> tuple[Verdict, ...]:
     from avabuild.common.errors import PluginError
-    from avabuild.configuration import trust_of
     from avabuild.kit.hold import held
     from avabuild.kit.subject import opened
+    from avabuild.run.config import trust_of
 
     try:
         with opened(subject, trust_of(os.environ)) as found:
@@ -147,9 +147,9 @@ def _verdicts(subject: str) -> tuple[Verdict, ...]:
 
 
 def _built(subject: str) -> list[str]:
-    from avabuild.configuration import trust_of
     from avabuild.kit.image import checked
     from avabuild.kit.subject import opened
+    from avabuild.run.config import trust_of
 
     problems: list[str] = []
     with opened(subject, trust_of(os.environ)) as found:

@@ -12,9 +12,9 @@ from contextlib import closing
 
 from avabuild.common.errors import AvabuildError
 from avabuild.host import probe
+from avabuild.run.run import Workplace
 from avabuild.tools.container import container
 from avabuild.tools.events import Report
-from avabuild.workplace import Workplace
 
 
 def main(act: str, *arguments: str) -> int:

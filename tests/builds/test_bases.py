@@ -132,8 +132,8 @@ import os, sys
 from pathlib import Path
 from avabuild.host import probe
 from avabuild.tools.events import Report
-from avabuild.session import Session
-from avabuild.workplace import Workplace
+from avabuild.run.recipe_run import Session
+from avabuild.run.run import Workplace
 
 workplace, report = Workplace.on(probe(os.environ)), Report(lambda event: None)
 session = Session(Path(sys.argv[1]), workplace)

@@ -188,7 +188,7 @@ def import_paths() -> list[Path]:
 def importable_by_others(paths: list[Path], place: Path) -> list[Path]:
     """Return `paths`, or copies below `place` when other users can't read them."""
     joined = os.pathsep.join(map(str, paths))
-    probe = ["runuser", "-u", "nobody", "--", interpreter(), "-c", "import avabuild.session, uv"]
+    probe = ["runuser", "-u", "nobody", "--", interpreter(), "-c", "import avabuild.run.recipe_run, uv"]
     if (
         subprocess.run(
             probe, env={**os.environ, "PYTHONPATH": joined}, capture_output=True, check=False

@@ -14,7 +14,7 @@ from avabuild.cli import with_default_upgrade
 
 from .conftest import COMMAND
 
-HEAVY = ("pluggy", "sh", "httpx", "rich", "avabuild_plugins", "avabuild.session")
+HEAVY = ("pluggy", "sh", "httpx", "rich", "avabuild_plugins", "avabuild.run.recipe_run")
 COMMANDS = ("recipe", "plan", "schema", "plugins")
 
 
@@ -61,7 +61,9 @@ def test_a_plan_speaks_to_no_registry_and_loads_no_client_for_one(tmp_path, monk
     monkeypatch.setenv("AVABUILD_CACHE", str(tmp_path / "cache"))
     recipe = tmp_path / "mine.toml"
     recipe.write_text('name = "mine"\nbase = "scratch"\n[image]\nenv = { A = "b" }\n')
-    assert imported(["plan", str(recipe)], ("avabuild.session", "httpx")) == ["avabuild.session"]
+    assert imported(["plan", str(recipe)], ("avabuild.run.recipe_run", "httpx")) == [
+        "avabuild.run.recipe_run"
+    ]
 
 
 def test_version_is_the_package_s(avabuild):

@@ -10,7 +10,6 @@ import pytest
 
 from avabuild import __version__
 from avabuild.cli.plan import lines_of
-from avabuild.forecast import Row
 from avabuild.host import probe
 from avabuild.layer.facts import assumed
 from avabuild.plan.plan import Chosen, Plan
@@ -19,6 +18,7 @@ from avabuild.plugins.target import Device, Target
 from avabuild.recipe import DebianBase, ScratchBase
 from avabuild.resolve import write_lock
 from avabuild.resolve.lock import Lock, Package, TargetLock
+from avabuild.run.forecast import Row
 
 RECIPE = """\
 name = "mine"

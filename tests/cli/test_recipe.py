@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import stamp
 from avabuild.cli.recipe import circumstances
+from avabuild.run import stamp
 
-HEAVY = ("pluggy", "sh", "httpx", "rich", "avabuild.catalogue", "avabuild.session")
+HEAVY = ("pluggy", "sh", "httpx", "rich", "avabuild.run.catalogue", "avabuild.run.recipe_run")
 IMAGE = {"reference": "localhost/mine:cpu", "digest": "sha256:" + "a" * 64, "size": 1, "layers": 1}
 
 

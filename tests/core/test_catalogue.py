@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import builds
-from avabuild.builds import Listener
-from avabuild.catalogue import Catalogue
 from avabuild.common.errors import AvabuildError, RecipeError, StepError, TargetError, UnavailableError
 from avabuild.common.together import JointError
 from avabuild.layer.base import Base
-from avabuild.session import Session
+from avabuild.run import builds
+from avabuild.run.builds import Listener
+from avabuild.run.catalogue import Catalogue
+from avabuild.run.recipe_run import Session
+from avabuild.run.run import Workplace
 from avabuild.tools.events import Report, silent
-from avabuild.workplace import Workplace
 
 BOOKWORM = 'base = { debian = "bookworm" }\nmatrix.python = "3.11"\n'
 
@@ -128,7 +128,7 @@ def test_a_base_whose_name_will_do_for_a_plan_is_asked_for_once_and_told_of_once
 def test_that_a_base_is_another_one_than_the_locks_is_told_once(recipes, host, monkeypatch):
     (path,) = recipes(a=BOOKWORM)
     session, told = Session(path, Workplace.on(host)), []
-    monkeypatch.setattr("avabuild.session.offer_base", lambda *_, **__: None)
+    monkeypatch.setattr("avabuild.run.recipe_run.offer_base", lambda *_, **__: None)
     monkeypatch.setattr(session, "known_base", lambda _: Base(digest="sha256:new"))
     monkeypatch.setattr(session, "pinned", lambda _: "sha256:old")
     for _ in range(2):  # for the plan, then for the build

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from avabuild.common.errors import SettingsError
-from avabuild.configuration import KEYS, load_settings, read
 from avabuild.host.settings import VARIABLES, Settings
+from avabuild.run.config import KEYS, load_settings, read
 
 WHOLE = """\
 # what this user wants

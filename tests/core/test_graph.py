@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from avabuild.common.errors import StepError
-from avabuild.graph import Ended, Graph, Node
+from avabuild.run.graph import Ended, Graph, Node
 
 
 @dataclass
@@ -133,7 +133,7 @@ def test_nothing_to_do_is_done(run):
 
 INTERRUPTED = """
 import signal, threading, time
-from avabuild.graph import Graph, Node
+from avabuild.run.graph import Graph, Node
 
 stopped = threading.Event()
 

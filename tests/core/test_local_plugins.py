@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import stamp
 from avabuild.common.errors import PluginError, RecipeError
 from avabuild.layer.facts import assumed
 from avabuild.plan.plan import Plan
@@ -21,7 +20,8 @@ from avabuild.plugins.local import read_local
 from avabuild.plugins.provider import Provider, Trust
 from avabuild.plugins.registry import Registry, installed
 from avabuild.recipe import candidates
-from avabuild.remember import inputs, modules_elsewhere
+from avabuild.run import stamp
+from avabuild.run.stamp_inputs import inputs, modules_elsewhere
 
 MINE = """\
 from avabuild.api import Framework, Python, Release, hookimpl

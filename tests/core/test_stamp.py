@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from avabuild import stamp
+from avabuild.run import stamp
 
 SHOWN = ["localhost/demo:py311-cpu"]
 NAME = "demo:py311-cpu"

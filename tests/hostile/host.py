@@ -21,10 +21,10 @@ from pathlib import Path
 
 from avabuild.common.errors import AvabuildError
 from avabuild.host import probe
+from avabuild.run.run import Workplace
 from avabuild.tools.argv import Bind
 from avabuild.tools.container import container
 from avabuild.tools.events import Report
-from avabuild.workplace import Workplace
 
 libc = ctypes.CDLL(None, use_errno=True)
 ADD_KEY, KEYCTL = {"x86_64": (248, 250), "aarch64": (217, 219)}[os.uname().machine]

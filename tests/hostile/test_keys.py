@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from avabuild.common.errors import ChangedError
 from avabuild.resolve import Fetcher, Indexes
 from avabuild.resolve.lock import Package
+from avabuild.run.watch import Watch
 from avabuild.store.hashing import is_settled
-from avabuild.watch import Watch
 
 from ..builds.tiny import write_tiny
 from ..builds.user import User

@@ -18,7 +18,7 @@ from avabuild.layer.blob import BlobWriter
 from avabuild.layer.files import write_files
 from avabuild.plugins.kinds import File
 from avabuild.recipe import load, variants
-from avabuild.stamp import fresh, write_stamp
+from avabuild.run.stamp import fresh, write_stamp
 
 COMMAND = Path(sys.executable).with_name("avabuild")
 NAMED = 'name = "mine"\n'

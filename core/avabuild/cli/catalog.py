@@ -40,14 +40,14 @@ def catalog(
     Example: avabuild catalog recipes/ --output site/
     """
     del debug  # main() looks for it
-    from avabuild.catalogue import Catalogue
     from avabuild.cli.host import host_for
+    from avabuild.run.catalogue import Catalogue
+    from avabuild.run.run import Workplace
     from avabuild.site.build import pages, site_of
     from avabuild.site.gather import entry_of
     from avabuild.site.values import Missing
     from avabuild.site.write import write
     from avabuild.tools.events import Report
-    from avabuild.workplace import Workplace
 
     recipes = dict(_recipes(paths))
     report = Report(_say_warnings)

@@ -37,8 +37,8 @@ def check(
     from avabuild.cli.recipe import console_for
     from avabuild.common.errors import AvabuildError
     from avabuild.images.check import check_image
+    from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
-    from avabuild.workplace import Workplace
 
     console = console_for(as_json=as_json, quiet=quiet, verbose=verbose)
     with console:

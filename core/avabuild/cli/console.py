@@ -11,8 +11,8 @@ from avabuild.cli.table import Row, about, lines_of
 
 if TYPE_CHECKING:
     from avabuild.common.errors import AvabuildError
-    from avabuild.publish import Done
     from avabuild.registries.pushed import Pushed
+    from avabuild.run.publish import Done
     from avabuild.tools.events import Event
 
 BIG = 5_000_000  # bytes of a download that is worth showing on its own

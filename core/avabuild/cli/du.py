@@ -38,8 +38,8 @@ def du(
     from avabuild.images.storage_usage import storage_usage
     from avabuild.images.usage import items, needs_of, usage
     from avabuild.images.verifying import verify
+    from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
-    from avabuild.workplace import Workplace
 
     with closing(Workplace.on(host_for({"root": root}))) as workplace:
         store, tools = workplace.store, workplace.tools(Report(lambda _: None), "du")

@@ -25,9 +25,9 @@ def enter(
     """
     del debug  # main() looks for it
     from avabuild.cli.host import host_for
+    from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
     from avabuild.tools.terminal import enter as enter_container
-    from avabuild.workplace import Workplace
 
     with closing(Workplace.on(host_for())) as workplace:
         tools = workplace.tools(Report(lambda _: None), "enter")
@@ -45,9 +45,9 @@ def leave(
     """
     del debug
     from avabuild.cli.host import host_for
+    from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
     from avabuild.tools.terminal import leave as leave_container
-    from avabuild.workplace import Workplace
 
     with closing(Workplace.on(host_for())) as workplace:
         leave_container(container, workplace.tools(Report(lambda _: None), "leave"))

@@ -60,8 +60,8 @@ def export(
     from avabuild.cli.host import host_for
     from avabuild.images.export.export import export as write
     from avabuild.images.find import find
+    from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
-    from avabuild.workplace import Workplace
 
     chosen, path = _chosen(kind, output)
     with closing(Workplace.on(host_for({"root": root}))) as workplace:

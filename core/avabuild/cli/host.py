@@ -43,7 +43,7 @@ def host_for(flags: Mapping[str, str | None] | None = None) -> Host:
     Raises:
         SettingsError: one of them can't be.
     """
-    from avabuild.configuration import load_settings
     from avabuild.host import probe
+    from avabuild.run.config import load_settings
 
     return probe(os.environ, load_settings(os.environ, flags))

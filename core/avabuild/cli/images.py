@@ -41,8 +41,8 @@ def images(
     del debug  # main() looks for it
     from avabuild.cli.host import host_for
     from avabuild.images.listing import listed, listed_remote
+    from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
-    from avabuild.workplace import Workplace
 
     with closing(Workplace.on(host_for({"root": root}))) as workplace:
         if registry:

@@ -44,8 +44,8 @@ def inspect(
     del debug  # main() looks for it
     from avabuild.cli.host import host_for
     from avabuild.images.find import find
+    from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
-    from avabuild.workplace import Workplace
 
     with closing(Workplace.on(host_for({"root": root}))) as workplace:
         tools = workplace.tools(Report(lambda _: None), "inspect")

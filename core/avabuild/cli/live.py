@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from avabuild.cli.table import Row
     from avabuild.common.errors import AvabuildError
-    from avabuild.publish import Done
+    from avabuild.run.publish import Done
     from avabuild.tools.events import Event
 
 _STYLES = {"warn": "yellow", "fail": "red"}

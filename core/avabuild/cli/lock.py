@@ -16,7 +16,7 @@ from avabuild.cli.shown import echo
 from avabuild.cli.sizes import human
 
 if TYPE_CHECKING:
-    from avabuild.locking import Locked
+    from avabuild.run.locking import Locked
 
 _HEAD = ("image", "packages", "download", "lock", "state")
 
@@ -53,14 +53,14 @@ def lock(
     del debug  # main() looks for it
     from packaging.utils import canonicalize_name
 
-    from avabuild.catalogue import Catalogue
     from avabuild.cli.host import host_for
     from avabuild.cli.recipe import console_for
     from avabuild.common.errors import AvabuildError
     from avabuild.common.together import together
-    from avabuild.locking import lock_all
+    from avabuild.run.catalogue import Catalogue
+    from avabuild.run.locking import lock_all
+    from avabuild.run.run import Wishes, Workplace
     from avabuild.tools.events import Report
-    from avabuild.workplace import Wishes, Workplace
 
     wishes = Wishes(upgrade=frozenset(map(canonicalize_name, upgrade or ())), insecure=insecure)
     console = console_for(as_json=as_json, quiet=False, verbose=False)

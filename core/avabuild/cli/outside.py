@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import typer
 
 from avabuild.host import Host
-from avabuild.publish import Publisher
 from avabuild.registries.name import Remote
+from avabuild.run.publish import Publisher
 from avabuild.tools.events import Report
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from avabuild.cli.shown import echo
 from avabuild.cli.sizes import human
 
 if TYPE_CHECKING:
-    from avabuild.catalogue import Entry
-    from avabuild.forecast import Row
     from avabuild.plan.plan import Plan
+    from avabuild.run.catalogue import Entry
+    from avabuild.run.forecast import Row
     from avabuild.tools.events import Event
 
 _MUCH = 100_000_000  # bytes of a step's layer that are worth a warning
@@ -42,11 +42,11 @@ def plan(
     Example: avabuild plan recipes/keras.toml
     """
     del debug  # main() looks for it
-    from avabuild.catalogue import Catalogue
     from avabuild.cli.host import host_for
     from avabuild.common.together import together
+    from avabuild.run.catalogue import Catalogue
+    from avabuild.run.run import Wishes, Workplace
     from avabuild.tools.events import Report
-    from avabuild.workplace import Wishes, Workplace
 
     workplace = Workplace.on(host_for(), Wishes(insecure=insecure))
     catalogue = Catalogue(paths, workplace, Report(_say_warnings), assume=True)

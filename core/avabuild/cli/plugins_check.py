@@ -40,9 +40,9 @@ def check(
     Example: avabuild plugins check ./avabuild-lightgbm
     """
     del debug  # main() looks for it
-    from avabuild.configuration import trust_of
     from avabuild.kit.hold import held
     from avabuild.kit.subject import opened
+    from avabuild.run.config import trust_of
 
     with opened(plugin, trust_of(os.environ)) as subject:
         verdicts = held(subject)

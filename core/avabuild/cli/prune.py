@@ -45,8 +45,8 @@ def prune(
     from avabuild.cli.table import grid
     from avabuild.images.prune import Wish, choose, planned
     from avabuild.images.prune import prune as remove
+    from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
-    from avabuild.workplace import Workplace
 
     wish = Wish(
         older_than=_read(older_than, "--older-than", read_age) or 0.0,

@@ -16,8 +16,8 @@ from avabuild.cli.shown import echo
 if TYPE_CHECKING:
     from avabuild.registries.connections import Registries
     from avabuild.registries.pushed import Pushed
+    from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
-    from avabuild.workplace import Workplace
 
 
 def push(
@@ -54,8 +54,8 @@ def push(
     from avabuild.common.errors import AvabuildError
     from avabuild.images.push import Outgoing
     from avabuild.registries.connections import Registries
+    from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
-    from avabuild.workplace import Workplace
 
     console, host = console_for(as_json=as_json, quiet=quiet, verbose=verbose), host_for()
     with (
@@ -110,8 +110,8 @@ def tag(
     del debug  # main() looks for it
     from avabuild.cli.host import host_for
     from avabuild.images.push import Outgoing
+    from avabuild.run.run import Workplace
     from avabuild.tools.events import Report, silent
-    from avabuild.workplace import Workplace
 
     try:
         with closing(Workplace.on(host_for())) as workplace:

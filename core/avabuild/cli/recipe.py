@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avabuild import stamp
 from avabuild.cli.host import ModeOption, RootOption, RunnerOption, StorageDriverOption, flags_of
 from avabuild.cli.sbom import Kind
 from avabuild.host.places import cache_directory, config_text, has_range, setting
+from avabuild.run import stamp
 
 if TYPE_CHECKING:
     from avabuild.cli.console import QuietConsole
-    from avabuild.workplace import Wishes
+    from avabuild.run.run import Wishes
 
 # Where the local storage is, and which policies hold: a stamp made with others says nothing.
 _CIRCUMSTANCES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "SLURM_TMPDIR",
@@ -125,7 +125,7 @@ def recipe(
     from avabuild.cli.run import Run
 
     outside = Outside.of(push, cache, insecure=insecure)
-    from avabuild.watch import Watch
+    from avabuild.run.watch import Watch
 
     run = Run(console, marks, fresh, wishes, flags, outside, bills, Watch(clock))
     run.build(only or [], jobs, keep_going=keep_going)
@@ -224,7 +224,7 @@ def _wishes(
     from packaging.utils import canonicalize_name
 
     from avabuild.engine.output import LOCAL, NOWHERE, Output
-    from avabuild.workplace import Wishes
+    from avabuild.run.run import Wishes
 
     try:
         where = Output.parse(output) if output is not None else NOWHERE if push else LOCAL

@@ -30,8 +30,8 @@ def rm(
     from avabuild.cli.host import host_for
     from avabuild.cli.sizes import human
     from avabuild.images.remove import remove
+    from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
-    from avabuild.workplace import Workplace
 
     with closing(Workplace.on(host_for({"root": root}))) as workplace:
         tools = workplace.tools(Report(lambda _: None), "rm")

@@ -10,9 +10,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avabuild import remember, stamp
-from avabuild.builds import Listener, Outcome, build, image_list, pushed_before
-from avabuild.catalogue import Catalogue, Entry
 from avabuild.cli.console import described, short
 from avabuild.cli.host import host_for
 from avabuild.cli.table import Row, about, unchanged
@@ -20,17 +17,21 @@ from avabuild.common.errors import AvabuildError, Problem, RecipeError
 from avabuild.common.together import JointError, together
 from avabuild.host.places import config_path
 from avabuild.images.sbom.sbom import Format, push_bill, sbom_of_kept, write_beside
+from avabuild.run import stamp
+from avabuild.run import stamp_inputs as remember
+from avabuild.run.builds import Listener, Outcome, build, image_list, pushed_before
+from avabuild.run.catalogue import Catalogue, Entry
+from avabuild.run.run import Workplace
+from avabuild.run.watch import Watch
 from avabuild.tools.events import Report
-from avabuild.watch import Watch
-from avabuild.workplace import Workplace
 
 if TYPE_CHECKING:
     from avabuild.cli.console import QuietConsole
     from avabuild.cli.outside import Outside, Outsiders
-    from avabuild.graph import Ended
     from avabuild.host import Host
-    from avabuild.publish import Done, There
-    from avabuild.workplace import Wishes
+    from avabuild.run.graph import Ended
+    from avabuild.run.publish import Done, There
+    from avabuild.run.run import Wishes
 
 
 class Run:

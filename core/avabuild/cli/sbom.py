@@ -51,8 +51,8 @@ def sbom(
     from avabuild.images.find import find
     from avabuild.images.sbom.sbom import sbom_of
     from avabuild.images.writing import write_file
+    from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
-    from avabuild.workplace import Workplace
 
     with closing(Workplace.on(host_for({"root": root}))) as workplace:
         tools = workplace.tools(Report(lambda _: None), "sbom")

@@ -17,11 +17,11 @@ from avabuild.layer.base import Base
 from avabuild.plan.labels import ANNOTATED, CHECKS, whole_labels
 from avabuild.plan.plan import Check
 from avabuild.plugins.target import Target
+from avabuild.run.run import Workplace
 from avabuild.store import Scratch
 from avabuild.tools import argv as commands
 from avabuild.tools.buildah import Tools
 from avabuild.tools.events import Report
-from avabuild.workplace import Workplace
 
 _ELSEWHERE = ("oci:", "oci-archive:", "docker-archive:")
 _CODENAME = "sed -n 's/^VERSION_CODENAME=//p' /etc/os-release"

@@ -10,11 +10,11 @@ from avabuild.images.find import LOCAL, Image, find_local
 from avabuild.images.layers import fetch
 from avabuild.registries.name import Remote, is_remote
 from avabuild.registries.pushed import Pushed
+from avabuild.run.run import Workplace
 from avabuild.store import Scratch
 from avabuild.store import oci as image
 from avabuild.tools.cancellation import Cancellation
 from avabuild.tools.events import Report
-from avabuild.workplace import Workplace
 
 if TYPE_CHECKING:
     from avabuild.registries.connections import Registries

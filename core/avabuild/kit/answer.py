@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from avabuild.common.tars import passing
-from avabuild.configuration import trust_of
 from avabuild.kit.image import run
 from avabuild.kit.plans import recipe_for
 from avabuild.kit.subject import Subject
@@ -18,6 +17,7 @@ from avabuild.plan.planning import Project, picks_of
 from avabuild.plugins.provider import OWN, Provider, installed
 from avabuild.plugins.registry import Registry
 from avabuild.plugins.target import Device, Target
+from avabuild.run.config import trust_of
 from avabuild.testing import Answer, BuildFailed, Image
 
 

@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from avabuild.catalogue import Entry as Planned
 from avabuild.engine.python.resolution import still_locked
-from avabuild.forecast import Row
 from avabuild.images.columns import split
 from avabuild.images.find import Image
 from avabuild.plan.labels import exact_version
@@ -18,6 +16,8 @@ from avabuild.plugins.cuda import driver_minimum
 from avabuild.plugins.kinds import Apt
 from avabuild.plugins.target import Device
 from avabuild.resolve.lock import TargetLock
+from avabuild.run.catalogue import Entry as Planned
+from avabuild.run.forecast import Row
 from avabuild.site.values import Entry, Part, Slice, State, natural
 
 _DEBIAN = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13"}

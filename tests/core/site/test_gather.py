@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.catalogue import Catalogue
 from avabuild.images.find import Image
 from avabuild.layer.blob import Blob
 from avabuild.plan.plan import labels as describe
 from avabuild.plan.planning import request_of
 from avabuild.resolve import write_lock
 from avabuild.resolve.lock import AptLock, Deb, Lock, Package, TargetLock
+from avabuild.run.catalogue import Catalogue
+from avabuild.run.run import Workplace
 from avabuild.site.build import site_of
 from avabuild.site.gather import entry_of
 from avabuild.site.values import Entry, Part
 from avabuild.tools.events import Report, silent
-from avabuild.workplace import Workplace
 
 RECIPE = """\
 name = "mine"

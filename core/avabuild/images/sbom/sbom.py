@@ -86,10 +86,7 @@ def has_bills(repository: Repository, digest: str, kinds: Sequence[Format]) -> b
 
 
 def _written(one: Image, contents: Contents, hashes: Mapping[tuple[str, str], str], kind: Format) -> bytes:
-    from avabuild.images.sbom.sbom import (
-        cyclonedx,
-        spdx,
-    )
+    from avabuild.images.sbom import cyclonedx, spdx  # noqa: PLC0415 - the formats' libraries are heavy
 
     made = (spdx if kind == "spdx" else cyclonedx).document(Bill(one, contents, hashes))
     return canonical(made) + b"\n"

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from avabuild import stamp
 from avabuild.common.errors import LockError
 from avabuild.engine.output import Output
 from avabuild.layer.files import chosen
@@ -18,12 +17,13 @@ from avabuild.plan.plan import Plan
 from avabuild.plan.planning import Project
 from avabuild.plugins.kinds import Files
 from avabuild.plugins.provider import is_path
-from avabuild.publish import Done
 from avabuild.recipe import ArchiveBase, candidates, pip_kind
 from avabuild.resolve import read_lock
-from avabuild.session import Session
+from avabuild.run import stamp
+from avabuild.run.publish import Done
+from avabuild.run.recipe_run import Session
+from avabuild.run.watch import Watch
 from avabuild.store.hashing import file_digest
-from avabuild.watch import Watch
 
 
 def inputs(project: Project, plans: Sequence[Plan]) -> tuple[Path, ...]:
@@ -64,7 +64,7 @@ def modules_elsewhere() -> tuple[Path, ...]:
     A distribution that is installed is told by when it was; these change while that stays.
     """
     installed = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    places = (*(f"{place}{os.sep}" for place in installed), f"{Path(__file__).parent}{os.sep}")
+    places = (*(f"{place}{os.sep}" for place in installed), f"{Path(__file__).parents[1]}{os.sep}")
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     found = {Path(file) for file in files if isinstance(file, str) and not file.startswith(places)}
     return tuple(sorted(path.absolute() for path in found if path.is_file()))

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from avabuild.common.errors import HostError
 from avabuild.common.value import Value
 from avabuild.engine.output import Output
-from avabuild.forecast import Row
 from avabuild.plan.plan import Plan
+from avabuild.run.forecast import Row
 
 
 class Need(Value):

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from avabuild.common.errors import AvabuildError, ImageError, Problem, RecipeError
 from avabuild.common.together import together
-from avabuild.forecast import Row
 from avabuild.layer.base import Base
 from avabuild.layer.facts import assumed_image
 from avabuild.plan.plan import Plan
@@ -18,10 +17,11 @@ from avabuild.plan.planning import Project, assumed_base, assumption, base_title
 from avabuild.recipe import DebianBase, ImageBase
 from avabuild.recipe.tags import DEFAULT
 from avabuild.resolve.uv import Unsolvable
-from avabuild.session import Session
-from avabuild.stamp import fits
+from avabuild.run.forecast import Row
+from avabuild.run.recipe_run import Session
+from avabuild.run.run import Workplace
+from avabuild.run.stamp import fits
 from avabuild.tools.events import Report
-from avabuild.workplace import Workplace
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")

@@ -19,11 +19,9 @@ from avabuild.engine.job import Built, Job
 from avabuild.engine.names import looked_up, names_for, refuse_unknown
 from avabuild.engine.python.compiler import is_here
 from avabuild.engine.python.resolution import Below, Resolution, require_lock, resolver_for, still_locked
-from avabuild.forecast import Forecast, Row
 from avabuild.layer.base import Base
 from avabuild.layer.facts import Facts, assumed
 from avabuild.layer.overlaps import told
-from avabuild.needs import Need, needs
 from avabuild.plan.agreement import disagreement
 from avabuild.plan.plan import Plan
 from avabuild.plan.planning import (
@@ -39,16 +37,18 @@ from avabuild.plan.planning import (
 from avabuild.plan.stepping import Without, blamed, moved, step_back
 from avabuild.plugins.registry import Registry
 from avabuild.plugins.target import Target
-from avabuild.publish import Done, none
 from avabuild.recipe import DebianBase
 from avabuild.resolve import Fetcher, Indexes, Progress, Resolver, file_name, read_lock, write_lock
 from avabuild.resolve.lock import AptLock, Lock, Package, TargetLock
 from avabuild.resolve.uv import Unsolvable
-from avabuild.running import Halt, Running
+from avabuild.run.forecast import Forecast, Row
+from avabuild.run.needs import Need, needs
+from avabuild.run.publish import Done, none
+from avabuild.run.run import Workplace
+from avabuild.run.running import Halt, Running
 from avabuild.store import Scratch, Store
 from avabuild.tools.buildah import Tools
 from avabuild.tools.events import Event, Report
-from avabuild.workplace import Workplace
 
 
 def _silent(words: str) -> None:

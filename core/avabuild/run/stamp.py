@@ -218,7 +218,7 @@ def _same(path: Path, state: Sequence[Any]) -> bool:
 
 def installed_digest() -> str:
     """Return a digest of what is installed: distributions, when they came, and this package's own files."""
-    own = Path(__file__).parent
+    own = Path(__file__).parents[1]
     found = [
         f"{entry.name} {_changed(entry.path)}"
         for directory in sys.path

@@ -23,7 +23,7 @@ from avabuild.tools.events import Report
 from avabuild.tools.inside.namespace import Namespace
 
 if TYPE_CHECKING:
-    from avabuild.publish import Publisher
+    from avabuild.run.publish import Publisher
 
 
 @dataclass(frozen=True, slots=True)

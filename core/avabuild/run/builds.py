@@ -7,19 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from avabuild.catalogue import Catalogue, Entry
 from avabuild.common.errors import AvabuildError
 from avabuild.common.together import together
 from avabuild.engine.key import image_key
 from avabuild.engine.python.resolution import require_lock, still_locked
-from avabuild.graph import Ended, Graph, Node
 from avabuild.images.leftovers import sweep_builds
 from avabuild.images.sbom.sbom import Format, has_bills
 from avabuild.layer.base import Base
 from avabuild.layer.keys import FLAT, flat
-from avabuild.needs import refusal
-from avabuild.publish import Done, There
-from avabuild.running import Running
+from avabuild.run.catalogue import Catalogue, Entry
+from avabuild.run.graph import Ended, Graph, Node
+from avabuild.run.needs import refusal
+from avabuild.run.publish import Done, There
+from avabuild.run.running import Running
 from avabuild.store.scratch import sweep
 from avabuild.tools.buildah import Tools
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
-from avabuild.catalogue import Catalogue, Entry
 from avabuild.common.errors import AvabuildError, UnavailableError
 from avabuild.common.together import together
 from avabuild.engine.context import Context
@@ -22,7 +21,6 @@ from avabuild.engine.python.resolution import Resolution, is_full, resolver_for,
 from avabuild.engine.stages.classic import ClassicWorkshop
 from avabuild.engine.stages.compile import interpreter_of
 from avabuild.engine.stages.workshop import Workshop, supply_of
-from avabuild.graph import PULSE
 from avabuild.layer.base import Base
 from avabuild.plan.planning import request_of
 from avabuild.plugins.kinds import Apt
@@ -30,7 +28,9 @@ from avabuild.recipe import DebianBase
 from avabuild.resolve import Fetcher
 from avabuild.resolve.lock import AptLock, Package, TargetLock
 from avabuild.resolve.uv import Unsolvable
-from avabuild.running import Halt, Running
+from avabuild.run.catalogue import Catalogue, Entry
+from avabuild.run.graph import PULSE
+from avabuild.run.running import Halt, Running
 from avabuild.store import Scratch
 from avabuild.tools.buildah import Tools
 
