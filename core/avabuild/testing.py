@@ -20,7 +20,7 @@ import pytest
 
 if TYPE_CHECKING:
     from avabuild.api import Request
-    from avabuild.kit.finding import Verdict
+    from avabuild.authoring.conformance.finding import Verdict
     from avabuild.plugins.kinds import Layer
 
 __all__ = ["Answer", "Ask", "BuildFailed", "BuildImage", "Image", "conformance"]
@@ -108,7 +108,7 @@ def conformance(subject: str, *, image: bool = True) -> Callable[..., None]:
 
         test_it_keeps_the_contract = conformance("avabuild-jax")
     """
-    from avabuild.kit.finding import IMAGE, RULES
+    from avabuild.authoring.conformance.finding import IMAGE, RULES
 
     rules: list[Any] = list(RULES)
     if image:
@@ -134,9 +134,9 @@ def conformance(subject: str, *, image: bool = True) -> Callable[..., None]:
 
 @functools.cache
 def _verdicts(subject: str) -> tuple[Verdict, ...]:
+    from avabuild.authoring.conformance.check import held
+    from avabuild.authoring.conformance.subject import opened
     from avabuild.common.errors import PluginError
-    from avabuild.kit.hold import held
-    from avabuild.kit.subject import opened
     from avabuild.run.config import trust_of
 
     try:
@@ -147,8 +147,8 @@ def _verdicts(subject: str) -> tuple[Verdict, ...]:
 
 
 def _built(subject: str) -> list[str]:
-    from avabuild.kit.image import checked
-    from avabuild.kit.subject import opened
+    from avabuild.authoring.conformance.image import checked
+    from avabuild.authoring.conformance.subject import opened
     from avabuild.run.config import trust_of
 
     problems: list[str] = []
@@ -163,7 +163,7 @@ def _built(subject: str) -> list[str]:
 
 
 def _require_builder() -> None:
-    from avabuild.kit.image import BUILDER, is_there
+    from avabuild.authoring.conformance.image import BUILDER, is_there
 
     if not is_there():
         pytest.skip(f"{BUILDER} is not installed")
@@ -172,7 +172,7 @@ def _require_builder() -> None:
 @pytest.fixture
 def ask() -> Ask:
     """Ask an installed framework for its layers and its check; nothing is built and no index is asked."""
-    from avabuild.kit.answer import asked
+    from avabuild.authoring.conformance.answer import asked
 
     return asked
 
@@ -181,6 +181,6 @@ def ask() -> Ask:
 def build_image(tmp_path: Path) -> BuildImage:
     """Build real images; the test is skipped where buildah is not installed."""
     _require_builder()
-    from avabuild.kit.answer import built
+    from avabuild.authoring.conformance.answer import built
 
     return functools.partial(built, tmp_path)

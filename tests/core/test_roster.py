@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from avabuild.plugins.installed import roster
 from avabuild.plugins.provider import Provider, Trust, installed
-from avabuild.roster import roster
+from avabuild.run.stamp import installed_digest
 from avabuild.store import Store
 
 GOOD = """
@@ -60,7 +61,7 @@ def plug(tmp_path, monkeypatch) -> Callable[..., Provider]:
 def test_what_each_kind_declares_is_told(plug, store):
     good = plug("good", GOOD)
     others = [plug("good", GOOD, "policy"), plug("ubuntu", GOOD, "base", "roster_good")]
-    framework, policy, base = roster([good, *others], Trust(), store)
+    framework, policy, base = roster([good, *others], Trust(), store, installed_digest)
     assert framework == {
         "summary": "fine",
         "options": [
@@ -94,7 +95,7 @@ def test_what_each_kind_declares_is_told(plug, store):
 )
 def test_a_plugin_that_is_broken_harms_no_other(plug, store, text, problem):
     bad, good = plug("bad", text), plug("good", GOOD)
-    first, second = roster([bad, good], Trust(patience=3), store)
+    first, second = roster([bad, good], Trust(patience=3), store, installed_digest)
     assert second["summary"] == "fine"
     assert problem in first["problem"]
 
@@ -102,42 +103,44 @@ def test_a_plugin_that_is_broken_harms_no_other(plug, store, text, problem):
 def test_a_plugin_is_imported_once_until_it_changes(plug, store, tmp_path):
     count = tmp_path / "roster_good.count"
     good = plug("good", GOOD + COUNTED)
-    assert roster([good], Trust(), store) == roster([good], Trust(), store)
+    assert roster([good], Trust(), store, installed_digest) == roster(
+        [good], Trust(), store, installed_digest
+    )
     assert count.read_text() == "x"
     plug("good", GOOD.replace('"fine"', '"better"') + COUNTED)
-    assert roster([good], Trust(), store)[0]["summary"] == "better"
+    assert roster([good], Trust(), store, installed_digest)[0]["summary"] == "better"
     assert count.read_text() == "xx"
 
 
 def test_a_broken_plugin_is_asked_again_when_something_else_is_installed(plug, store, tmp_path):
     bad = plug("bad", "import roster_helper\n" + GOOD.replace('name="good"', 'name="bad"') + COUNTED)
-    assert "roster_helper" in roster([bad], Trust(), store)[0]["problem"]
+    assert "roster_helper" in roster([bad], Trust(), store, installed_digest)[0]["problem"]
     (tmp_path / "roster_helper.py").write_text("")
-    assert "problem" in roster([bad], Trust(), store)[0]
+    assert "problem" in roster([bad], Trust(), store, installed_digest)[0]
     (tmp_path / "helper-1.0.dist-info").mkdir()
-    assert roster([bad], Trust(), store)[0]["summary"] == "fine"
+    assert roster([bad], Trust(), store, installed_digest)[0]["summary"] == "fine"
 
 
 def test_a_plugin_that_is_not_allowed_is_not_imported(plug, store, tmp_path):
     good = plug("good", GOOD + COUNTED)
-    (told,) = roster([good], Trust(("other",), "AVABUILD_PLUGINS"), store)
+    (told,) = roster([good], Trust(("other",), "AVABUILD_PLUGINS"), store, installed_digest)
     assert told == {"problem": "AVABUILD_PLUGINS does not allow avabuild-good"}
     assert not (tmp_path / "roster_good.count").exists()
 
 
 def test_a_damaged_entry_of_the_cache_is_made_anew(plug, store):
     good = plug("good", GOOD)
-    first = roster([good], Trust(), store)
+    first = roster([good], Trust(), store, installed_digest)
     for path in (store.root / "index" / "plugin").iterdir():
         path.write_text("[")
-    assert roster([good], Trust(), store) == first
+    assert roster([good], Trust(), store, installed_digest) == first
 
 
 def test_all_of_avabuilds_own_are_told_and_none_is_imported(tmp_path):
     program = (
         "import json, sys; from pathlib import Path; from avabuild.plugins.provider import installed, Trust;"
-        "from avabuild.roster import roster; from avabuild.store import Store;"
-        f"told = roster(installed(), Trust(), Store(Path({str(tmp_path)!r})));"
+        "from avabuild.plugins.installed import roster; from avabuild.store import Store;"
+        f"told = roster(installed(), Trust(), Store(Path({str(tmp_path)!r})), str);"
         "print(json.dumps([told, [m for m in sys.modules if m.startswith('avabuild_plugins')]]))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -148,4 +151,4 @@ def test_all_of_avabuilds_own_are_told_and_none_is_imported(tmp_path):
 
 
 def test_nobody_is_asked_for_nothing(tmp_path: Path):
-    assert roster([], Trust(), Store(tmp_path)) == ()
+    assert roster([], Trust(), Store(tmp_path), installed_digest) == ()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from avabuild import api, testing
-from avabuild.kit.finding import IMAGE, RULES
+from avabuild.authoring.conformance.finding import IMAGE, RULES
 
 PATH = Path(__file__).parents[2] / "docs" / "plugins.md"
 PAGE = PATH.read_text()

@@ -40,13 +40,13 @@ def catalog(
     Example: avabuild catalog recipes/ --output site/
     """
     del debug  # main() looks for it
+    from avabuild.catalog.build import pages, site_of
+    from avabuild.catalog.gather import entry_of
+    from avabuild.catalog.values import Missing
+    from avabuild.catalog.write import write
     from avabuild.cli.host import host_for
     from avabuild.run.catalogue import Catalogue
     from avabuild.run.run import Workplace
-    from avabuild.site.build import pages, site_of
-    from avabuild.site.gather import entry_of
-    from avabuild.site.values import Missing
-    from avabuild.site.write import write
     from avabuild.tools.events import Report
 
     recipes = dict(_recipes(paths))

@@ -33,13 +33,14 @@ def list_plugins(context: typer.Context, as_json: _JSON = False) -> None:
     if context.invoked_subcommand:
         return
     from avabuild.cli.host import host_for
+    from avabuild.plugins.installed import roster
     from avabuild.plugins.registry import of_site
-    from avabuild.roster import roster
+    from avabuild.run.stamp import installed_digest
     from avabuild.store import Store
 
     host = host_for()
     found = of_site(host.trust).providers
-    told = roster(found, host.trust, Store(host.cache))
+    told = roster(found, host.trust, Store(host.cache), installed_digest)
     entries = [_entry(one, answer, found, host.trust) for one, answer in zip(found, told, strict=True)]
     if as_json:
         echo(json.dumps(entries, indent=2, ensure_ascii=False))

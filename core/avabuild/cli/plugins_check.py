@@ -13,8 +13,8 @@ import typer
 from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
-    from avabuild.kit.finding import Finding, Verdict
-    from avabuild.kit.subject import Subject
+    from avabuild.authoring.conformance.finding import Finding, Verdict
+    from avabuild.authoring.conformance.subject import Subject
 
 _FAILED = 3  # that of PluginError: the plugin breaks the contract
 
@@ -40,8 +40,8 @@ def check(
     Example: avabuild plugins check ./avabuild-lightgbm
     """
     del debug  # main() looks for it
-    from avabuild.kit.hold import held
-    from avabuild.kit.subject import opened
+    from avabuild.authoring.conformance.check import held
+    from avabuild.authoring.conformance.subject import opened
     from avabuild.run.config import trust_of
 
     with opened(plugin, trust_of(os.environ)) as subject:
@@ -59,9 +59,9 @@ def check(
 
 def _built(subject: Subject, verdict: Verdict) -> Verdict:
     """Return the verdict with what became of an image; one that is broken already is not built."""
+    from avabuild.authoring.conformance.finding import IMAGE
+    from avabuild.authoring.conformance.image import BUILDER, checked, is_there
     from avabuild.common.errors import HostError
-    from avabuild.kit.finding import IMAGE
-    from avabuild.kit.image import BUILDER, checked, is_there
 
     if verdict.kind != "framework" or verdict.findings:
         return verdict
@@ -74,7 +74,7 @@ def _built(subject: Subject, verdict: Verdict) -> Verdict:
 
 def _lines(verdict: Verdict) -> Iterator[str]:
     """Yield a line per rule, and below it what breaks it."""
-    from avabuild.kit.finding import IMAGE, RULES
+    from avabuild.authoring.conformance.finding import IMAGE, RULES
 
     yield f"{verdict.kind} {verdict.name} ({verdict.who})"
     for rule in (*RULES, IMAGE):

@@ -14,8 +14,8 @@ import typer
 from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
+    from avabuild.authoring.scaffold import Row, Scaffold
     from avabuild.plugins.provider import Kind
-    from avabuild.scaffold import Row, Scaffold
 
 
 def new(
@@ -60,8 +60,8 @@ def new(
     from datetime import date
 
     from avabuild import __version__
+    from avabuild.authoring.scaffold import Row, require_absent, scaffold_for, write
     from avabuild.plugins.contract import CONTRACT
-    from avabuild.scaffold import Row, require_absent, scaffold_for, write
 
     if policy and base:
         raise typer.BadParameter("--policy and --base exclude each other")
@@ -91,9 +91,9 @@ def new(
 
 def _rows(project: str) -> tuple[Row, ...]:
     """Return what the index has; say why when it has nothing to offer."""
+    from avabuild.authoring.scaffold import newest
     from avabuild.common.errors import AvabuildError
     from avabuild.resolve import from_host, pip_conf_paths, uv_toml_paths
-    from avabuild.scaffold import newest
 
     confs = pip_conf_paths(os.environ, Path(sys.prefix)), uv_toml_paths(os.environ)
     indexes = from_host(os.environ, *confs)

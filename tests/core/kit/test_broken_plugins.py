@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 import avabuild
+from avabuild.authoring.conformance.check import held, judged
+from avabuild.authoring.conformance.guard import ImpureError, Watch, guarded
+from avabuild.authoring.conformance.image import written
+from avabuild.authoring.conformance.subject import opened
 from avabuild.common.errors import PluginError
-from avabuild.kit.guard import ImpureError, Watch, guarded
-from avabuild.kit.hold import held, judged
-from avabuild.kit.image import written
-from avabuild.kit.subject import opened
 from avabuild.layer.facts import assumed
 from avabuild.plan.planning import make_plan, open_projects, targets
 from avabuild.plugins.provider import installed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.kit.hold import held, judged
-from avabuild.kit.subject import opened
+from avabuild.authoring.conformance.check import held, judged
+from avabuild.authoring.conformance.subject import opened
 
 POLICY = """
 from avabuild.api import Label, Policy, hookimpl

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.kit.finding import RULES
-from avabuild.kit.hold import held
-from avabuild.kit.subject import opened
+from avabuild.authoring.conformance.check import held
+from avabuild.authoring.conformance.finding import RULES
+from avabuild.authoring.conformance.subject import opened
 from avabuild.plugins.provider import OWN, installed
 
 NAMES = [one.name for one in installed() if one.distribution == OWN]

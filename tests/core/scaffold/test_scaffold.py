@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from avabuild.authoring.scaffold import LICENSES, Row, scaffold_for, write
+from avabuild.authoring.scaffold.table import rows
 from avabuild.common.errors import PluginError, ResolveError
 from avabuild.resolve import NeedsBuild
-from avabuild.scaffold import LICENSES, Row, scaffold_for, write
-from avabuild.scaffold.table import rows
 
 ROWS = (Row("2.19", ("3.11", "3.12")), Row("2.0", ("3.10",)))
 

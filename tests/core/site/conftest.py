@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.site.values import Entry, Missing, Part, Site, Slice
+from avabuild.catalog.values import Entry, Missing, Part, Site, Slice
 
 HOSTILE = """"><script>alert('x')</script>&amp;' onload=alert(1) </title></pre>"""
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from avabuild.catalog.build import site_of
+from avabuild.catalog.gather import entry_of
+from avabuild.catalog.values import Entry, Part
 from avabuild.images.find import Image
 from avabuild.layer.blob import Blob
 from avabuild.plan.plan import labels as describe
@@ -15,9 +18,6 @@ from avabuild.resolve import write_lock
 from avabuild.resolve.lock import AptLock, Deb, Lock, Package, TargetLock
 from avabuild.run.catalogue import Catalogue
 from avabuild.run.run import Workplace
-from avabuild.site.build import site_of
-from avabuild.site.gather import entry_of
-from avabuild.site.values import Entry, Part
 from avabuild.tools.events import Report, silent
 
 RECIPE = """\

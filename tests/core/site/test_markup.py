@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.site.markup import Html, el, join
+from avabuild.catalog.markup import Html, el, join
 
 
 def test_text_is_escaped_and_markup_is_not_escaped_twice():

@@ -10,9 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from avabuild.site.build import pages, site_of
-from avabuild.site.detail import commands_of
-from avabuild.site.values import Site, order
+from avabuild.catalog.build import pages, site_of
+from avabuild.catalog.detail import commands_of
+from avabuild.catalog.values import Site, order
 
 VOID = {"meta", "link", "input", "br"}
 

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from avabuild.catalog.write import LIST, write
 from avabuild.common.errors import RecipeError, StoreError
-from avabuild.site.write import LIST, write
 
 OLD = {"index.html": b"old", "site.css": b"css", "images/a/x.html": b"a", "images/b/y.html": b"b"}
 NEW = {"index.html": b"new", "site.css": b"css", "images/a/x.html": b"a"}

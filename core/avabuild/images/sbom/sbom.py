@@ -86,7 +86,7 @@ def has_bills(repository: Repository, digest: str, kinds: Sequence[Format]) -> b
 
 
 def _written(one: Image, contents: Contents, hashes: Mapping[tuple[str, str], str], kind: Format) -> bytes:
-    from avabuild.images.sbom import cyclonedx, spdx  # noqa: PLC0415 - the formats' libraries are heavy
+    from avabuild.images.sbom import cyclonedx, spdx  # noqa: PLC0415 - half a second that no other command needs
 
     made = (spdx if kind == "spdx" else cyclonedx).document(Bill(one, contents, hashes))
     return canonical(made) + b"\n"

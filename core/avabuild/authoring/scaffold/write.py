@@ -9,9 +9,9 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from avabuild.authoring.scaffold.request import Scaffold
+from avabuild.authoring.scaffold.table import Row, series_of
 from avabuild.common.errors import PluginError
-from avabuild.scaffold.request import Scaffold
-from avabuild.scaffold.table import Row, series_of
 
 _DESCRIPTIONS = {
     "framework": "@ in images that avabuild makes",
@@ -56,7 +56,7 @@ def write(scaffold: Scaffold, directory: Path) -> tuple[str, ...]:
 def _texts(scaffold: Scaffold) -> Iterator[tuple[str, str]]:
     """Yield path and text of every file."""
     words = _words(scaffold)
-    package = files("avabuild.scaffold")
+    package = files("avabuild.authoring.scaffold")
     template = package / "template"
     for name, text in (*_templates(template / "common"), *_templates(template / scaffold.kind)):
         yield _filled(name, words).removesuffix(_SUFFIX), _filled(text, words)

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from avabuild.kit.finding import IMAGE, Finding
-from avabuild.kit.subject import Subject
+from avabuild.authoring.conformance.finding import IMAGE, Finding
+from avabuild.authoring.conformance.subject import Subject
 from avabuild.layer.facts import homes
 from avabuild.plugins.profile import example
 from avabuild.plugins.provider import as_local

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from avabuild.catalog.markup import Html, el, join
 from avabuild.common.sizes import human
-from avabuild.site.markup import Html, el, join
 
 STYLE, SCRIPT, DATA = "site.css", "site.js", "catalog.json"
 NONE = "\N{EN DASH}"

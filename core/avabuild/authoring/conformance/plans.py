@@ -8,11 +8,11 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from avabuild.authoring.conformance.finding import Finding
+from avabuild.authoring.conformance.guard import Watch, asked_twice
+from avabuild.authoring.conformance.stated import Claim, claims, settings
 from avabuild.common.errors import AvabuildError, RecipeError, TargetError
 from avabuild.common.value import Value, digest_of
-from avabuild.kit.claims import Claim, claims, settings
-from avabuild.kit.finding import Finding
-from avabuild.kit.guard import Watch, asked_twice
 from avabuild.plan.plan import Plan
 from avabuild.plan.planning import Project, make_plan
 from avabuild.plugins.framework import Framework, Release

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from avabuild.authoring.conformance import declarations, programs
+from avabuild.authoring.conformance.finding import Finding
+from avabuild.authoring.conformance.guard import ImpureError
+from avabuild.authoring.conformance.plans import IMPURE, Watched, plan_of, planned, reasons
+from avabuild.authoring.conformance.stated import Claim, claims, settings
 from avabuild.common.errors import AvabuildError, PluginError, RecipeError, TargetError
-from avabuild.kit import declarations, programs
-from avabuild.kit.claims import Claim, claims, settings
-from avabuild.kit.finding import Finding
-from avabuild.kit.guard import ImpureError
-from avabuild.kit.plans import IMPURE, Watched, plan_of, planned, reasons
 from avabuild.plan.plan import Plan
 from avabuild.plugins.framework import ANY_DEVICE, Framework
 from avabuild.plugins.patience import go_on_after

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from avabuild.catalog.values import Entry, Part, Slice, State, natural
 from avabuild.engine.python.resolution import still_locked
 from avabuild.images.columns import split
 from avabuild.images.find import Image
@@ -18,7 +19,6 @@ from avabuild.plugins.target import Device
 from avabuild.resolve.lock import TargetLock
 from avabuild.run.catalogue import Entry as Planned
 from avabuild.run.forecast import Row
-from avabuild.site.values import Entry, Part, Slice, State, natural
 
 _DEBIAN = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13"}
 

@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
+from avabuild.authoring.conformance import declarations
+from avabuild.authoring.conformance.finding import Finding
+from avabuild.authoring.conformance.guard import Watch, asked_twice
+from avabuild.authoring.conformance.stated import values
 from avabuild.common.errors import PluginError
 from avabuild.common.value import digest_of
-from avabuild.kit import declarations
-from avabuild.kit.claims import values
-from avabuild.kit.finding import Finding
-from avabuild.kit.guard import Watch, asked_twice
 from avabuild.plugins.ask import amendments_of, resolved
 from avabuild.plugins.bases_offered import BaseOptions, OfferedBase
 from avabuild.plugins.framework import Release

@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from importlib.resources import files
 
+from avabuild.catalog.detail import detail
+from avabuild.catalog.frame import DATA, SCRIPT, STYLE
+from avabuild.catalog.front import front
+from avabuild.catalog.gather import named, published, unplanned
+from avabuild.catalog.values import Entry, Missing, Site, order
 from avabuild.images.find import Image
-from avabuild.site.detail import detail
-from avabuild.site.frame import DATA, SCRIPT, STYLE
-from avabuild.site.front import front
-from avabuild.site.gather import named, published, unplanned
-from avabuild.site.values import Entry, Missing, Site, order
 
 
 def site_of(
@@ -39,7 +39,7 @@ def site_of(
 
 def pages(site: Site) -> dict[str, bytes]:
     """Return every file of the site."""
-    assets = files("avabuild.site") / "assets"
+    assets = files("avabuild.catalog") / "assets"
     made = {
         "index.html": front(site).encode(),
         STYLE: (assets / STYLE).read_bytes(),

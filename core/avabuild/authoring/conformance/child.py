@@ -7,10 +7,10 @@ import os
 import sys
 from contextlib import suppress
 
+from avabuild.authoring.conformance.plans import digests
+from avabuild.authoring.conformance.policies_and_bases import answers
+from avabuild.authoring.conformance.subject import Subject, opened
 from avabuild.common.errors import PluginError
-from avabuild.kit.others import answers
-from avabuild.kit.plans import digests
-from avabuild.kit.subject import Subject, opened
 from avabuild.plugins.provider import Trust
 
 

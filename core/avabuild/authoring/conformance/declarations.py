@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
-from avabuild.kit.finding import Finding
+from avabuild.authoring.conformance.finding import Finding
 from avabuild.layer.facts import homes
 from avabuild.plugins.framework import Framework, Release
 from avabuild.plugins.wording import did_you_mean

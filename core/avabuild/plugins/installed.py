@@ -9,16 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
-from typing import Any
+from typing import Any, Protocol
 
 from avabuild import __version__
 from avabuild.common.value import digest_of
 from avabuild.plugins.contract import CONTRACT, source_of
 from avabuild.plugins.provider import Provider, Trust
-from avabuild.run.stamp import installed_digest
-from avabuild.store import Store
 
 _FORMAT = 1
 _START = 20.0  # seconds for the child to start
@@ -28,43 +26,59 @@ Declared = dict[str, Any]
 """What is told of a provider: `summary`, `series`, `options`, `pythons`, `devices`, or why not: `problem`."""
 
 
-def roster(providers: Sequence[Provider], trust: Trust, store: Store) -> tuple[Declared, ...]:
+class Memory(Protocol):
+    """What keeps answers for later runs, as a store does."""
+
+    def recall(self, kind: str, key: str) -> object:
+        """Return what was recorded, None where nothing was."""
+
+    def record(self, kind: str, key: str, data: Any) -> None:
+        """Remember `data`, which JSON can say."""
+
+
+def roster(
+    providers: Sequence[Provider], trust: Trust, memory: Memory, installed: Callable[[], str]
+) -> tuple[Declared, ...]:
     """Return what each provider declares, in the order of `providers`.
 
     A plugin is asked once for as long as its distribution and its files are the same; one that is broken,
-    until anything else is installed. Those that are not allowed here are not asked.
+    until anything else is installed, which the digest `installed` tells. Those that are not allowed here are
+    not asked.
     """
     told: dict[Provider, Declared] = {}
     for provider in providers:
         if not trust.allows(provider.distribution):
             told[provider] = {"problem": f"{trust.origin} does not allow {provider.distribution}"}
-        elif (kept := _kept(provider, store, trust.patience)) is not None:
+        elif (kept := _kept(provider, memory, trust.patience, installed)) is not None:
             told[provider] = kept
     asked = [provider for provider in providers if provider not in told]
     while asked:
         for provider, answer in _ask(asked, trust.patience):
             told[provider] = answer
             broken = "problem" in answer
-            store.record("plugin", _key(provider, trust.patience if broken else None), answer)
+            key = _key(provider, trust.patience if broken else None, installed)
+            memory.record("plugin", key, answer)
         asked = [provider for provider in asked if provider not in told]
     return tuple(told[provider] for provider in providers)
 
 
-def _kept(provider: Provider, store: Store, patience: float) -> Declared | None:
+def _kept(
+    provider: Provider, memory: Memory, patience: float, installed: Callable[[], str]
+) -> Declared | None:
     for known in (None, patience):
-        kept = store.recall("plugin", _key(provider, known))
+        kept = memory.recall("plugin", _key(provider, known, installed))
         if isinstance(kept, dict):
             return kept
     return None
 
 
-def _key(provider: Provider, patience: float | None) -> str:
+def _key(provider: Provider, patience: float | None, installed: Callable[[], str]) -> str:
     """Return the digest of all that decides what the provider declares.
 
     That one is broken depends on what else is installed, and on the `patience` that it was given.
     """
     parts = [_FORMAT, __version__, CONTRACT, sys.version, str(provider), provider.module, provider.kind]
-    others = [patience, installed_digest()] if patience else ""
+    others = [patience, installed()] if patience else ""
     return digest_of([*parts, _record(provider), _files(provider.module), others])
 
 
@@ -88,7 +102,7 @@ def _files(module: str) -> list[str]:
 
 def _ask(providers: Sequence[Provider], patience: float) -> Iterator[tuple[Provider, Declared]]:
     """Yield what a child says of `providers`, up to and including the first that ends or hangs it."""
-    command = [sys.executable, "-P", "-m", "avabuild.roster_child", str(patience)]
+    command = [sys.executable, "-P", "-m", "avabuild.plugins.installed_child", str(patience)]
     words = json.dumps([[p.name, p.module, p.distribution, p.version, p.kind] for p in providers])
     child = subprocess.Popen(
         command,

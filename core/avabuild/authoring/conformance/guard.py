@@ -73,7 +73,7 @@ _ENVIRONMENT = {
     getattr(type(os.environ), name).__code__ for name in ("__getitem__", "__iter__", "__len__", "__setitem__")
 }
 _SEED = random.Random.seed.__code__
-_OWN = f"{Path(__file__).parents[1]}{os.sep}"
+_OWN = f"{Path(__file__).parents[2]}{os.sep}"
 _LIBRARY = f"{sysconfig.get_path('stdlib')}{os.sep}"
 _INSTALLED = (  # below the library where Python is no virtual environment's
     *(f"{sysconfig.get_path(name)}{os.sep}" for name in ("purelib", "platlib")),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from avabuild.catalog.frame import counted, dash, listed, page, size_words, unseen
+from avabuild.catalog.markup import Html, el, join
+from avabuild.catalog.values import Entry, Missing, Site, natural
 from avabuild.images.columns import OWN
-from avabuild.site.frame import counted, dash, listed, page, size_words, unseen
-from avabuild.site.markup import Html, el, join
-from avabuild.site.values import Entry, Missing, Site, natural
 
 _COLUMNS = ("Image", "Python", "SDK", "JupyterLab", "CPU", "CUDA", "Framework")
 _SIZE = "Size"  # a column where any is known

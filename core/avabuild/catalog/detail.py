@@ -7,9 +7,9 @@ import posixpath
 import shlex
 from collections.abc import Iterator, Sequence
 
-from avabuild.site.frame import counted, dash, listed, page, size_words
-from avabuild.site.markup import Html, el, join
-from avabuild.site.values import Entry, Part, Site, Slice
+from avabuild.catalog.frame import counted, dash, listed, page, size_words
+from avabuild.catalog.markup import Html, el, join
+from avabuild.catalog.values import Entry, Part, Site, Slice
 
 _SHOWN = 6  # of what a layer holds; more are counted
 _FILTERED_FROM = 20  # packages, so many that one wants to search them

@@ -7,10 +7,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from avabuild.authoring.conformance import frameworks
+from avabuild.authoring.conformance import policies_and_bases as others
+from avabuild.authoring.conformance.finding import Finding, Verdict
+from avabuild.authoring.conformance.subject import Subject
 from avabuild.common.errors import PluginError
-from avabuild.kit import frameworks, others
-from avabuild.kit.finding import Finding, Verdict
-from avabuild.kit.subject import Subject
 from avabuild.plugins.patience import TooSlowError
 from avabuild.plugins.provider import OWN, Provider, installed
 
@@ -67,7 +68,15 @@ def _told(subject: Subject, number: int) -> dict[str, dict[str, str]]:
     environment = {**subject.environment, "PYTHONHASHSEED": str(number + 1)}
     trust = subject.registry.trust
     allowed = (json.dumps(trust.patterns), trust.origin, str(trust.patience))
-    command = [sys.executable, "-P", "-m", "avabuild.kit.child", subject.text, str(number), *allowed]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "avabuild.authoring.conformance.child",
+        subject.text,
+        str(number),
+        *allowed,
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]

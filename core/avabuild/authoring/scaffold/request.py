@@ -6,10 +6,10 @@ import keyword
 import re
 from dataclasses import dataclass
 
+from avabuild.authoring.scaffold.table import Row
 from avabuild.common.errors import PluginError
 from avabuild.plugins.declared import BASE_NAME, TAKEN
 from avabuild.plugins.provider import GROUPS, Kind
-from avabuild.scaffold.table import Row
 
 LICENSES = ("MIT", "BSD-3-Clause", "Apache-2.0")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from avabuild.authoring.conformance.image import run
+from avabuild.authoring.conformance.plans import recipe_for
+from avabuild.authoring.conformance.subject import Subject
 from avabuild.common.tars import passing
-from avabuild.kit.image import run
-from avabuild.kit.plans import recipe_for
-from avabuild.kit.subject import Subject
 from avabuild.plan.labels import whole_labels
 from avabuild.plan.planning import Project, picks_of
 from avabuild.plugins.provider import OWN, Provider, installed

@@ -1,0 +1,1 @@
+"""Authoring: what authors of plugins use: new ones are written, and held to the contract."""

@@ -1,7 +1,0 @@
-"""Scaffold: a whole distribution for a framework of one's own, written from templates."""
-
-from avabuild.scaffold.request import LICENSES, Scaffold, scaffold_for
-from avabuild.scaffold.table import Row, newest
-from avabuild.scaffold.write import require_absent, write
-
-__all__ = ["LICENSES", "Row", "Scaffold", "newest", "require_absent", "scaffold_for", "write"]
