@@ -27,8 +27,8 @@ from filelock import FileLock
 from hypothesis import settings
 
 from avabuild.host import Host
-from avabuild.layer.blob import Blob
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 
 from .builds.user import User, add_user, import_paths, importable_by_others, program, remove_user
 

@@ -12,40 +12,19 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from avabuild.authoring.conformance.results import Answer, BuildFailed, Image
+
 if TYPE_CHECKING:
-    from avabuild.api import Request
     from avabuild.authoring.conformance.finding import Verdict
-    from avabuild.plugins.kinds import Layer
 
 __all__ = ["Answer", "Ask", "BuildFailed", "BuildImage", "Image", "conformance"]
 
 MARK = "avabuild_image"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a framework answers for one target.
-
-    Attributes:
-        request: what it was asked with.
-        layers: what it contributes.
-        check: its program.
-    """
-
-    request: Request
-    layers: tuple[Layer, ...]
-    check: str
-
-    @property
-    def requirements(self) -> tuple[str, ...]:
-        """The requirements of all of its `Python` layers."""
-        return tuple(text for layer in self.layers if layer.kind == "python" for text in layer.requirements)
 
 
 class Ask(Protocol):
@@ -63,29 +42,6 @@ class Ask(Protocol):
         **options: Any,
     ) -> Answer:
         """Return what the framework `name` answers there with `options`; raises as a build does."""
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image that was made and checked.
-
-    Attributes:
-        digest: of its manifest.
-        checks: what each framework's check printed, by name.
-        layers: the names of its layers, as a build shows them.
-        labels: of its config.
-        files: the path of everything in it, without a leading slash, the base's too.
-    """
-
-    digest: str
-    checks: dict[str, str]
-    layers: tuple[str, ...]
-    labels: dict[str, str]
-    files: frozenset[str]
-
-
-class BuildFailed(AssertionError):  # noqa: N818 - what a test says of it
-    """An image could not be built, was refused, or failed a check; its text is what avabuild says."""
 
 
 class BuildImage(Protocol):

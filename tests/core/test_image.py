@@ -6,8 +6,8 @@ import json
 import pytest
 
 from avabuild.common.dates import date_of
-from avabuild.layer.blob import Blob
 from avabuild.store import oci as image
+from avabuild.store.blob import Blob
 from avabuild.store.oci import Piece, Settings
 
 

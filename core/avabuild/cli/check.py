@@ -44,7 +44,9 @@ def check(
     with console:
         try:
             with closing(Workplace.on(host_for(flags_of(mode, root, storage_driver, runner)))) as workplace:
-                checked = check_image(image, workplace, Report(console.take))
+                store, report = workplace.store, Report(console.take)
+                tools = workplace.tools(report, "check")
+                checked = check_image(image, store, tools, workplace.host, report)
         except AvabuildError as error:
             console.failed(error)
             raise

@@ -65,7 +65,8 @@ def push(
     ):
         try:
             report = Report(console.take)
-            pushed = Outgoing(workplace, report).push(image, destination, registries)
+            tools = workplace.tools(report, "push")
+            pushed = Outgoing(workplace.store, tools, report).push(image, destination, registries)
             if sbom:
                 _push_bills(image, sbom, pushed, registries, workplace, report)
         except ValueError as error:
@@ -115,6 +116,7 @@ def tag(
 
     try:
         with closing(Workplace.on(host_for())) as workplace:
-            echo(Outgoing(workplace, Report(silent)).tag(image, name))
+            report = Report(silent)
+            echo(Outgoing(workplace.store, workplace.tools(report, "push"), report).tag(image, name))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="NAME") from None

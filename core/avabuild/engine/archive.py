@@ -16,10 +16,11 @@ from avabuild.common import damage
 from avabuild.common.errors import StoreError
 from avabuild.common.tars import opened
 from avabuild.engine.layout import Composed
-from avabuild.layer.blob import BLOCK, MTIME, Blob
+from avabuild.layer.blob import BLOCK, MTIME
 from avabuild.plan.labels import whole_labels
 from avabuild.store import Store
 from avabuild.store import oci as image
+from avabuild.store.blob import Blob
 
 
 def write_oci_archive(store: Store, composed: Composed, out: Path, tag: str) -> None:

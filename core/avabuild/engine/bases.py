@@ -25,13 +25,14 @@ from avabuild.engine.archives import choices, choose, unpack_chosen
 from avabuild.engine.bootstrap import PROGRAMS, is_older, way_of
 from avabuild.engine.neutral import make_neutral
 from avabuild.layer.base import Base
-from avabuild.layer.blob import BLOCK, MTIME, Blob, BlobWriter
+from avabuild.layer.blob import BLOCK, MTIME, BlobWriter
 from avabuild.layer.facts import assumed, read_facts
 from avabuild.plugins.target import Target
 from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, ScratchBase
 from avabuild.recipe import Base as BaseSpec
 from avabuild.store import Kept, Scratch, Store
 from avabuild.store import oci as image
+from avabuild.store.blob import Blob
 from avabuild.store.hashing import file_digest
 from avabuild.tools import argv as commands
 from avabuild.tools.buildah import Tools

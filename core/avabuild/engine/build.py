@@ -30,7 +30,6 @@ from avabuild.engine.stages.classic import ClassicWorkshop
 from avabuild.engine.stages.compile import add_compiled, interpreter_of, open_yard
 from avabuild.engine.stages.workshop import Workshop, is_wheel, supply_of
 from avabuild.layer.base import Base
-from avabuild.layer.blob import Blob
 from avabuild.layer.facts import is_debian
 from avabuild.layer.files import files_key, own_places, write_files
 from avabuild.layer.grouping import MOST_LAYERS, FileLayer, arrange
@@ -44,6 +43,7 @@ from avabuild.plugins.cuda import driver_minimum
 from avabuild.plugins.kinds import Apt, Files
 from avabuild.recipe import DebianBase
 from avabuild.resolve.lock import AptLock, Package, TargetLock
+from avabuild.store.blob import Blob
 from avabuild.store.oci import Piece
 
 

@@ -12,13 +12,14 @@ from typing import Any
 
 from avabuild.common.tars import passing
 from avabuild.common.value import Value, digest_of
-from avabuild.layer.blob import MTIME, Blob, BlobWriter, Compression
+from avabuild.layer.blob import MTIME, BlobWriter, Compression
 from avabuild.layer.facts import READ_AT_MOST
 from avabuild.layer.merged import Merged, is_whiteout, plain
 from avabuild.layer.tree import Tree
 from avabuild.plugins.framework import PREFIX
 from avabuild.plugins.kinds import checked_owner
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 from avabuild.store.oci import Settings
 
 FORMAT = 1

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
 from avabuild.common.errors import StepError, StoreError
-from avabuild.layer.blob import BLOCK, Blob
+from avabuild.layer.blob import BLOCK
 from avabuild.layer.inflate import inflate
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 from avabuild.store.store import disk_errors
 from avabuild.tools.storage import LocalLayer, layer_ids
 

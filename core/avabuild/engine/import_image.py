@@ -19,9 +19,9 @@ from typing import Protocol
 from avabuild.common.errors import StepError
 from avabuild.engine.feed import RECORD, Feed, Feeding
 from avabuild.engine.layout import Composed, write_layout, write_plain_layout
-from avabuild.layer.blob import Blob
 from avabuild.layer.inflate import inflate
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 from avabuild.store.store import disk_errors
 
 ROOM = 4  # times the bytes to inflate that the disk must have free: the storage writes them twice more

@@ -11,10 +11,10 @@ from avabuild.engine.layout import Composed
 from avabuild.engine.output import LOCAL, Output
 from avabuild.engine.stages.workshop import Workshop
 from avabuild.layer.base import Base
-from avabuild.layer.blob import Blob
 from avabuild.plan.plan import Plan
 from avabuild.resolve import Fetcher, Indexes, Platform, Resolved
 from avabuild.resolve.lock import Package, TargetLock
+from avabuild.store.blob import Blob
 
 Resolve = Callable[[Workshop], tuple[tuple[Package, ...], dict[str, str]]]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from avabuild.common.value import Value
 from avabuild.layer.base import Base
-from avabuild.layer.blob import Blob
 from avabuild.store import Store
 from avabuild.store import oci as image
+from avabuild.store.blob import Blob
 from avabuild.store.hashing import file_digest
 from avabuild.store.modes import open_up
 from avabuild.store.oci import Piece, Settings

@@ -13,12 +13,12 @@ from avabuild.engine.check.check import run_checks
 from avabuild.engine.check.driver import NO_DRIVER, driver_with
 from avabuild.engine.context import Context
 from avabuild.engine.exec.stack import Chain
+from avabuild.host import Host
 from avabuild.layer.base import Base
 from avabuild.plan.labels import ANNOTATED, CHECKS, whole_labels
 from avabuild.plan.plan import Check
 from avabuild.plugins.target import Target
-from avabuild.run.run import Workplace
-from avabuild.store import Scratch
+from avabuild.store import Scratch, Store
 from avabuild.tools import argv as commands
 from avabuild.tools.buildah import Tools
 from avabuild.tools.events import Report
@@ -27,7 +27,7 @@ _ELSEWHERE = ("oci:", "oci-archive:", "docker-archive:")
 _CODENAME = "sed -n 's/^VERSION_CODENAME=//p' /etc/os-release"
 
 
-def check_image(name: str, workplace: Workplace, report: Report) -> tuple[str, ...]:
+def check_image(name: str, store: Store, tools: Tools, host: Host, report: Report) -> tuple[str, ...]:
     """Run the checks that the image `name` records; return the frameworks that were checked.
 
     `name` is of the local storage, or names a directory or archive: `oci:DIR`, `oci-archive:FILE`,
@@ -37,10 +37,9 @@ def check_image(name: str, workplace: Workplace, report: Report) -> tuple[str, .
         ImageError: there is no such image, or it records no checks.
         CheckError: one of them failed.
     """
-    store, tools = workplace.store, workplace.tools(report, "check")
     with Scratch(store) as scratch:
         tools.temporary = scratch.directory("tmp")
-        context = Context(store, scratch, tools, report, workplace.host, tools.log)
+        context = Context(store, scratch, tools, report, host, tools.log)
         with context.cleanup, _local(context, name) as here:
             identity, config = _config(tools, here, name)
             checks = recorded_checks(config, name)

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from avabuild.images.find import Image
+from avabuild.layer.packages import Layer
 from avabuild.store import Scratch, Store
 from avabuild.store import oci as image
 from avabuild.tools import argv as commands
 from avabuild.tools.buildah import Tools
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer: the digest of its tar, and the file that has it, compressed or not."""
-
-    diff_id: str
-    path: Path
 
 
 def is_kept(one: Image, store: Store) -> bool:

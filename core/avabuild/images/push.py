@@ -10,9 +10,9 @@ from avabuild.images.find import LOCAL, Image, find_local
 from avabuild.images.layers import fetch
 from avabuild.registries.name import Remote, is_remote
 from avabuild.registries.pushed import Pushed
-from avabuild.run.run import Workplace
-from avabuild.store import Scratch
+from avabuild.store import Scratch, Store
 from avabuild.store import oci as image
+from avabuild.tools.buildah import Tools
 from avabuild.tools.cancellation import Cancellation
 from avabuild.tools.events import Report
 
@@ -24,14 +24,15 @@ class Outgoing:
     """What can be done with images of the local storage.
 
     Args:
-        workplace: the host, its storage and its store.
+        store: has the layers compressed, of images that were built here.
+        tools: with the local storage.
         report: where it tells what it does.
     """
 
-    def __init__(self, workplace: Workplace, report: Report) -> None:
+    def __init__(self, store: Store, tools: Tools, report: Report) -> None:
         self._report = report
-        self._store = workplace.store
-        self._tools = workplace.tools(report, "push")
+        self._store = store
+        self._tools = tools
 
     def tag(self, name: str, other: str) -> str:
         """Give an image one more name, with its own tag where `other` has none; return the name.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from avabuild.common.value import Value
-from avabuild.layer.blob import Blob
 from avabuild.layer.facts import Facts
 from avabuild.store import Store
 from avabuild.store import oci as image
+from avabuild.store.blob import Blob
 
 
 class Base(Value):

@@ -20,10 +20,10 @@ from typing import Any, Literal, Protocol, Self
 import zstandard
 
 from avabuild.common.errors import DiskFullError
-from avabuild.common.value import Value
 from avabuild.layer.deflate import HEADER, inflated, member, trailer
 from avabuild.layer.standing import Standing, parents_of
 from avabuild.plugins.kinds import WHITEOUT
+from avabuild.store.blob import Blob
 
 Compression = Literal["gzip", "zstd"]
 
@@ -33,24 +33,6 @@ BLOCK = 1 << 20  # bytes gathered before they are compressed, and the most that 
 SPLICE = 32 << 10  # compressed bytes from which copying a stream beats the cost of a gzip member
 OPAQUE = f"{WHITEOUT}.wh..opq"  # all that is below in a directory is gone (OCI image-spec, layer.md)
 _AHEAD = 8  # blocks that may wait for a lane
-
-
-class Blob(Value):
-    """A finished layer.
-
-    Attributes:
-        digest: `sha256:<hex>` of the compressed file, its name in a layout.
-        diff_id: `sha256:<hex>` of the uncompressed tar, its name in an image's config.
-        size: bytes of the compressed file.
-        unpacked: bytes of the tar.
-        media_type: the OCI media type.
-    """
-
-    digest: str
-    diff_id: str
-    size: int
-    unpacked: int
-    media_type: str
 
 
 class Watch(Protocol):

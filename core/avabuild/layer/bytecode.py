@@ -23,10 +23,11 @@ from typing import NoReturn
 
 from avabuild.common import damage
 from avabuild.common.errors import StepError, StoreError
-from avabuild.layer.blob import BLOCK, Blob, BlobWriter, Compression, disk
+from avabuild.layer.blob import BLOCK, BlobWriter, Compression, disk
 from avabuild.layer.scheme import Scheme
 from avabuild.layer.standing import Standing
 from avabuild.layer.wheel import modules
+from avabuild.store.blob import Blob
 
 FORMAT = 2  # of packs; part of their keys: a change of the worker may move a byte of what it writes
 

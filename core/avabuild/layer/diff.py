@@ -26,9 +26,10 @@ from typing import BinaryIO
 
 from avabuild.common.errors import HostError
 from avabuild.common.sparse import too_sparse
-from avabuild.layer.blob import MTIME, OPAQUE, Blob, BlobWriter, Compression
+from avabuild.layer.blob import MTIME, OPAQUE, BlobWriter, Compression
 from avabuild.layer.confidential import confidential, words
 from avabuild.plugins.kinds import WHITEOUT
+from avabuild.store.blob import Blob
 
 CHUNK = 1 << 20
 # What the engine or the kernel leaves in any container, whatever the step did.

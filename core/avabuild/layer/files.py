@@ -15,12 +15,13 @@ from avabuild.common.errors import ChangedError, Problem, RecipeError
 from avabuild.common.regular import kernels, special
 from avabuild.common.sparse import too_sparse
 from avabuild.common.value import digest_of
-from avabuild.layer.blob import MTIME, Blob, BlobWriter, Compression
+from avabuild.layer.blob import MTIME, BlobWriter, Compression
 from avabuild.layer.ignore import Ignore, read_ignore
 from avabuild.layer.tree import Tree
 from avabuild.plugins.kinds import WHITEOUT, File
 from avabuild.resolve.lockfile import is_lock
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 from avabuild.store.hashing import file_digest
 
 FORMAT = 2

@@ -13,9 +13,10 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from avabuild.layer.blob import MTIME, Blob, BlobWriter, Compression
+from avabuild.layer.blob import MTIME, BlobWriter, Compression
 from avabuild.layer.diff import content
 from avabuild.layer.tree import Node, Tree
+from avabuild.store.blob import Blob
 
 STAGE = "/stage"  # all that a compile is given is below it, and nothing in an image may lead there
 _MOUNTED = ("dev", "proc", "sys", "run")  # a container's own: what a layer holds there is never seen

@@ -19,11 +19,12 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from avabuild.common.tars import passing
-from avabuild.layer.blob import OPAQUE, Blob
+from avabuild.layer.blob import OPAQUE
 from avabuild.layer.elf import MAGIC, Elf, Range, Reader
 from avabuild.layer.merged import is_whiteout
 from avabuild.plugins.kinds import WHITEOUT
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 
 FORMAT = 1
 _CHUNK = 1 << 20

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from avabuild.common.value import Value, digest_of
-from avabuild.layer.blob import Blob, BlobWriter, Compression, Watch
+from avabuild.layer.blob import BlobWriter, Compression, Watch
 from avabuild.layer.bytecode import FORMAT as BYTECODE
 from avabuild.layer.bytecode import copy_modules
 from avabuild.layer.grouping import FileLayer
@@ -21,6 +21,7 @@ from avabuild.layer.scheme import Scheme
 from avabuild.layer.standing import Standing
 from avabuild.layer.wheel import copy_files, overlapping
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 
 FORMAT = 2
 _SHOWN = 10

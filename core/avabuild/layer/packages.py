@@ -9,7 +9,9 @@ import posixpath
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from email.parser import HeaderParser
+from pathlib import Path
 from typing import Literal
 
 from packaging.utils import canonicalize_name
@@ -18,7 +20,6 @@ from avabuild.common import damage
 from avabuild.common.errors import StoreError
 from avabuild.common.tars import passing
 from avabuild.common.value import Value
-from avabuild.images.layers import Layer
 from avabuild.layer.facts import READ_AT_MOST
 from avabuild.layer.merged import Merged, is_whiteout, plain
 from avabuild.store import Store
@@ -28,6 +29,14 @@ _STATUS = re.compile(r"var/lib/dpkg/(status|status\.d/[^/]+)")
 _RELEASE = ("etc/os-release", "usr/lib/os-release")
 _METADATA = re.compile(r".*\.(dist-info/METADATA|egg-info/PKG-INFO|egg-info)")
 _OF_DEBIAN = re.compile(r"usr/lib/python[\d.]+/dist-packages/")  # in packages of dpkg, which names those
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer: the digest of its tar, and the file that has it, compressed or not."""
+
+    diff_id: str
+    path: Path
 
 
 class Installed(Value):

@@ -15,11 +15,11 @@ from typing import Any
 
 from avabuild.common.errors import Problem, RecipeError
 from avabuild.common.tars import passing
-from avabuild.layer.blob import Blob
 from avabuild.layer.merged import Merged, is_whiteout, plain
 from avabuild.layer.scheme import Scheme
 from avabuild.layer.standing import ORDINARY, Directory, Standing, on_the_way
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 
 _HOPS = 40  # links on one path, as Linux allows (path_resolution(7))
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import posixpath
 from pathlib import Path
 
-from avabuild.layer.blob import Blob, BlobWriter, Compression
+from avabuild.layer.blob import BlobWriter, Compression
 from avabuild.layer.scheme import Scheme
 from avabuild.layer.standing import Standing
+from avabuild.store.blob import Blob
 from avabuild.store.oci import PATH
 
 _ACTIVATE = """\

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from avabuild.layer.blob import Blob, BlobWriter, Compression, Watch
+from avabuild.layer.blob import BlobWriter, Compression, Watch
 from avabuild.layer.installed import Installed, OpenWheel, opened
 from avabuild.layer.scheme import Scheme
 from avabuild.layer.standing import Standing
+from avabuild.store.blob import Blob
 
 __all__ = ["FORMAT", "Scheme", "copy_files", "modules", "overlapping", "paths", "write_wheels"]
 

@@ -15,7 +15,6 @@ from avabuild.engine.stages.compile import ground_of, interpreter_of, known_laye
 from avabuild.engine.stages.workshop import built_key, built_wheel, is_wheel
 from avabuild.host import Host
 from avabuild.layer.base import Base
-from avabuild.layer.blob import Blob
 from avabuild.layer.compiled import Ground, asked
 from avabuild.layer.files import files_key, files_size, own_places
 from avabuild.layer.grouping import FileLayer
@@ -29,6 +28,7 @@ from avabuild.plugins.kinds import Apt, Compile, Files, Run
 from avabuild.resolve import file_name
 from avabuild.resolve.lock import AptLock, Package
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 from avabuild.store.oci import Settings
 
 Parts = Sequence[tuple[str, str]]

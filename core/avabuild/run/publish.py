@@ -11,12 +11,12 @@ from avabuild.common.value import Value
 from avabuild.engine.job import Built
 from avabuild.engine.layout import Composed
 from avabuild.layer.base import Base
-from avabuild.layer.blob import Blob
 from avabuild.plan.labels import KEY
 from avabuild.plan.plan import Plan
 from avabuild.registries.name import Remote
 from avabuild.registries.pushed import Pushed
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 from avabuild.tools.cancellation import Cancellation
 from avabuild.tools.events import Report
 

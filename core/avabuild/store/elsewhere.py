@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from avabuild.common.value import Value
-from avabuild.layer.blob import Blob
+from avabuild.store.blob import Blob
 
 if TYPE_CHECKING:
     from avabuild.store.store import Store

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from avabuild.common.value import Value, canonical
-from avabuild.layer.blob import Blob
+from avabuild.store.blob import Blob
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"

@@ -36,7 +36,7 @@ from filelock import BaseFileLock, Timeout
 
 from avabuild.common.errors import DiskFullError, StoreError
 from avabuild.host.sharing import Sharing
-from avabuild.layer.blob import Blob
+from avabuild.store.blob import Blob
 from avabuild.store.claims import Claims
 from avabuild.store.elsewhere import Elsewhere, Kept
 from avabuild.store.entry import decode_entry, encode_entry, entry_name

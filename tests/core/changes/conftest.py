@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.layer.blob import Blob
 from avabuild.layer.diff import write_changes
+from avabuild.store.blob import Blob
 
 BEGAN = 1_700_000_000.5
 OLD, NEW = 1_600_000_000, 1_700_000_100

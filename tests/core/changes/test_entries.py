@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from avabuild.common.errors import HostError
-from avabuild.layer.blob import MTIME, Blob
+from avabuild.layer.blob import MTIME
 from avabuild.layer.diff import ChangeError, write_changes
+from avabuild.store.blob import Blob
 
 
 def test_a_new_file_comes_with_its_new_directories_once_each(overlay, changed):

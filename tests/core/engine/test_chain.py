@@ -10,10 +10,10 @@ import pytest
 
 from avabuild.engine.exec.stack import Chain
 from avabuild.layer.base import Base
-from avabuild.layer.blob import Blob
 from avabuild.layer.keys import ExecLayer, flat
 from avabuild.plugins.target import Target
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 
 LAYER = ExecLayer(name="run", parts=(), key="sha256:" + "a" * 64)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from avabuild.layer.blob import Blob
+    from avabuild.store.blob import Blob
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nada:x:1000:1001:Ada:/home/ada:/bin/sh\nbroken\n"
 GROUP = "root:x:0:\nada:x:1001:\nusers:x:100:ada\n"

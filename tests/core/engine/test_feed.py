@@ -14,7 +14,8 @@ from avabuild.common.errors import StepError, StoreError
 from avabuild.engine.feed import RECORD
 from avabuild.engine.layout import Composed, compose_image
 from avabuild.layer.base import Base
-from avabuild.layer.blob import Blob, BlobWriter
+from avabuild.layer.blob import BlobWriter
+from avabuild.store.blob import Blob
 from avabuild.store.oci import Piece, Settings
 from avabuild.tools.storage import LocalLayer, layer_ids
 

@@ -12,7 +12,7 @@ import pytest
 from avabuild.common.errors import StepError, StoreError
 from avabuild.engine.layout import compose_image
 from avabuild.layer.base import Base
-from avabuild.layer.blob import Blob
+from avabuild.store.blob import Blob
 from avabuild.store.oci import Piece, Settings
 
 

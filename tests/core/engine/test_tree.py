@@ -16,7 +16,7 @@ from avabuild.store import Store
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from avabuild.layer.blob import Blob
+    from avabuild.store.blob import Blob
 
 
 def layer(store: Store, place: Path, *members: tuple[str, int, int, str]) -> Blob:

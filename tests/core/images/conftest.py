@@ -15,7 +15,6 @@ import pytest
 from avabuild.common.value import digest_of
 from avabuild.engine.layout import Composed, compose_image
 from avabuild.layer.base import Base
-from avabuild.layer.blob import Blob
 from avabuild.plan.labels import labels, split_labels
 from avabuild.plan.plan import Chosen, Plan, Step
 from avabuild.plugins.kinds import Apt, Python
@@ -24,6 +23,7 @@ from avabuild.recipe.bases import DebianBase
 from avabuild.resolve.lock import AptLock, Deb, Package, TargetLock
 from avabuild.store import Store
 from avabuild.store import oci as image
+from avabuild.store.blob import Blob
 from avabuild.store.oci import Piece, Settings
 from avabuild.tools.storage import LocalStorage
 

@@ -165,7 +165,7 @@ def test_repositories_and_sources_are_built_with_a_compiler(store, storage, make
 
 def test_removals_of_a_layer_become_a_step(store, storage, make_image, keep_layer, tmp_path, monkeypatch):
     from avabuild.images.export import export as exporting
-    from avabuild.images.layers import Layer
+    from avabuild.layer.packages import Layer
 
     layer = keep_layer({"etc/motd": None, "etc/a": b"a", "opt/.wh..wh..opq": b""})
     name, removed = exporting._place(

@@ -17,10 +17,9 @@ from avabuild.engine.layout import write_layout
 from avabuild.engine.output import Output
 from avabuild.host.sharing import Sharing
 from avabuild.images.find import find
-from avabuild.images.layers import Layer
 from avabuild.images.referrer import add_to_layout
 from avabuild.images.sbom.sbom import sbom_of, sbom_of_kept, write_beside
-from avabuild.layer.packages import read_packages
+from avabuild.layer.packages import Layer, read_packages
 from avabuild.store import Store
 from avabuild.store import oci as image
 

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from avabuild.images.verifying import verify
-from avabuild.layer.blob import Blob, BlobWriter
+from avabuild.layer.blob import BlobWriter
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 
 KEY = "sha256:" + "1" * 64
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from avabuild.host import Host
-from avabuild.layer.blob import Blob
 from avabuild.registries.connections import Registries
 from avabuild.resolve.wanted import Policy
 from avabuild.store import Store
 from avabuild.store import oci as image
+from avabuild.store.blob import Blob
 
 QUICK = Policy(attempts=3, pause=0.01)
 

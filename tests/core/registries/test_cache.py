@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from avabuild.layer.blob import Blob
 from avabuild.registries.cache import Cache
 from avabuild.registries.name import Remote
 from avabuild.registries.repository import Repository
 from avabuild.registries.sending import send_blob
 from avabuild.store import Kept, Store
 from avabuild.store import oci as image
+from avabuild.store.blob import Blob
 from avabuild.tools.events import Event, Report
 
 KEY, OTHER = ("sha256:" + digit * 64 for digit in "ab")

@@ -11,13 +11,13 @@ from avabuild.catalog.build import site_of
 from avabuild.catalog.gather import entry_of
 from avabuild.catalog.values import Entry, Part
 from avabuild.images.find import Image
-from avabuild.layer.blob import Blob
 from avabuild.plan.plan import labels as describe
 from avabuild.plan.planning import request_of
 from avabuild.resolve import write_lock
 from avabuild.resolve.lock import AptLock, Deb, Lock, Package, TargetLock
 from avabuild.run.catalogue import Catalogue
 from avabuild.run.run import Workplace
+from avabuild.store.blob import Blob
 from avabuild.tools.events import Report, silent
 
 RECIPE = """\

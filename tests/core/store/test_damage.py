@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from avabuild.common.errors import StoreError
-from avabuild.layer.blob import Blob, BlobWriter
+from avabuild.layer.blob import BlobWriter
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 from avabuild.store.whole import publish, write_whole
 
 KEY = "sha256:" + "1" * 64

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from avabuild.common.errors import DiskFullError, StoreError
-from avabuild.layer.blob import Blob, BlobWriter
+from avabuild.layer.blob import BlobWriter
 from avabuild.store import Scratch, Store
+from avabuild.store.blob import Blob
 from avabuild.store.store import disk_errors
 from avabuild.store.uses import Uses
 

@@ -17,8 +17,9 @@ import pytest
 from avabuild.common.errors import SettingsError
 from avabuild.host.settings import settings_of
 from avabuild.host.sharing import Sharing, sharing
-from avabuild.layer.blob import Blob, BlobWriter
+from avabuild.layer.blob import BlobWriter
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 
 KEY = "sha256:" + "1" * 64
 DATA = b"a manifest"

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.layer.blob import Blob, BlobWriter
+from avabuild.layer.blob import BlobWriter
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 
 KEY = "sha256:" + "1" * 64
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from avabuild.authoring.conformance.image import run
 from avabuild.authoring.conformance.plans import recipe_for
+from avabuild.authoring.conformance.results import Answer, BuildFailed, Image
 from avabuild.authoring.conformance.subject import Subject
 from avabuild.common.tars import passing
 from avabuild.plan.labels import whole_labels
@@ -18,7 +19,6 @@ from avabuild.plugins.provider import OWN, Provider, installed
 from avabuild.plugins.registry import Registry
 from avabuild.plugins.target import Device, Target
 from avabuild.run.config import trust_of
-from avabuild.testing import Answer, BuildFailed, Image
 
 
 def asked(

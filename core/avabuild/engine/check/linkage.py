@@ -15,7 +15,6 @@ from avabuild.engine.context import Context
 from avabuild.engine.layout import Composed
 from avabuild.engine.names import packages_of
 from avabuild.layer.base import Base
-from avabuild.layer.blob import Blob
 from avabuild.layer.elf import MAGIC, Elf
 from avabuild.layer.facts import is_debian
 from avabuild.layer.files import chosen
@@ -23,6 +22,7 @@ from avabuild.layer.inventory import Inventory, distributions, inventory
 from avabuild.plan.plan import Plan
 from avabuild.plugins.kinds import Files, Libraries
 from avabuild.store import oci as image
+from avabuild.store.blob import Blob
 from avabuild.store.oci import Piece
 
 DRIVER = "libcuda.so.1"

@@ -13,9 +13,10 @@ from avabuild.common.errors import StepError
 from avabuild.engine.context import Context
 from avabuild.engine.layout import compose_image
 from avabuild.layer.base import Base
-from avabuild.layer.blob import Blob, Compression
+from avabuild.layer.blob import Compression
 from avabuild.layer.keys import ExecLayer, chain, flat
 from avabuild.plugins.target import Target
+from avabuild.store.blob import Blob
 from avabuild.store.oci import Piece, Settings
 from avabuild.tools.argv import Bind
 from avabuild.tools.container import Container

@@ -15,7 +15,7 @@ from avabuild.engine.python.compiler import Compiler
 from avabuild.engine.python.pool import Pool
 from avabuild.engine.python.workers import Crew
 from avabuild.engine.stages.workshop import PACKS, Workshop
-from avabuild.layer.blob import Blob, Compression
+from avabuild.layer.blob import Compression
 from avabuild.layer.bytecode import FORMAT, compile_wheels, write_bytecode
 from avabuild.layer.grouping import FileLayer
 from avabuild.layer.inventory import Collector, keep_inventory
@@ -26,6 +26,7 @@ from avabuild.layer.venv import write_venv
 from avabuild.layer.wheel import write_wheels
 from avabuild.resolve import Fetcher
 from avabuild.resolve.lock import Package
+from avabuild.store.blob import Blob
 from avabuild.store.hashing import file_digest
 
 _BATCH = 8_000_000  # bytes of wheels whose modules one interpreter compiles

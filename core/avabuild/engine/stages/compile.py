@@ -18,7 +18,6 @@ from avabuild.engine.job import Job
 from avabuild.engine.stages.sources import fetch_sources
 from avabuild.engine.stages.stage import EPOCH, UV, Stage, uv_binds, uv_environment
 from avabuild.layer.base import Base
-from avabuild.layer.blob import Blob
 from avabuild.layer.compiled import Ground, asked, compiled_layer, tools_of
 from avabuild.layer.gather import STAGE
 from avabuild.layer.keys import ExecLayer
@@ -29,6 +28,7 @@ from avabuild.plugins.kinds import Apt, Compile
 from avabuild.plugins.target import Target
 from avabuild.resolve import Fetcher, Platform, Resolved
 from avabuild.store import Store
+from avabuild.store.blob import Blob
 from avabuild.tools.argv import Bind
 from avabuild.tools.container import kept_words
 

@@ -21,13 +21,15 @@ from avabuild.images.export.apptainer import BASE, definition
 from avabuild.images.export.containerfile import containerfile
 from avabuild.images.export.rebuild import Rebuild, Unpack, file_words, rebuild
 from avabuild.images.find import Image
-from avabuild.images.layers import Layer, fetch, is_kept, layers_of
+from avabuild.images.layers import fetch, is_kept, layers_of
 from avabuild.images.writing import write_file
-from avabuild.layer.blob import OPAQUE, Blob
+from avabuild.layer.blob import OPAQUE
 from avabuild.layer.merged import is_whiteout
+from avabuild.layer.packages import Layer
 from avabuild.plugins.kinds import WHITEOUT
 from avabuild.store import Scratch, Store
 from avabuild.store import oci as image
+from avabuild.store.blob import Blob
 from avabuild.store.store import disk_errors
 from avabuild.tools.buildah import Tools
 
