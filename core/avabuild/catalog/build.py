@@ -11,7 +11,7 @@ from avabuild.catalog.frame import DATA, SCRIPT, STYLE
 from avabuild.catalog.front import front
 from avabuild.catalog.gather import named, published, unplanned
 from avabuild.catalog.values import Entry, Missing, Site, order
-from avabuild.images.find import Image
+from avabuild.images.image import Image
 
 
 def site_of(

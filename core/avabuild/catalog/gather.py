@@ -9,7 +9,7 @@ from typing import Any
 from avabuild.catalog.values import Entry, Part, Slice, State, natural
 from avabuild.engine.python.resolution import still_locked
 from avabuild.images.columns import split
-from avabuild.images.find import Image
+from avabuild.images.image import Image
 from avabuild.plan.labels import exact_version
 from avabuild.plan.plan import Plan
 from avabuild.plan.planning import requirements

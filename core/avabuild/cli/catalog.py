@@ -14,7 +14,7 @@ from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
     from avabuild.host import Host
-    from avabuild.images.find import Image
+    from avabuild.images.image import Image
     from avabuild.tools.events import Event
 
 

@@ -14,7 +14,7 @@ from avabuild.cli.host import InsecureOption, RootOption
 from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
-    from avabuild.images.find import Image
+    from avabuild.images.image import Image
 
 HEAD = ("image", "Python", "SDK", "JupyterLab", "device", "framework", "size", "unpacked", "age")
 _RIGHT = frozenset({"size", "unpacked", "age"})

@@ -14,7 +14,7 @@ from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
     from avabuild.images.description import Description
-    from avabuild.images.find import Image
+    from avabuild.images.image import Image
 
 IMAGE = Annotated[
     str,

@@ -27,7 +27,7 @@ from avabuild.engine.output import write_output
 from avabuild.engine.python.compiler import Compiler, choose_compiler
 from avabuild.engine.python.wheels import Layers, Python, Sources, cause_of
 from avabuild.engine.stages.classic import ClassicWorkshop
-from avabuild.engine.stages.compile import add_compiled, interpreter_of, open_yard
+from avabuild.engine.stages.compile import Yard, add_compiled, interpreter_of, stages_beside
 from avabuild.engine.stages.workshop import Workshop, is_wheel, supply_of
 from avabuild.layer.base import Base
 from avabuild.layer.facts import is_debian
@@ -161,7 +161,8 @@ class _Build:
         """What is compiled: on the system steps alone, so that other frameworks' packages move nothing."""
         if not self.plan.compiled:
             return []
-        yard = open_yard(system.result().fork(), self.job)
+        image, job = system.result().fork(), self.job
+        yard = Yard(image, stages_beside(image, job.stage_base), job.originals, job.pins, job.upgrade)
         pieces = []
         for step in self.plan.compiled:
             layer, blob, made = add_compiled(yard, step)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from avabuild.images.find import Image
+from avabuild.images.image import Image
 from avabuild.layer.packages import Layer
 from avabuild.store import Scratch, Store
 from avabuild.store import oci as image

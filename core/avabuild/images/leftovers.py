@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from avabuild.common.errors import StepError
 from avabuild.engine.feed import recorded
 from avabuild.images.description import is_ours
-from avabuild.images.find import Image, local_images, storage_of
+from avabuild.images.find import local_images, storage_of
+from avabuild.images.image import Image
 from avabuild.store import Store
 from avabuild.store.scratch import is_alive, sweep, unfinished
 from avabuild.tools import argv as commands

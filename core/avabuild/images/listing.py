@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from avabuild.host import Host
-from avabuild.images.find import Image, bare, local_images, storage_of
+from avabuild.images.find import bare, local_images, storage_of
+from avabuild.images.image import Image
 from avabuild.store import Store
 from avabuild.tools.buildah import Tools
 

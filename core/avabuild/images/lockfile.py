@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from avabuild.common.errors import ImageError
 from avabuild.images.description import table_of
-from avabuild.images.find import Image
+from avabuild.images.image import Image
 from avabuild.plan.labels import OFFER, POLICIES
 from avabuild.resolve.lock import Distribution, Lock
 from avabuild.resolve.lockfile import lock_text

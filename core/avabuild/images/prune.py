@@ -16,7 +16,8 @@ from pathlib import Path
 from filelock import Timeout
 
 from avabuild.common.errors import HostError
-from avabuild.images.find import Image, local_images, storage_of
+from avabuild.images.find import local_images, storage_of
+from avabuild.images.image import Image
 from avabuild.images.leftovers import Leftover, is_of_build, leftovers, remove_leftovers, sweep_builds
 from avabuild.images.usage import SHARED, Item, items, last_use, needs_of, size_of
 from avabuild.store import Store

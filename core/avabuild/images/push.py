@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from avabuild.common.errors import StoreError
-from avabuild.images.find import LOCAL, Image, find_local
+from avabuild.images.find import find_local
+from avabuild.images.image import LOCAL, Image
 from avabuild.images.layers import fetch
 from avabuild.registries.name import Remote, is_remote
 from avabuild.registries.pushed import Pushed

@@ -9,7 +9,7 @@ from typing import Any
 
 from avabuild.common.errors import ImageError, RegistryError
 from avabuild.host import Host
-from avabuild.images.find import REGISTRY, Image
+from avabuild.images.image import REGISTRY, Image
 from avabuild.plugins.target import Target
 from avabuild.registries.connections import BRIEF, Registries
 from avabuild.registries.credentials import DOCKER_HUB

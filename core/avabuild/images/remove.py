@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 from avabuild.common.errors import ImageError, StepError
-from avabuild.images.find import Image, find_local
+from avabuild.images.find import find_local
+from avabuild.images.image import Image
 from avabuild.store import Store
 from avabuild.tools import argv as commands
 from avabuild.tools.buildah import Tools

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from avabuild.engine.exec.apt_run import file_name
 from avabuild.images.description import labels_of
-from avabuild.images.find import Image, kept_manifest
+from avabuild.images.find import kept_manifest
+from avabuild.images.image import Image
 from avabuild.layer.base import Base
 from avabuild.plan.labels import BASE
 from avabuild.store import Store

@@ -30,15 +30,15 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from filelock import BaseFileLock, Timeout
 
 from avabuild.common.errors import DiskFullError, StoreError
+from avabuild.common.value import Value
 from avabuild.host.sharing import Sharing
 from avabuild.store.blob import Blob
 from avabuild.store.claims import Claims
-from avabuild.store.elsewhere import Elsewhere, Kept
 from avabuild.store.entry import decode_entry, encode_entry, entry_name
 from avabuild.store.modes import file_lock, make_directory, open_up
 from avabuild.store.shared import Found, Shared
@@ -81,6 +81,36 @@ _LOCKED = {
 
 def _silent(text: str) -> None:
     """Take a sentence and drop it."""
+
+
+class Kept(Value):
+    """A blob that goes with what is recorded for a key."""
+
+    digest: str
+    size: int
+
+    @classmethod
+    def of(cls, blob: Blob) -> Kept:
+        """Return the blob of a layer."""
+        return cls(digest=blob.digest, size=blob.size)
+
+
+class Elsewhere(Protocol):
+    """What the store asks and tells; none of it fails, and all of it may be called from any thread."""
+
+    def bring(self, store: Store, kind: str, key: str) -> bool:
+        """Bring what `key` of `kind` is, with its blobs; return whether the store has it now."""
+
+    def keep(
+        self, store: Store, kind: str, key: str, record: Any, blobs: Sequence[Kept], *, anew: bool = False
+    ) -> None:
+        """Be told what `key` of `kind` is: its blobs are in the store, and stay while the run lasts.
+
+        What is known of it there stays as it is, unless this is something `anew`.
+        """
+
+    def stop(self) -> None:
+        """End what is under way soon."""
 
 
 class Store:

@@ -14,7 +14,6 @@ from avabuild.common.errors import StepError
 from avabuild.common.value import digest_of
 from avabuild.engine.exec.apt_run import forget_lists
 from avabuild.engine.exec.stack import Chain
-from avabuild.engine.job import Job
 from avabuild.engine.stages.sources import fetch_sources
 from avabuild.engine.stages.stage import EPOCH, UV, Stage, uv_binds, uv_environment
 from avabuild.layer.base import Base
@@ -69,17 +68,19 @@ class Yard:
         return bool(self.upgrade & {ALL, "apt", canonicalize_name(compiled.name)})
 
 
-def open_yard(image: Chain, job: Job) -> Yard:
-    """Return where `job` compiles; `image` is the chain of its base and system steps."""
+def stages_beside(
+    image: Chain, stage_base: Callable[[str], Base]
+) -> Callable[[str | None], tuple[Chain, Interpreter | None]]:
+    """Return a Yard's `stage`: of a distribution that is not the image's, on what `stage_base` gives."""
 
     def stage(distribution: str | None) -> tuple[Chain, Interpreter | None]:
         if distribution is None or distribution == image.target.distribution:
             return image, interpreter_of(image.base, image.target.python)
-        base = job.stage_base(distribution)
+        base = stage_base(distribution)
         target = image.target.model_copy(update={"distribution": distribution})
         return Chain(image.context, base, target, image.compression), stage_interpreter(base, image.target)
 
-    return Yard(image, stage, job.originals, job.pins, job.upgrade)
+    return stage
 
 
 def interpreter_of(base: Base, python: str | None) -> Interpreter | None:

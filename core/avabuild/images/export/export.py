@@ -20,7 +20,7 @@ from avabuild.images.description import labels_of
 from avabuild.images.export.apptainer import BASE, definition
 from avabuild.images.export.containerfile import containerfile
 from avabuild.images.export.rebuild import Rebuild, Unpack, file_words, rebuild
-from avabuild.images.find import Image
+from avabuild.images.image import Image
 from avabuild.images.layers import fetch, is_kept, layers_of
 from avabuild.images.writing import write_file
 from avabuild.layer.blob import OPAQUE

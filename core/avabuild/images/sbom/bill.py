@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from avabuild import __version__
 from avabuild.common.value import canonical
-from avabuild.images.find import Image
+from avabuild.images.image import Image
 from avabuild.layer.packages import Contents, Installed
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from packaging.utils import canonicalize_name
 from avabuild.common.errors import ImageError
 from avabuild.common.value import canonical
 from avabuild.engine.output import Output
-from avabuild.images.find import Image, kept_image
+from avabuild.images.find import kept_image
+from avabuild.images.image import Image
 from avabuild.images.layers import kept_layers, layers_of
 from avabuild.images.referrer import add_to_layout
 from avabuild.images.sbom.bill import Bill
