@@ -124,7 +124,7 @@ def test_labels_say_what_the_image_is(builder: User, small: str) -> None:
     assert config["Labels"]["org.opencontainers.image.title"] == "ava-test-small"
     assert json.loads(config["Labels"]["org.avabuild.recipe"])["packages"]["apt"] == ["tree"]
     assert config["Cmd"] == ["tree", "--version"]
-    assert inspected["ImageAnnotations"]["org.avabuild.plugins.target"] == "py311-cpu"
+    assert inspected["ImageAnnotations"]["org.avabuild.target"] == "py311-cpu"
     assert len(inspected["OCIv1"]["rootfs"]["diff_ids"]) <= 40
 
 

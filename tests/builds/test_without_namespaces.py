@@ -91,7 +91,7 @@ def test_layers_of_files_are_built_with_no_tool_at_all(confined: User, kind: str
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
-    assert "org.avabuild.plugins.target" in said.stdout
+    assert "org.avabuild.target" in said.stdout
     target = f"dir:{confined.home}/read-{kind}"
     copied = subprocess.run(
         ["skopeo", "copy", "--insecure-policy", f"{kind}:{confined.home}/{name}", target], check=False

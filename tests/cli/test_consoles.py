@@ -12,8 +12,8 @@ from avabuild.cli.console import PlainConsole, QuietConsole
 from avabuild.cli.events import JsonConsole
 from avabuild.cli.live import LiveConsole
 from avabuild.cli.recipe import console_for
-from avabuild.cli.sizes import human
 from avabuild.cli.table import Row, lines_of, unchanged
+from avabuild.cli.units import human
 from avabuild.common.errors import StepError
 from avabuild.tools.events import Event
 

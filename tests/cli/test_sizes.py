@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from avabuild.cli.sizes import age, read_age, read_size
+from avabuild.cli.units import age, read_age, read_size
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avabuild.cli.host import InsecureOption
+from avabuild.cli.options import InsecureOption
 from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def catalog(
     from avabuild.catalog.gather import entry_of
     from avabuild.catalog.values import Missing
     from avabuild.catalog.write import write
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.run.catalogue import Catalogue
     from avabuild.run.run import Workplace
     from avabuild.tools.events import Report

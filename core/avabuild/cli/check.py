@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from avabuild.cli.host import ModeOption, RootOption, RunnerOption, StorageDriverOption, flags_of, host_for
+from avabuild.cli.options import ModeOption, RootOption, RunnerOption, StorageDriverOption, flags_of, host_for
 
 
 def check(

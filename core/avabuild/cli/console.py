@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self, cast
 
 from avabuild.cli.shown import echo, shown
-from avabuild.cli.sizes import human
 from avabuild.cli.table import Row, about, lines_of
+from avabuild.cli.units import human
 
 if TYPE_CHECKING:
     from avabuild.common.errors import AvabuildError

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avabuild.cli.host import ModeOption, RootOption, RunnerOption, StorageDriverOption, flags_of, host_for
-from avabuild.cli.sizes import human
+from avabuild.cli.options import ModeOption, RootOption, RunnerOption, StorageDriverOption, flags_of, host_for
+from avabuild.cli.units import human
 
 if TYPE_CHECKING:
     from avabuild.host import Host

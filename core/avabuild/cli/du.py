@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from avabuild.cli.host import RootOption
+from avabuild.cli.options import RootOption
 from avabuild.cli.shown import echo
 
 HEAD = ("kind", "count", "size", "needed")
@@ -29,9 +29,9 @@ def du(
     del debug  # main() looks for it
     import dataclasses
 
-    from avabuild.cli.host import host_for
-    from avabuild.cli.sizes import human
+    from avabuild.cli.options import host_for
     from avabuild.cli.table import grid
+    from avabuild.cli.units import human
     from avabuild.common.errors import StoreError
     from avabuild.images.find import storage_of
     from avabuild.images.prune import present

@@ -24,7 +24,7 @@ def enter(
     Example: avabuild enter avabuild-1f0c9c7b4a2e-3-run -- cat /etc/os-release
     """
     del debug  # main() looks for it
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
     from avabuild.tools.terminal import enter as enter_container
@@ -44,7 +44,7 @@ def leave(
     Example: avabuild leave avabuild-1f0c9c7b4a2e-3-run
     """
     del debug
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
     from avabuild.tools.terminal import leave as leave_container

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from avabuild.cli.host import InsecureOption, RootOption
 from avabuild.cli.inspect import IMAGE
+from avabuild.cli.options import InsecureOption, RootOption
 from avabuild.cli.shown import echo
 
 
@@ -57,7 +57,7 @@ def export(
     Example: avabuild export ava-keras:py311-cpu --format containerfile -o keras/
     """
     del debug  # main() looks for it
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.images.export.export import export as write
     from avabuild.images.find import find
     from avabuild.run.run import Workplace

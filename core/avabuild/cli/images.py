@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avabuild.cli.host import InsecureOption, RootOption
+from avabuild.cli.options import InsecureOption, RootOption
 from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def images(
     Example: avabuild images --registry registry.example.com/ava-public
     """
     del debug  # main() looks for it
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.images.listing import listed, listed_remote
     from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
@@ -81,8 +81,8 @@ def summary(image: Image) -> dict[str, Any]:
 
 
 def _rows(found: Iterable[Image], now: float) -> Iterator[tuple[str, ...]]:
-    from avabuild.cli.sizes import age
     from avabuild.cli.table import NOTHING
+    from avabuild.cli.units import age
 
     for image in found:
         about = image.description.columns
@@ -93,6 +93,6 @@ def _rows(found: Iterable[Image], now: float) -> Iterator[tuple[str, ...]]:
 
 
 def _human(size: int | None) -> str:
-    from avabuild.cli.sizes import human
+    from avabuild.cli.units import human
 
     return "-" if size is None else human(size)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avabuild.cli.host import InsecureOption, RootOption
+from avabuild.cli.options import InsecureOption, RootOption
 from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def inspect(
     Example: avabuild inspect ava-keras:py311-cpu
     """
     del debug  # main() looks for it
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.images.find import find
     from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
@@ -88,7 +88,7 @@ def _is_plain(label: str) -> bool:
 
 
 def _lines(image: Image) -> Iterator[str]:
-    from avabuild.cli.sizes import human
+    from avabuild.cli.units import human
 
     about = image.description
     yield image.reference
@@ -134,8 +134,8 @@ def _about(about: Description) -> Iterator[str]:
 
 
 def _layers(about: Description) -> Iterator[str]:
-    from avabuild.cli.sizes import human
     from avabuild.cli.table import grid
+    from avabuild.cli.units import human
 
     def size(number: int | None) -> str:
         return "-" if number is None else human(number)

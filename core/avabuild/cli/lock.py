@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avabuild.cli.columns import aligned
-from avabuild.cli.host import InsecureOption
+from avabuild.cli.options import InsecureOption
 from avabuild.cli.shown import echo
-from avabuild.cli.sizes import human
+from avabuild.cli.units import human
 
 if TYPE_CHECKING:
     from avabuild.run.locking import Locked
@@ -53,7 +53,7 @@ def lock(
     del debug  # main() looks for it
     from packaging.utils import canonicalize_name
 
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.cli.recipe import console_for
     from avabuild.common.errors import AvabuildError
     from avabuild.common.together import together

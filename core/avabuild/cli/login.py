@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from avabuild.cli.host import InsecureOption
+from avabuild.cli.options import InsecureOption
 from avabuild.cli.shown import echo
 
 
@@ -30,7 +30,7 @@ def login(
     Example: avabuild login registry.example.com --username ava
     """
     del debug  # main() looks for it
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.registries.connections import BRIEF, Registries
     from avabuild.registries.credentials import Credentials
 
@@ -55,7 +55,7 @@ def logout(
     Example: avabuild logout registry.example.com
     """
     del debug  # main() looks for it
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.registries.credentials import AuthFiles
 
     host = _host(registry)

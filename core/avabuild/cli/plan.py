@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avabuild.cli.host import InsecureOption
+from avabuild.cli.options import InsecureOption
 from avabuild.cli.shown import echo
-from avabuild.cli.sizes import human
+from avabuild.cli.units import human
 
 if TYPE_CHECKING:
     from avabuild.plan.plan import Plan
@@ -42,7 +42,7 @@ def plan(
     Example: avabuild plan recipes/keras.toml
     """
     del debug  # main() looks for it
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.common.together import together
     from avabuild.run.catalogue import Catalogue
     from avabuild.run.run import Wishes, Workplace

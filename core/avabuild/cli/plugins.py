@@ -32,7 +32,7 @@ def list_plugins(context: typer.Context, as_json: _JSON = False) -> None:
     """
     if context.invoked_subcommand:
         return
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.plugins.installed import roster
     from avabuild.plugins.registry import of_site
     from avabuild.run.stamp import installed_digest
@@ -140,7 +140,7 @@ def _opened(name: str) -> tuple[Registry, list[tuple[Kind, str]]]:
     """Return the plugins, and which of them `name` means; a framework where it is nothing at all."""
     from pathlib import Path
 
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.plugins.local import read_local
     from avabuild.plugins.provider import GROUPS, as_local, is_path
     from avabuild.plugins.registry import of_site

@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from avabuild.cli.host import RootOption
+from avabuild.cli.options import RootOption
 from avabuild.cli.shown import echo
 
 Number = TypeVar("Number", int, float)
@@ -40,9 +40,9 @@ def prune(
     del debug  # main() looks for it
     import dataclasses
 
-    from avabuild.cli.host import host_for
-    from avabuild.cli.sizes import human, read_age, read_size
+    from avabuild.cli.options import host_for
     from avabuild.cli.table import grid
+    from avabuild.cli.units import human, read_age, read_size
     from avabuild.images.prune import Wish, choose, planned
     from avabuild.images.prune import prune as remove
     from avabuild.run.run import Workplace

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avabuild.cli.host import InsecureOption
+from avabuild.cli.options import InsecureOption
 from avabuild.cli.sbom import Kind
 from avabuild.cli.shown import echo
 
@@ -49,7 +49,7 @@ def push(
     Example: avabuild push ava-keras:py311-cpu registry.example.com/ava-public
     """
     del debug  # main() looks for it
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.cli.recipe import console_for
     from avabuild.common.errors import AvabuildError
     from avabuild.images.push import Outgoing
@@ -109,7 +109,7 @@ def tag(
     Example: avabuild tag ava-keras:py311-cpu registry.example.com/ava-public/ava-keras
     """
     del debug  # main() looks for it
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.images.push import Outgoing
     from avabuild.run.run import Workplace
     from avabuild.tools.events import Report, silent

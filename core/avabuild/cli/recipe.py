@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avabuild.cli.host import ModeOption, RootOption, RunnerOption, StorageDriverOption, flags_of
+from avabuild.cli.options import ModeOption, RootOption, RunnerOption, StorageDriverOption, flags_of
 from avabuild.cli.sbom import Kind
 from avabuild.host.places import cache_directory, config_text, has_range, setting
 from avabuild.run import stamp
@@ -121,8 +121,8 @@ def recipe(
     wishes = _wishes(
         output, check, upgrade or [], locked=locked, keep=keep, push=push, force=force, insecure=insecure
     )
-    from avabuild.cli.outside import Outside
-    from avabuild.cli.run import Run
+    from avabuild.cli.recipe_build import Run
+    from avabuild.cli.registries import Outside
 
     outside = Outside.of(push, cache, insecure=insecure)
     from avabuild.run.watch import Watch

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from avabuild.cli.host import RootOption
+from avabuild.cli.options import RootOption
 from avabuild.cli.shown import echo
 
 
@@ -27,8 +27,8 @@ def rm(
     del debug  # main() looks for it
     import dataclasses
 
-    from avabuild.cli.host import host_for
-    from avabuild.cli.sizes import human
+    from avabuild.cli.options import host_for
+    from avabuild.cli.units import human
     from avabuild.images.remove import remove
     from avabuild.run.run import Workplace
     from avabuild.tools.events import Report

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avabuild.cli.host import InsecureOption, RootOption
 from avabuild.cli.inspect import IMAGE
+from avabuild.cli.options import InsecureOption, RootOption
 from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def sbom(
     Example: avabuild sbom ava-keras:py311-cpu --format cyclonedx -o keras.cdx.json
     """
     del debug  # main() looks for it
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.images.find import find
     from avabuild.images.sbom.sbom import sbom_of
     from avabuild.images.writing import write_file

@@ -19,7 +19,7 @@ def schema() -> None:
 
     Example: avabuild schema > recipe.schema.json
     """
-    from avabuild.cli.host import host_for
+    from avabuild.cli.options import host_for
     from avabuild.plugins.registry import of_site
     from avabuild.recipe import json_schema
 

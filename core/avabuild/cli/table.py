@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from avabuild.cli.columns import aligned
-from avabuild.cli.sizes import human
+from avabuild.cli.units import human
 from avabuild.images.columns import OWN, split
 
 if TYPE_CHECKING:

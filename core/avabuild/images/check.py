@@ -44,7 +44,7 @@ def check_image(name: str, store: Store, tools: Tools, host: Host, report: Repor
             identity, config = _config(tools, here, name)
             checks = recorded_checks(config, name)
             driver = NO_DRIVER
-            if "cuda" in _labels(config).get("org.avabuild.plugins.target", ""):
+            if "cuda" in _labels(config).get("org.avabuild.target", ""):
                 driver = driver_with(context, _chain(context, identity), config, identity)
             run_checks(context, identity, checks, driver)
     return tuple(check.framework for check in checks)

@@ -29,7 +29,7 @@ from avabuild.tools.cancellation import Cancellation, CancelledError
 from avabuild.tools.events import Event, Report
 
 ARTIFACT = "application/vnd.avabuild.entry.v1+json"
-BLOB = "application/vnd.avabuild.layer.blob.v1"
+BLOB = "application/vnd.avabuild.blob.v1"
 RECORD = "org.avabuild.record"
 _MOST_BLOBS = 1000  # of one key: a base has a hundred
 ABOUT = ("linkage", "tree")  # what the store knows of a layer by its digest

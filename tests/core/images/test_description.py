@@ -66,7 +66,7 @@ def test_labels_that_are_damaged_count_as_absent(store, make_image):
 
 def test_a_lock_of_a_newer_avabuild_counts_as_none(store, make_image):
     config = config_of(store, make_image())
-    config["config"]["Labels"]["org.avabuild.resolve.lock"] = json.dumps({"target": "x", "news": 1})
+    config["config"]["Labels"]["org.avabuild.lock"] = json.dumps({"target": "x", "news": 1})
     assert describe(config).lock is None
 
 

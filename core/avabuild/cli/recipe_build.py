@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avabuild.cli.console import described, short
-from avabuild.cli.host import host_for
+from avabuild.cli.options import host_for
 from avabuild.cli.table import Row, about, unchanged
 from avabuild.common.errors import AvabuildError, Problem, RecipeError
 from avabuild.common.together import JointError, together
@@ -27,7 +27,7 @@ from avabuild.tools.events import Report
 
 if TYPE_CHECKING:
     from avabuild.cli.console import QuietConsole
-    from avabuild.cli.outside import Outside, Outsiders
+    from avabuild.cli.registries import Outside, Outsiders
     from avabuild.host import Host
     from avabuild.run.graph import Ended
     from avabuild.run.publish import Done, There

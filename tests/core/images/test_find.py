@@ -56,14 +56,14 @@ def test_a_lock_that_is_too_long_for_a_label_is_read_from_cache_and_storage(stor
     composed = make_image(lock=lock)
     storage.add(composed, store, NAME)
     config = image.decode(store.blob_path(composed.config).read_bytes())
-    assert "org.avabuild.resolve.lock" not in config["config"]["Labels"]
+    assert "org.avabuild.lock" not in config["config"]["Labels"]
     for gone in (False, True):
         if gone:
             store.blob_path(composed.digest).unlink()
         found = find(NAME, storage, store)
         assert (found.manifest is None) == gone
         assert found.description.lock == lock
-        assert found.labels["org.avabuild.resolve.lock"]
+        assert found.labels["org.avabuild.lock"]
         assert {f"{number:064x}" for number in range(100)} <= needs_of(store, [found]).wheels
         assert "many99" in lock_of(found)
 

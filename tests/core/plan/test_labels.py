@@ -30,12 +30,12 @@ def test_the_labels_say_what_the_image_is_made_of():
     assert made["org.opencontainers.image.title"] == "demo"
     assert made["org.opencontainers.image.version"] == "py311-cpu"
     assert made["org.opencontainers.image.base.digest"] == "sha256:base"
-    assert made["org.avabuild.plugins.target"] == "py311-cpu"
+    assert made["org.avabuild.target"] == "py311-cpu"
     assert json.loads(made["org.avabuild.recipe"]) == {"name": "demo"}
     assert json.loads(made["org.avabuild.frameworks"]) == {"pytorch": "2.13.1+cpu"}
     assert json.loads(made["org.avabuild.plugins"]) == {"pytorch": "avabuild-torch 0.3"}
-    assert TargetLock.model_validate_json(made["org.avabuild.resolve.lock"]) == LOCK
-    assert json.loads(made["org.avabuild.plugins.kinds"]) == [["apt: frameworks", "avabuild", "pytorch"]]
+    assert TargetLock.model_validate_json(made["org.avabuild.lock"]) == LOCK
+    assert json.loads(made["org.avabuild.layers"]) == [["apt: frameworks", "avabuild", "pytorch"]]
 
 
 def test_labels_are_sorted_and_scratch_has_no_base():
@@ -77,7 +77,7 @@ def test_checks_are_recorded_and_an_image_for_cuda_names_its_driver():
     assert "org.avabuild.checks" not in dict(labels(PLAN, {}, EMPTY))
 
 
-LONG = "org.avabuild.resolve.lock"
+LONG = "org.avabuild.lock"
 
 
 def test_a_label_that_containerd_takes_stays_one_and_a_longer_one_is_an_annotation():

@@ -11,7 +11,7 @@ from avabuild.catalog.build import site_of
 from avabuild.catalog.gather import entry_of
 from avabuild.catalog.values import Entry, Part
 from avabuild.images.image import Image
-from avabuild.plan.plan import labels as describe
+from avabuild.plan import labels as describe
 from avabuild.plan.planning import request_of
 from avabuild.resolve import write_lock
 from avabuild.resolve.lock import AptLock, Deb, Lock, Package, TargetLock
