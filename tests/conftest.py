@@ -26,7 +26,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.store import Store
 from avabuild.store.blob import Blob
 

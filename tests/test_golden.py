@@ -13,7 +13,7 @@ import pytest
 
 from avabuild.engine.exec.apt_run import ARCHIVES, PLACE
 from avabuild.engine.stages.stage import UV
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.host.means import FEEDER
 from avabuild.layer.facts import Facts, assumed
 from avabuild.plan.plan import Plan

@@ -13,7 +13,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from avabuild.host import probe
+from avabuild.host.host import probe
 from avabuild.host.survey import means_of, survey
 from avabuild.tools.inside.namespace import Namespace
 from avabuild.tools.inside.step import PATH, Step

@@ -11,7 +11,7 @@ import sys
 from contextlib import closing
 
 from avabuild.common.errors import AvabuildError
-from avabuild.host import probe
+from avabuild.host.host import probe
 from avabuild.run.run import Workplace
 from avabuild.tools.container import container
 from avabuild.tools.events import Report

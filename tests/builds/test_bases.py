@@ -130,7 +130,7 @@ def test_a_python_that_the_base_cannot_give_is_refused(builder: User) -> None:
 OBTAIN = """
 import os, sys
 from pathlib import Path
-from avabuild.host import probe
+from avabuild.host.host import probe
 from avabuild.tools.events import Report
 from avabuild.run.recipe_run import Session
 from avabuild.run.run import Workplace

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from avabuild.host import ca_bundle
+from avabuild.host.host import ca_bundle
 
 if TYPE_CHECKING:
     from .origins import Index

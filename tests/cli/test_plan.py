@@ -10,7 +10,7 @@ import pytest
 
 from avabuild import __version__
 from avabuild.cli.plan import lines_of
-from avabuild.host import probe
+from avabuild.host.host import probe
 from avabuild.layer.facts import assumed
 from avabuild.plan.plan import Chosen, Plan
 from avabuild.plan.planning import make_plan, open_project, request_of, targets

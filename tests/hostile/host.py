@@ -20,7 +20,7 @@ from contextlib import closing
 from pathlib import Path
 
 from avabuild.common.errors import AvabuildError
-from avabuild.host import probe
+from avabuild.host.host import probe
 from avabuild.run.run import Workplace
 from avabuild.tools.argv import Bind
 from avabuild.tools.container import container

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from avabuild.common.errors import AvabuildError, ImageError, RegistryError, UnavailableError, WheelError
 from avabuild.engine.bases import bring_base
 from avabuild.engine.stages.workshop import built_wheel
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.images.remote import RemoteImages
 from avabuild.registries.cache import Cache
 from avabuild.registries.connections import Registries

@@ -13,7 +13,7 @@ from avabuild.cli.options import InsecureOption
 from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
-    from avabuild.host import Host
+    from avabuild.host.host import Host
     from avabuild.images.image import Image
     from avabuild.tools.events import Event
 

@@ -14,8 +14,8 @@ from avabuild.cli.options import ModeOption, RootOption, RunnerOption, StorageDr
 from avabuild.cli.units import human
 
 if TYPE_CHECKING:
-    from avabuild.host import Host
     from avabuild.host.advice import Remark
+    from avabuild.host.host import Host
     from avabuild.host.means import Means
 
 _MARKS = {

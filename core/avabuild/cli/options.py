@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from avabuild.host import Host
+    from avabuild.host.host import Host
 
 ModeOption = Annotated[
     str | None,
@@ -43,7 +43,7 @@ def host_for(flags: Mapping[str, str | None] | None = None) -> Host:
     Raises:
         SettingsError: one of them can't be.
     """
-    from avabuild.host import probe
+    from avabuild.host.host import probe
     from avabuild.run.config import load_settings
 
     return probe(os.environ, load_settings(os.environ, flags))

@@ -28,7 +28,7 @@ from avabuild.tools.events import Report
 if TYPE_CHECKING:
     from avabuild.cli.console import QuietConsole
     from avabuild.cli.registries import Outside, Outsiders
-    from avabuild.host import Host
+    from avabuild.host.host import Host
     from avabuild.run.graph import Ended
     from avabuild.run.publish import Done, There
     from avabuild.run.run import Wishes

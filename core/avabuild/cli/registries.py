@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import typer
 
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.registries.name import Remote
 from avabuild.run.publish import Publisher
 from avabuild.tools.events import Report

@@ -12,7 +12,7 @@ from pathlib import Path
 from avabuild.common.errors import AvabuildError, StepError
 from avabuild.engine.import_image import Intake
 from avabuild.engine.layout import Composed
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.layer.keys import FLAT
 from avabuild.store import Scratch, Store
 from avabuild.tools.buildah import Tools

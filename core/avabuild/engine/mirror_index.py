@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from avabuild.host import Host
+from avabuild.host.host import Host
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -21,7 +21,7 @@ from avabuild.common.tars import passing
 from avabuild.common.value import digest_of
 from avabuild.engine.exec.apt_run import kept_lists
 from avabuild.engine.mirror_index import NO_INDEX, pieces
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.layer.base import Base
 from avabuild.layer.facts import READ_AT_MOST, is_debian
 from avabuild.layer.merged import Merged, is_whiteout, plain

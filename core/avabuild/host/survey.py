@@ -14,9 +14,9 @@ from pathlib import Path
 
 from avabuild.common.errors import HostError
 from avabuild.common.value import digest_of
-from avabuild.host import Host
 from avabuild.host.choose import choose
 from avabuild.host.findings import Directory, Findings
+from avabuild.host.host import Host
 from avabuild.host.look import TOOLS, find_tool, look, measure, storage_trouble
 from avabuild.host.means import Means
 from avabuild.host.places import prepare, trouble

@@ -13,7 +13,7 @@ from avabuild.engine.check.check import run_checks
 from avabuild.engine.check.driver import NO_DRIVER, driver_with
 from avabuild.engine.context import Context
 from avabuild.engine.exec.stack import Chain
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.layer.base import Base
 from avabuild.plan.labels import ANNOTATED, CHECKS, whole_labels
 from avabuild.plan.plan import Check

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.images.find import bare, local_images, storage_of
 from avabuild.images.image import Image
 from avabuild.store import Store

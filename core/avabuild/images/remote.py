@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from avabuild.common.errors import ImageError, RegistryError
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.images.image import REGISTRY, Image
 from avabuild.plugins.target import Target
 from avabuild.registries.connections import BRIEF, Registries

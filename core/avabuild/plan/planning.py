@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avabuild.common.errors import RecipeError, TargetError
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.layer.facts import Facts, assumed_image, releases_with
 from avabuild.plan.compose import Pick, compose
 from avabuild.plan.pin_keys import pin_keys

@@ -8,7 +8,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.registries.client import Registry
 from avabuild.registries.credentials import AuthFiles, Credentials
 from avabuild.registries.name import Remote

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from avabuild.common.errors import HostError
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.host.registry_files import registries_conf, settings_directories
 
 

@@ -13,7 +13,7 @@ from avabuild.engine.exec.run_step import run_inputs
 from avabuild.engine.stages.classic import classic_key
 from avabuild.engine.stages.compile import ground_of, interpreter_of, known_layer, stage_interpreter
 from avabuild.engine.stages.workshop import built_key, built_wheel, is_wheel
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.layer.base import Base
 from avabuild.layer.compiled import Ground, asked
 from avabuild.layer.files import files_key, files_size, own_places

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avabuild.engine.output import LOCAL, Output
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.host.survey import means_of, survey
 from avabuild.plugins.registry import Registry, of_site
 from avabuild.resolve import Indexes, from_host, pip_conf_paths, uv_toml_paths

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import sh
 
 from avabuild.common.errors import HostError, StepError
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.host.means import BUILDAH, FEEDER, Mode, came_together, new_enough, slowness
 from avabuild.tools import argv as commands
 from avabuild.tools.events import Report

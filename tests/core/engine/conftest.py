@@ -13,7 +13,7 @@ import pytest
 
 from avabuild.common.errors import StepError
 from avabuild.engine.context import Context
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.store import Scratch, Store
 from avabuild.tools.events import Event, Report
 from avabuild.tools.storage import LocalLayer

@@ -15,7 +15,7 @@ import pytest
 from avabuild.common.errors import ResolveError
 from avabuild.engine import mirror_index
 from avabuild.engine.names import looked_up, names_for, packages_of, parse, refuse_unknown
-from avabuild.host import probe
+from avabuild.host.host import probe
 from avabuild.layer.base import Base
 from avabuild.plan.plan import Plan, Step
 from avabuild.plugins.kinds import Apt, Repository

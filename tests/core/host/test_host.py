@@ -4,8 +4,9 @@ import os
 import platform
 from pathlib import Path
 
-from avabuild import host as module
-from avabuild.host import ca_bundle, cache_directory, probe
+from avabuild.host import host as module
+from avabuild.host.host import ca_bundle, probe
+from avabuild.host.places import cache_directory
 
 CA = "/run/avabuild/ca.pem"
 

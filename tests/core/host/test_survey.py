@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from avabuild.common.errors import HostError
-from avabuild.host import Host, places, probe
+from avabuild.host import places
 from avabuild.host import survey as module
+from avabuild.host.host import Host, probe
 from avabuild.host.settings import Settings
 from avabuild.host.survey import means_of, survey
 
@@ -149,7 +150,7 @@ def test_a_process_that_may_do_less_is_looked_at_anew(here: Host, less: str) -> 
     survey(here, os.environ)
     (path,) = kept(here)
     program = (
-        "import os, sys; from pathlib import Path; from avabuild.host import probe, settings, survey; "
+        "import os, sys; from pathlib import Path; from avabuild.host import settings, survey; from avabuild.host.host import probe; "
         "survey._FILES = (); where = {'root': sys.argv[1], 'cache': sys.argv[2]}; "
         "survey.survey(probe(os.environ, settings.Settings(**where, origins=(('root', '--root'),))), os.environ)"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from avabuild.host import Host
+from avabuild.host.host import Host
 from avabuild.registries.connections import Registries
 from avabuild.resolve.wanted import Policy
 from avabuild.store import Store

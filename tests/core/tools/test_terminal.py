@@ -10,7 +10,7 @@ import sys
 PROGRAM = """
 import fcntl, os, subprocess, sys, termios
 from contextlib import contextmanager
-from avabuild import entering
+from avabuild.tools import terminal as entering
 
 class Here:
     "Started on this host instead of in a container."
