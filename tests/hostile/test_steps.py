@@ -10,7 +10,7 @@ import pytest
 
 from avabuild.layer.diff import ChangeError, main
 
-from ..core.changes.conftest import BEGAN, Overlay
+from ..core.layer.diff.conftest import BEGAN, Overlay
 
 
 @pytest.fixture
