@@ -84,8 +84,7 @@ def _explained(error: Exception, *, debug: bool) -> int:
 
 def _messages(error: Exception) -> list[str]:
     """Return what to say of `error`, one text per problem of a recipe."""
-    from avabuild.common.errors import RecipeError
-    from avabuild.common.together import JointError
+    from avabuild.common.errors import JointError, RecipeError
 
     if isinstance(error, JointError):
         return [text for one in error.errors for text in _messages(one)]

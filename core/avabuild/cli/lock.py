@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avabuild.cli.columns import aligned
 from avabuild.cli.options import InsecureOption
 from avabuild.cli.shown import echo
+from avabuild.cli.table import aligned
 from avabuild.cli.units import human
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def lock(
 
     from avabuild.cli.options import host_for
     from avabuild.cli.recipe import console_for
-    from avabuild.common.errors import AvabuildError
-    from avabuild.common.together import together
+    from avabuild.common.errors import AvabuildError, together
     from avabuild.run.catalogue import Catalogue
     from avabuild.run.locking import lock_all
     from avabuild.run.run import Wishes, Workplace

@@ -43,7 +43,7 @@ def plan(
     """
     del debug  # main() looks for it
     from avabuild.cli.options import host_for
-    from avabuild.common.together import together
+    from avabuild.common.errors import together
     from avabuild.run.catalogue import Catalogue
     from avabuild.run.run import Wishes, Workplace
     from avabuild.tools.events import Report

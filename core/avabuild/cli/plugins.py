@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avabuild.cli.columns import aligned
 from avabuild.cli.shown import echo
+from avabuild.cli.table import aligned
 
 if TYPE_CHECKING:
     from avabuild.plugins.provider import Kind, Provider, Trust

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from avabuild.cli.console import described, short
 from avabuild.cli.options import host_for
 from avabuild.cli.table import Row, about, unchanged
-from avabuild.common.errors import AvabuildError, Problem, RecipeError
-from avabuild.common.together import JointError, together
+from avabuild.common.errors import AvabuildError, JointError, Problem, RecipeError, together
 from avabuild.host.places import config_path
 from avabuild.images.sbom.sbom import Format, push_bill, sbom_of_kept, write_beside
 from avabuild.run import stamp

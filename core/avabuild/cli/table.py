@@ -6,13 +6,13 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from avabuild.cli.columns import aligned
 from avabuild.cli.units import human
 from avabuild.images.columns import OWN, split
 
 if TYPE_CHECKING:
     from avabuild.plan.plan import Plan
     from avabuild.resolve.lock import Package
+from collections.abc import Collection
 
 HEAD = ("image", "Python", "SDK", "JupyterLab", "device", "framework", "size", "seconds", "state")
 _RIGHT = ("size", "seconds")
@@ -63,3 +63,14 @@ def _cells(row: Row) -> tuple[str, ...]:
     ]
     seconds = NOTHING if row.seconds is None else f"{row.seconds:.1f}"
     return (row.image, *said, human(row.size) if row.size else NOTHING, seconds, row.state)
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> Iterator[str]:
+    """Yield a line per row, columns apart by two spaces; those in `right` end alike."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (
+            text.rjust(width) if number in right else text.ljust(width)
+            for number, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield "  ".join(cells).rstrip()

@@ -7,6 +7,7 @@ say what happened; `hint` says what to do next.
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -195,3 +196,21 @@ class RegistryError(AvabuildError):
     """A registry refuses: the password, the permission, what is sent; or it can't be trusted."""
 
     exit_code = 77
+
+
+class JointError(AvabuildError):
+    """More than one failure; the exit code is that of the first."""
+
+    def __init__(self, errors: Sequence[AvabuildError]) -> None:
+        super().__init__("\n".join(map(str, errors)))
+        self.errors = tuple(errors)
+        self.exit_code = exit_code_of(errors[0])
+
+
+def together(errors: Sequence[AvabuildError]) -> None:
+    """Raise the errors, if there are any, as one, each once; an error alone is raised as it is."""
+    each = tuple(dict.fromkeys(errors))
+    if len(each) == 1:
+        raise each[0]
+    if each:
+        raise JointError(each)

@@ -6,8 +6,7 @@ from avabuild.common.errors import ImageError
 from avabuild.images.description import table_of
 from avabuild.images.image import Image
 from avabuild.plan.labels import OFFER, POLICIES
-from avabuild.resolve.lock import Distribution, Lock
-from avabuild.resolve.lockfile import lock_text
+from avabuild.resolve.lock import Distribution, Lock, lock_text
 
 
 def lock_of(image: Image) -> str:

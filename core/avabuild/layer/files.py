@@ -19,7 +19,7 @@ from avabuild.layer.blob import MTIME, BlobWriter, Compression
 from avabuild.layer.ignore import Ignore, read_ignore
 from avabuild.layer.tree import Tree
 from avabuild.plugins.kinds import WHITEOUT, File
-from avabuild.resolve.lockfile import is_lock
+from avabuild.resolve.lock import is_lock
 from avabuild.store import Store
 from avabuild.store.blob import Blob
 from avabuild.store.hashing import file_digest

@@ -18,12 +18,20 @@ from avabuild.plan.plan import Plan
 from avabuild.plan.policies import Amended, draft_of, early_draft, refusals, warnings
 from avabuild.plugins.ask import amendments_of, early_refusals_of
 from avabuild.plugins.bases_offered import OfferedBase
-from avabuild.plugins.declared import TAKEN
 from avabuild.plugins.framework import Options, Request, Wanted
 from avabuild.plugins.kinds import Python
 from avabuild.plugins.local import LocalPlugin, read_local
 from avabuild.plugins.provider import is_path
-from avabuild.plugins.registry import Registry, check_of, choose, installed, layers_of, ordered, requires_of
+from avabuild.plugins.registry import (
+    TAKEN,
+    Registry,
+    check_of,
+    choose,
+    installed,
+    layers_of,
+    ordered,
+    requires_of,
+)
 from avabuild.plugins.target import Target
 from avabuild.recipe import ImageBase, Known, Point, Recipe, load, parse_options, pip_kind, variants
 from avabuild.resolve.lock import Distribution, request_digest

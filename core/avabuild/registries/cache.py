@@ -20,8 +20,8 @@ from typing import Any, Self
 from avabuild.common.errors import AvabuildError
 from avabuild.registries.connections import Registries
 from avabuild.registries.name import Remote, is_digest
+from avabuild.registries.push import note_place, send_blob
 from avabuild.registries.repository import Came
-from avabuild.registries.sending import note_place, send_blob
 from avabuild.store import Kept, Scratch, Store
 from avabuild.store import oci as image
 from avabuild.store.store import disk_errors

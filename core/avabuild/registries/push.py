@@ -13,11 +13,11 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
+from avabuild.common.errors import StoreError
+from avabuild.common.value import Value
 from avabuild.registries.connections import Registries
 from avabuild.registries.name import Remote
-from avabuild.registries.pushed import Pushed
-from avabuild.registries.repository import Came
-from avabuild.registries.sending import send_blob
+from avabuild.registries.repository import Came, Progress, Repository
 from avabuild.store import Store
 from avabuild.tools.cancellation import Cancellation
 from avabuild.tools.events import Event, Report
@@ -95,3 +95,60 @@ class Push:
             self._report.emit(Event("progress", words, "upload", done=done, total=total))
 
         return send_blob(self._repository, self._store, digest, size, progress)
+
+
+_SOURCES = 4  # repositories that are remembered for a blob
+
+
+def send_blob(repository: Repository, store: Store, digest: str, size: int, progress: Progress) -> Came:
+    """Have a blob in the repository, from another one of the registry where one is known to have it.
+
+    Raises:
+        StoreError: neither the repository nor the store has it.
+    """
+    place = f"{repository.registry.host} {digest}"
+    with store.claims.hold(place):  # another image of this run may be sending it
+        known = store.recall("registry", place) or []
+        source = next((other for other in known if other != repository.name), None)
+        if not store.has(digest, size) and not repository.has(digest):
+            hint = "build the image again: what is missing is made anew"
+            raise StoreError(f"the cache has no blob {digest} any more", hint=hint)
+        came = repository.upload(digest, size, store.blob_path(digest), progress, source)
+        note_place(store, repository, digest)
+    return came
+
+
+def note_place(store: Store, repository: Repository, digest: str) -> None:
+    """Remember that the repository has a blob, which others of its registry may be given."""
+    place = f"{repository.registry.host} {digest}"
+    known = store.recall("registry", place) or []
+    if repository.name not in known:
+        store.record("registry", place, [repository.name, *known][:_SOURCES])
+
+
+class Pushed(Value):
+    """What a push came to.
+
+    Attributes:
+        name: the image, by tag.
+        digest: of its manifest.
+        layers: how many it has; `sent` and `mounted` are how many of them.
+        uploaded: bytes of those that were sent.
+    """
+
+    name: Remote
+    digest: str
+    layers: int = 0
+    sent: int = 0
+    mounted: int = 0
+    uploaded: int = 0
+
+    @property
+    def pinned(self) -> str:
+        """The name that always means this image."""
+        return f"{self.name.bare}@{self.digest}"
+
+    def __str__(self) -> str:
+        sent = f"{self.sent} of {self.layers} layers sent, {self.uploaded / 1e6:.1f} MB" if self.sent else ""
+        mounted = f"{self.mounted} mounted from another repository" if self.mounted else ""
+        return ", ".join(text for text in (sent, mounted) if text) or "all layers were there"

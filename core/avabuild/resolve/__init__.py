@@ -2,7 +2,7 @@
 
 from avabuild.resolve.fetch import Fetcher, Progress, file_name
 from avabuild.resolve.indexes import Indexes, from_host, pip_conf_paths, redact, uv_toml_paths
-from avabuild.resolve.lockfile import read_lock, write_lock
+from avabuild.resolve.lock import read_lock, write_lock
 from avabuild.resolve.pip import ClassicResolver
 from avabuild.resolve.platforms import Platform
 from avabuild.resolve.pylock import Resolved

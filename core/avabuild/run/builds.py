@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from avabuild.common.errors import AvabuildError
-from avabuild.common.together import together
+from avabuild.common.errors import AvabuildError, together
 from avabuild.engine.key import image_key
 from avabuild.engine.python.resolution import require_lock, still_locked
 from avabuild.images.leftovers import sweep_builds

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from avabuild.common.errors import AvabuildError, ImageError, Problem, RecipeError
-from avabuild.common.together import together
+from avabuild.common.errors import AvabuildError, ImageError, Problem, RecipeError, together
 from avabuild.layer.base import Base
 from avabuild.layer.facts import assumed_image
 from avabuild.plan.plan import Plan

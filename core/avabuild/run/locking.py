@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
-from avabuild.common.errors import AvabuildError, UnavailableError
-from avabuild.common.together import together
+from avabuild.common.errors import AvabuildError, UnavailableError, together
 from avabuild.engine.context import Context
 from avabuild.engine.exec.apt import add_apt
 from avabuild.engine.exec.run_step import add_run

@@ -16,8 +16,7 @@ from avabuild.layer import files as module
 from avabuild.layer.blob import MTIME
 from avabuild.layer.files import files_key, files_size, own_places, write_files
 from avabuild.plugins.kinds import File
-from avabuild.resolve.lock import Lock
-from avabuild.resolve.lockfile import write_lock
+from avabuild.resolve.lock import Lock, write_lock
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from avabuild.images.listing import listed
 from avabuild.images.lockfile import lock_of
 from avabuild.images.usage import needs_of
 from avabuild.registries.name import is_remote
-from avabuild.resolve.lock import Package
-from avabuild.resolve.lockfile import read_lock
+from avabuild.resolve.lock import Package, read_lock
 from avabuild.store import oci as image
 
 from .conftest import LOCK

@@ -14,8 +14,8 @@ import pytest
 
 from avabuild.registries.cache import Cache
 from avabuild.registries.name import Remote
+from avabuild.registries.push import send_blob
 from avabuild.registries.repository import Repository
-from avabuild.registries.sending import send_blob
 from avabuild.store import Kept, Store
 from avabuild.store import oci as image
 from avabuild.store.blob import Blob

@@ -10,7 +10,7 @@ import pytest
 
 from avabuild.common.errors import RegistryError
 from avabuild.registries.name import Remote
-from avabuild.registries.sending import send_blob
+from avabuild.registries.push import send_blob
 from avabuild.tools.cancellation import Cancellation
 
 

@@ -18,8 +18,8 @@ import pytest
 
 from avabuild.common.errors import RegistryError
 from avabuild.registries.name import Remote
+from avabuild.registries.push import send_blob
 from avabuild.registries.responses import Challenge
-from avabuild.registries.sending import send_blob
 
 LOGIN = base64.b64encode(b"ava:correct horse").decode()
 

@@ -5,8 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avabuild.common.errors import LockError
-from avabuild.resolve.lock import FORMAT, AptLock, Deb, Distribution, Lock, Package, TargetLock
-from avabuild.resolve.lockfile import lock_text, read_lock, write_lock
+from avabuild.resolve.lock import (
+    FORMAT,
+    AptLock,
+    Deb,
+    Distribution,
+    Lock,
+    Package,
+    TargetLock,
+    lock_text,
+    read_lock,
+    write_lock,
+)
 
 words = st.text(max_size=8)
 packages = st.builds(

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from avabuild.common.errors import AvabuildError, RecipeError, StepError, TargetError, UnavailableError
-from avabuild.common.together import JointError
+from avabuild.common.errors import (
+    AvabuildError,
+    JointError,
+    RecipeError,
+    StepError,
+    TargetError,
+    UnavailableError,
+)
 from avabuild.layer.base import Base
 from avabuild.run import builds
 from avabuild.run.builds import Listener

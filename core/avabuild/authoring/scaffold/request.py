@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from avabuild.authoring.scaffold.table import Row
 from avabuild.common.errors import PluginError
-from avabuild.plugins.declared import BASE_NAME, TAKEN
 from avabuild.plugins.provider import GROUPS, Kind
+from avabuild.plugins.registry import BASE_NAME, TAKEN
 
 LICENSES = ("MIT", "BSD-3-Clause", "Apache-2.0")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
