@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from avabuild.engine.bootstrap import is_older
+from avabuild.engine.bases import is_older
 
 if TYPE_CHECKING:
     from collections.abc import Callable

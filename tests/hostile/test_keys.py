@@ -20,7 +20,7 @@ from avabuild.common.errors import ChangedError
 from avabuild.resolve import Fetcher, Indexes
 from avabuild.resolve.lock import Package
 from avabuild.run.watch import Watch
-from avabuild.store.hashing import is_settled
+from avabuild.store.store import is_settled
 
 from ..builds.tiny import write_tiny
 from ..builds.user import User

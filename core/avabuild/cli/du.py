@@ -35,8 +35,7 @@ def du(
     from avabuild.common.errors import StoreError
     from avabuild.images.find import storage_of
     from avabuild.images.prune import present
-    from avabuild.images.storage_usage import storage_usage
-    from avabuild.images.usage import items, needs_of, usage
+    from avabuild.images.usage import items, needs_of, storage_usage, usage
     from avabuild.images.verifying import verify
     from avabuild.run.run import Workplace
     from avabuild.tools.events import Report

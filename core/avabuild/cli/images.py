@@ -40,7 +40,7 @@ def images(
     """
     del debug  # main() looks for it
     from avabuild.cli.options import host_for
-    from avabuild.images.listing import listed, listed_remote
+    from avabuild.images.find import listed, listed_remote
     from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
 

@@ -51,7 +51,7 @@ def inspect(
         tools = workplace.tools(Report(lambda _: None), "inspect")
         found = find(image, tools, workplace.store, insecure=insecure)
     if lock:
-        from avabuild.images.lockfile import lock_of
+        from avabuild.images.image import lock_of
 
         echo(lock_of(found), nl=False)
     elif as_json:

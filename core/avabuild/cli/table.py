@@ -65,6 +65,9 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (row.image, *said, human(row.size) if row.size else NOTHING, seconds, row.state)
 
 
+# -- columns: rows of texts as lines, each column as wide as its widest text ---------------------------------
+
+
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> Iterator[str]:
     """Yield a line per row, columns apart by two spaces; those in `right` end alike."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

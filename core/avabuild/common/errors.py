@@ -198,6 +198,9 @@ class RegistryError(AvabuildError):
     exit_code = 77
 
 
+# -- together: the failures of several recipes or images as one error, told at once --------------------------
+
+
 class JointError(AvabuildError):
     """More than one failure; the exit code is that of the first."""
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Literal
+
+from packaging.version import Version
 
 from avabuild.common.errors import (
     AvabuildError,
     ChangedError,
+    HostError,
     ImageError,
     Problem,
     RecipeError,
@@ -21,9 +26,10 @@ from avabuild.common.errors import (
     UnavailableError,
 )
 from avabuild.common.tars import Tar, opened
+from avabuild.common.value import Value
 from avabuild.engine.archives import choices, choose, unpack_chosen
-from avabuild.engine.bootstrap import PROGRAMS, is_older, way_of
 from avabuild.engine.neutral import make_neutral
+from avabuild.host.means import Mode
 from avabuild.layer.base import Base
 from avabuild.layer.blob import BLOCK, MTIME, BlobWriter
 from avabuild.layer.facts import assumed, read_facts
@@ -33,7 +39,7 @@ from avabuild.recipe import Base as BaseSpec
 from avabuild.store import Kept, Scratch, Store
 from avabuild.store import oci as image
 from avabuild.store.blob import Blob
-from avabuild.store.hashing import file_digest
+from avabuild.store.store import file_digest
 from avabuild.tools import argv as commands
 from avabuild.tools.buildah import Tools
 
@@ -353,3 +359,68 @@ def _unreachable(error: StepError, message: str) -> AvabuildError:
         last = error.tail.strip().splitlines()[-1:] or [""]
         return UnavailableError(f"{message}: {last[0]}", hint=f"try again later; full log: {error.log}")
     return error
+
+
+# -- how a Debian is bootstrapped here: a pure choice among the ways that mmdebstrap has of being root -------
+
+
+PROGRAMS = ("fakechroot", "fakeroot")
+_MADE = (
+    'take a base that is made already: an image, base = { archive = "..." }, or that of a shared cache, '
+    "AVABUILD_SHARED_CACHE=DIR"
+)
+
+
+class Way(Value):
+    """A way to bootstrap.
+
+    Attributes:
+        mode: mmdebstrap's.
+        inside: whether it runs in the build's namespace, where one id is mapped: all files are root's then.
+            Every other way keeps their owners, and comes to the same bytes.
+        warning: what the user is told of it.
+    """
+
+    mode: Literal["root", "unshare", "fakechroot"]
+    inside: bool = False
+    warning: str = ""
+
+
+def way_of(mode: Mode, programs: Collection[str], *, older: bool = False) -> Way:
+    """Return the way for a user of `mode`; `programs` are those of PROGRAMS that are there.
+
+    `older` says that the release has an older C library than this host: fakechroot has the release's own
+    programs load the host's library of fakeroot, which needs this one.
+
+    Raises:
+        HostError: there is none; says what would make one.
+    """
+    if mode == "root":
+        return Way(mode="root")
+    if mode == "subuid":
+        return Way(mode="unshare")
+    missing = [name for name in PROGRAMS if name not in programs]
+    if not missing and not older:
+        return Way(mode="fakechroot")
+    if mode == "single":
+        better = "a host that is no newer" if older else f"the packages {' and '.join(PROGRAMS)}"
+        warning = (
+            "all files of the Debian base are owned by root: this user has one id here; "
+            f"{better} would keep owners"
+        )
+        return Way(mode="root", inside=True, warning=warning)
+    if older:
+        raise HostError(
+            "a Debian that is older than this host can't be made where there are no user namespaces",
+            hint=_MADE,
+        )
+    raise HostError(
+        f"a Debian base needs {' and '.join(missing)} where there are no user namespaces",
+        hint=f"apt-get install {' '.join(missing)}; or {_MADE}",
+    )
+
+
+def is_older(glibc: str, host: str | None = None) -> bool:
+    """Whether a release's C library is older than this host's; `host` is what confstr(3) says of that."""
+    here = (host or os.confstr("CS_GNU_LIBC_VERSION") or "").removeprefix("glibc ")
+    return bool(here) and Version(glibc) < Version(here)

@@ -12,8 +12,8 @@ from typing import Any
 from avabuild.common.errors import ChangedError
 from avabuild.common.value import digest_of
 from avabuild.engine import directories
+from avabuild.engine.check.check import prove_image
 from avabuild.engine.check.linkage import base_ahead, require_libraries
-from avabuild.engine.check.prove import prove_image
 from avabuild.engine.context import Context
 from avabuild.engine.exec.apt import add_apt
 from avabuild.engine.exec.run_step import add_run, after_runs
@@ -24,11 +24,9 @@ from avabuild.engine.key import Contents, contents, described
 from avabuild.engine.layout import compose_image
 from avabuild.engine.names import looked_up, names_for, refuse_unknown
 from avabuild.engine.output import write_output
-from avabuild.engine.python.compiler import Compiler, choose_compiler
-from avabuild.engine.python.wheels import Layers, Python, Sources, cause_of
-from avabuild.engine.stages.classic import ClassicWorkshop
+from avabuild.engine.python.wheels import Compiler, Layers, Python, Sources, cause_of, choose_compiler
 from avabuild.engine.stages.compile import Yard, add_compiled, interpreter_of, stages_beside
-from avabuild.engine.stages.workshop import Workshop, is_wheel, supply_of
+from avabuild.engine.stages.workshop import ClassicWorkshop, Workshop, is_wheel, supply_of
 from avabuild.layer.base import Base
 from avabuild.layer.facts import is_debian
 from avabuild.layer.files import files_key, own_places, write_files

@@ -13,10 +13,9 @@ from avabuild.layer.base import Base
 from avabuild.store import Store
 from avabuild.store import oci as image
 from avabuild.store.blob import Blob
-from avabuild.store.hashing import file_digest
-from avabuild.store.modes import open_up
 from avabuild.store.oci import Piece, Settings
-from avabuild.store.whole import publish, remove, write_whole
+from avabuild.store.store import file_digest
+from avabuild.store.whole import open_up, publish, remove, write_whole
 
 
 class Composed(Value):

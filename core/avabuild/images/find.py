@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from avabuild.common.errors import HostError, ImageError, StepError, StoreError
+from avabuild.host.host import Host
 from avabuild.images.image import FILES, LOCAL, REGISTRY, Image
 from avabuild.registries.name import is_remote
 from avabuild.store import Store
@@ -190,3 +191,35 @@ def bare(name: str) -> str:
     name = name.partition("@")[0]
     head, colon, tail = name.rpartition(":")
     return head if colon and "/" not in tail else name
+
+
+# -- listing images: all that there are, or of a registry all tags below a path ------------------------------
+
+
+def listed(tools: Tools, store: Store, *, everything: bool = False) -> tuple[Image, ...]:
+    """Return the named images of the local storage that avabuild made, by name; or `everything`."""
+    storage = storage_of(tools)
+    if storage is None:
+        return ()
+    found = local_images(storage, store)
+    wanted = [one for one in found if everything or (one.description.own and ":" in one.reference)]
+    return tuple(sorted(wanted, key=lambda one: one.reference))
+
+
+def listed_remote(
+    place: str, host: Host, *, everything: bool = False, insecure: bool = False
+) -> tuple[Image, ...]:
+    """Return the images of a registry below `place`, `host/path`, or of the repository that it names.
+
+    Raises:
+        ImageError: there is nothing.
+        RegistryError: the registry refuses. UnavailableError: it does not answer.
+    """
+    from avabuild.images.remote import remote_images  # noqa: PLC0415 - httpx, which the local list does without
+
+    place = place.removeprefix("docker://").rstrip("/")
+    place = bare(place) if "/" in place else place  # what follows the colon is a port otherwise
+    with remote_images(host, insecure=insecure) as images:
+        found = images.below(place)
+    wanted = [one for one in found if everything or one.description.own]
+    return tuple(sorted(wanted, key=lambda one: one.reference))

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from avabuild.engine.exec.apt_run import file_name
 from avabuild.images.description import labels_of
-from avabuild.images.find import kept_manifest
+from avabuild.images.find import kept_manifest, local_images
 from avabuild.images.image import Image
+from avabuild.images.leftovers import is_of_build
 from avabuild.layer.base import Base
 from avabuild.plan.labels import BASE
 from avabuild.store import Store
+from avabuild.tools.storage import LocalStorage
 
 # What an item of these holds may be looked at by a build that never asked for it by name.
 SHARED = {
@@ -202,3 +204,43 @@ def size_of(path: Path) -> int:
     except (FileNotFoundError, PermissionError):
         return 0
     return state.st_blocks * 512 if state.st_nlink == 1 else 0
+
+
+# -- what the local storage holds: images of ours, leftovers of builds, and images of other tools ------------
+
+
+_OURS, _UNNAMED, _BUILDS, _OTHERS, _NONE = (
+    "images of avabuild",
+    "images without a name",
+    "images of builds",
+    "images of other tools",
+    "layers of no image",
+)
+
+
+def storage_usage(storage: LocalStorage, store: Store) -> Iterator[Usage]:
+    """Yield the sums; a layer that several images share counts for the first of these kinds that has it."""
+    layers = storage.list_layers()
+    tops = {one.id: one.top for one in storage.list_images()}
+    by_kind: dict[str, dict[str, str]] = {kind: {} for kind in (_OURS, _OTHERS, _BUILDS, _UNNAMED)}
+    for one in local_images(storage, store):
+        if is_of_build(one.reference):
+            kind = _BUILDS
+        elif not one.description.own:
+            kind = _OTHERS
+        else:
+            kind = _OURS if ":" in one.reference else _UNNAMED
+        by_kind[kind][one.id] = tops[one.id]
+    counted: set[str] = set()
+    for kind, images in by_kind.items():
+        size = 0
+        for top in images.values():
+            layer = top
+            while layer in layers and layer not in counted:
+                counted.add(layer)
+                size += layers[layer].size
+                layer = layers[layer].parent
+        if images:
+            yield Usage(kind, len(images), size, size if kind in {_OURS, _OTHERS} else 0)
+    if left := [layer for name, layer in layers.items() if name not in counted and layer.size]:
+        yield Usage(_NONE, len(left), sum(layer.size for layer in left), 0)

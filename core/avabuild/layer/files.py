@@ -22,7 +22,7 @@ from avabuild.plugins.kinds import WHITEOUT, File
 from avabuild.resolve.lock import is_lock
 from avabuild.store import Store
 from avabuild.store.blob import Blob
-from avabuild.store.hashing import file_digest
+from avabuild.store.store import file_digest
 
 FORMAT = 2
 _NOTHING_BELOW = Tree()

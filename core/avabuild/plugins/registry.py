@@ -305,6 +305,9 @@ def _blamed_on(provider: Provider, what: str) -> Iterator[None]:
         ) from error
 
 
+# -- what a plugin declared, held against the contract: the type of every field, before any of it is called --
+
+
 BASE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 TAKEN = ("archive", "debian", "device", "image", "mirror", "python", "recipe", "scratch")
 """The words that a base table has already."""

@@ -203,6 +203,9 @@ def _distance(device: Device) -> Callable[[Device], tuple[bool, bool, float, boo
     return distance
 
 
+# -- wording what a table of releases offers, to somebody who asked for what it does not. Pure ---------------
+
+
 _MOST = 4  # of alike things in one message
 
 

@@ -13,9 +13,9 @@ from avabuild.common.errors import Problem
 from avabuild.plugins.wording import KeyPath, did_you_mean, listed
 from avabuild.recipe.bases import KEYS as BASE_KEYS
 from avabuild.recipe.choices import CONDITIONS
+from avabuild.recipe.document import Source
 from avabuild.recipe.model import Recipe
 from avabuild.recipe.packages import Packages
-from avabuild.recipe.source import Source
 from avabuild.recipe.tables import Build, FileEntry, ImageConfig, Matrix, MountEntry, RunStep
 
 KnownKeys = Callable[[KeyPath], Iterable[str]]

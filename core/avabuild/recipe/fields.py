@@ -24,7 +24,7 @@ from avabuild.common.regular import kernels, oddity
 from avabuild.plugins.kinds import OWNER, checked_owner, checked_target
 from avabuild.plugins.provider import is_path
 from avabuild.plugins.target import Device
-from avabuild.recipe.source import Source
+from avabuild.recipe.document import Source
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PYTHON = re.compile(r"\d\.\d{1,2}")

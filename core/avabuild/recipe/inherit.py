@@ -10,10 +10,10 @@ from typing import TypeVar
 from avabuild.common.value import Value
 from avabuild.plugins.wording import KeyPath
 from avabuild.recipe.bases import ArchiveBase
+from avabuild.recipe.document import Source
 from avabuild.recipe.model import Recipe
 from avabuild.recipe.packages import Packages, RepositoryEntry, pip_kind
 from avabuild.recipe.project import respelt
-from avabuild.recipe.source import Source
 from avabuild.recipe.tables import ImageConfig, RunStep
 
 Table = TypeVar("Table", bound=Value)

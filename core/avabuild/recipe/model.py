@@ -26,9 +26,9 @@ from avabuild.plugins.wording import KeyPath
 from avabuild.recipe import tags
 from avabuild.recipe.bases import DebianBase, Offer, OneBase, RecipeBase
 from avabuild.recipe.choices import AnyBase, Bases
+from avabuild.recipe.document import Source
 from avabuild.recipe.fields import EMPTY_TABLE, Plugins, RepositoryName, Text
 from avabuild.recipe.packages import Packages
-from avabuild.recipe.source import Source
 from avabuild.recipe.tables import Build, FileEntry, ImageConfig, Matrix, RunStep
 
 

@@ -12,13 +12,11 @@ from pydantic import ValidationError
 
 from avabuild.common.errors import PluginError, Problem, RecipeError
 from avabuild.recipe.bases import Offer
-from avabuild.recipe.document import parse, refused, text_of
+from avabuild.recipe.document import Source, parse, refused, text_of
 from avabuild.recipe.explain import explain, recipe_keys
 from avabuild.recipe.model import Recipe, with_offered
-from avabuild.recipe.plugins import Known, check_frameworks, check_plugins
+from avabuild.recipe.plugins import Known, check_frameworks, check_plugins, with_offers
 from avabuild.recipe.project import NAME, project_plugins
-from avabuild.recipe.source import Source
-from avabuild.recipe.stand_ins import with_offers
 
 _LOCAL = re.compile(r"\.\.?/.+\.py")
 

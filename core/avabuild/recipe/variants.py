@@ -11,9 +11,9 @@ from pathlib import Path
 from avabuild.common.errors import Problem, RecipeError
 from avabuild.recipe.bases import RecipeBase
 from avabuild.recipe.choices import Bases, Point
+from avabuild.recipe.document import Source
 from avabuild.recipe.inherit import merge
 from avabuild.recipe.model import Recipe
-from avabuild.recipe.source import Source
 from avabuild.recipe.tags import template_problem
 
 Load = Callable[[Path], Recipe]

@@ -97,6 +97,9 @@ class Push:
         return send_blob(self._repository, self._store, digest, size, progress)
 
 
+# -- sending a blob of the store, once for all who want it there, and only when the registry lacks it --------
+
+
 _SOURCES = 4  # repositories that are remembered for a blob
 
 
@@ -124,6 +127,9 @@ def note_place(store: Store, repository: Repository, digest: str) -> None:
     known = store.recall("registry", place) or []
     if repository.name not in known:
         store.record("registry", place, [repository.name, *known][:_SOURCES])
+
+
+# -- what a push came to, as a value -------------------------------------------------------------------------
 
 
 class Pushed(Value):

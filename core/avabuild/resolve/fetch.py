@@ -17,8 +17,7 @@ from avabuild.common.errors import ChangedError, DiskFullError, WheelError
 from avabuild.resolve.indexes import Indexes
 from avabuild.resolve.lock import Package
 from avabuild.resolve.wanted import Policy, Wanted
-from avabuild.store.modes import file_lock, make_directory, open_up
-from avabuild.store.whole import publish
+from avabuild.store.whole import file_lock, make_directory, open_up, publish
 from avabuild.tools.cancellation import Cancellation
 
 if TYPE_CHECKING:

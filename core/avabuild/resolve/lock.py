@@ -194,6 +194,9 @@ def request_digest(
     return digest_of([sorted(requirements), list(extras), python, arch, glibc])
 
 
+# -- the lock file: a Lock as TOML that people review, one line per package ----------------------------------
+
+
 _MADE = b"# Made by avabuild;"
 _HEADER = f"{_MADE.decode()} commit this file. To change it, change the recipe or run with --upgrade.\n"
 _HINT = "restore it from version control, or remove it to resolve again"

@@ -25,8 +25,7 @@ from avabuild.resolve.pylock import Resolved
 from avabuild.resolve.requirements import file_name, requirement_line
 from avabuild.resolve.resolver import kept_versions, together
 from avabuild.resolve.uv import Command, Runner, default_index
-from avabuild.store.modes import make_directory, open_up
-from avabuild.store.whole import publish
+from avabuild.store.whole import make_directory, open_up, publish
 
 _WORKER = ("pip_worker.py", "pip_changes.py")  # programs for the interpreter in the container
 

@@ -15,8 +15,8 @@ from avabuild.images.sbom.sbom import Format, has_bills
 from avabuild.layer.base import Base
 from avabuild.layer.keys import FLAT, flat
 from avabuild.run.catalogue import Catalogue, Entry
+from avabuild.run.forecast import refusal
 from avabuild.run.graph import Ended, Graph, Node
-from avabuild.run.needs import refusal
 from avabuild.run.publish import Done, There
 from avabuild.run.running import Running
 from avabuild.store.scratch import sweep

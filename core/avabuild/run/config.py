@@ -14,9 +14,8 @@ from avabuild.host.places import config_path
 from avabuild.host.settings import DriverChoice, Settings, settings_of
 from avabuild.plugins.provider import Trust
 from avabuild.plugins.wording import did_you_mean, listed
-from avabuild.recipe.document import parse
+from avabuild.recipe.document import Source, parse
 from avabuild.recipe.explain import explain
-from avabuild.recipe.source import Source
 
 
 def _whole(path: Path) -> Path:

@@ -17,9 +17,8 @@ from avabuild.engine.exec.apt import add_apt
 from avabuild.engine.exec.run_step import add_run
 from avabuild.engine.exec.stack import Chain
 from avabuild.engine.python.resolution import Resolution, is_full, resolver_for, still_locked
-from avabuild.engine.stages.classic import ClassicWorkshop
 from avabuild.engine.stages.compile import interpreter_of
-from avabuild.engine.stages.workshop import Workshop, supply_of
+from avabuild.engine.stages.workshop import ClassicWorkshop, Workshop, supply_of
 from avabuild.layer.base import Base
 from avabuild.plan.planning import request_of
 from avabuild.plugins.kinds import Apt

@@ -17,8 +17,8 @@ from avabuild.engine.context import Context
 from avabuild.engine.exec.apt_run import forget_lists
 from avabuild.engine.job import Built, Job
 from avabuild.engine.names import looked_up, names_for, refuse_unknown
-from avabuild.engine.python.compiler import is_here
 from avabuild.engine.python.resolution import Below, Resolution, require_lock, resolver_for, still_locked
+from avabuild.engine.python.wheels import is_here
 from avabuild.layer.base import Base
 from avabuild.layer.facts import Facts, assumed
 from avabuild.layer.overlaps import told
@@ -41,8 +41,7 @@ from avabuild.recipe import DebianBase
 from avabuild.resolve import Fetcher, Indexes, Progress, Resolver, file_name, read_lock, write_lock
 from avabuild.resolve.lock import AptLock, Lock, Package, TargetLock
 from avabuild.resolve.uv import Unsolvable
-from avabuild.run.forecast import Forecast, Row
-from avabuild.run.needs import Need, needs
+from avabuild.run.forecast import Forecast, Need, Row, needs
 from avabuild.run.publish import Done, none
 from avabuild.run.run import Workplace
 from avabuild.run.running import Halt, Running

@@ -23,7 +23,7 @@ from avabuild.run import stamp
 from avabuild.run.publish import Done
 from avabuild.run.recipe_run import Session
 from avabuild.run.watch import Watch
-from avabuild.store.hashing import file_digest
+from avabuild.store.store import file_digest
 
 
 def inputs(project: Project, plans: Sequence[Plan]) -> tuple[Path, ...]:

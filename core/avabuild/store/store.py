@@ -27,6 +27,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,10 +41,9 @@ from avabuild.host.sharing import Sharing
 from avabuild.store.blob import Blob
 from avabuild.store.claims import Claims
 from avabuild.store.entry import decode_entry, encode_entry, entry_name
-from avabuild.store.modes import file_lock, make_directory, open_up
 from avabuild.store.shared import Found, Shared
 from avabuild.store.uses import Uses
-from avabuild.store.whole import publish, remove, write_whole
+from avabuild.store.whole import file_lock, make_directory, open_up, publish, remove, write_whole
 
 # What an index entry of a shared store may say: all that does not depend on this user or their other files.
 _SHARED = {
@@ -484,3 +484,40 @@ def disk_errors(
         if error.errno in _FORBIDDEN:
             raise StoreError(f"can't write to {root}: {error}", hint=remedy) from error
         raise
+
+
+# -- digests of host files, each file read once --------------------------------------------------------------
+
+
+_FINE, _COARSE = 50_000_000, 2_000_000_000  # ns: longer than a tick of the clock that gives files their times
+
+
+def file_digest(store: Store, path: Path) -> str:
+    """Return `sha256:HEX` of the file's content.
+
+    A file whose inode, size and change time are those of an earlier call is not read again: an archive base
+    may be many gigabytes. Only that memo looks at times; keys hold the content's digest. What changed a
+    moment ago could change once more without another time, so it is not remembered.
+    """
+    known = store.recall("file", _memo(path, path.stat()))
+    if isinstance(known, str):
+        return known
+    with path.open("rb") as file:
+        before = os.fstat(file.fileno())
+        digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+        memo = _memo(path, before)
+        if is_settled(before) and memo == _memo(path, os.fstat(file.fileno())):
+            store.record("file", memo, digest)
+    return digest
+
+
+def is_settled(status: os.stat_result) -> bool:
+    """Whether the file's last change is so long ago that another one would have another time."""
+    last = max(status.st_mtime_ns, status.st_ctime_ns)
+    tick = _FINE if last % 10_000_000 else _COARSE  # some file systems count seconds
+    return last + tick < time.time_ns()
+
+
+def _memo(path: Path, status: os.stat_result) -> str:
+    times = f"{status.st_mtime_ns}:{status.st_ctime_ns}"
+    return f"{path}:{status.st_dev}:{status.st_ino}:{status.st_size}:{times}"

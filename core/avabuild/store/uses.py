@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from avabuild.store.modes import lock_mode
-from avabuild.store.whole import remove
+from avabuild.store.whole import lock_mode, remove
 
 _GUARD = ".guard"
 _CLOSED = (OSError,)  # a cache that is read-only or full can be read all the same

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from avabuild.common.errors import HostError
-from avabuild.engine.bootstrap import PROGRAMS, Way, is_older, way_of
+from avabuild.engine.bases import PROGRAMS, Way, is_older, way_of
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ import base64
 import pytest
 
 from avabuild.common.errors import ImageError
-from avabuild.images.find import bare, find, local_images
-from avabuild.images.listing import listed
-from avabuild.images.lockfile import lock_of
+from avabuild.images.find import bare, find, listed, local_images
+from avabuild.images.image import lock_of
 from avabuild.images.usage import needs_of
 from avabuild.registries.name import is_remote
 from avabuild.resolve.lock import Package, read_lock

@@ -14,8 +14,7 @@ from avabuild.engine.stages.workshop import built_record
 from avabuild.images.leftovers import DAY, leftovers, sweep_builds
 from avabuild.images.prune import Wish, choose, planned, prune
 from avabuild.images.remove import remove
-from avabuild.images.storage_usage import storage_usage
-from avabuild.images.usage import items, needs_of, usage
+from avabuild.images.usage import items, needs_of, storage_usage, usage
 from avabuild.resolve.lock import Package
 from avabuild.store import Scratch, Store
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from avabuild.common.errors import HostError, ImageError, RegistryError, UnavailableError
-from avabuild.images.find import find
-from avabuild.images.listing import listed_remote
+from avabuild.images.find import find, listed_remote
 from avabuild.images.remote import remote_images
 from avabuild.registries.connections import Registries
 from avabuild.registries.name import Remote

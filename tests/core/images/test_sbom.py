@@ -16,8 +16,8 @@ from avabuild.common.errors import ImageError, StoreError
 from avabuild.engine.layout import write_layout
 from avabuild.engine.output import Output
 from avabuild.host.sharing import Sharing
+from avabuild.images.attach import add_to_layout
 from avabuild.images.find import find
-from avabuild.images.referrer import add_to_layout
 from avabuild.images.sbom.sbom import sbom_of, sbom_of_kept, write_beside
 from avabuild.layer.packages import Layer, read_packages
 from avabuild.store import Store

@@ -10,8 +10,7 @@ from avabuild.engine.output import LOCAL, Output
 from avabuild.plan.plan import Check, Plan
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe import DebianBase
-from avabuild.run.forecast import INSTALLED, RUN, Row
-from avabuild.run.needs import Need, needs, refusal
+from avabuild.run.forecast import INSTALLED, RUN, Need, Row, needs, refusal
 
 OCI = Output(kind="oci", path=Path("/out"))
 WHEELS = Row(name="wheels of packages", origins=("recipe",), state="build")

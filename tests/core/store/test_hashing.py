@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from avabuild.store.hashing import file_digest, is_settled
+from avabuild.store.store import file_digest, is_settled
 
 
 def sha(data: bytes) -> str:

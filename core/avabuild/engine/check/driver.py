@@ -31,7 +31,7 @@ from avabuild.engine.layout import Composed
 from avabuild.plugins.kinds import Repository
 from avabuild.store import Store
 from avabuild.store import oci as image
-from avabuild.store.hashing import file_digest
+from avabuild.store.store import file_digest
 from avabuild.store.whole import publish
 from avabuild.tools.argv import Bind
 

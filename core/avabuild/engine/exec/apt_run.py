@@ -31,8 +31,8 @@ from avabuild.layer.facts import is_debian
 from avabuild.plugins.kinds import Repository
 from avabuild.resolve.lock import Deb
 from avabuild.store import Store
-from avabuild.store.hashing import file_digest
-from avabuild.store.modes import make_directory, open_up
+from avabuild.store.store import file_digest
+from avabuild.store.whole import make_directory, open_up
 from avabuild.tools.argv import Bind
 from avabuild.tools.container import Container
 

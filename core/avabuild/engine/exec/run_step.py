@@ -19,8 +19,7 @@ from avabuild.layer.keys import ExecLayer, chain, run_layer
 from avabuild.plan.plan import Step
 from avabuild.plugins.kinds import Mount, Run
 from avabuild.store import Store
-from avabuild.store.hashing import file_digest
-from avabuild.store.store import disk_errors
+from avabuild.store.store import disk_errors, file_digest
 from avabuild.store.whole import write_whole
 from avabuild.tools.argv import Bind
 from avabuild.tools.container import kept_words

@@ -13,9 +13,8 @@ from avabuild.engine.stages.stage import Stage
 from avabuild.plugins.sources import DebianSource, Download, ProjectFile
 from avabuild.resolve import Fetcher
 from avabuild.resolve.lock import Package
-from avabuild.store.hashing import file_digest
-from avabuild.store.modes import make_directory, open_up
-from avabuild.store.whole import publish
+from avabuild.store.store import file_digest
+from avabuild.store.whole import make_directory, open_up, publish
 from avabuild.tools.argv import Bind
 
 _PLACE = "/run/avabuild-sources"

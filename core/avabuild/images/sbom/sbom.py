@@ -13,10 +13,10 @@ from packaging.utils import canonicalize_name
 from avabuild.common.errors import ImageError
 from avabuild.common.value import canonical
 from avabuild.engine.output import Output
+from avabuild.images.attach import add_to_layout
 from avabuild.images.find import kept_image
 from avabuild.images.image import Image
 from avabuild.images.layers import kept_layers, layers_of
-from avabuild.images.referrer import add_to_layout
 from avabuild.images.sbom.bill import Bill
 from avabuild.images.writing import write_file
 from avabuild.layer.packages import Contents, read_packages, recorded_packages
