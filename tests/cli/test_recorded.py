@@ -83,4 +83,4 @@ def test_an_image_has_the_digest_and_the_keys_that_it_always_had(
     (entry,) = json.loads((tmp_path / "out" / "index.json").read_bytes())["manifests"]
     places = [path for kind in ("layer", "base") for path in (tmp_path / "cache/index" / kind).iterdir()]
     keys = sorted(f"{path.parent.name} {path.stem}" for path in places)
-    golden("recorded.txt", "\n".join([f"image {entry['digest']}", *keys]) + "\n")
+    golden(str(Path(__file__).with_suffix(".txt")), "\n".join([f"image {entry['digest']}", *keys]) + "\n")

@@ -150,7 +150,8 @@ def test_every_option_of_recipe_is_documented():
 def test_every_exit_code_is_documented():
     text = (ROOT / "docs" / "cli.md").read_text()
     rows = {int(code): name for code, name in re.findall(r"^\| (\d+) \|\s*`?(\w*)`? \|", text, re.MULTILINE)}
-    classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, AvabuildError)]
+    found = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, AvabuildError)]
+    classes = [c for c in found if c is not errors.JointError]  # which ends as the first of its errors would
     assert {cls.exit_code: cls.__name__ for cls in classes}.items() <= rows.items()
     assert set(rows) == {cls.exit_code for cls in classes} | {0, cli.BUG, cli.INTERRUPTED}
 

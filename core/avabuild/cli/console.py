@@ -11,7 +11,7 @@ from avabuild.cli.units import human
 
 if TYPE_CHECKING:
     from avabuild.common.errors import AvabuildError
-    from avabuild.registries.push import Pushed
+    from avabuild.registries.pushed import Pushed
     from avabuild.run.publish import Done
     from avabuild.tools.events import Event
 

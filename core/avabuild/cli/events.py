@@ -13,7 +13,7 @@ from avabuild.common.errors import exit_code_of
 
 if TYPE_CHECKING:
     from avabuild.common.errors import AvabuildError
-    from avabuild.registries.push import Pushed
+    from avabuild.registries.pushed import Pushed
     from avabuild.run.publish import Done
     from avabuild.tools.events import Event
 

@@ -15,7 +15,7 @@ from avabuild.cli.shown import echo
 
 if TYPE_CHECKING:
     from avabuild.registries.connections import Registries
-    from avabuild.registries.push import Pushed
+    from avabuild.registries.pushed import Pushed
     from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
 

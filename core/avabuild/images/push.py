@@ -10,7 +10,7 @@ from avabuild.images.find import find_local
 from avabuild.images.image import LOCAL, Image
 from avabuild.images.layers import fetch
 from avabuild.registries.name import Remote, is_remote
-from avabuild.registries.push import Pushed
+from avabuild.registries.pushed import Pushed
 from avabuild.store import Scratch, Store
 from avabuild.store import oci as image
 from avabuild.tools.buildah import Tools

@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Self
 
 from avabuild.common.errors import StoreError
-from avabuild.common.value import Value
 from avabuild.registries.connections import Registries
 from avabuild.registries.name import Remote
+from avabuild.registries.pushed import Pushed
 from avabuild.registries.repository import Came, Progress, Repository
 from avabuild.store import Store
 from avabuild.tools.cancellation import Cancellation
@@ -127,34 +127,3 @@ def note_place(store: Store, repository: Repository, digest: str) -> None:
     known = store.recall("registry", place) or []
     if repository.name not in known:
         store.record("registry", place, [repository.name, *known][:_SOURCES])
-
-
-# -- what a push came to, as a value -------------------------------------------------------------------------
-
-
-class Pushed(Value):
-    """What a push came to.
-
-    Attributes:
-        name: the image, by tag.
-        digest: of its manifest.
-        layers: how many it has; `sent` and `mounted` are how many of them.
-        uploaded: bytes of those that were sent.
-    """
-
-    name: Remote
-    digest: str
-    layers: int = 0
-    sent: int = 0
-    mounted: int = 0
-    uploaded: int = 0
-
-    @property
-    def pinned(self) -> str:
-        """The name that always means this image."""
-        return f"{self.name.bare}@{self.digest}"
-
-    def __str__(self) -> str:
-        sent = f"{self.sent} of {self.layers} layers sent, {self.uploaded / 1e6:.1f} MB" if self.sent else ""
-        mounted = f"{self.mounted} mounted from another repository" if self.mounted else ""
-        return ", ".join(text for text in (sent, mounted) if text) or "all layers were there"

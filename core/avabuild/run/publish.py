@@ -14,7 +14,7 @@ from avabuild.layer.base import Base
 from avabuild.plan.labels import KEY
 from avabuild.plan.plan import Plan
 from avabuild.registries.name import Remote
-from avabuild.registries.push import Pushed
+from avabuild.registries.pushed import Pushed
 from avabuild.store import Store
 from avabuild.store.blob import Blob
 from avabuild.tools.cancellation import Cancellation

@@ -11,7 +11,8 @@ import pytest
 from avabuild.common.errors import AvabuildError, DiskFullError, RegistryError, StoreError, UnavailableError
 from avabuild.registries.connections import Registries
 from avabuild.registries.name import Remote
-from avabuild.registries.push import Push, Pushed
+from avabuild.registries.push import Push
+from avabuild.registries.pushed import Pushed
 from avabuild.resolve.wanted import Policy
 from avabuild.store import Store
 from avabuild.tools.cancellation import Cancellation, CancelledError
