@@ -48,16 +48,17 @@ def test_a_layer_holds_unchecked_bytecode_of_the_installed_paths(
 
 
 def test_python_takes_the_bytecode_and_does_not_look_at_the_source(tmp_path: Path, make_wheel: Make) -> None:
-    scheme = Scheme(prefix=f"{tmp_path}/venv", python=PYTHON)
+    scheme, root = Scheme(prefix="/opt/venv", python=PYTHON), tmp_path / "root"
     wheel = make_wheel(tmp_path, {"mod.py": b"print('compiled')\n"})
     compile_wheels({wheel: tmp_path / "pack"}, scheme, OURS)
     write_wheels([wheel], tmp_path / "wheels", scheme)
     write_bytecode([tmp_path / "pack"], tmp_path / "bytecode", scheme)
     for layer in ("wheels", "bytecode"):
         with tarfile.open(tmp_path / layer) as tar:
-            tar.extractall("/", filter="tar")
-    Path(scheme.purelib, "mod.py").write_text("print('changed')\n")
-    program = f"import sys; sys.path.insert(0, {scheme.purelib!r}); import mod"
+            tar.extractall(root, filter="tar")  # not to /, which a layer's own directories are those of
+    place = Path(f"{root}{scheme.purelib}")
+    (place / "mod.py").write_text("print('changed')\n")
+    program = f"import sys; sys.path.insert(0, {str(place)!r}); import mod"
     done = subprocess.run([*OURS, "-I", "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout == "compiled\n"
 

@@ -25,7 +25,8 @@ def venv(tmp_path: Path) -> Path:
     scheme = Scheme(prefix=f"{tmp_path}/venv", python=PYTHON)
     write_venv(tmp_path / "layer", scheme, sys.executable)
     with tarfile.open(fileobj=io.BytesIO(gzip.decompress((tmp_path / "layer").read_bytes()))) as tar:
-        tar.extractall("/", filter="tar")
+        own = [member for member in tar if f"/{member.name}".startswith(scheme.prefix)]
+        tar.extractall("/", members=own, filter="tar")  # not what is above: /tmp would get its mode
     return tmp_path / "venv"
 
 
