@@ -427,7 +427,7 @@ def bases(everyones: Path) -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def public_tmp() -> None:
-    """Have a /tmp that every user may write to: some machines' is root's alone, and buildah wants it."""
+    """Have a /tmp that every user may write to, as buildah wants it: one of root's alone fails far from here."""
     if Path("/tmp").stat().st_mode & 0o1777 != 0o1777 and os.geteuid() == 0:
         Path("/tmp").chmod(0o1777)
 
