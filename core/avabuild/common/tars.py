@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, cast
 
 import zstandard
 from isal import igzip
@@ -103,11 +103,6 @@ class Tar(tarfile.TarFile):
             if self.passing:
                 self.members.clear()  # type: ignore[attr-defined]
         return member
-
-    @classmethod
-    def of(cls, path: Path) -> Self:
-        """Open a tar of any compression that Python reads, to read its entries in any order."""
-        return cls.open(path)
 
 
 @contextmanager

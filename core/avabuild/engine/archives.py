@@ -40,7 +40,7 @@ def choices(path: Path, kind: str) -> tuple[Choice, ...]:
     Raises RecipeError for a damaged archive.
     """
     try:
-        with Tar.of(path) as tar:
+        with Tar.open(path) as tar:
             return tuple(_of_layout(tar) if kind == "oci-archive" else _of_docker(tar))
     except _DAMAGE as error:
         raise RecipeError((Problem(str(path), "", f"is a damaged archive of images: {error}"),)) from error
@@ -72,7 +72,7 @@ def unpack_chosen(path: Path, chosen: Choice, directory: Path) -> None:
     """
     blobs = directory / "blobs" / "sha256"
     blobs.mkdir(parents=True)
-    with Tar.of(path) as tar:
+    with Tar.open(path) as tar:
         listed = _json(tar, _members(tar), "index.json")
         for name, member in _members(tar).items():
             digest = name.removeprefix("blobs/sha256/")

@@ -296,7 +296,7 @@ def archive_kind(path: Path) -> str:
         RecipeError: it is no tar at all.
     """
     try:
-        with Tar.of(path) as tar:
+        with Tar.open(path) as tar:
             for count, member in enumerate(tar):
                 name = member.name.removeprefix("./")
                 if name == "oci-layout":

@@ -30,7 +30,7 @@ _PRIVATE, _REC, _DETACH = 1 << 18, 0x4000, 2
 _NOSUID, _NODEV, _NOEXEC = 2, 4, 8
 _PR_SET_PDEATHSIG = 1
 _SEVERAL = 2  # ids in a map, from which on there are others than one's own
-_STARTS, _NOT_STARTED = 3, "sealing memfd copy"  # as in `calls`, which this file may not import
+_STARTS, _NOT_STARTED = 3, "sealing memfd copy"  # as in `tools.process`, which this file may not import
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (*[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p)
 

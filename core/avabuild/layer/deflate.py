@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from isal import isal_zlib
 
@@ -28,12 +28,12 @@ def member(data: bytes) -> bytes:
 
 
 def _deflated(data: bytes) -> bytes:
-    """Return the stream that ISA-L gives wherever its state is in memory, but in a few of thousands.
+    """Return the stream that ISA-L gives on nearly every stack.
 
-    Its loop hashes the third byte of a stream from a register that still has the state's address, which is
-    on the thread's stack (`.write_first_byte` of igzip_icf_body_h1_gr_bt.asm, ISA-L 2.31). Where that hash is
-    one of the first bytes', matches with these are found or missed, and a layer's digest would depend on
-    chance. So another thread, with another stack, is asked as well; of several the most, where they differ.
+    ISA-L hashes the third byte of a stream from a register that it never set, which holds an address on the
+    thread's stack (`.write_first_byte` of igzip_icf_body_h1_gr_bt.asm, ISA-L 2.31). Where that hash equals the
+    one of a first byte, ISA-L finds or misses a match, and a layer's digest would depend on chance. So a
+    second thread, with its own stack, compresses the beginning too; if the two differ, several threads vote.
     """
     near = data[:_NEAR]
     here = isal_zlib.compress(near, 1, -15)
@@ -43,20 +43,14 @@ def _deflated(data: bytes) -> bytes:
 
 
 def _elsewhere(data: bytes, count: int) -> list[bytes]:
-    """Return the streams of so many threads, which are there at once and so have stacks of their own."""
-    streams: list[bytes] = []
-    together = threading.Barrier(count)
+    """Return the streams of `count` threads; each runs while the next one does, so no two share a stack."""
 
-    def compress() -> None:
-        streams.append(isal_zlib.compress(data, 1, -15))
-        together.wait()
+    def compress() -> list[bytes]:
+        others = _elsewhere(data, count - 1) if count > 1 else []
+        return [*others, isal_zlib.compress(data, 1, -15)]
 
-    threads = [threading.Thread(target=compress) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return streams
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(compress).result()
 
 
 def inflated(chunks: Iterable[bytes], size: int, crc32: int, at_most: int) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""The child of `roster`: imports plugins, one after another, and prints a line of JSON of each.
+"""The child of `installed`: imports plugins, one after another, and prints a line of JSON of each.
 
 Providers come as JSON on the standard input. What a plugin itself prints goes elsewhere.
 """

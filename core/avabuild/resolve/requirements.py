@@ -105,7 +105,7 @@ def _metadata_name(path: Path) -> str:
                 raise zipfile.BadZipFile(f"{found} is larger than {_MOST >> 20} MB")
             data = archive.read(found) if found else b""
     else:
-        with Tar.of(path) as tar:
+        with Tar.open(path) as tar:
             member = next((one for one in tar if one.isfile() and wanted.fullmatch(one.name)), None)
             file = tar.extractfile(member) if member else None
             data = file.read(_MOST) if file else b""

@@ -67,7 +67,7 @@ def written(request, tmp_path):
 
 
 def whole(path: Path) -> list[str]:
-    with Tar.of(path) as tar:
+    with Tar.open(path) as tar:
         return tar.getnames()
 
 

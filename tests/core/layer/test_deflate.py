@@ -67,6 +67,20 @@ class Steady:
         return zlib.crc32(data)
 
 
+@pytest.mark.parametrize("fails", [2, 3, 5, 7])
+def test_a_thread_that_lacks_memory_fails_the_call_and_nothing_waits(monkeypatch, fails):
+    class Failing(Steady):
+        def compress(self, data: bytes, level: int, window: int) -> bytes:
+            self.given += 1
+            if self.given == fails:
+                raise MemoryError
+            return bytes([self.given])  # never twice the same: all are asked
+
+    monkeypatch.setattr(deflate, "isal_zlib", Failing())
+    with pytest.raises(MemoryError):
+        deflate.member(b"one and one")
+
+
 def test_a_long_content_is_compressed_once_and_its_beginning_thrice(monkeypatch):
     steady = Steady()
     monkeypatch.setattr(deflate, "isal_zlib", steady)

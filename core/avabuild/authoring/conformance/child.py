@@ -1,4 +1,4 @@
-"""The child of `hold`: answers what the plugin gives under this process's hash seed and order, as JSON."""
+"""The child of `check`: answers what the plugin gives under this process's hash seed and order, as JSON."""
 
 from __future__ import annotations
 

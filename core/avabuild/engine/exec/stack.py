@@ -152,7 +152,7 @@ class Chain:
 
 
 def changes(container: Container, arguments: Sequence[str], place: str) -> tuple[Blob, str]:
-    """Write what changed in `container` to a layer, inside the namespace; `arguments` are those of `changes`.
+    """Write what changed in `container` to a layer, inside the namespace; `arguments` are of `layer.diff`.
 
     Returns also what to say of files that it left out.
 

@@ -520,7 +520,7 @@ def member_of(source: Path, wanted: re.Pattern[str]) -> bytes | None:
                 if wanted.fullmatch(info.filename) and info.file_size <= _LIMIT:
                     return archive.read(info)
         return None
-    with Tar.of(source) as tar:
+    with Tar.open(source) as tar:
         for member in tar:
             if member.isreg() and wanted.fullmatch(member.name) and member.size <= _LIMIT:
                 file = tar.extractfile(member)
@@ -593,7 +593,7 @@ def needs_compiler(sdist: Path) -> bool:
         if sdist.suffix == ".zip":
             with zipfile.ZipFile(sdist) as archive:
                 return any(name.endswith(_COMPILED) for name in archive.namelist())
-        with Tar.of(sdist) as tar:
+        with Tar.open(sdist) as tar:
             return any(name.endswith(_COMPILED) for name in tar.getnames())
     except _DAMAGE as error:
         raise WheelError(f"{sdist.name} is no source distribution: {error}") from error

@@ -257,7 +257,7 @@ def _expect(control: socket.socket, word: bytes) -> bytes:
 
 
 class _EndedError(Exception):
-    """The server ended before it said anything, as buildah 1.28 does once in a while (see `calls`)."""
+    """The server ended without a word, as buildah 1.28 does once in a while: see `tools.process`."""
 
 
 def _cannot(why: str) -> HostError:
