@@ -16,8 +16,7 @@ from avabuild.cli.table import Row, about, unchanged
 from avabuild.common.errors import AvabuildError, JointError, Problem, RecipeError, together
 from avabuild.host.places import config_path
 from avabuild.images.sbom.sbom import Format, push_bill, sbom_of_kept, write_beside
-from avabuild.run import stamp
-from avabuild.run import stamp_inputs as remember
+from avabuild.run import stamp, stamp_inputs
 from avabuild.run.builds import Listener, Outcome, build, image_list, pushed_before
 from avabuild.run.catalogue import Catalogue, Entry
 from avabuild.run.run import Workplace
@@ -123,7 +122,9 @@ class Run:
         self._watch.note([config_path(os.environ)])
         for session in catalogue.sessions:
             mark = self._marks[session.path]
-            self._watch.note(file for project in session.projects for file in remember.inputs(project, ()))
+            self._watch.note(
+                file for project in session.projects for file in stamp_inputs.inputs(project, ())
+            )
             self._watch.note(stamp.inputs_of(mark))
             if not self._wishes.upgrade and self._outside.push is None:
                 self._kept[session.path] = stamp.images_of(mark)
@@ -195,7 +196,7 @@ class Run:
         for session in catalogue.sessions:
             mine = {entry.name: entry.plan.reference for entry in entries if entry.session is session}
             done = {name: outcome.done[ref] for name, ref in mine.items() if ref in outcome.done}
-            remember.write(
+            stamp_inputs.write(
                 self._marks[session.path],
                 session,
                 done,

@@ -15,7 +15,7 @@ from typing import Any
 from avabuild.common.errors import Problem, RecipeError
 from avabuild.common.tars import Tar
 from avabuild.common.value import Value
-from avabuild.store import oci as image
+from avabuild.store import oci
 
 _MOST = 4 << 20  # bytes of an index, a manifest or a config (OCI distribution-spec: "Pushing Manifests")
 _NAME = "org.opencontainers.image.ref.name"
@@ -80,7 +80,7 @@ def unpack_chosen(path: Path, chosen: Choice, directory: Path) -> None:
                 tar.makefile(member, blobs / digest)
     entry = {**listed["manifests"][chosen.index], "annotations": {_NAME: "base"}}
     (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-    (directory / "index.json").write_bytes(image.encode({**listed, "manifests": [entry]}))
+    (directory / "index.json").write_bytes(oci.encode({**listed, "manifests": [entry]}))
 
 
 def _of_layout(tar: tarfile.TarFile) -> list[Choice]:

@@ -36,8 +36,7 @@ from avabuild.layer.facts import assumed, read_facts
 from avabuild.plugins.target import Target
 from avabuild.recipe import ArchiveBase, DebianBase, ImageBase, ScratchBase
 from avabuild.recipe import Base as BaseSpec
-from avabuild.store import Kept, Scratch, Store
-from avabuild.store import oci as image
+from avabuild.store import Kept, Scratch, Store, oci
 from avabuild.store.blob import Blob
 from avabuild.store.store import file_digest
 from avabuild.tools import argv as commands
@@ -105,9 +104,9 @@ def _recognized(store: Store, digest: str) -> Base | None:
 
 def _described(store: Store, digest: str) -> Base:
     """Return the base that the manifest `digest` describes, with the facts that its layers give."""
-    manifest = image.decode(store.read(digest))
+    manifest = oci.decode(store.read(digest))
     name = manifest["config"]["digest"]
-    config = image.decode(store.read(name))
+    config = oci.decode(store.read(name))
     layers = tuple(
         Blob(digest=d["digest"], diff_id=diff_id, size=d["size"], unpacked=0, media_type=d["mediaType"])
         for d, diff_id in zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True)
@@ -318,12 +317,10 @@ def _single(tarball: Path, store: Store, scratch: Scratch, target: Target) -> Ba
     out = scratch.path / "base.layer"
     blob = _compressed(tarball, out)
     path = store.adopt(out, blob.digest)
-    settings = image.config(
-        {}, [image.Piece(blob=blob, created_by="base")], image.Settings(), target.oci_arch
-    )
-    config = store.put(image.encode(settings))
-    manifest = image.manifest(image.encode(settings), [image.layer_descriptor(blob)], {})
-    digest = store.put(image.encode(manifest))
+    settings = oci.config({}, [oci.Piece(blob=blob, created_by="base")], oci.Settings(), target.oci_arch)
+    config = store.put(oci.encode(settings))
+    manifest = oci.manifest(oci.encode(settings), [oci.layer_descriptor(blob)], {})
+    digest = store.put(oci.encode(manifest))
     return Base(digest=digest, config=config, layers=(blob,), facts=read_facts([path]))
 
 
@@ -336,7 +333,7 @@ def _compressed(tarball: Path, out: Path) -> Blob:
 
 def _adopt(layout: Path, store: Store, what: str) -> Base:
     """Move an OCI layout's one image into the store; ImageError where its config is not one of its layers."""
-    listed = image.decode((layout / "index.json").read_bytes())["manifests"][0]
+    listed = oci.decode((layout / "index.json").read_bytes())["manifests"][0]
     blobs = layout / "blobs" / "sha256"
     for path in blobs.iterdir():
         store.adopt(path, f"sha256:{path.name}")

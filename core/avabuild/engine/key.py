@@ -13,8 +13,7 @@ from avabuild.engine import directories
 from avabuild.engine.exec.run_step import run_inputs
 from avabuild.engine.job import Job
 from avabuild.engine.stages import workshop
-from avabuild.layer import bytecode, compiled, files, overlaps, wheel
-from avabuild.layer import keys as chain
+from avabuild.layer import bytecode, compiled, files, keys, overlaps, wheel
 from avabuild.layer.files import files_key
 from avabuild.plan.labels import KEY, LONG, labels, split_labels
 from avabuild.plan.plan import Plan, Step
@@ -27,7 +26,7 @@ FORMAT = 2
 _PLACES = ("mirror", "uri", "key")
 _OF_THIS_HOST = {"system", "files", "last", "read", "warnings"}  # they name places of files
 _FORMATS = (
-    FORMAT, wheel.FORMAT, bytecode.FORMAT, chain.FORMAT, files.FORMAT, compiled.FORMAT, workshop.FORMAT,
+    FORMAT, wheel.FORMAT, bytecode.FORMAT, keys.FORMAT, files.FORMAT, compiled.FORMAT, workshop.FORMAT,
     directories.FORMAT, overlaps.FORMAT,
 )  # fmt: skip
 Contents = tuple[Any, ...]  # of a plan's steps, in their order
@@ -53,7 +52,7 @@ def described(
     annotations = {name: text for name, text in own.items() if name not in LONG} | long
     if began is not None and began == contents(store, plan, job.directory, environ, job.output.path):
         key = key_of(plan, lock, job.content, began, dated(plan.settings, environ))
-        annotations[KEY] = chain.flat(key) if flattened else key
+        annotations[KEY] = keys.flat(key) if flattened else key
     annotations |= dict(plan.settings.annotations)
     update = {"labels": tuple(labelled.items()), "created": dated(plan.settings, environ)}
     return plan.settings.model_copy(update=update), annotations

@@ -10,8 +10,7 @@ from typing import Any
 
 from avabuild.common.value import Value
 from avabuild.layer.base import Base
-from avabuild.store import Store
-from avabuild.store import oci as image
+from avabuild.store import Store, oci
 from avabuild.store.blob import Blob
 from avabuild.store.oci import Piece, Settings
 from avabuild.store.store import file_digest
@@ -41,11 +40,9 @@ def compose_image(
     annotations: Mapping[str, str] | None = None,
 ) -> Composed:
     """Put config and manifest of the image into the store and return their digests."""
-    config = image.encode(image.config(base.read_config(store), pieces, settings, arch))
+    config = oci.encode(oci.config(base.read_config(store), pieces, settings, arch))
     blobs = [*base.layers, *(piece.blob for piece in pieces)]
-    manifest = image.encode(
-        image.manifest(config, [image.layer_descriptor(b) for b in blobs], annotations or {})
-    )
+    manifest = oci.encode(oci.manifest(config, [oci.layer_descriptor(b) for b in blobs], annotations or {}))
     composed = Composed(
         digest=store.put(manifest),
         config=store.put(config),
@@ -71,15 +68,15 @@ def write_layout(store: Store, composed: Composed, directory: Path, name: str | 
         _place(store, store.blob_path(digest), blobs / digest.removeprefix("sha256:"), digest)
     (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
     index = directory / "index.json"
-    fresh = image.index(store.read(composed.digest), name)
+    fresh = oci.index(store.read(composed.digest), name)
     if index.exists():
-        listed = image.decode(index.read_bytes())["manifests"]
+        listed = oci.decode(index.read_bytes())["manifests"]
         others = [entry for entry in listed if _name(entry) != name]
         here = {str(entry["digest"]) for entry in (*others, *fresh["manifests"])}
         gone = {str(entry["digest"]) for entry in listed} - here
         others = [entry for entry in others if subject_of(entry, blobs) not in gone]
         fresh["manifests"] = [*others, *fresh["manifests"]]
-    write_whole(index, image.encode(fresh), directory, lambda partial: open_up(partial, directory))
+    write_whole(index, oci.encode(fresh), directory, lambda partial: open_up(partial, directory))
 
 
 def write_plain_layout(
@@ -92,19 +89,19 @@ def write_plain_layout(
     """
     sizes = {**held, **{diff_id: path.stat().st_size for diff_id, path in plain.items()}}
     config = store.read(composed.config)
-    annotations = image.decode(store.read(composed.digest)).get("annotations", {})
-    layers = [image.plain_descriptor(blob, sizes[blob.diff_id]) for blob in composed.blobs]
-    manifest = image.encode(image.manifest(config, layers, annotations))
+    annotations = oci.decode(store.read(composed.digest)).get("annotations", {})
+    layers = [oci.plain_descriptor(blob, sizes[blob.diff_id]) for blob in composed.blobs]
+    manifest = oci.encode(oci.manifest(config, layers, annotations))
     blobs = directory / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     for diff_id, path in plain.items():
         _place(store, path, blobs / diff_id.removeprefix("sha256:"), diff_id)
     config_path = store.blob_path(composed.config)
     _place(store, config_path, blobs / config_path.name, composed.config)
-    index = image.index(manifest)
+    index = oci.index(manifest)
     (blobs / index["manifests"][0]["digest"].removeprefix("sha256:")).write_bytes(manifest)
     (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-    (directory / "index.json").write_bytes(image.encode(index))
+    (directory / "index.json").write_bytes(oci.encode(index))
 
 
 def subject_of(entry: Mapping[str, Any], blobs: Path) -> str | None:
@@ -112,7 +109,7 @@ def subject_of(entry: Mapping[str, Any], blobs: Path) -> str | None:
     if "artifactType" not in entry:
         return None
     try:
-        manifest = image.decode((blobs / str(entry["digest"]).removeprefix("sha256:")).read_bytes())
+        manifest = oci.decode((blobs / str(entry["digest"]).removeprefix("sha256:")).read_bytes())
         return str(manifest["subject"]["digest"])
     except (OSError, ValueError, LookupError, TypeError):
         return None

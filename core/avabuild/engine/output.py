@@ -19,8 +19,7 @@ from avabuild.engine.context import Context
 from avabuild.engine.layout import Composed, write_layout
 from avabuild.layer.blob import BLOCK, MTIME
 from avabuild.plan.labels import whole_labels
-from avabuild.store import Store
-from avabuild.store import oci as image
+from avabuild.store import Store, oci
 from avabuild.store.blob import Blob
 from avabuild.store.store import disk_errors
 
@@ -93,7 +92,7 @@ def write_oci_archive(store: Store, composed: Composed, out: Path, tag: str) -> 
     manifest = store.read(composed.digest)
     with tarfile.open(out, "w") as tar:
         _add(tar, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-        _add(tar, "index.json", image.encode(image.index(manifest, tag)))
+        _add(tar, "index.json", oci.encode(oci.index(manifest, tag)))
         for directory in ("blobs", "blobs/sha256"):  # skopeo gives those that it makes up to root
             info = tarfile.TarInfo(directory)
             info.type, info.mode, info.mtime = tarfile.DIRTYPE, 0o755, MTIME
@@ -125,12 +124,12 @@ def write_docker_archive(store: Store, composed: Composed, out: Path, name: str,
 def _labelled(store: Store, composed: Composed) -> bytes:
     """Return the image's config with all of its labels."""
     data = store.read(composed.config)
-    annotations = image.decode(store.read(composed.digest)).get("annotations") or {}
-    config = image.decode(data)
+    annotations = oci.decode(store.read(composed.digest)).get("annotations") or {}
+    config = oci.decode(data)
     labels = config["config"].get("Labels") or {}
     whole = whole_labels(labels, annotations)
     return (
-        data if whole == labels else image.encode({**config, "config": {**config["config"], "Labels": whole}})
+        data if whole == labels else oci.encode({**config, "config": {**config["config"], "Labels": whole}})
     )
 
 

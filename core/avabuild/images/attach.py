@@ -16,8 +16,7 @@ from avabuild.images.writing import write_file
 from avabuild.registries.name import referrers_tag
 from avabuild.registries.push import send_blob
 from avabuild.registries.repository import Repository
-from avabuild.store import Store
-from avabuild.store import oci as image
+from avabuild.store import Store, oci
 from avabuild.store.store import disk_errors
 
 
@@ -52,8 +51,8 @@ def _list(repository: Repository, subject: str, descriptor: Mapping[str, Any]) -
     """Put the artefact into the list below the image's own tag, of a registry that keeps none itself."""
     others = repository.tagged_referrers(subject)
     listed = [dict(entry) for entry in others if entry.get("digest") != descriptor["digest"]]
-    index = {"schemaVersion": 2, "mediaType": image.INDEX, "manifests": [*listed, dict(descriptor)]}
-    repository.put_manifest(referrers_tag(subject), image.encode(index), image.INDEX)
+    index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [*listed, dict(descriptor)]}
+    repository.put_manifest(referrers_tag(subject), oci.encode(index), oci.INDEX)
 
 
 # -- referrers: a manifest of an artefact that belongs to an image, found by the image's digest --------------
@@ -84,19 +83,19 @@ def referrer(data: bytes, media_type: str, subject: Mapping[str, Any], title: st
 
     `title` is a file's name, under which tools save it.
     """
-    layer = image.descriptor(media_type, data) | {"annotations": {"org.opencontainers.image.title": title}}
-    config = image.descriptor(EMPTY_TYPE, EMPTY)
-    manifest = image.encode(
+    layer = oci.descriptor(media_type, data) | {"annotations": {"org.opencontainers.image.title": title}}
+    config = oci.descriptor(EMPTY_TYPE, EMPTY)
+    manifest = oci.encode(
         {
             "schemaVersion": 2,
-            "mediaType": image.MANIFEST,
+            "mediaType": oci.MANIFEST,
             "artifactType": media_type,
             "config": config,
             "layers": [layer],
             "subject": {key: subject[key] for key in ("mediaType", "digest", "size")},
         }
     )
-    descriptor = image.descriptor(image.MANIFEST, manifest) | {"artifactType": media_type}
+    descriptor = oci.descriptor(oci.MANIFEST, manifest) | {"artifactType": media_type}
     return Referrer(manifest, descriptor, {config["digest"]: EMPTY, layer["digest"]: data})
 
 
@@ -110,7 +109,7 @@ def add_to_layout(directory: Path, digest: str, data: bytes, media_type: str, ti
     """
     index_path, blobs = directory / "index.json", directory / "blobs" / "sha256"
     with disk_errors(directory, "name another place with --output"):
-        index = image.decode(index_path.read_bytes())
+        index = oci.decode(index_path.read_bytes())
         subject = next((entry for entry in index["manifests"] if entry["digest"] == digest), None)
         if subject is None:
             raise ImageError(f"{directory} has no image {digest}")
@@ -124,5 +123,5 @@ def add_to_layout(directory: Path, digest: str, data: bytes, media_type: str, ti
         ]
         for name, content in {**made.blobs, own: made.manifest}.items():
             write_file(blobs / name.removeprefix("sha256:"), content)
-        write_file(index_path, image.encode({**index, "manifests": [*kept, dict(made.descriptor)]}))
+        write_file(index_path, oci.encode({**index, "manifests": [*kept, dict(made.descriptor)]}))
     return own

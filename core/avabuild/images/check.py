@@ -19,7 +19,7 @@ from avabuild.plan.labels import ANNOTATED, CHECKS, whole_labels
 from avabuild.plan.plan import Check
 from avabuild.plugins.target import Target
 from avabuild.store import Scratch, Store
-from avabuild.tools import argv as commands
+from avabuild.tools import argv
 from avabuild.tools.buildah import Tools
 from avabuild.tools.events import Report
 
@@ -96,7 +96,7 @@ def _local(context: Context, name: str) -> Iterator[str]:
 def _config(tools: Tools, identity: str, name: str) -> tuple[str, dict[str, Any]]:
     """Return the id and the config of a local image, with the labels that are annotations."""
     try:
-        read = json.loads(tools.buildah(commands.inspect(identity), place="check"))
+        read = json.loads(tools.buildah(argv.inspect(identity), place="check"))
     except StepError as error:
         raise ImageError(
             f"there is no image {name} in the local storage", hint="avabuild recipe builds it"

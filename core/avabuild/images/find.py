@@ -12,8 +12,7 @@ from avabuild.common.errors import HostError, ImageError, StepError, StoreError
 from avabuild.host.host import Host
 from avabuild.images.image import FILES, LOCAL, REGISTRY, Image
 from avabuild.registries.name import is_remote
-from avabuild.store import Store
-from avabuild.store import oci as image
+from avabuild.store import Store, oci
 from avabuild.tools import argv as commands
 from avabuild.tools.buildah import Tools
 from avabuild.tools.storage import LocalImage, LocalStorage
@@ -35,7 +34,7 @@ def local_images(storage: LocalStorage, store: Store) -> Iterator[Image]:
     sizes = {layer.diff_id: layer.size for layer in layers.values() if layer.diff_id}
     for one in storage.list_images():
         try:
-            config = image.decode(storage.config(one))
+            config = oci.decode(storage.config(one))
         except (OSError, ValueError):  # no image of one machine, or one that is just being removed
             continue
         if not (config.get("rootfs") or {}).get("diff_ids") and one.top:
@@ -72,20 +71,20 @@ def kept_manifest(store: Store, config: str) -> tuple[dict[str, Any] | None, str
     if not isinstance(digest, str):
         return None, ""
     try:
-        return image.decode(store.read(digest)), digest
+        return oci.decode(store.read(digest)), digest
     except (OSError, StoreError, ValueError):
         return None, ""
 
 
 def kept_image(store: Store, reference: str, digest: str) -> Image:
     """Return the image whose manifest, config and layers the cache has, as a build left them."""
-    manifest = image.decode(store.read(digest))
+    manifest = oci.decode(store.read(digest))
     config = str(manifest["config"]["digest"])
     return Image(
         reference=reference,
         where="storage",
         source=config,
-        config=image.decode(store.read(config)),
+        config=oci.decode(store.read(config)),
         manifest=manifest,
         digest=digest,
         id=config.removeprefix("sha256:"),
@@ -165,14 +164,14 @@ def _matching(name: str, images: list[Image]) -> Image | None:
 def _file(name: str, tools: Tools) -> Image:
     try:
         data = tools.skopeo(commands.inspect_manifest(name), place=name).encode()
-        config = image.decode(tools.skopeo(commands.inspect_config(name), place=name).encode())
+        config = oci.decode(tools.skopeo(commands.inspect_config(name), place=name).encode())
     except StepError as error:
         lines = error.tail.strip().splitlines()[-1:] or [error.message]
         why = re.sub(r'^.*msg="?|"$', "", lines[0])
         raise ImageError(
             f"{name} is no image: {why}", hint="a layout of several needs a tag: oci:DIR:TAG"
         ) from error
-    manifest = image.decode(data)
+    manifest = oci.decode(data)
     if "manifests" in manifest:
         raise ImageError(f"{name} is for several kinds of machines", hint="copy out the one that you mean")
     return Image(

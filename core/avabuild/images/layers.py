@@ -9,8 +9,7 @@ from typing import Any
 
 from avabuild.images.image import Image
 from avabuild.layer.packages import Layer
-from avabuild.store import Scratch, Store
-from avabuild.store import oci as image
+from avabuild.store import Scratch, Store, oci
 from avabuild.tools import argv as commands
 from avabuild.tools.buildah import Tools
 
@@ -38,9 +37,9 @@ def layers_of(one: Image, tools: Tools, store: Store) -> Iterator[tuple[Layer, .
         tools.temporary = scratch.directory("tmp")
         layout = scratch.path / "image"
         fetch(one, f"oci:{layout}:image", tools)
-        listed = image.decode((layout / "index.json").read_bytes())["manifests"][0]
+        listed = oci.decode((layout / "index.json").read_bytes())["manifests"][0]
         blobs = layout / "blobs" / "sha256"
-        manifest = image.decode((blobs / listed["digest"].removeprefix("sha256:")).read_bytes())
+        manifest = oci.decode((blobs / listed["digest"].removeprefix("sha256:")).read_bytes())
         yield _read(manifest, one.config, lambda digest: blobs / digest.removeprefix("sha256:"))
 
 

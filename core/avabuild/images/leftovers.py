@@ -15,7 +15,7 @@ from avabuild.images.find import local_images, storage_of
 from avabuild.images.image import Image
 from avabuild.store import Store
 from avabuild.store.scratch import is_alive, sweep, unfinished
-from avabuild.tools import argv as commands
+from avabuild.tools import argv
 from avabuild.tools.buildah import Tools
 from avabuild.tools.storage import LocalStorage
 
@@ -108,5 +108,5 @@ def remove_leftovers(found: tuple[Leftover, ...], tools: Tools) -> Iterator[Left
     """Remove them; yield those that are gone: one that a container uses stays."""
     for one in found:
         with suppress(StepError):
-            tools.buildah(commands.remove_images([one.name]))
+            tools.buildah(argv.remove_images([one.name]))
             yield one

@@ -11,8 +11,7 @@ from avabuild.images.image import LOCAL, Image
 from avabuild.images.layers import fetch
 from avabuild.registries.name import Remote, is_remote
 from avabuild.registries.pushed import Pushed
-from avabuild.store import Scratch, Store
-from avabuild.store import oci as image
+from avabuild.store import Scratch, Store, oci
 from avabuild.tools.buildah import Tools
 from avabuild.tools.cancellation import Cancellation
 from avabuild.tools.events import Report
@@ -86,9 +85,9 @@ class Outgoing:
             self._tools.temporary = scratch.directory("tmp")
             layout = scratch.path / "image"
             fetch(found, f"oci:{layout}:image", self._tools)
-            (listed,) = image.decode((layout / "index.json").read_bytes())["manifests"]
+            (listed,) = oci.decode((layout / "index.json").read_bytes())["manifests"]
             digest, blobs = str(listed["digest"]), layout / "blobs" / "sha256"
-            manifest = image.decode((blobs / digest.removeprefix("sha256:")).read_bytes())
+            manifest = oci.decode((blobs / digest.removeprefix("sha256:")).read_bytes())
             for path in blobs.iterdir():
                 self._store.adopt(path, f"sha256:{path.name}")
         if found.manifest is None and manifest["config"]["digest"] == f"sha256:{found.id}":

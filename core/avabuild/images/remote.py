@@ -15,9 +15,9 @@ from avabuild.registries.connections import BRIEF, Registries
 from avabuild.registries.credentials import DOCKER_HUB
 from avabuild.registries.name import Remote, is_digest, is_host, is_referrers_tag
 from avabuild.registries.repository import Manifest, Repository
-from avabuild.store import oci as image
+from avabuild.store import oci
 
-_CONFIGS = frozenset({image.CONFIG, "application/vnd.docker.container.image.v1+json"})
+_CONFIGS = frozenset({oci.CONFIG, "application/vnd.docker.container.image.v1+json"})
 _AT_ONCE = 8
 
 
@@ -124,7 +124,7 @@ class RemoteImages:
         if not is_digest(str(config.get("digest"))):
             return None
         try:
-            known = image.decode(repository.read(str(config["digest"])))
+            known = oci.decode(repository.read(str(config["digest"])))
             if len(known["rootfs"]["diff_ids"]) != len(manifest["layers"]):
                 return None
         except (ValueError, LookupError, TypeError):

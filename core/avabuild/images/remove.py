@@ -9,7 +9,7 @@ from avabuild.common.errors import ImageError, StepError
 from avabuild.images.find import find_local
 from avabuild.images.image import Image
 from avabuild.store import Store
-from avabuild.tools import argv as commands
+from avabuild.tools import argv
 from avabuild.tools.buildah import Tools
 from avabuild.tools.storage import LocalStorage
 
@@ -39,7 +39,7 @@ def remove(name: str, tools: Tools, store: Store) -> Gone:
         raise ImageError(f"{found.reference} was not made by avabuild", hint=f"buildah rmi {found.reference}")
     before = _size(tools.storage)
     try:
-        tools.buildah(commands.remove_images([found.reference]))
+        tools.buildah(argv.remove_images([found.reference]))
     except StepError as error:
         raise _explained(error, found) from error
     left = next((one.names for one in tools.storage.list_images() if one.id == found.id), ())

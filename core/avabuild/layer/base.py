@@ -6,8 +6,7 @@ from typing import Any
 
 from avabuild.common.value import Value
 from avabuild.layer.facts import Facts
-from avabuild.store import Store
-from avabuild.store import oci as image
+from avabuild.store import Store, oci
 from avabuild.store.blob import Blob
 
 
@@ -36,7 +35,7 @@ class Base(Value):
 
     def read_config(self, store: Store) -> dict[str, Any]:
         """Return the image config, empty for scratch."""
-        return image.decode(store.read(self.config)) if self.config else {}
+        return oci.decode(store.read(self.config)) if self.config else {}
 
     def packed_otherwise(self, compression: str) -> str:
         """Say which of the layers are packed otherwise than a recipe wants its image; empty when none is.

@@ -31,7 +31,7 @@ def _deflated(data: bytes) -> bytes:
     """Return the stream that ISA-L gives on nearly every stack.
 
     ISA-L hashes the third byte of a stream from a register that it never set, which holds an address on the
-    thread's stack (`.write_first_byte` of igzip_icf_body_h1_gr_bt.asm, ISA-L 2.31). Where that hash equals the
+    thread's stack (`.write_first_byte` of igzip_icf_body_h1_gr_bt.asm, ISA-L 2.31). Where that hash is also
     one of a first byte, ISA-L finds or misses a match, and a layer's digest would depend on chance. So a
     second thread, with its own stack, compresses the beginning too; if the two differ, several threads vote.
     """

@@ -22,8 +22,7 @@ from avabuild.registries.connections import Registries
 from avabuild.registries.name import Remote, is_digest
 from avabuild.registries.push import note_place, send_blob
 from avabuild.registries.repository import Came
-from avabuild.store import Kept, Scratch, Store
-from avabuild.store import oci as image
+from avabuild.store import Kept, Scratch, Store, oci
 from avabuild.store.store import disk_errors
 from avabuild.tools.cancellation import Cancellation, CancelledError
 from avabuild.tools.events import Event, Report
@@ -135,7 +134,7 @@ class Cache:
                 return False
             if any(blob.size < 0 for blob in blobs) or len(blobs) > _MOST_BLOBS:
                 return False
-            about = image.decode(self._repository.read(facts)) if blobs else {}
+            about = oci.decode(self._repository.read(facts)) if blobs else {}
         except (ValueError, LookupError, TypeError, RecursionError):
             return False  # somebody else's
         for blob in blobs:
@@ -205,9 +204,9 @@ class Cache:
             if (there := entry.there.result()) and not entry.anew:
                 return None
             came = [future.result() for future in entry.coming]
-            facts = image.encode(dict(_facts(entry)))
+            facts = oci.encode(dict(_facts(entry)))
             digest = entry.store.put(facts)
-            manifest = image.encode(_manifest(entry, facts))
+            manifest = oci.encode(_manifest(entry, facts))
             if there == f"sha256:{hashlib.sha256(manifest).hexdigest()}":
                 return None
             send_blob(self._repository, entry.store, digest, len(facts), lambda *_: None)
@@ -240,7 +239,7 @@ def _facts(entry: _Entry) -> Iterator[tuple[str, Any]]:
 def _manifest(entry: _Entry, facts: bytes) -> dict[str, Any]:
     layers = [{"mediaType": BLOB, "digest": blob.digest, "size": blob.size} for blob in entry.blobs]
     record = json.dumps(entry.record, sort_keys=True, separators=(",", ":"))
-    made = image.manifest(facts, layers, {RECORD: record})
+    made = oci.manifest(facts, layers, {RECORD: record})
     made["artifactType"] = made["config"]["mediaType"] = ARTIFACT
     return made
 

@@ -11,7 +11,7 @@ from avabuild.common.errors import ImageError, RegistryError
 from avabuild.registries.connections import Registries
 from avabuild.registries.name import Remote, is_digest
 from avabuild.registries.repository import Manifest, Repository
-from avabuild.store import oci as image
+from avabuild.store import oci
 
 
 def pull_layout(registries: Registries, name: str, arch: str, directory: Path) -> None:
@@ -37,8 +37,8 @@ def pull_layout(registries: Registries, name: str, arch: str, directory: Path) -
     (blobs / found.digest.removeprefix("sha256:")).write_bytes(found.data)
     listed = {"mediaType": found.media_type, "digest": found.digest, "size": len(found.data)}
     (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-    index = {"schemaVersion": 2, "mediaType": image.INDEX, "manifests": [listed]}
-    (directory / "index.json").write_bytes(image.encode(index))
+    index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [listed]}
+    (directory / "index.json").write_bytes(oci.encode(index))
 
 
 def _fitting(repository: Repository, found: Manifest | None, arch: str) -> Manifest | None:

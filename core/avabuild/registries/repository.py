@@ -18,11 +18,11 @@ from avabuild.common.errors import RegistryError
 from avabuild.registries.client import Registry, Request, scopes
 from avabuild.registries.name import is_digest, is_tag, referrers_tag
 from avabuild.resolve.bounded import BoundError, raw
-from avabuild.store import oci as image
+from avabuild.store import oci
 from avabuild.tools.cancellation import Cancellation
 
 ACCEPT = (
-    f"{image.MANIFEST}, {image.INDEX}, application/vnd.docker.distribution.manifest.v2+json, "
+    f"{oci.MANIFEST}, {oci.INDEX}, application/vnd.docker.distribution.manifest.v2+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json"
 )
 CHUNK = 1 << 18
@@ -42,7 +42,7 @@ class Manifest:
 
     def read(self) -> dict[str, Any]:
         """Return its JSON object; ValueError when it is none."""
-        return image.decode(self.data)
+        return oci.decode(self.data)
 
     def for_machine(self, arch: str) -> str | None:
         """Return the digest of the image for machines `arch` in an index; None where it has none."""
@@ -84,14 +84,14 @@ class Repository:
         named = response.headers.get("Docker-Content-Digest", "")
         return named if response.status_code == 200 and is_digest(named) else None
 
-    def put_manifest(self, reference: str, data: bytes, media_type: str = image.MANIFEST) -> str:
+    def put_manifest(self, reference: str, data: bytes, media_type: str = oci.MANIFEST) -> str:
         """Give what is uploaded a name, and return the manifest's digest."""
         self._put(reference, data, media_type)
         return _digest(data)
 
     def put_referrer(self, data: bytes) -> bool:
         """Push the manifest of an artefact; return whether the registry lists it by its subject by itself."""
-        return "OCI-Subject" in self._put(_digest(data), data, image.MANIFEST).headers
+        return "OCI-Subject" in self._put(_digest(data), data, oci.MANIFEST).headers
 
     def _put(self, reference: str, data: bytes, media_type: str) -> httpx.Response:
         response = self.registry.send(
@@ -114,7 +114,7 @@ class Repository:
     def referrers(self, digest: str) -> tuple[Mapping[str, Any], ...]:
         """Return the descriptors of what belongs to the manifest `digest`, none where nothing says so."""
         what = f"look for what belongs to {self.name}@{digest}"
-        request = self._request(what, "GET", f"referrers/{digest}", image.INDEX)
+        request = self._request(what, "GET", f"referrers/{digest}", oci.INDEX)
         response = self.registry.send(request, self.stop)
         return _entries(response.content) if response.status_code == 200 else self.tagged_referrers(digest)
 
@@ -268,7 +268,7 @@ def _digest(data: bytes) -> str:
 def _entries(data: bytes) -> tuple[Mapping[str, Any], ...]:
     """Return the descriptors of an index, none of what is no index."""
     try:
-        listed = image.decode(data).get("manifests")
+        listed = oci.decode(data).get("manifests")
     except ValueError:
         return ()
     return tuple(entry for entry in listed if isinstance(entry, dict)) if isinstance(listed, list) else ()

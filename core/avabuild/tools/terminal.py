@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from threading import Thread
 
 from avabuild.common.errors import ImageError, StepError
-from avabuild.tools import argv as commands
+from avabuild.tools import argv
 from avabuild.tools.buildah import Tools
 from avabuild.tools.container import Container
 from avabuild.tools.inside.namespace import Started
@@ -49,9 +49,9 @@ def leave(name: str, tools: Tools) -> None:
     """
     _require(name, tools)
     image = Container(tools, name).image
-    tools.buildah(commands.remove_container(name))
+    tools.buildah(argv.remove_container(name))
     with suppress(StepError):  # somebody's image
-        tools.buildah(commands.remove_images([image]))
+        tools.buildah(argv.remove_images([image]))
 
 
 def _require(name: str, tools: Tools) -> None:

@@ -7,8 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from avabuild.authoring.conformance import frameworks
-from avabuild.authoring.conformance import policies_and_bases as others
+from avabuild.authoring.conformance import frameworks, policies_and_bases
 from avabuild.authoring.conformance.finding import Finding, Verdict
 from avabuild.authoring.conformance.subject import Subject
 from avabuild.common.errors import PluginError
@@ -43,9 +42,9 @@ def _verdict(subject: Subject, provider: Provider) -> Verdict:
         if provider.kind == "framework":
             looked, findings = frameworks.judged(registry, provider)
         elif provider.kind == "policy":
-            looked, findings = others.policy(registry.policy(provider.name), patience)
+            looked, findings = policies_and_bases.policy(registry.policy(provider.name), patience)
         else:
-            looked, findings = others.base(registry.base(provider.name), patience)
+            looked, findings = policies_and_bases.base(registry.base(provider.name), patience)
     except PluginError as error:
         slow = isinstance(error.__cause__, TooSlowError)
         fix = "answer from what it is given alone, and wait for nothing" if slow else error.hint

@@ -29,8 +29,7 @@ from avabuild.engine.exec.apt_run import (
 from avabuild.engine.exec.stack import Chain
 from avabuild.engine.layout import Composed
 from avabuild.plugins.kinds import Repository
-from avabuild.store import Store
-from avabuild.store import oci as image
+from avabuild.store import Store, oci
 from avabuild.store.store import file_digest
 from avabuild.store.whole import publish
 from avabuild.tools.argv import Bind
@@ -69,7 +68,7 @@ def driver_of_host(arch: str, root: Path = Path("/")) -> tuple[Path, ...]:
 
 def driver_for_checks(context: Context, chain: Chain, composed: Composed) -> Driver:
     """Return what checks of an image that wants a GPU are given; `chain` is of what it stands on."""
-    config = image.decode(context.store.read(composed.config))
+    config = oci.decode(context.store.read(composed.config))
     return driver_with(context, chain, config, None)
 
 

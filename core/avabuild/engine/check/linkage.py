@@ -21,7 +21,7 @@ from avabuild.layer.files import chosen
 from avabuild.layer.inventory import Inventory, distributions, inventory
 from avabuild.plan.plan import Plan
 from avabuild.plugins.kinds import Files, Libraries
-from avabuild.store import oci as image
+from avabuild.store import oci
 from avabuild.store.blob import Blob
 from avabuild.store.oci import Piece
 
@@ -103,7 +103,7 @@ def check_linkage(
     with context.report.step("linkage", "linkage") as said:
         linked = [piece for piece in pieces if not piece.created_by.startswith(_BYTECODE)]
         layers = _inventories(context, [*base.layers, *(piece.blob for piece in linked)])
-        config = image.decode(context.store.read(composed.config))
+        config = oci.decode(context.store.read(composed.config))
         tree = Tree(layers, _library_path(config))
         below = len(base.layers)
         judged = {

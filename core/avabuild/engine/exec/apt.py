@@ -27,7 +27,7 @@ from avabuild.engine.exec.apt_run import (
     pin,
 )
 from avabuild.engine.exec.stack import Chain
-from avabuild.layer import diff as changes
+from avabuild.layer import diff
 from avabuild.layer.keys import apt_layer, locked_debs
 from avabuild.plugins.kinds import Apt
 from avabuild.resolve.lock import AptLock, Deb
@@ -71,7 +71,7 @@ def add_apt(
             layer = apt_layer(
                 name, chain.digest, apt.packages, debs, chain.compression, _identities(apt), chain.keep
             )
-            blob, made = chain.make(layer, container, install, (*changes.ENGINE, *changes.APT))
+            blob, made = chain.make(layer, container, install, (*diff.ENGINE, *diff.APT))
             said.append(f"{len(debs)} packages" if made else "cached")
         chain.add(layer, blob, own=not apt.repositories)
         return lock, made

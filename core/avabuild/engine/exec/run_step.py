@@ -14,7 +14,7 @@ from avabuild.common.errors import ChangedError, HostError, StepError, StoreErro
 from avabuild.common.sizes import human
 from avabuild.common.value import digest_of
 from avabuild.engine.exec.stack import Chain, given
-from avabuild.layer import diff as changes
+from avabuild.layer import diff
 from avabuild.layer.keys import ExecLayer, chain, run_layer
 from avabuild.plan.plan import Step
 from avabuild.plugins.kinds import Mount, Run
@@ -103,7 +103,7 @@ def _make(
                     raise _explained(error, step, container.name, keep=context.keep) from error
             hold()
 
-        drop = (*changes.ENGINE, *litter)
+        drop = (*diff.ENGINE, *litter)
         blob, made = chain.make(layer, container, execute, drop, private=bool(run.secrets))
         if blob.unpacked >= WORTH_SAYING:  # chown -R and the like copy all that they change
             said.append(f"{human(blob.unpacked)} written")

@@ -27,8 +27,7 @@ from avabuild.layer.blob import OPAQUE
 from avabuild.layer.merged import is_whiteout
 from avabuild.layer.packages import Layer
 from avabuild.plugins.kinds import WHITEOUT
-from avabuild.store import Scratch, Store
-from avabuild.store import oci as image
+from avabuild.store import Scratch, Store, oci
 from avabuild.store.blob import Blob
 from avabuild.store.store import disk_errors
 from avabuild.tools.buildah import Tools
@@ -130,7 +129,7 @@ def _members(layer: Layer) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]
 
 def _write_base(path: Path, layers: Sequence[Layer], config: Mapping[str, Any]) -> None:
     """Write what the image stands on as an OCI archive (image-spec, image-layout.md)."""
-    own = image.encode(
+    own = oci.encode(
         {
             "architecture": config.get("architecture"),
             "os": "linux",
@@ -143,15 +142,15 @@ def _write_base(path: Path, layers: Sequence[Layer], config: Mapping[str, Any]) 
         for layer in layers:
             digest = f"sha256:{layer.path.name}"
             tar.add(layer.path, f"blobs/sha256/{layer.path.name}", filter=_plain)
-            kind = image.TAR + _compression(layer.path)
+            kind = oci.TAR + _compression(layer.path)
             descriptors.append({"mediaType": kind, "digest": digest, "size": layer.path.stat().st_size})
-        manifest = image.encode(image.manifest(own, descriptors, {}))
+        manifest = oci.encode(oci.manifest(own, descriptors, {}))
         files = {
             "oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
-            "index.json": image.encode(image.index(manifest)),
+            "index.json": oci.encode(oci.index(manifest)),
         }
         for data in (own, manifest):
-            files[f"blobs/sha256/{image.descriptor('', data)['digest'].removeprefix('sha256:')}"] = data
+            files[f"blobs/sha256/{oci.descriptor('', data)['digest'].removeprefix('sha256:')}"] = data
         for name, data in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
@@ -206,15 +205,15 @@ def _labelled(one: Image, scratch: Scratch, tools: Tools) -> Image:
     """Return the image as a layout whose config has all labels: a Docker archive has no annotations."""
     layout = scratch.path / "labelled"
     fetch(one, f"oci:{layout}:image", tools)
-    index = image.decode((layout / "index.json").read_bytes())
+    index = oci.decode((layout / "index.json").read_bytes())
     blobs = layout / "blobs" / "sha256"
-    manifest = image.decode((blobs / index["manifests"][0]["digest"].removeprefix("sha256:")).read_bytes())
-    config = image.encode(one.labelled_config)
-    data = image.encode({**manifest, "config": image.descriptor(image.CONFIG, config)})
-    listed = image.index(data, "image")
+    manifest = oci.decode((blobs / index["manifests"][0]["digest"].removeprefix("sha256:")).read_bytes())
+    config = oci.encode(one.labelled_config)
+    data = oci.encode({**manifest, "config": oci.descriptor(oci.CONFIG, config)})
+    listed = oci.index(data, "image")
     for blob in (config, data):
-        (blobs / image.descriptor("", blob)["digest"].removeprefix("sha256:")).write_bytes(blob)
-    (layout / "index.json").write_bytes(image.encode(listed))
+        (blobs / oci.descriptor("", blob)["digest"].removeprefix("sha256:")).write_bytes(blob)
+    (layout / "index.json").write_bytes(oci.encode(listed))
     return replace(one, where="file", source=f"oci:{layout}:image")
 
 

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from avabuild.tools.inside import syscalls as kernel
+from avabuild.tools.inside import syscalls
 
 
 def packed(files: Mapping[str, bytes]) -> bytes:
@@ -23,10 +23,10 @@ def main(arguments: Sequence[str]) -> int:
     """Have memory at a directory, with the files of the standard input: `put DIRECTORY`; or `drop` it."""
     what, directory = arguments
     if what == "drop":
-        kernel.unmount(directory)
+        syscalls.unmount(directory)
         return 0
     files = json.loads(sys.stdin.buffer.read())
-    kernel.mount("tmpfs", directory, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0700")
+    syscalls.mount("tmpfs", directory, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=0700")
     for name, data in files.items():
         handle = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Sequence
 from contextlib import suppress
 
-from avabuild.tools.inside import syscalls as kernel
+from avabuild.tools.inside import syscalls
 from avabuild.tools.inside.syscalls import (
     MS_BIND,
     MS_NODEV,
@@ -63,8 +63,8 @@ class Room:
         self._made: list[str] = []  # to mount upon
         self._mounted: list[str] = []
         self._sources: dict[str, int] = {}  # host paths that are to be mounted, held open
-        kernel.mount(None, "/", flags=MS_REC | MS_SLAVE)
-        kernel.mount(root, root, flags=MS_BIND | MS_REC)
+        syscalls.mount(None, "/", flags=MS_REC | MS_SLAVE)
+        syscalls.mount(root, root, flags=MS_BIND | MS_REC)
         restrict(root, MS_NODEV, "/")  # whatever the storage says, and the base has
         wanted = ["/proc", "/sys", "/etc/resolv.conf", *(f"/dev/{name}" for name in DEVICES)]
         for path in (*wanted, *(source for source, _, _ in binds)):
@@ -77,7 +77,7 @@ class Room:
         self._binds = binds
         old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         os.chdir(root)
-        kernel.pivot_root()
+        syscalls.pivot_root()
         os.fchdir(old)  # where the sources are found, until it is let go of
         os.close(old)
 
@@ -92,7 +92,7 @@ class Room:
         self._names()
         for source, target, writable in self._binds:
             self._bind(source, target, writable=writable)
-        kernel.unmount(".")
+        syscalls.unmount(".")
         os.chdir("/")
         for descriptor in self._sources.values():
             os.close(descriptor)
@@ -101,7 +101,7 @@ class Room:
         """Take everything away that the container did not have."""
         for target in reversed(self._mounted):
             with suppress(OSError):
-                kernel.unmount(target)
+                syscalls.unmount(target)
         for path in reversed(self._made):
             with suppress(OSError):
                 os.rmdir(path) if stat.S_ISDIR(os.lstat(path).st_mode) else os.unlink(path)
@@ -110,18 +110,18 @@ class Room:
         """A proc of the step's own; the host's where the kernel refuses one, since part of it is hidden."""
         target = self._directory("/proc")
         try:
-            kernel.mount("proc", target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+            syscalls.mount("proc", target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
         except PermissionError:
-            kernel.mount(self._open("/proc"), target, flags=MS_BIND | MS_REC)
+            syscalls.mount(self._open("/proc"), target, flags=MS_BIND | MS_REC)
         self._mounted.append(target)
         for name in _READ_ONLY_PROC:
             with suppress(FileNotFoundError):  # not every kernel has all of them
-                kernel.mount(f"/proc/{name}", f"/proc/{name}", flags=MS_BIND | MS_REC)
+                syscalls.mount(f"/proc/{name}", f"/proc/{name}", flags=MS_BIND | MS_REC)
                 restrict(f"/proc/{name}", MS_RDONLY)
 
     def _sys(self) -> None:
         target = self._directory("/sys")
-        kernel.mount(self._open("/sys"), target, flags=MS_BIND | MS_REC)
+        syscalls.mount(self._open("/sys"), target, flags=MS_BIND | MS_REC)
         self._mounted.append(target)
         restrict(target, MS_RDONLY)
 
@@ -134,11 +134,11 @@ class Room:
             except FileNotFoundError:  # not every kernel has all of them
                 continue
             if not directory:
-                kernel.mount("/dev/null", path, flags=MS_BIND)
+                syscalls.mount("/dev/null", path, flags=MS_BIND)
             elif blank:
-                kernel.mount(blank, path, flags=MS_BIND)
+                syscalls.mount(blank, path, flags=MS_BIND)
             else:
-                kernel.mount("tmpfs", path, "tmpfs", _SHUT | MS_RDONLY, "size=0")
+                syscalls.mount("tmpfs", path, "tmpfs", _SHUT | MS_RDONLY, "size=0")
                 blank = path
             if not directory:
                 restrict(path, MS_RDONLY)
@@ -146,7 +146,7 @@ class Room:
     def _dev(self) -> None:
         """Nodes of the step's own; where the kernel makes none, the host's, whose modes can't be changed."""
         target = self._directory("/dev")
-        kernel.mount("tmpfs", target, "tmpfs", MS_NOSUID, "mode=755,size=65536k")
+        syscalls.mount("tmpfs", target, "tmpfs", MS_NOSUID, "mode=755,size=65536k")
         self._mounted.append(target)
         for name, (major, minor) in DEVICES.items():
             path = f"/dev/{name}"
@@ -156,7 +156,7 @@ class Room:
                 os.chmod(path, 0o666)  # noqa: S103 - as everywhere; the umask was on
             elif path in self._sources:
                 os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))
-                kernel.mount(self._open(path), path, flags=MS_BIND)
+                syscalls.mount(self._open(path), path, flags=MS_BIND)
                 restrict(path, MS_RDONLY)
         for name, text in _LINKS.items():
             os.symlink(text, f"/dev/{name}")
@@ -164,10 +164,10 @@ class Room:
         os.mkdir("/dev/shm", 0o1777)  # noqa: S108
         options = "newinstance,ptmxmode=0666,mode=0620"
         try:
-            kernel.mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, f"{options},gid=5")
+            syscalls.mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, f"{options},gid=5")
         except OSError:  # the group is not mapped here
-            kernel.mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, options)
-        kernel.mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")  # noqa: S108
+            syscalls.mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, options)
+        syscalls.mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")  # noqa: S108
 
     def _names(self) -> None:
         """The host's names, from a file in the step's own /dev."""
@@ -175,13 +175,13 @@ class Room:
         os.write(descriptor, self._hosts)
         os.close(descriptor)
         target = self._file("/etc/hosts")
-        kernel.mount("/dev/.hosts", target, flags=MS_BIND)
+        syscalls.mount("/dev/.hosts", target, flags=MS_BIND)
         self._mounted.append(target)
 
     def _bind(self, source: str, target: str, *, writable: bool) -> None:
         state = os.stat(self._sources[source])
         place = self._directory(target) if stat.S_ISDIR(state.st_mode) else self._file(target)
-        kernel.mount(self._open(source), place, flags=MS_BIND | MS_REC)
+        syscalls.mount(self._open(source), place, flags=MS_BIND | MS_REC)
         self._mounted.append(place)
         flags = 0 if stat.S_ISCHR(state.st_mode) or stat.S_ISBLK(state.st_mode) else MS_NODEV
         restrict(place, flags | (0 if writable else MS_RDONLY))
@@ -216,14 +216,14 @@ def restrict(target: str, flags: int, old: str = "") -> None:
     `old` is where the host's /proc is found.
     """
     if flags & MS_RDONLY:
-        kernel.mount(None, target, flags=MS_PRIVATE | MS_REC)
+        syscalls.mount(None, target, flags=MS_PRIVATE | MS_REC)
     try:
-        kernel.restrict(target, flags)
+        syscalls.restrict(target, flags)
     except OSError:  # a kernel before 5.12, or an engine around us whose filter doesn't know the call
         for each in _mounts(target, f"{old}proc/self"):
             had = os.statvfs(each).f_flag  # what a namespace may not take off stays on (mount_namespaces(7))
             kept = sum(flag for seen, flag in _FLAGS if had & seen)
-            kernel.mount(None, each, flags=MS_REMOUNT | MS_BIND | kept | flags)
+            syscalls.mount(None, each, flags=MS_REMOUNT | MS_BIND | kept | flags)
 
 
 def _mounts(target: str, process: str) -> list[str]:

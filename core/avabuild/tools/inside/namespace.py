@@ -21,7 +21,7 @@ from pathlib import Path
 
 from avabuild.common.errors import HostError
 from avabuild.host.means import Means
-from avabuild.tools.inside import syscalls as kernel
+from avabuild.tools.inside import syscalls
 from avabuild.tools.inside.fake_root import TABLES, FakeRoot
 from avabuild.tools.inside.given import packed
 from avabuild.tools.inside.id_maps import map_ids
@@ -98,14 +98,14 @@ class Namespace:
 
         def go_inside() -> None:
             for handle, kind in self._handles:
-                kernel.setns(handle, kind)
+                syscalls.setns(handle, kind)
             os.chdir(path)
-            kernel.drop_inherited()
+            syscalls.drop_inherited()
             with suppress(OSError):  # a keyring more than the user may have, or a kernel without them
-                kernel.leave_keyring()
+                syscalls.leave_keyring()
             if self._filter:
                 self._filter.load()
-            kernel.die_with_parent()
+            syscalls.die_with_parent()
 
         return go_inside
 
@@ -237,10 +237,10 @@ class Namespace:
         pid, means = int(_expect(control, b"entered")), self.means
         if means.mode != "root" and means.entry == "own":
             map_ids(pid, ranges=means.mode == "subuid")
-        kinds = (("user", kernel.CLONE_NEWUSER),) if means.mode != "root" else ()
+        kinds = (("user", syscalls.CLONE_NEWUSER),) if means.mode != "root" else ()
         self._handles = tuple(
             (os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), kind)
-            for name, kind in (*kinds, ("mnt", kernel.CLONE_NEWNS))
+            for name, kind in (*kinds, ("mnt", syscalls.CLONE_NEWNS))
         )
         control.sendall(b"mapped")
         _expect(control, b"ready")

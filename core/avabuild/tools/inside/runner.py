@@ -18,7 +18,7 @@ import termios
 from collections.abc import Sequence
 from contextlib import suppress
 
-from avabuild.tools.inside import syscalls as kernel
+from avabuild.tools.inside import syscalls
 from avabuild.tools.inside.account import account
 from avabuild.tools.inside.mounts import Room
 from avabuild.tools.inside.refusals import refusals
@@ -40,14 +40,14 @@ def run(step: Step) -> int:
 
     The process must be root in a user namespace, or the host's root, and have one thread only.
     """
-    network = kernel.CLONE_NEWNET if step.network == "none" else 0
-    kernel.unshare(
-        kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | network
+    network = syscalls.CLONE_NEWNET if step.network == "none" else 0
+    syscalls.unshare(
+        syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS | network
     )
     with suppress(OSError):  # a kernel without cgroups
-        kernel.unshare(kernel.CLONE_NEWCGROUP)
+        syscalls.unshare(syscalls.CLONE_NEWCGROUP)
     with suppress(OSError):  # the user's keys are at their limit; no step gets at a keyring in any case
-        kernel.leave_keyring()
+        syscalls.leave_keyring()
     reader, writer = os.pipe()
     first = os.fork()
     if first == 0:
@@ -64,10 +64,10 @@ def _first(step: Step, writer: int) -> None:
     """Be the step's process 1; never return."""
     code = FAILED
     try:
-        kernel.die_with_parent()
+        syscalls.die_with_parent()
         if _nobody_reads(writer):
             os._exit(0)  # who waits was killed before that
-        kernel.set_hostname(_HOSTNAME)
+        syscalls.set_hostname(_HOSTNAME)
         if step.network == "none":
             _loopback()
         os.umask(0o022)
@@ -114,7 +114,7 @@ def _command(step: Step) -> None:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         who = account(step.user)
         if not step.set_uid:
-            kernel.forbid_new_privileges()
+            syscalls.forbid_new_privileges()
         refusals(namespaces="userns" in step.privileges).load()
         _become(who.uid, who.gid, who.groups)
         env = {"HOME": who.home, **step.env}
@@ -156,7 +156,7 @@ def _become(uid: int, gid: int, groups: Sequence[int]) -> None:
     """Give up what containers may not do; root keeps the groups that the user has on the host."""
     number = 0
     while True:
-        if number not in CAPABILITIES.values() and not kernel.drop_capability(number):
+        if number not in CAPABILITIES.values() and not syscalls.drop_capability(number):
             break
         number += 1
     if uid or gid:

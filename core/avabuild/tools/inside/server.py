@@ -19,7 +19,7 @@ import sys
 from contextlib import suppress
 
 from avabuild.common.errors import HostError
-from avabuild.tools.inside import syscalls as kernel
+from avabuild.tools.inside import syscalls
 from avabuild.tools.inside.fake_root import FakeRoot
 from avabuild.tools.inside.refusals import refusals
 from avabuild.tools.inside.runner import run
@@ -33,15 +33,15 @@ def serve(control: socket.socket, mode: str, *, entered: bool) -> None:
     os.setsid()  # a Ctrl-C is the engine's to handle
     try:
         if not entered:
-            kernel.unshare(kernel.CLONE_NEWNS | (0 if mode == "root" else kernel.CLONE_NEWUSER))
+            syscalls.unshare(syscalls.CLONE_NEWNS | (0 if mode == "root" else syscalls.CLONE_NEWUSER))
         control.sendall(b"entered %d" % os.getpid())
         if control.recv(16) != b"mapped":
             return
-        kernel.drop_inherited()  # before the filter, which would only say that it was done
+        syscalls.drop_inherited()  # before the filter, which would only say that it was done
         if mode == "single":
             FakeRoot().load()
-        kernel.mount(None, "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
-        kernel.be_unreadable()
+        syscalls.mount(None, "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
+        syscalls.be_unreadable()
     except OSError as error:
         control.sendall(f"{error.errno} {error}".encode())
         return
@@ -64,7 +64,7 @@ def _answer(request: dict[str, str | list[str]], channel: int, *streams: int) ->
     """Do what was asked in a process of its own; never return."""
     code = 70
     try:
-        kernel.die_with_parent()
+        syscalls.die_with_parent()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
         for number, descriptor in enumerate(streams):

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from avabuild.tools.inside import syscalls as kernel
+from avabuild.tools.inside import syscalls
 from avabuild.tools.inside.mounts import DEVICES, restrict
 from avabuild.tools.inside.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC
 
@@ -32,7 +32,9 @@ def main(arguments: Sequence[str]) -> int:
         _own_devices()
         if not (run / "mounts").is_mount():
             (run / "mounts").mkdir(exist_ok=True)
-            kernel.mount("tmpfs", str(run / "mounts"), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755")
+            syscalls.mount(
+                "tmpfs", str(run / "mounts"), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755"
+            )
     place = Path(tempfile.mkdtemp(dir=run / "mounts"))
     for number, source in enumerate(sources):
         print(_readable(source, place / str(number)))  # noqa: T201 - what is asked for
@@ -44,7 +46,7 @@ def _without_devices(root: Path) -> None:
     if not place.is_mount():  # copies (vfs): all of them are shut, once
         place = place.parent
         if not place.is_mount():
-            kernel.mount(str(place), str(place), flags=MS_BIND | MS_REC)
+            syscalls.mount(str(place), str(place), flags=MS_BIND | MS_REC)
     restrict(str(place), MS_NODEV, "/")
 
 
@@ -52,7 +54,7 @@ def _own_devices() -> None:
     for name in DEVICES:
         node = Path("/dev", name)
         if node.exists() and not os.statvfs(node).f_flag & os.ST_RDONLY:
-            kernel.mount(str(node), str(node), flags=MS_BIND)
+            syscalls.mount(str(node), str(node), flags=MS_BIND)
             restrict(str(node), MS_RDONLY, "/")
 
 
@@ -61,6 +63,6 @@ def _readable(source: Path, target: Path) -> Path:
         target.mkdir()
     else:
         target.touch()
-    kernel.mount(str(source), str(target), flags=MS_BIND | MS_REC)
+    syscalls.mount(str(source), str(target), flags=MS_BIND | MS_REC)
     restrict(str(target), MS_RDONLY, "/")
     return target
