@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +24,9 @@ RECIPE = """
 
 
 def test_wrong_names_stop_a_build_before_any_wheel_is_made(builder: User) -> None:
+    """Once a build has fetched lists of packages, they are looked into; no mirror need answer for it."""
+    fetching = builder.recipe(RECIPE.replace("NAMES", "hello"))
+    assert builder.avabuild("recipe", fetching, "--output", "oci:first").code == 0
     recipe = builder.recipe(RECIPE.replace("NAMES", 'hellp", "awk'))
     outcome = builder.avabuild("recipe", recipe, "--json", "--output", "oci:out")
     assert outcome.code == 9, outcome.err
@@ -29,6 +34,21 @@ def test_wrong_names_stop_a_build_before_any_wheel_is_made(builder: User) -> Non
     assert "awk is virtual: name one that provides it, gawk, mawk" in outcome.err
     steps = [str(event.get("name", "")) for event in outcome.events]
     assert not [name for name in steps if name.startswith(("layer ", "resolve "))]
+
+
+def test_names_that_only_apt_finds_wanting_are_told_in_the_same_words(own: User) -> None:
+    """What was known of the mirror has them, or nothing was known: APT's own lists say what could be meant."""
+    recipe = own.recipe(RECIPE.replace("NAMES", 'hellp", "awk'))
+    assert own.avabuild("recipe", recipe, "--output", "oci:out").code == 9
+    for path in own.cache.glob("apt-names/*.json"):
+        index = json.loads(path.read_text())
+        path.write_text(json.dumps(index | {"packages": [*index["packages"], "hellp", "awk"]}))
+    shutil.rmtree(own.cache / "apt-lists", ignore_errors=True)
+    outcome = own.avabuild("recipe", recipe, "--json", "--output", "oci:out")
+    assert outcome.code == 9, outcome.err
+    assert any("apt: packages" in str(event) for event in outcome.events)
+    assert "hellp: there is no such package; near it: hello" in outcome.err
+    assert "awk is virtual: name one that provides it, gawk, mawk" in outcome.err
 
 
 def test_a_locked_package_that_the_mirror_has_dropped_is_told_with_the_way_out(builder: User) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from avabuild.common.errors import ChangedError
+from avabuild.common.errors import ChangedError, ResolveError
 from avabuild.common.value import digest_of
 from avabuild.engine import directories
 from avabuild.engine.check.check import prove_image
@@ -173,7 +173,11 @@ class _Build:
     def _add_apt(self, chain: Chain, step: Step) -> None:
         assert isinstance(step.layer, Apt)  # noqa: S101 - compose puts no other kind here
         locks = self.job.lock.apt if self.job.lock else ()
-        lock, made = add_apt(chain, step.name, step.layer, locks, locked=self.job.locked)
+        try:
+            lock, made = add_apt(chain, step.name, step.layer, locks, locked=self.job.locked)
+        except ResolveError:
+            self._look_up()  # in what APT has fetched now: it says what could be meant
+            raise
         self.apt.append(lock)
         if lock.debs:
             self._say(step.name, made=made)

@@ -13,15 +13,19 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
 
 from avabuild.host.host import Host
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+T = TypeVar("T")
+
 _SILENCE = 10  # seconds without a byte
+_PAUSE = 0.5  # seconds before it is asked again
 _WHOLE = 180  # seconds for all of an index
 _FETCHED = 256 << 20  # bytes of an index as it is fetched: the largest that is known has 60 MB
 _UNPACKED = 2 << 30  # bytes of it unpacked: the largest that is known has 0.9 GB
@@ -32,26 +36,35 @@ NO_INDEX = (OSError, EOFError, ValueError, zlib.error, http.client.HTTPException
 _silent: set[str] = set()  # addresses that did not answer in this run: they are not asked again
 
 
-def pieces(host: Host, address: str) -> Iterator[bytes]:
-    """Yield what an address of gzip has, some whole lines at a time; it is asked twice before it is given up.
+def read(host: Host, address: str, reader: Callable[[Iterator[bytes]], T]) -> T:
+    """Return what `reader` makes of an address of gzip, which it gets some whole lines at a time.
 
-    Raises one of NO_INDEX, maybe after the first pieces.
+    A mirror that does not answer, breaks off or has an error of its own is asked again, from the start.
+    Raises one of NO_INDEX.
     """
     if address in _silent or not address.startswith(("http://", "https://")):
         raise ValueError("does not answer")
     context = ssl.create_default_context(cafile=str(host.ca_bundle) if host.ca_bundle else None)
-    begun = False
-    for last in (False, True):
+    for last in (False, False, True):
         try:
             with urllib.request.urlopen(address, timeout=_SILENCE, context=context) as answer:  # noqa: S310
-                for piece in _lines(gzip.GzipFile(fileobj=io.BufferedReader(_Bounded(answer)), mode="rb")):
-                    begun = True
-                    yield piece
-                return
+                packed = io.BufferedReader(_Bounded(answer))
+                return reader(_lines(gzip.GzipFile(fileobj=packed, mode="rb")))
         except NO_INDEX as error:
-            if last or begun or isinstance(error, urllib.error.HTTPError):
+            if last or not _may_pass(error):
                 _silent.add(address)
                 raise
+            time.sleep(_PAUSE)
+    raise AssertionError("the last try returns or raises")
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether another try may do better: after silence, a break or an error of the server's own."""
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return isinstance(error, OSError | EOFError | http.client.HTTPException) and not isinstance(
+        error, gzip.BadGzipFile
+    )
 
 
 class _Bounded(io.RawIOBase):
@@ -67,9 +80,11 @@ class _Bounded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Read what has come into `buffer`; raises ValueError out of bounds."""
+        """Read what has come into `buffer`; raises ValueError out of bounds, IncompleteRead for a break."""
         view = memoryview(buffer)
         data = self._answer.read1(len(view))
+        if not data and self._answer.length:  # `read1` takes that for the end
+            raise http.client.IncompleteRead(data, self._answer.length)
         self._left -= len(data)
         if self._left < 0 or time.monotonic() > self._end:
             raise ValueError("is too large, or too slow")

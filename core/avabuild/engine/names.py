@@ -20,7 +20,7 @@ from avabuild.common.errors import ResolveError
 from avabuild.common.tars import passing
 from avabuild.common.value import digest_of
 from avabuild.engine.exec.apt_run import kept_lists
-from avabuild.engine.mirror_index import NO_INDEX, pieces
+from avabuild.engine.mirror_index import NO_INDEX, read
 from avabuild.host.host import Host
 from avabuild.layer.base import Base
 from avabuild.layer.facts import READ_AT_MOST, is_debian
@@ -175,10 +175,12 @@ def _fetched(store: Store, host: Host, address: str, place: Path, triplet: str) 
     """Fetch a `Contents` index, and keep which package has which library where loaders look."""
     below = rf"^(?:usr/)?lib/(?:{re.escape(triplet)}/)?(lib[^/\s]+\.so[^/\s]*)\s+\S*?([^/,\s]+)(?:,\S*)?$"
     pattern = re.compile(below.encode(), re.MULTILINE)
-    libraries: dict[str, str] = {}
+
+    def libraries_of(texts: Iterable[bytes]) -> dict[str, str]:
+        return {a.decode(): b.decode() for text in texts for a, b in pattern.findall(text)}
+
     try:
-        for text in pieces(host, address):
-            libraries |= {a.decode(): b.decode() for a, b in pattern.findall(text)}
+        libraries = read(host, address, libraries_of)
     except NO_INDEX:
         return {}
     if libraries:
@@ -255,7 +257,7 @@ def _of_mirror(store: Store, host: Host, address: str) -> Names | None:
     if place.exists() and place.stat().st_mtime > time.time() - DAY:
         return _load(place, False)  # noqa: FBT003 - of a function that is cached by its arguments
     try:
-        names = parse(pieces(host, address))
+        names = read(host, address, parse)
     except NO_INDEX:
         return None
     if not names.packages:

@@ -6,7 +6,6 @@ import gzip
 import os
 import threading
 import time
-import urllib.request
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -167,20 +166,46 @@ def test_an_index_that_never_ends_is_left(ask, served, monkeypatch):
     assert ask(base=None, mirror=served(PACKED)) is None
 
 
-@pytest.mark.parametrize(("broken", "known"), [(1, True), (2, False)])
-def test_a_mirror_that_breaks_off_is_asked_once_more(ask, served, monkeypatch, broken, known):
-    asked = []
-    opened = urllib.request.urlopen
+class Faulty(SimpleHTTPRequestHandler):
+    """Answers with the next of `faults`: a status, or the number of bytes after which it breaks off."""
 
-    def breaking(*args, **options):
-        asked.append(args)
-        if len(asked) <= broken:
-            raise ConnectionResetError
-        return opened(*args, **options)
+    faults: list[int]
 
-    monkeypatch.setattr(urllib.request, "urlopen", breaking)
-    assert (ask(base=None, mirror=served(PACKED)) is not None) is known
-    assert len(asked) == 2
+    def do_GET(self):
+        fault = self.faults.pop(0) if self.faults else 200
+        self.send_response(max(fault, 200))
+        self.send_header("Content-Length", str(len(PACKED)))
+        self.end_headers()
+        self.wfile.write(PACKED[: fault if fault < 200 else len(PACKED)])
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("faults", "known", "asked"),
+    [
+        ([0], True, 2),
+        ([90, 0], True, 3),
+        ([503, 502], True, 3),
+        ([0, 60, 500], False, 3),
+        ([404], False, 1),
+    ],
+    ids=["silence", "broken off twice", "errors of a proxy", "never", "is not there"],
+)
+def test_a_mirror_that_fails_is_asked_again_from_the_start(ask, monkeypatch, faults, known, asked):
+    monkeypatch.setattr(mirror_index, "_PAUSE", 0)
+    left = [*faults, *[200] * 9]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Faulty,), {"faults": left}))
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        found = ask(base=None, mirror=f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert (found is not None) is known
+    assert len(faults) + 9 - len(left) == asked
+    assert found is None or found.providers["awk"] == ("gawk", "mawk")
 
 
 def test_a_name_across_two_pieces_is_read(ask, served, monkeypatch):
