@@ -17,8 +17,11 @@ from avabuild.host.host import Host
 from avabuild.host.means import FEEDER
 from avabuild.layer.facts import Facts, assumed
 from avabuild.plan.plan import Plan
-from avabuild.plan.planning import make_plan, open_project, targets
+from avabuild.plan.planning import make_plan
+from avabuild.plan.project import open_projects
+from avabuild.plan.targets import targets
 from avabuild.plugins.kinds import Compile
+from avabuild.plugins.registry import Registry, installed
 from avabuild.plugins.target import Target
 from avabuild.recipe import DebianBase
 from avabuild.tools import argv as commands
@@ -42,7 +45,7 @@ def stem(recipe: Path) -> str:
 
 
 def plans(recipe: Path, host: Host) -> list[Plan]:
-    project = open_project(recipe)
+    project = open_projects(recipe, Registry(installed()))[0]
     base, matrix = project.recipe.base, project.recipe.matrix
     named = base.debian if isinstance(base, DebianBase) else base.image.replace(":", "")[-11:]
     if named not in CLASSIC:

@@ -13,7 +13,10 @@ from avabuild.cli.plan import lines_of
 from avabuild.host.host import probe
 from avabuild.layer.facts import assumed
 from avabuild.plan.plan import Chosen, Plan
-from avabuild.plan.planning import make_plan, open_project, request_of, targets
+from avabuild.plan.planning import make_plan
+from avabuild.plan.project import open_projects
+from avabuild.plan.targets import targets
+from avabuild.plugins.registry import Registry, installed
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe import DebianBase, ScratchBase
 from avabuild.resolve import write_lock
@@ -50,10 +53,10 @@ def locked(tmp_path: Path) -> Path:
     """A recipe with a lock that fits it, so that no index is asked."""
     path = tmp_path / "mine.toml"
     path.write_text(RECIPE)
-    project, facts = open_project(path), assumed("bookworm")
+    project, facts = open_projects(path, Registry(installed()))[0], assumed("bookworm")
     (target,) = targets(project.recipe, facts, probe(os.environ))
     plan = make_plan(project, target, facts)
-    request = request_of(plan)
+    request = plan.request_digest
     entry = TargetLock(target=target.tag, request=request, base="sha256:" + "d" * 64, python=PACKAGES)
     lock = Lock(recipe="mine", plugins=project.distributions([plan]), targets=(entry,))
     write_lock(project.lock_path, lock)

@@ -17,7 +17,9 @@ import pytest
 from avabuild import api
 from avabuild.layer.facts import assumed
 from avabuild.plan.plan import Plan
-from avabuild.plan.planning import make_plan, open_projects, plugins_of, targets
+from avabuild.plan.planning import make_plan
+from avabuild.plan.project import open_projects
+from avabuild.plan.targets import targets
 from avabuild.plugins.contract import CONTRACT
 from avabuild.plugins.provider import Trust, installed
 from avabuild.plugins.registry import Registry
@@ -124,7 +126,7 @@ def test_a_plugin_of_contract_1_says_what_it_always_said_of_the_image(plan):
     assert plan.settings.library_path == ("/opt/frozen",)
     assert plan.index == "https://packages.example.invalid/simple"
     assert plan.checks[-1].program == "print('3.4', 'jupyterlab=4.6', '3.11')"
-    assert [(one.provided, one.who) for one in plugins_of(plan)] == [
+    assert [(one.provided, one.who) for one in plan.plugins] == [
         ("frozen", "avabuild-contract-1 1.0"),
         ("jupyterlab", f"avabuild {plan.frameworks[0].version}"),
         ("base frozen", "avabuild-contract-1 1.0"),

@@ -12,9 +12,7 @@ from avabuild.images.columns import split
 from avabuild.images.image import Image
 from avabuild.plan.labels import exact_version
 from avabuild.plan.plan import Plan
-from avabuild.plan.planning import requirements
 from avabuild.plugins.cuda import driver_minimum
-from avabuild.plugins.kinds import Apt
 from avabuild.plugins.target import Device
 from avabuild.resolve.lock import TargetLock
 from avabuild.run.catalogue import Entry as Planned
@@ -187,7 +185,5 @@ def _debs(locked: TargetLock | None) -> tuple[Part, ...]:
 
 def _asked(plan: Plan) -> tuple[str, ...]:
     """Return what the image asks of indexes and of APT."""
-    mine, extra = requirements(plan)
-    steps = (plan.apt, plan.apt_extra)
-    debs = [name for step in steps if step and isinstance(step.layer, Apt) for name in step.layer.packages]
-    return tuple(dict.fromkeys([*mine, *extra, *debs]))
+    mine, extra = plan.requirements
+    return tuple(dict.fromkeys([*mine, *extra, *plan.apt_names]))

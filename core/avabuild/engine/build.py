@@ -105,8 +105,8 @@ class _Build:
             self._files(chain, step)
         chain.see(plan.settings)
         count = len(chain.pieces)
-        for step in plan.last:
-            self._say(step.name, made=add_run(chain, step, job.directory))
+        for last in plan.last:
+            self._say(last.name, made=add_run(chain, last, job.directory))
         self.visible += [piece.blob for piece in chain.pieces[count:]]
         if not owned and not self._directories(chain):
             words = f"image.user: no layer of the image has a user {plan.settings.user}"
@@ -170,8 +170,7 @@ class _Build:
             self._say(layer.name, made=made)
         return pieces
 
-    def _add_apt(self, chain: Chain, step: Step) -> None:
-        assert isinstance(step.layer, Apt)  # noqa: S101 - compose puts no other kind here
+    def _add_apt(self, chain: Chain, step: Step[Apt]) -> None:
         locks = self.job.lock.apt if self.job.lock else ()
         try:
             lock, made = add_apt(chain, step.name, step.layer, locks, locked=self.job.locked)
@@ -323,10 +322,9 @@ class _Build:
         if plan.system and self.system:
             blobs = (*blobs, *(piece.blob for piece in self.system.result().pieces))
         tree = read_tree(self.context.store, blobs)
-        return standing_of(tree, scheme_of(plan.target.python or "3.0", interpreter), apt_names(plan))
+        return standing_of(tree, scheme_of(plan.target.python or "3.0", interpreter), plan.apt_names)
 
-    def _files(self, chain: Chain, step: Step) -> None:
-        assert isinstance(step.layer, Files)  # noqa: S101 - compose puts no other kind here
+    def _files(self, chain: Chain, step: Step[Files]) -> None:
         files, store = step.layer.files, self.context.store
         tree = read_tree(store, self.visible)
         output = self.job.output.path
@@ -386,15 +384,8 @@ def _hold(plan: Plan, packages: Sequence[Package]) -> None:
 
 def compiled_by(plan: Plan, base: str, system: str) -> str:
     """Return what tells the image's interpreter from others; `system` is the chain after system steps."""
-    layer = plan.apt.layer if plan.apt else None
-    others = [one.identity for one in layer.repositories] if isinstance(layer, Apt) else []
+    others = [one.identity for one in plan.apt.layer.repositories] if plan.apt else []
     return interpreters_of(system, base, others, bootstrapped=isinstance(plan.base, DebianBase))
-
-
-def apt_names(plan: Plan) -> tuple[str, ...]:
-    """Return the packages of the distribution that a plan asks for by name."""
-    layers = [step.layer for step in (plan.apt, plan.apt_extra) if step]
-    return tuple(name for layer in layers if isinstance(layer, Apt) for name in layer.packages)
 
 
 def arrange_plan(

@@ -17,7 +17,7 @@ from avabuild.layer import bytecode, compiled, files, keys, overlaps, wheel
 from avabuild.layer.files import files_key
 from avabuild.plan.labels import KEY, LONG, labels, split_labels
 from avabuild.plan.plan import Plan, Step
-from avabuild.plugins.kinds import Files, Run
+from avabuild.plugins.kinds import Files, Layer, Run
 from avabuild.resolve.lock import TargetLock
 from avabuild.store import Store
 from avabuild.store.oci import Settings
@@ -123,7 +123,7 @@ def anywhere(dumped: Any) -> Any:
 
 def _contents(
     store: Store,
-    step: Step,
+    step: Step[Layer],
     compression: str,
     directory: Path,
     environ: Mapping[str, str],

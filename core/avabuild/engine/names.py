@@ -100,9 +100,8 @@ def looked_up(plan: Plan, locks: Sequence[AptLock]) -> tuple[Apt, ...]:
     Where a step on the bare base may add sources of packages, nothing is known before it has run.
     """
     known = {lock.packages for lock in locks}
-    steps = [step for step in (plan.apt, plan.apt_extra) if step and set(step.origins) != {"avabuild"}]
-    layers = (step.layer for step in steps if not plan.system)
-    return tuple(layer for layer in layers if isinstance(layer, Apt) and layer.packages not in known)
+    steps = [step for step in plan.apt_steps if set(step.origins) != {"avabuild"}] if not plan.system else []
+    return tuple(step.layer for step in steps if step.layer.packages not in known)
 
 
 def refuse_unknown(names: Names | None, wanted: Sequence[str], distribution: str) -> None:

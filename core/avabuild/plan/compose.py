@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from avabuild.common.errors import PluginError, RecipeError
 from avabuild.plan.plan import Check, Chosen, Plan, Step
@@ -57,6 +57,8 @@ class Pick:
         """Whether its packages are the same for every device, and stand on no other framework's."""
         return self.request.release.devices == (ANY_DEVICE,) and not self.requires
 
+
+_Kind = TypeVar("_Kind", Apt, Python)
 
 # By these NVIDIA's container toolkit gives a container GPUs and driver; what a plugin or recipe says wins.
 _DRIVER = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
@@ -214,8 +216,8 @@ def _recipes(items: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _merged(
-    name: str, asked: Sequence[tuple[str, str]], make: Callable[[tuple[str, ...]], Layer]
-) -> Step | None:
+    name: str, asked: Sequence[tuple[str, str]], make: Callable[[tuple[str, ...]], _Kind]
+) -> Step[_Kind] | None:
     """Return one step of all that was asked for: sorted, so that no order of plugins shows in it."""
     if not asked:
         return None
@@ -240,10 +242,12 @@ def _run(step: Any) -> Run:
     )
 
 
-def _run_steps(runs: Sequence[tuple[str, Run]], stage: str, names: Sequence[str | None]) -> tuple[Step, ...]:
+def _run_steps(
+    runs: Sequence[tuple[str, Run]], stage: str, names: Sequence[str | None]
+) -> tuple[Step[Run], ...]:
     """Number the steps of one stage; a recipe's own name for a step is shown in place of its text."""
     titles = iter(names)
-    steps: list[Step] = []
+    steps: list[Step[Run]] = []
     for origin, run in runs:
         title = next(titles, None) if origin == "recipe" else None
         if run.stage != stage:
@@ -255,14 +259,14 @@ def _run_steps(runs: Sequence[tuple[str, Run]], stage: str, names: Sequence[str 
     return tuple(steps)
 
 
-def _compiled(layers: Sequence[tuple[str, Layer]]) -> tuple[Step, ...]:
+def _compiled(layers: Sequence[tuple[str, Layer]]) -> tuple[Step[Compile], ...]:
     """Return one step for each compile; what several frameworks ask for alike is compiled once."""
     asked: dict[Compile, tuple[str, ...]] = {}
     for origin, layer in layers:
         if isinstance(layer, Compile):
             asked[layer] = (*asked.get(layer, ()), origin)
     names = [layer.name for layer in asked]
-    steps = [
+    steps: list[Step[Compile]] = [
         Step(
             name=f"compile: {layer.name}"
             + (f" for {', '.join(origins)}" if names.count(layer.name) > 1 else ""),
@@ -274,7 +278,7 @@ def _compiled(layers: Sequence[tuple[str, Layer]]) -> tuple[Step, ...]:
     return tuple(sorted(steps, key=lambda step: step.name))
 
 
-def _files(layers: Sequence[tuple[str, Layer]], recipe: Recipe) -> tuple[Step, ...]:
+def _files(layers: Sequence[tuple[str, Layer]], recipe: Recipe) -> tuple[Step[Files], ...]:
     asked: dict[str, tuple[File, ...]] = {}
     for name, layer in layers:
         if isinstance(layer, Files):

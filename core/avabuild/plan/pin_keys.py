@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import TypeVar
 
 from avabuild.common import openpgp
 from avabuild.common.errors import Problem, RecipeError
 from avabuild.common.regular import read as read_regular
 from avabuild.plan.plan import Plan, Step
 from avabuild.plugins.kinds import Apt, Compile, Repository
+
+_Kind = TypeVar("_Kind", Apt, Compile)
 
 
 def pin_keys(plan: Plan, directory: Path) -> Plan:
@@ -19,18 +22,17 @@ def pin_keys(plan: Plan, directory: Path) -> Plan:
         RecipeError: a key can't be read, is not the one of the fingerprint, or there are several.
     """
     read: list[str] = []
-    steps = {name: _pinned(getattr(plan, name), directory, read) for name in ("apt", "apt_extra")}
-    compiled = tuple(_pinned_step(step, directory, read) for step in plan.compiled)
+    steps = {
+        "apt": plan.apt and _pinned(plan.apt, directory, read),
+        "apt_extra": plan.apt_extra and _pinned(plan.apt_extra, directory, read),
+        "compiled": tuple(_pinned(step, directory, read) for step in plan.compiled),
+    }
     paths = tuple(dict.fromkeys([*plan.read, *read]))
-    return plan.model_copy(update={**steps, "compiled": compiled, "read": paths})
+    return plan.model_copy(update={**steps, "read": paths})
 
 
-def _pinned(step: Step | None, directory: Path, read: list[str]) -> Step | None:
-    return None if step is None else _pinned_step(step, directory, read)
-
-
-def _pinned_step(step: Step, directory: Path, read: list[str]) -> Step:
-    if not isinstance(step.layer, Apt | Compile) or not step.layer.repositories:
+def _pinned(step: Step[_Kind], directory: Path, read: list[str]) -> Step[_Kind]:
+    if not step.layer.repositories:
         return step
     repositories = tuple(_with_key(one, directory, read) for one in step.layer.repositories)
     return step.model_copy(update={"layer": step.layer.model_copy(update={"repositories": repositories})})

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from pydantic import Field
 
 from avabuild.common.value import Value
-from avabuild.plugins.kinds import Layer, Libraries
+from avabuild.plugins.kinds import Apt, Compile, Files, Layer, Libraries, Python, Run
 from avabuild.plugins.target import Target
 from avabuild.recipe import Base, Offer
+from avabuild.resolve.lock import Distribution, request_digest
 from avabuild.store.oci import Settings
 
+Kind_co = TypeVar("Kind_co", bound=Layer, covariant=True)
 
-class Step(Value):
-    """One layer that somebody asked for.
+
+class Step(Value, Generic[Kind_co]):
+    """One layer that a framework, a policy or the recipe asks for, of one kind: `Step[Apt]`.
 
     Attributes:
         name: unique in its plan; what a person is shown (`apt: frameworks`).
@@ -23,7 +26,7 @@ class Step(Value):
     """
 
     name: str
-    layer: Layer
+    layer: Kind_co
     origins: tuple[str, ...]
 
 
@@ -95,14 +98,14 @@ class Plan(Value):
     base: Base
     base_offer: Offer | None = None
     target: Target
-    system: tuple[Step, ...] = ()
-    apt: Step | None = None
-    python: Step | None = None
-    python_extra: Step | None = None
-    compiled: tuple[Step, ...] = ()
-    apt_extra: Step | None = None
-    files: tuple[Step, ...] = ()
-    last: tuple[Step, ...] = ()
+    system: tuple[Step[Run], ...] = ()
+    apt: Step[Apt] | None = None
+    python: Step[Python] | None = None
+    python_extra: Step[Python] | None = None
+    compiled: tuple[Step[Compile], ...] = ()
+    apt_extra: Step[Apt] | None = None
+    files: tuple[Step[Files], ...] = ()
+    last: tuple[Step[Run], ...] = ()
     settings: Settings = Settings()
     frameworks: tuple[Chosen, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -124,7 +127,7 @@ class Plan(Value):
     compression: Literal["gzip", "zstd"] = "gzip"
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[Step[Layer], ...]:
         """Every step in the order of the image's layers, lowest first."""
         middle = (self.apt, self.python, self.python_extra, *self.compiled, self.apt_extra)
         return (*self.system, *(step for step in middle if step), *self.files, *self.last)
@@ -133,3 +136,59 @@ class Plan(Value):
     def reference(self) -> str:
         """The image's name in the local storage."""
         return f"localhost/{self.name}:{self.tag}"
+
+    @property
+    def apt_steps(self) -> tuple[Step[Apt], ...]:
+        """The steps that install packages of the distribution, lowest first."""
+        return tuple(step for step in (self.apt, self.apt_extra) if step)
+
+    @property
+    def apt_names(self) -> tuple[str, ...]:
+        """The packages of the distribution that are asked for by name."""
+        return tuple(name for step in self.apt_steps for name in step.layer.packages)
+
+    @property
+    def requirements(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The requirements of the frameworks, and those of the recipe's own packages."""
+        pair = (self.python, self.python_extra)
+        mine, extra = (step.layer.requirements if step else () for step in pair)
+        return mine, extra
+
+    @property
+    def alone(self) -> tuple[str, ...]:
+        """The pins of the frameworks that are installed without what they need."""
+        return self.python.layer.alone if self.python else ()
+
+    @property
+    def preferred(self) -> tuple[str, ...]:
+        """The pins of the frameworks that hold where nothing else wants another version."""
+        return self.python.layer.preferred if self.python else ()
+
+    @property
+    def request(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """All that a resolver is asked, in words: for the frameworks, and for the recipe."""
+        mine, extra = self.requirements
+        constrained = [f"constraint {text}" for text in self.constraints]
+        constrained += [f"alone {text}" for text in self.alone]
+        constrained += [f"preferred {text}" for text in self.preferred]
+        constrained += [f"{text} by {name}" for text, names in self.python_origins for name in names]
+        constrained += [f"network for {name}" for name in self.build_network]
+        local = (f"{path} sha256:{digest}" for path, digest in self.local)
+        return (*mine, *constrained), (*extra, *local)
+
+    @property
+    def request_digest(self) -> str:
+        """The digest of the request and of its platform: a lock with an equal one still holds."""
+        target = self.target
+        return request_digest(*self.request, target.python or "", target.arch, target.glibc)
+
+    @property
+    def plugins(self) -> tuple[Distribution, ...]:
+        """The plugin distributions behind the frameworks, the base and the policies."""
+        offers = [self.base_offer] if self.base_offer else []
+        frameworks = sorted(self.frameworks, key=lambda one: one.name)
+        return (
+            *(Distribution(framework=f.name, name=f.distribution, version=f.version) for f in frameworks),
+            *(Distribution(base=one.name, name=one.distribution, version=one.version) for one in offers),
+            *(Distribution(policy=p.name, name=p.distribution, version=p.version) for p in self.policies),
+        )

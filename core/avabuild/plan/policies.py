@@ -9,7 +9,7 @@ from typing import Any
 from avabuild.common.errors import Problem
 from avabuild.plan.plan import Plan, Ruled, Step
 from avabuild.plugins.framework import Release
-from avabuild.plugins.kinds import Apt, Env, Files, Layer, Python, Run
+from avabuild.plugins.kinds import Apt, Env, Files, Layer, Python
 from avabuild.plugins.policy import Amendment, Draft, EarlyDraft, Index, Label, Refuse, Warn
 from avabuild.plugins.target import Target
 from avabuild.plugins.wording import KeyPath
@@ -91,7 +91,7 @@ def draft_of(plan: Plan, releases: dict[str, Release]) -> Draft:
         frameworks=releases,
         apt=_sorted(plan.apt, plan.apt_extra),
         python=_sorted(plan.python, plan.python_extra),
-        run=tuple(step.layer.shell for step in (*plan.system, *plan.last) if isinstance(step.layer, Run)),
+        run=tuple(step.layer.shell for step in (*plan.system, *plan.last)),
         labels=dict(plan.settings.labels),
         env=dict(plan.settings.env),
         user=plan.settings.user,
@@ -112,7 +112,7 @@ def early_draft(recipe: Recipe) -> EarlyDraft:
     )
 
 
-def _sorted(*steps: Step | None) -> tuple[str, ...]:
+def _sorted(*steps: Step[Layer] | None) -> tuple[str, ...]:
     names: set[str] = set()
     for step in steps:
         if step and isinstance(step.layer, Apt):

@@ -31,6 +31,11 @@ class Point(NamedTuple):
     def __str__(self) -> str:
         return f"python {self.python or 'of the base'}, device {self.device}"
 
+    @property
+    def tag_end(self) -> str:
+        """How the tag of its target ends, all of it where the Python is known: `py311-cpu`, `cpu`."""
+        return f"py{self.python.replace('.', '')}-{self.device.tag}" if self.python else self.device.tag
+
 
 class Conditions(Value):
     """What a base of several is for; an empty axis means all of it."""

@@ -12,7 +12,8 @@ from avabuild.common.errors import AvabuildError, ImageError, Problem, RecipeErr
 from avabuild.layer.base import Base
 from avabuild.layer.facts import assumed_image
 from avabuild.plan.plan import Plan
-from avabuild.plan.planning import Project, assumed_base, assumption, base_title, refuse_early
+from avabuild.plan.planning import refuse_early
+from avabuild.plan.project import Project
 from avabuild.recipe import DebianBase, ImageBase
 from avabuild.recipe.tags import DEFAULT
 from avabuild.resolve.uv import Unsolvable
@@ -167,8 +168,8 @@ class Catalogue:
         try:
             return session.obtain(project, tools, self.report)
         except AvabuildError as error:
-            if self._assume and assumed_base(project):
-                self.report.warn(f"{base_title(project)} can't be had here: {assumption(project)}")
+            if self._assume and project.assumed_base:
+                self.report.warn(f"{project.base_title} can't be had here: {project.assumption}")
                 self._assumed.add(name)
                 return None
             self._refused[name] = error
@@ -179,7 +180,7 @@ class Catalogue:
         base = project.recipe.one_base
         if not (self._assume and isinstance(base, ImageBase) and assumed_image(base.image)):
             raise ImageError(
-                f"its base {base_title(project)} is not here, and its name does not tell what it has"
+                f"its base {project.base_title} is not here, and its name does not tell what it has"
             )
 
     def forecasts(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from avabuild.common.errors import HostError
 from avabuild.common.value import Value, digest_of
 from avabuild.engine import directories
-from avabuild.engine.build import apt_names, arrange_plan
+from avabuild.engine.build import arrange_plan
 from avabuild.engine.exec.run_step import run_inputs
 from avabuild.engine.output import Output
 from avabuild.engine.stages.compile import ground_of, interpreter_of, known_layer, stage_interpreter
@@ -157,7 +157,7 @@ class Forecast:
         standing = Standing()
         if visible is not None:
             scheme = scheme_of(plan.target.python or "3.0", interpreter)
-            standing = standing_of(read_tree(self._store, visible), scheme, apt_names(plan))
+            standing = standing_of(read_tree(self._store, visible), scheme, plan.apt_names)
         layers = arrange_plan(
             plan, packages, hashes, interpreter, self._base or Base(), system or "", standing
         )
@@ -222,16 +222,15 @@ class Forecast:
         name, digest = f"wheels/{file_name(package)}", f"sha256:{package.sha256}"
         return self._store.find(name, digest, package.size or None) is not None
 
-    def _compiled(self, step: Step, plan: Plan, system: str | None) -> tuple[Row, str]:
+    def _compiled(self, step: Step[Compile], plan: Plan, system: str | None) -> tuple[Row, str]:
         """Return the row of a compile and its key, which is empty until it was compiled once."""
-        assert isinstance(step.layer, Compile)  # noqa: S101 - compose puts no other kind here
         holds = tuple(source.words for source in step.layer.sources) or (step.layer.name,)
         ground = self._ground(step.layer, plan, system)
         if ground is None:
             self._visible = None
             row = Row(name=step.name, origins=step.origins, state="build", holds=holds, container=COMPILED)
             return row, ""
-        layer, _ = known_layer(self._store, step, step.layer, ground, plan.compression)
+        layer, _ = known_layer(self._store, step, ground, plan.compression)
         parts = asked(step.layer, ground, plan.compression)
         if layer is None:
             self._visible = None
@@ -253,8 +252,7 @@ class Forecast:
             return None
         return ground_of(system, stage.digest, stage_interpreter(stage, plan.target), plan.target)
 
-    def _aptitude(self, step: Step, plan: Plan) -> Row:
-        assert isinstance(step.layer, Apt)  # noqa: S101 - compose puts no other kind here
+    def _aptitude(self, step: Step[Apt], plan: Plan) -> Row:
         known = tuple(sorted(one.identity for one in step.layer.repositories))
         debs = locked_debs(self._apt, self._below, step.layer.packages, known) if self._below else None
         if self._below is None or debs is None:
@@ -300,8 +298,7 @@ class Forecast:
             self._below = chain(self._below, key)
         return [self._row(directories.NAME, ("recipe",), key, parts)]
 
-    def _files(self, step: Step, plan: Plan) -> Row:
-        assert isinstance(step.layer, Files)  # noqa: S101
+    def _files(self, step: Step[Files], plan: Plan) -> Row:
         sources = [self._directory / file.source for file in step.layer.files if file.source]
         if self._visible is None or not all(source.exists() for source in sources):
             # What a plugin takes of a host may be on the one that builds: a plan needs none of it.
@@ -318,8 +315,7 @@ class Forecast:
         size = files_size(step.layer.files, self._directory, own_places(self._store, self._output))
         return self._row(step.name, step.origins, key, parts).model_copy(update={"unpacked": size})
 
-    def _run(self, step: Step, plan: Plan, seen: Settings | None = None) -> Row:
-        assert isinstance(step.layer, Run)  # noqa: S101
+    def _run(self, step: Step[Run], plan: Plan, seen: Settings | None = None) -> Row:
         if self._below is None:
             return Row(name=step.name, origins=step.origins, state="unknown", container=RUN)
         inputs = run_inputs(self._store, step.layer, self._host.environment, self._directory, step.name)

@@ -20,7 +20,6 @@ from avabuild.engine.python.resolution import Resolution, is_full, resolver_for,
 from avabuild.engine.stages.compile import interpreter_of
 from avabuild.engine.stages.workshop import ClassicWorkshop, Workshop, supply_of
 from avabuild.layer.base import Base
-from avabuild.plan.planning import request_of
 from avabuild.plugins.kinds import Apt
 from avabuild.recipe import DebianBase
 from avabuild.resolve import Fetcher
@@ -108,7 +107,7 @@ def _lock_one(catalogue: Catalogue, entry: Entry, running: Running, *, full: boo
         said.append(f"{len(packages)} packages, {sum(p.size for p in packages) / 1e6:.0f} MB")
     lock = TargetLock(
         target=plan.target.tag,
-        request=request_of(plan),
+        request=plan.request_digest,
         base=entry.base.digest if entry.base else before.base if before else "",
         python=packages,
         apt=one.apt or (before.apt if before else ()),
@@ -188,8 +187,7 @@ class _One:
         """Make what stands on the base and the apt layers, to know what these are."""
         entry, plan, place, tools = self.entry, self.entry.plan, self.catalogue.workplace, self.tools
         assert entry.base  # noqa: S101 - a full lock begins with it
-        apts = [step for step in (plan.apt, plan.apt_extra) if step]
-        if not apts:
+        if not plan.apt_steps:
             return
         report = self.catalogue.report.of(plan.reference)
         tools.temporary = self.scratch.directory("tmp")
@@ -198,10 +196,9 @@ class _One:
         found: list[AptLock] = []
         with context.cleanup:
             chain = Chain(context, entry.base, plan.target, plan.compression)
-            for step in plan.system:
-                add_run(chain, step, entry.project.directory)
-            for step in apts:
-                assert isinstance(step.layer, Apt)  # noqa: S101 - compose puts no other kind here
+            for run in plan.system:
+                add_run(chain, run, entry.project.directory)
+            for step in plan.apt_steps:
                 locks = before.apt if before else ()
                 found.append(add_apt(chain, step.name, step.layer, locks, locked=False)[0])
         self.apt = tuple(found)

@@ -24,17 +24,10 @@ from avabuild.layer.facts import Facts, assumed
 from avabuild.layer.overlaps import told
 from avabuild.plan.agreement import disagreement
 from avabuild.plan.plan import Plan
-from avabuild.plan.planning import (
-    Project,
-    assumed_base,
-    base_title,
-    make_plan,
-    open_projects,
-    request_of,
-    tag_end,
-    targets,
-)
+from avabuild.plan.planning import make_plan
+from avabuild.plan.project import Project, open_projects
 from avabuild.plan.stepping import Without, blamed, moved, step_back
+from avabuild.plan.targets import targets
 from avabuild.plugins.registry import Registry
 from avabuild.plugins.target import Target
 from avabuild.recipe import DebianBase
@@ -93,7 +86,7 @@ class Session:
         """Return the digest that the lock has for the base; empty where a new one is wanted."""
         if self.lock is None or self.workplace.wishes.upgrade & {"*", "base"}:
             return ""
-        tags = tuple(tag_end(point.python, point.device.tag) for point in project.points)
+        tags = tuple(point.tag_end for point in project.points)
         return next((entry.base for entry in self.lock.targets if entry.target.endswith(tags)), "")
 
     def facts(self, project: Project, base: Base | None) -> Facts:
@@ -101,7 +94,7 @@ class Session:
         spec = project.recipe.one_base
         if base is not None:
             return base.facts
-        known = assumed(spec.debian) if isinstance(spec, DebianBase) else assumed_base(project)
+        known = assumed(spec.debian) if isinstance(spec, DebianBase) else project.assumed_base
         assert known  # noqa: S101 - every other base is obtained before
         return known
 
@@ -116,7 +109,7 @@ class Session:
         if entry and entry.without and not self.workplace.wishes.upgrade:
             with suppress(TargetError):
                 plan = make_plan(project, target, facts, entry.without)
-                if request_of(plan) == entry.request:
+                if plan.request_digest == entry.request:
                     return plan
         return make_plan(project, target, facts)
 
@@ -246,7 +239,7 @@ class Session:
         base = known = self.known_base(project)
         if base is None:
             target = Target.for_base(workplace.host.arch)
-            with report.step(f"base {base_title(project)}", "base"), Scratch(self.store) as scratch:
+            with report.step(f"base {project.base_title}", "base"), Scratch(self.store) as scratch:
                 tools.temporary = scratch.directory("tmp")
                 pinned = self.pinned(project)
                 base = obtain(
@@ -362,7 +355,7 @@ class Session:
             plan=plan,
             base=base,
             lock=entry,
-            request=request_of(plan),
+            request=plan.request_digest,
             content=project.recipe.content(),
             directory=project.directory,
             resolve=lambda workshop: resolution.with_workshop(workshop, context.report),
@@ -390,7 +383,7 @@ class Session:
                 facts = self.facts(project, self.known_base(project))
                 for lower in open_projects(path, self.workplace.registry):
                     own = make_plan(lower, plan.target, facts, entry.without)
-                    if request_of(own) == entry.request:
+                    if own.request_digest == entry.request:
                         return Below(own, entry.python)
         return None
 
@@ -429,7 +422,7 @@ class Session:
         """Put what a target resolved to into the lock; return whether that changed it."""
         with self._writing:
             lock = self.lock or Lock(recipe=project.recipe.name)
-            lock = lock.with_target(entry).with_plugins(project.distributions([plan]))
+            lock = lock.with_target(entry).with_plugins(plan.plugins)
             lock = lock.model_copy(update={"recipe": plan.name})
             changed = lock != self.lock
             if changed:

@@ -14,8 +14,7 @@ from avabuild.engine.output import Output
 from avabuild.layer.files import chosen
 from avabuild.layer.ignore import FILES
 from avabuild.plan.plan import Plan
-from avabuild.plan.planning import Project
-from avabuild.plugins.kinds import Files
+from avabuild.plan.project import Project
 from avabuild.plugins.provider import is_path
 from avabuild.recipe import ArchiveBase, candidates, pip_kind
 from avabuild.resolve import read_lock
@@ -49,7 +48,7 @@ def _of_plugins(plans: Sequence[Plan]) -> list[Path]:
     """Return what plugins take of this host: what they choose of a directory, and its list."""
     layers = [step.layer for plan in plans for step in plan.files if step.origins != ("recipe",)]
     found: list[Path] = []
-    for file in (file for layer in layers if isinstance(layer, Files) for file in layer.files):
+    for file in (file for layer in layers for file in layer.files):
         source = Path(file.source or "")
         if file.only and source.is_dir():
             found += [source, *(path for path, _ in chosen(source, file.only))]

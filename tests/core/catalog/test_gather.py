@@ -12,7 +12,6 @@ from avabuild.catalog.gather import entry_of
 from avabuild.catalog.values import Entry, Part
 from avabuild.images.image import Image
 from avabuild.plan import labels as describe
-from avabuild.plan.planning import request_of
 from avabuild.resolve import write_lock
 from avabuild.resolve.lock import AptLock, Deb, Lock, Package, TargetLock
 from avabuild.run.catalogue import Catalogue
@@ -81,7 +80,7 @@ def lock_of(path: Path, host) -> None:
     apt = AptLock(base="sha256:" + "0" * 64, packages=("libexpat1",), debs=(DEB,))
     target = TargetLock(
         target="py311-cpu",
-        request=request_of(entry.plan),
+        request=entry.plan.request_digest,
         base="sha256:" + "0" * 64,
         python=PACKAGES,
         apt=(apt,),

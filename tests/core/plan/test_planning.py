@@ -9,7 +9,9 @@ import pytest
 from avabuild.common.errors import RecipeError, TargetError
 from avabuild.layer.facts import Facts, assumed
 from avabuild.plan.plan import Plan
-from avabuild.plan.planning import Project, make_plan, open_project, request_of, requirements, targets
+from avabuild.plan.planning import make_plan
+from avabuild.plan.project import Project, open_projects
+from avabuild.plan.targets import targets
 from avabuild.plugins.kinds import Apt, Python
 from avabuild.plugins.registry import Registry, installed
 
@@ -27,7 +29,7 @@ def project(tmp_path: Path) -> Callable[..., Project]:
         path = tmp_path / "demo.toml"
         rest = "".join(f"[{name}]\n{lines}\n" for name, lines in tables.items())
         path.write_text(f'name = "demo"\n{text}\n{rest}')
-        return open_project(path)
+        return open_projects(path, Registry(installed()))[0]
 
     return opened
 
@@ -135,7 +137,7 @@ def test_all_problems_of_a_recipe_are_told_at_once(project):
 def test_a_project_knows_its_lock_and_the_plugins_behind_its_plans(project, host, tmp_path):
     whole = project(frameworks='jupyterlab = "*"')
     plan = make_plan(whole, targets(whole.recipe, BOOKWORM, host)[0], BOOKWORM)
-    (distribution,) = whole.distributions([plan, plan])
+    (distribution,) = plan.plugins
     assert (distribution.framework, distribution.name) == ("jupyterlab", "avabuild")
     assert whole.lock_path == tmp_path / "demo.lock"
     assert whole.directory == tmp_path
@@ -147,7 +149,7 @@ PACKAGES = 'pip = ["rich", "attrs"]\nconstraints = ["rich<99"]'
 
 
 def request_for(plan_of, packages: str = PACKAGES, **changed) -> str:
-    return request_of(plan_of(packages=packages, **changed))
+    return plan_of(packages=packages, **changed).request_digest
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_the_machine_and_the_frameworks_change_the_request(plan_of, host, projec
     assert request_for(plan_of, frameworks='jupyterlab = "*"') != request_for(plan_of)
     plan = plan_of(packages=PACKAGES)
     arm = plan.model_copy(update={"target": plan.target.model_copy(update={"arch": "aarch64"})})
-    assert request_of(arm) != request_of(plan)
+    assert arm.request_digest != plan.request_digest
 
 
 def test_a_local_wheel_built_anew_under_its_old_name_changes_the_request(plan_of, tmp_path):
@@ -204,21 +206,21 @@ def test_a_local_wheel_built_anew_under_its_old_name_changes_the_request(plan_of
 )
 def test_what_the_resolver_is_not_asked_does_not_change_the_request(plan_of, changed):
     text = changed.pop("text", "")
-    assert request_of(plan_of(text, **{"packages": PACKAGES} | changed)) == request_for(plan_of)
+    assert plan_of(text, **{"packages": PACKAGES} | changed).request_digest == request_for(plan_of)
 
 
 def test_the_order_of_the_recipes_own_packages_is_part_of_the_request(plan_of):
     swapped = PACKAGES.replace('"rich", "attrs"', '"attrs", "rich"')
     assert swapped != PACKAGES
-    assert request_of(plan_of(packages=swapped)) != request_for(plan_of)
+    assert plan_of(packages=swapped).request_digest != request_for(plan_of)
 
 
 def test_the_requirements_of_frameworks_and_recipe_are_kept_apart(plan_of):
-    mine, extra = requirements(plan_of(packages=PACKAGES, frameworks='jupyterlab = "*"'))
+    mine, extra = plan_of(packages=PACKAGES, frameworks='jupyterlab = "*"').requirements
     assert extra == ("rich", "attrs")  # as the recipe has them
     assert "pip" in mine
     assert any(text.startswith("jupyterlab") for text in mine)
-    assert requirements(plan_of()) == (("pip",), ())
+    assert plan_of().requirements == (("pip",), ())
 
 
 OLD = 'base = { image = "example.invalid/old:1" }'
@@ -261,4 +263,4 @@ def test_python_2_where_no_layer_can_add_to_it_is_refused(project, host):
 def test_what_is_installed_alone_changes_the_request(plan_of):
     plan = plan_of()
     step = plan.python.model_copy(update={"layer": Python(requirements=("pip",), alone=("a==1",))})
-    assert request_of(plan.model_copy(update={"python": step})) != request_of(plan)
+    assert plan.model_copy(update={"python": step}).request_digest != plan.request_digest

@@ -30,7 +30,9 @@ from avabuild.engine.python.resolution import require_lock
 from avabuild.layer.facts import Facts, assumed
 from avabuild.plan.labels import labels
 from avabuild.plan.plan import Plan, Ruled
-from avabuild.plan.planning import make_plan, open_projects, plugins_of, request_of, targets
+from avabuild.plan.planning import make_plan
+from avabuild.plan.project import open_projects
+from avabuild.plan.targets import targets
 from avabuild.plugins.provider import Provider, Trust, installed
 from avabuild.plugins.registry import Registry
 from avabuild.resolve.lock import AptLock, Lock, TargetLock
@@ -347,8 +349,10 @@ def locked(plan: Plan) -> Lock:
         for step in (plan.apt, plan.apt_extra)
         if step
     )
-    entry = TargetLock(target=plan.target.tag, request=request_of(plan), base=f"sha256:{'b' * 64}", apt=apts)
-    return Lock(recipe=plan.name).with_target(entry).with_plugins(plugins_of(plan))
+    entry = TargetLock(
+        target=plan.target.tag, request=plan.request_digest, base=f"sha256:{'b' * 64}", apt=apts
+    )
+    return Lock(recipe=plan.name).with_target(entry).with_plugins(plan.plugins)
 
 
 UNLOCKED = TargetLock(target="py311-cpu", request="", base="")
@@ -385,7 +389,7 @@ def test_locked_refuses_another_version_and_a_policy_that_came_or_went(plan_of, 
 def test_a_policy_that_is_gone_leaves_the_lock_and_frameworks_of_other_targets_stay(plan_of, policy):
     first = locked(plan_of(policy("house"), text='[frameworks]\njupyterlab = "*"\n'))
     assert [one.provided for one in first.plugins] == ["jupyterlab", "policy house"]
-    assert [one.provided for one in first.with_plugins(plugins_of(plan_of())).plugins] == ["jupyterlab"]
+    assert [one.provided for one in first.with_plugins(plan_of().plugins).plugins] == ["jupyterlab"]
 
 
 def test_a_policys_repository_is_one_of_the_frameworks_packages(plan_of, policy):
@@ -399,7 +403,7 @@ def test_locked_needs_a_base_in_the_lock_unless_there_is_none(plan_of):
     for text, fits in (("", False), ('base = "scratch"', True)):
         plan = plan_of(text=text)
         entry = locked(plan).targets[0].model_copy(update={"base": ""})
-        lock = Lock(recipe=plan.name).with_target(entry).with_plugins(plugins_of(plan))
+        lock = Lock(recipe=plan.name).with_target(entry).with_plugins(plan.plugins)
         if fits:
             require_lock(lock, plan, names)
             continue

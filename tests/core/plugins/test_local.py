@@ -15,7 +15,9 @@ import pytest
 from avabuild.common.errors import PluginError, RecipeError
 from avabuild.layer.facts import assumed
 from avabuild.plan.plan import Plan
-from avabuild.plan.planning import Project, make_plan, open_projects, plugins_of, targets
+from avabuild.plan.planning import make_plan
+from avabuild.plan.project import Project, open_projects
+from avabuild.plan.targets import targets
 from avabuild.plugins.local import read_local
 from avabuild.plugins.provider import Provider, Trust
 from avabuild.plugins.registry import Registry, installed
@@ -71,7 +73,7 @@ def test_a_local_plugin_is_part_of_plan_lock_and_stamp_by_path_and_content(proje
     plan = plan_of(opened)
     digest = "sha256:" + hashlib.sha256(MINE.encode()).hexdigest()[:12]
     assert [(f.name, f.distribution, f.version) for f in plan.frameworks] == [("mine", "./mine.py", digest)]
-    (entry,) = plugins_of(plan)
+    (entry,) = plan.plugins
     assert (entry.framework, entry.name, entry.version) == ("mine", "./mine.py", digest)
     assert Path("recipes/mine.py") in inputs(opened, [plan])
     changed = plan_of(project({"recipes/mine.py": MINE + "\n"}))

@@ -17,7 +17,9 @@ from avabuild.common.errors import PluginError, RecipeError
 from avabuild.layer.facts import assumed_image
 from avabuild.plan.labels import labels
 from avabuild.plan.plan import Plan
-from avabuild.plan.planning import make_plan, open_projects, plugins_of, targets
+from avabuild.plan.planning import make_plan
+from avabuild.plan.project import open_projects
+from avabuild.plan.targets import targets
 from avabuild.plugins.provider import Provider, installed
 from avabuild.plugins.registry import Registry
 from avabuild.recipe import ImageBase, Recipe
@@ -84,7 +86,7 @@ def test_a_base_table_may_have_a_key_that_a_plugin_offers(opened):
 def test_the_plan_the_lock_and_the_image_say_who_offered_it(plan):
     assert isinstance(plan.base, ImageBase)
     assert plan.model_dump(mode="json")["base_offer"]["distribution"] == "avabuild-ubuntu"
-    (entry,) = plugins_of(plan)
+    (entry,) = plan.plugins
     assert (entry.base, entry.name, entry.version) == ("ubuntu", "avabuild-ubuntu", "1.0")
     assert dict(labels(plan, {}, TargetLock(target="py311-cpu", request="", base="")))[
         "org.avabuild.base"

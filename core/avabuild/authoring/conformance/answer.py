@@ -14,7 +14,8 @@ from avabuild.authoring.conformance.results import Answer, BuildFailed, Image
 from avabuild.authoring.conformance.subject import Subject
 from avabuild.common.tars import passing
 from avabuild.plan.labels import whole_labels
-from avabuild.plan.planning import Project, picks_of
+from avabuild.plan.planning import picks_of
+from avabuild.plan.project import Project
 from avabuild.plugins.provider import OWN, Provider, installed
 from avabuild.plugins.registry import Registry
 from avabuild.plugins.target import Device, Target

@@ -14,7 +14,8 @@ from avabuild.authoring.conformance.stated import Claim, claims, settings
 from avabuild.common.errors import AvabuildError, RecipeError, TargetError
 from avabuild.common.value import Value, digest_of
 from avabuild.plan.plan import Plan
-from avabuild.plan.planning import Project, make_plan
+from avabuild.plan.planning import make_plan
+from avabuild.plan.project import Project
 from avabuild.plugins.framework import Framework, Release
 from avabuild.plugins.patience import go_on_after
 from avabuild.plugins.provider import Provider

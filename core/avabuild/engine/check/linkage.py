@@ -20,7 +20,7 @@ from avabuild.layer.facts import is_debian
 from avabuild.layer.files import chosen
 from avabuild.layer.inventory import Inventory, distributions, inventory
 from avabuild.plan.plan import Plan
-from avabuild.plugins.kinds import Files, Libraries
+from avabuild.plugins.kinds import Libraries
 from avabuild.store import oci
 from avabuild.store.blob import Blob
 from avabuild.store.oci import Piece
@@ -68,7 +68,7 @@ def _host_names(plan: Plan, origin: str, directory: Path) -> frozenset[str]:
     """Return the names of the ELF files that `origin` takes from this host."""
     found = set()
     for step in plan.files:
-        for file in step.layer.files if step.origins == (origin,) and isinstance(step.layer, Files) else ():
+        for file in step.layer.files if step.origins == (origin,) else ():
             source = directory / (file.source or "")
             if file.source is None or not source.is_dir():
                 continue

@@ -31,7 +31,7 @@ _TRIES = 3
 WORTH_SAYING = 1_000_000  # bytes of a layer
 
 
-def add_run(chain: Chain, step: Step, directory: Path) -> bool:
+def add_run(chain: Chain, step: Step[Run], directory: Path) -> bool:
     """Put the layer of a run step on the chain; return whether it was made now.
 
     Mounts are relative to `directory`, the recipe's.
@@ -40,7 +40,6 @@ def add_run(chain: Chain, step: Step, directory: Path) -> bool:
         StepError: the command failed; nothing is cached.
         HostError: a secret's variable is not set.
     """
-    assert isinstance(step.layer, Run)  # noqa: S101 - compose puts no other kind here
     run, context = step.layer, chain.context
     secrets = _secrets(run, context.host.environment, step.name)
     watched = [mount for mount in run.mounts if not mount.writable]
@@ -70,14 +69,13 @@ def add_run(chain: Chain, step: Step, directory: Path) -> bool:
 
 def _make(
     chain: Chain,
-    step: Step,
+    step: Step[Run],
     layer: ExecLayer,
     directory: Path,
     secrets: dict[str, str],
     hold: Callable[[], None],
 ) -> bool:
     """Run the step and put its layer on the chain; `hold` raises when what it was given has changed."""
-    assert isinstance(step.layer, Run)  # noqa: S101
     run, context = step.layer, chain.context
     binds = [
         Bind(source=str((directory / m.source).resolve()), target=m.target, writable=m.writable)
@@ -113,7 +111,7 @@ def _make(
 
 def after_runs(
     store: Store,
-    steps: Sequence[Step],
+    steps: Sequence[Step[Run]],
     below: str,
     environ: dict[str, str],
     directory: Path,
@@ -122,7 +120,6 @@ def after_runs(
 ) -> str:
     """Return the state of the chain `below` after the run `steps`, without running any."""
     for step in steps:
-        assert isinstance(step.layer, Run)  # noqa: S101 - compose puts no other kind here
         inputs = run_inputs(store, step.layer, environ, directory, step.name)
         below = chain(below, run_layer(step.name, below, step.layer, inputs, compression, keep=keep).key)
     return below
@@ -207,8 +204,7 @@ def _state(store: Store, directory: Path, mount: Mount) -> list[Any]:
     return found
 
 
-def _explained(error: StepError, step: Step, container: str, *, keep: bool) -> StepError:
-    assert isinstance(step.layer, Run)  # noqa: S101
+def _explained(error: StepError, step: Step[Run], container: str, *, keep: bool) -> StepError:
     return StepError(
         error.message.replace("buildah", "the command", 1),
         place=step.name,

@@ -14,8 +14,6 @@ from packaging.utils import canonicalize_name
 from avabuild.common.errors import LockError, ResolveError
 from avabuild.engine.stages.workshop import Workshop
 from avabuild.plan.plan import Plan
-from avabuild.plan.planning import alone, plugins_of, preferred, request_lines, request_of, requirements
-from avabuild.plugins.kinds import Apt
 from avabuild.recipe import ScratchBase
 from avabuild.resolve import ClassicResolver, Indexes, NeedsBuild, Platform, Resolved, Resolver
 from avabuild.resolve.lock import Lock, Package, TargetLock
@@ -41,20 +39,20 @@ class Below:
 
     def answers(self, plan: Plan) -> bool:
         """Whether `plan` asks for no other Python packages than the recipe below."""
-        return request_of(self.plan) == request_of(plan)
+        return self.plan.request_digest == plan.request_digest
 
     def rest(self, plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
         """Return the requirements of `plan` that the recipe below has not, as `requirements` does.
 
         None where what that recipe is locked to need not hold: the plan asks for less, or otherwise.
         """
-        known, wanted = ({*a, *b} for a, b in map(request_lines, (self.plan, plan)))
+        known, wanted = ({*a, *b} for a, b in (self.plan.request, plan.request))
         pinned = all(package.kind in {"wheel", "sdist"} and not package.url for package in self.packages)
         new = wanted - known
         origins = {f"{text} by {name}": text for text, names in plan.python_origins for name in names}
         asked = {origins.get(line, line) for line in new}
         limits = {f"constraint {text}": text for text in plan.constraints}
-        mine, extra = requirements(plan)
+        mine, extra = plan.requirements
         other = asked - {*mine, *extra, *limits}
         held = all(self._holds(limits[line]) for line in asked if line in limits)
         if not pinned or known - wanted or other or not held:
@@ -135,15 +133,15 @@ class Resolution:
             return None
 
     def _ask(self, whom: Resolver | ClassicResolver, *, build: bool) -> tuple[Resolved, ...]:
-        mine, extra = requirements(self.plan)
+        mine, extra = self.plan.requirements
         try:
             return whom.resolve(
                 mine,
                 extra,
-                alone=alone(self.plan),
+                alone=self.plan.alone,
                 origins=dict(self.plan.python_origins),
                 preferences=self.before.python if self.before else (),
-                preferred=preferred(self.plan),
+                preferred=self.plan.preferred,
                 upgrade=self.upgrade - {"base", "apt"},
                 constraints=self.plan.constraints,
                 build=build,
@@ -190,7 +188,7 @@ def resolver_for(
 def still_locked(lock: Lock | None, plan: Plan) -> TargetLock | None:
     """Return the entry of the plan's target when it answers just what would be asked now."""
     entry = lock.target(plan.target.tag) if lock else None
-    return entry if entry and entry.request == request_of(plan) else None
+    return entry if entry and entry.request == plan.request_digest else None
 
 
 def require_lock(lock: Lock | None, plan: Plan, names: Sequence[Path]) -> None:
@@ -221,10 +219,9 @@ def is_full(entry: TargetLock, plan: Plan) -> bool:
 
 def _unsaid(entry: TargetLock, plan: Plan) -> str:
     """Return what of base and apt packages an entry does not say, empty for nothing."""
-    apts = [step.layer for step in (plan.apt, plan.apt_extra) if step]
     known = {lock.packages for lock in entry.apt}
     words = [] if entry.base or isinstance(plan.base, ScratchBase) else ["base"]
-    if any(isinstance(layer, Apt) and layer.packages not in known for layer in apts):
+    if any(step.layer.packages not in known for step in plan.apt_steps):
         words.append("apt packages")
     return " and ".join(words)
 
@@ -232,7 +229,7 @@ def _unsaid(entry: TargetLock, plan: Plan) -> str:
 def other_plugins(lock: Lock, plan: Plan) -> Iterator[tuple[str, str]]:
     """Yield which plugins of the plan are others than the lock's, each with what to do about it."""
     locked = {one.provided: one.who for one in lock.plugins}
-    used = {one.provided: one.who for one in plugins_of(plan)}
+    used = {one.provided: one.who for one in plan.plugins}
     for what, have in used.items():
         known = locked.get(what)
         if known and known != have:

@@ -115,16 +115,16 @@ def ground_of(image: str, stage: str, interpreter: Interpreter | None, target: T
 
 
 def known_layer(
-    store: Store, step: Step, compiled: Compile, ground: Ground, compression: str
+    store: Store, step: Step[Compile], ground: Ground, compression: str
 ) -> tuple[ExecLayer | None, Blob | None]:
     """Return the layer that was made before from the same inputs, and its blob; None for what is unknown."""
-    inputs = asked(compiled, ground, compression)
+    inputs = asked(step.layer, ground, compression)
     tools = store.known("compiled", digest_of(inputs))
     layer = compiled_layer(step.name, inputs, tools) if isinstance(tools, str) else None
     return layer, store.layer(layer.key) if layer else None
 
 
-def add_compiled(yard: Yard, step: Step) -> tuple[ExecLayer, Blob, bool]:
+def add_compiled(yard: Yard, step: Step[Compile]) -> tuple[ExecLayer, Blob, bool]:
     """Return the layer of a compile, its blob, and whether it was compiled now.
 
     Raises:
@@ -133,13 +133,12 @@ def add_compiled(yard: Yard, step: Step) -> tuple[ExecLayer, Blob, bool]:
         UnavailableError: a source or build package can't be fetched now.
     """
     compiled, context = step.layer, yard.image.context
-    assert isinstance(compiled, Compile)  # noqa: S101 - compose puts no other kind here
     chain, interpreter = yard.stage(compiled.distribution)
     compression = yard.image.compression
     ground = ground_of(yard.image.digest, chain.digest, interpreter, yard.image.target)
     inputs = asked(compiled, ground, compression)
     with context.store.lock("compiled", digest_of(inputs)):
-        layer, blob = known_layer(context.store, step, compiled, ground, compression)
+        layer, blob = known_layer(context.store, step, ground, compression)
         anew = yard.anew(compiled)
         if layer and blob and not anew:
             tools = context.store.recall("compiled", digest_of(inputs))
@@ -148,7 +147,7 @@ def add_compiled(yard: Yard, step: Step) -> tuple[ExecLayer, Blob, bool]:
         if anew:
             forget_lists(context.store, chain.base.digest)
         with context.report.step(step.name, "compile") as said, Stage(lambda: chain, step.name) as stage:
-            work = _Work(yard, step, compiled, interpreter, stage)
+            work = _Work(yard, step, interpreter, stage)
             tools = tools_of(work.debs)
             layer = compiled_layer(step.name, inputs, tools)
             blob, made = context.store.make_layer(layer.key, context.scratch.path, work.make)
@@ -162,11 +161,11 @@ class _Work:
     """One compile in its stage."""
 
     def __init__(
-        self, yard: Yard, step: Step, compiled: Compile, interpreter: Interpreter | None, stage: Stage
+        self, yard: Yard, step: Step[Compile], interpreter: Interpreter | None, stage: Stage
     ) -> None:
         self.yard = yard
         self.step = step
-        self.compiled = compiled
+        self.compiled = compiled = step.layer
         self.interpreter = interpreter
         self.stage = stage
         packages = (*compiled.packages, *(interpreter.packages if interpreter else ()))

@@ -18,7 +18,9 @@ from avabuild.authoring.conformance.image import written
 from avabuild.authoring.conformance.subject import opened
 from avabuild.common.errors import PluginError
 from avabuild.layer.facts import assumed
-from avabuild.plan.planning import make_plan, open_projects, targets
+from avabuild.plan.planning import make_plan
+from avabuild.plan.project import open_projects
+from avabuild.plan.targets import targets
 from avabuild.plugins.provider import installed
 from avabuild.plugins.registry import Registry
 
