@@ -132,12 +132,12 @@ import os, sys
 from pathlib import Path
 from avabuild.host.host import probe
 from avabuild.tools.events import Report
-from avabuild.run.recipe_run import Session
+from avabuild.run.recipe_run import RecipeRun
 from avabuild.run.run import Workplace
 
 workplace, report = Workplace.on(probe(os.environ)), Report(lambda event: None)
-session = Session(Path(sys.argv[1]), workplace)
-print(session.obtain(session.projects[0], workplace.tools(report, "base"), report).digest)
+recipe = RecipeRun(Path(sys.argv[1]), workplace)
+print(recipe.bases.obtain(recipe.projects[0], workplace.tools(report, "base"), report).digest)
 """
 
 

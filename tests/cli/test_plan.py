@@ -58,7 +58,7 @@ def locked(tmp_path: Path) -> Path:
     plan = make_plan(project, target, facts)
     request = plan.request_digest
     entry = TargetLock(target=target.tag, request=request, base="sha256:" + "d" * 64, python=PACKAGES)
-    lock = Lock(recipe="mine", plugins=project.distributions([plan]), targets=(entry,))
+    lock = Lock(recipe="mine", plugins=plan.plugins, targets=(entry,))
     write_lock(project.lock_path, lock)
     return path
 

@@ -15,8 +15,8 @@ from avabuild.plan.plan import Plan
 from avabuild.plugins.cuda import driver_minimum
 from avabuild.plugins.target import Device
 from avabuild.resolve.lock import TargetLock
-from avabuild.run.catalogue import Entry as Planned
 from avabuild.run.forecast import Row
+from avabuild.run.image import ImageRun as Planned
 
 _DEBIAN = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13"}
 
@@ -24,7 +24,7 @@ _DEBIAN = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 1
 def entry_of(planned: Planned, rows: Sequence[Row], recipe: str) -> Entry:
     """Return the entry of an image that a recipe makes; `rows` is its forecast, `recipe` the file's name."""
     plan = planned.plan
-    locked = still_locked(planned.session.lock, plan)
+    locked = still_locked(planned.recipe.lock.lock, plan)
     below = sum(blob.size for blob in planned.base.layers) if planned.base else 0
     base = base_words(plan)
     lowest = (Slice(name=f"base: {base}", size=below),) if base else ()

@@ -54,7 +54,7 @@ def catalog(
     with closing(Workplace.on(host_for())) as workplace:
         catalogue = Catalogue(list(recipes), workplace, report, assume=True, fetch=False)
         shown = catalogue.forecasts(catalogue.entries(), ask=False)
-        entries = [entry_of(entry, rows, recipes[entry.session.path]) for entry, rows in shown]
+        entries = [entry_of(entry, rows, recipes[entry.recipe.path]) for entry, rows in shown]
     missing = [Missing(name=lost.name, reason=lost.error.message) for lost in catalogue.lost]
     namespace = registry.removeprefix("docker://").rstrip("/")
     names = sorted({entry.name for entry in entries})

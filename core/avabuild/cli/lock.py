@@ -86,7 +86,7 @@ def _data(one: Locked) -> dict[str, object]:
     return {
         "event": "locked",
         "reference": one.entry.plan.reference,
-        "lock": str(one.entry.session.lock_path),
+        "lock": str(one.entry.recipe.lock.path),
         "changed": one.changed,
         "packages": len(one.lock.python),
         "download": _download(one),
@@ -100,7 +100,7 @@ def lines_of(locked: Sequence[Locked]) -> Iterator[str]:
 
 def _cells(one: Locked) -> tuple[str, ...]:
     state = "written" if one.changed else "unchanged"
-    lock_path = str(one.entry.session.lock_path)
+    lock_path = str(one.entry.recipe.lock.path)
     return (one.entry.name, str(len(one.lock.python)), human(_download(one)), lock_path, state)
 
 

@@ -15,8 +15,8 @@ from avabuild.cli.units import human
 
 if TYPE_CHECKING:
     from avabuild.plan.plan import Plan
-    from avabuild.run.catalogue import Entry
     from avabuild.run.forecast import Row
+    from avabuild.run.image import ImageRun
     from avabuild.tools.events import Event
 
 _MUCH = 100_000_000  # bytes of a step's layer that are worth a warning
@@ -76,7 +76,7 @@ def _say_warnings(event: Event) -> None:
         echo(f"warning: {event.text}", err=True)
 
 
-def _print(shown: Sequence[tuple[Entry, Sequence[Row]]]) -> None:
+def _print(shown: Sequence[tuple[ImageRun, Sequence[Row]]]) -> None:
     texts = []
     for entry, rows in shown:
         digest, idle = entry.base.digest if entry.base else None, _idle(entry)
@@ -85,10 +85,10 @@ def _print(shown: Sequence[tuple[Entry, Sequence[Row]]]) -> None:
         echo("\n\n".join(texts))
 
 
-def _idle(entry: Entry) -> list[str]:
+def _idle(entry: ImageRun) -> list[str]:
     """Return the policies that are installed and not in force for this image."""
     force = {one.name for one in entry.plan.policies}
-    providers = entry.session.workplace.registry.providers
+    providers = entry.recipe.workplace.registry.providers
     return [str(one) for one in providers if one.kind == "policy" and one.name not in force]
 
 
@@ -120,11 +120,11 @@ def lines_of(
     yield _sum(rows, digest)
 
 
-def _lock_words(entry: Entry) -> str:
+def _lock_words(entry: ImageRun) -> str:
     """Say whether the lock answers the plan, and was made with the plugins of now."""
     from avabuild.engine.python.resolution import other_plugins, still_locked
 
-    name, lock, plan = entry.session.lock_path.name, entry.session.lock, entry.plan
+    name, lock, plan = entry.recipe.lock.path.name, entry.recipe.lock.lock, entry.plan
     if lock is None or lock.target(plan.target.tag) is None:
         return f"{name} has no versions yet: these are the indexes' of now"
     if still_locked(lock, plan) is None:

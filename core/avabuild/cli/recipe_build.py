@@ -18,7 +18,8 @@ from avabuild.host.places import config_path
 from avabuild.images.sbom.sbom import Format, push_bill, sbom_of_kept, write_beside
 from avabuild.run import stamp, stamp_inputs
 from avabuild.run.builds import Listener, Outcome, build, image_list, pushed_before
-from avabuild.run.catalogue import Catalogue, Entry
+from avabuild.run.catalogue import Catalogue
+from avabuild.run.image import ImageRun
 from avabuild.run.run import Workplace
 from avabuild.run.watch import Watch
 from avabuild.tools.events import Report
@@ -89,7 +90,7 @@ class Run:
 
     def _open(
         self, only: Sequence[str], report: Report, host: Host, outside: Outsiders, *, keep_going: bool
-    ) -> tuple[Catalogue, tuple[Entry, ...]]:
+    ) -> tuple[Catalogue, tuple[ImageRun, ...]]:
         wishes, stale = self._wishes, [path for path in self._marks if path not in self._fresh]
         if len(self._marks) > 1:
             shared = wishes.output.model_copy(update={"shared": True})
@@ -120,30 +121,30 @@ class Run:
     def _look(self, catalogue: Catalogue) -> None:
         """Note the inputs, and find those images of stale recipes for which nothing is to do."""
         self._watch.note([config_path(os.environ)])
-        for session in catalogue.sessions:
-            mark = self._marks[session.path]
-            self._watch.note(
-                file for project in session.projects for file in stamp_inputs.inputs(project, ())
-            )
+        for recipe in catalogue.recipes:
+            mark = self._marks[recipe.path]
+            self._watch.note(file for project in recipe.projects for file in stamp_inputs.inputs(project, ()))
             self._watch.note(stamp.inputs_of(mark))
             if not self._wishes.upgrade and self._outside.push is None:
-                self._kept[session.path] = stamp.images_of(mark)
+                self._kept[recipe.path] = stamp.images_of(mark)
 
-    def _unchanged(self, entry: Entry) -> dict[str, object] | None:
+    def _unchanged(self, entry: ImageRun) -> dict[str, object] | None:
         """Return what is told of an image for which nothing is to do; None of one that is built."""
         if entry.plan.reference in self._there:
             return self._found(entry)
-        kept = self._kept.get(entry.session.path, {}).get(entry.name)
+        kept = self._kept.get(entry.recipe.path, {}).get(entry.name)
         return None if kept is None else dict(json.loads(kept.shown))
 
-    def _made(self, catalogue: Catalogue, entries: Sequence[Entry], jobs: int, keep_going: bool) -> Outcome:
+    def _made(
+        self, catalogue: Catalogue, entries: Sequence[ImageRun], jobs: int, keep_going: bool
+    ) -> Outcome:
         """Build the images that are neither here nor in their registry."""
         missing = [entry for entry in entries if self._unchanged(entry) is None]
         return build(catalogue, missing, Listener(self._done, self._ended), jobs=jobs, keep_going=keep_going)
 
-    def _found(self, entry: Entry) -> dict[str, object]:
+    def _found(self, entry: ImageRun) -> dict[str, object]:
         """Return what is told of an image that its registry has."""
-        there, lock = self._there[entry.plan.reference], entry.session.lock
+        there, lock = self._there[entry.plan.reference], entry.recipe.lock.lock
         locked = lock.target(entry.plan.target.tag) if lock else None
         return {
             "reference": entry.plan.reference,
@@ -154,7 +155,7 @@ class Run:
             **about(entry.plan, locked.python if locked else ()),
         }
 
-    def _done(self, entry: Entry, done: Done, seconds: Mapping[str, float]) -> None:
+    def _done(self, entry: ImageRun, done: Done, seconds: Mapping[str, float]) -> None:
         del entry
         self._console.image(done, seconds)
 
@@ -184,7 +185,7 @@ class Run:
     def _stamp(
         self,
         catalogue: Catalogue,
-        entries: Sequence[Entry],
+        entries: Sequence[ImageRun],
         outcome: Outcome,
         bills: Mapping[str, Sequence[str]],
     ) -> None:
@@ -193,15 +194,15 @@ class Run:
         listed = image_list(catalogue) if local else None
         if not self._watch.unchanged(config_path(os.environ)):
             return
-        for session in catalogue.sessions:
-            mine = {entry.name: entry.plan.reference for entry in entries if entry.session is session}
+        for recipe in catalogue.recipes:
+            mine = {entry.name: entry.plan.reference for entry in entries if entry.recipe is recipe}
             done = {name: outcome.done[ref] for name, ref in mine.items() if ref in outcome.done}
             stamp_inputs.write(
-                self._marks[session.path],
-                session,
+                self._marks[recipe.path],
+                recipe,
                 done,
-                self._kept.get(session.path, {}),
-                catalogue.names(session),
+                self._kept.get(recipe.path, {}),
+                catalogue.names(recipe),
                 listed,
                 lambda one: json.dumps(described(one)),
                 bills,
@@ -209,14 +210,14 @@ class Run:
                 self._installed,
             )
 
-    def _rows(self, catalogue: Catalogue, entries: Sequence[Entry], outcome: Outcome) -> Iterator[Row]:
+    def _rows(self, catalogue: Catalogue, entries: Sequence[ImageRun], outcome: Outcome) -> Iterator[Row]:
         """Yield a row per image, in the order of the command line."""
         ended = {end.node.name: end for end in outcome.ended}
         for path in self._marks:
             yield from (unchanged(image) for image in self._fresh.get(path, ()))
-            yield from (Row(lost.name, {}, "failed") for lost in catalogue.lost if lost.session.path == path)
+            yield from (Row(lost.name, {}, "failed") for lost in catalogue.lost if lost.recipe.path == path)
             for entry in entries:
-                if entry.session.path != path:
+                if entry.recipe.path != path:
                     continue
                 if (image := self._unchanged(entry)) is not None:
                     yield unchanged(image)
@@ -229,7 +230,7 @@ def default_jobs(cores: int) -> int:
     return max(2, min(4, cores))
 
 
-def _row(entry: Entry, done: Done | None, ended: Mapping[str, Ended]) -> Row:
+def _row(entry: ImageRun, done: Done | None, ended: Mapping[str, Ended]) -> Row:
     name = entry.plan.reference
     if done:
         held = about(done.plan, done.built.lock.python)

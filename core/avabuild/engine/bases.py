@@ -28,7 +28,9 @@ from avabuild.common.errors import (
 from avabuild.common.tars import Tar, opened
 from avabuild.common.value import Value
 from avabuild.engine.archives import choices, choose, unpack_chosen
+from avabuild.engine.context import Context
 from avabuild.engine.neutral import make_neutral
+from avabuild.host.host import Host
 from avabuild.host.means import Mode
 from avabuild.layer.base import Base
 from avabuild.layer.blob import BLOCK, MTIME, BlobWriter
@@ -161,6 +163,27 @@ def obtain(
                 )
         _keep(store, name, base)
         return base
+
+
+def known_stage_base(store: Store, host: Host, suite: str) -> Base | None:
+    """Return the base of a stage on another Debian release than the image's, when the store has it."""
+    return obtained(DebianBase(debian=suite), store, _stage_name(store, host, suite))
+
+
+def stage_base(context: Context, suite: str) -> Base:
+    """Bring the base of a stage, a Debian release, into the store; raises as `obtain` does."""
+    store, host = context.store, context.host
+    if (base := known_stage_base(store, host, suite)) is not None:
+        return base
+    spec, target, name = DebianBase(debian=suite), Target.for_base(host.arch), _stage_name(store, host, suite)
+    with context.report.step(f"base {suite}, to compile on", "base"):
+        base = obtain(spec, Path(), target, store, context.scratch, context.tools, name)
+    offer_base(store, name, base, anew=True)
+    return base
+
+
+def _stage_name(store: Store, host: Host, suite: str) -> str:
+    return reference(DebianBase(debian=suite), Path(), host.arch, store, host.mirror)
 
 
 def _keep(store: Store, name: str, base: Base, *, newest: bool = True) -> None:

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from avabuild.common.errors import ChangedError, ResolveError
@@ -24,8 +25,10 @@ from avabuild.engine.key import Contents, contents, described
 from avabuild.engine.layout import compose_image
 from avabuild.engine.names import looked_up, names_for, refuse_unknown
 from avabuild.engine.output import write_output
+from avabuild.engine.publication import NoPublication, Publication
+from avabuild.engine.python.fetching import fetcher_for, package_files
 from avabuild.engine.python.wheels import Compiler, Layers, Python, Sources, cause_of, choose_compiler
-from avabuild.engine.stages.compile import Yard, add_compiled, interpreter_of, stages_beside
+from avabuild.engine.stages.compile import Yard, add_compiled, interpreter_of
 from avabuild.engine.stages.workshop import ClassicWorkshop, Workshop, is_wheel, supply_of
 from avabuild.layer.base import Base
 from avabuild.layer.facts import is_debian
@@ -48,9 +51,10 @@ from avabuild.store.oci import Piece
 class _Build:
     """One build: exec layers in one thread, Python layers in others, the import behind both."""
 
-    def __init__(self, context: Context, job: Job) -> None:
+    def __init__(self, context: Context, job: Job, publication: Publication) -> None:
         self.context = context
         self.job = job
+        self.publication = publication
         self.plan = job.plan
         self.made: list[str] = []
         self.reused: list[str] = []
@@ -61,6 +65,9 @@ class _Build:
         self.compiled_keys: list[str] = []
         self.contents: Contents | None = None  # of what it is given, as it was when the build began
         self.visible: list[Blob] = []  # the layers among which files are put: all but the wheels'
+        workdir, files = context.scratch.directory("resolve"), package_files(context.store)
+        self.resolution = job.inquiry.resolution(workdir, files, context.downloads)
+        self.fetcher = fetcher_for(context, job.indexes, self.resolution.resolver.locate)
 
     def run(self) -> Built:
         job, plan = self.job, self.plan
@@ -113,7 +120,7 @@ class _Build:
             self.context.report.warn(words, lasting=True)
         lock = TargetLock(
             target=plan.target.tag,
-            request=job.request,
+            request=plan.request_digest,
             base=job.base.digest,
             python=packages,
             apt=tuple(self.apt),
@@ -160,7 +167,10 @@ class _Build:
         if not self.plan.compiled:
             return []
         image, job = system.result().fork(), self.job
-        yard = Yard(image, stages_beside(image, job.stage_base), job.originals, job.pins, job.upgrade)
+        workdir = self.context.scratch.directory("resolve-compile")
+        locate = job.inquiry.resolution(workdir, package_files(self.context.store)).resolver.locate
+        fetcher = replace(self.fetcher, locate=locate)  # beside the image's, which asks at the same time
+        yard = Yard(image, fetcher, job.indexes, job.directory, workdir, job.inquiry.upgrade)
         pieces = []
         for step in self.plan.compiled:
             layer, blob, made = add_compiled(yard, step)
@@ -192,11 +202,11 @@ class _Build:
         interpreter = job.base.facts.interpreter(plan.target.python)
         assert interpreter  # noqa: S101 - the target was held against the base before
         with self._workshop(below, system, interpreter) as workshop:
-            if job.lock and job.lock.request == job.request:
+            if job.lock and job.lock.request == plan.request_digest:
                 packages, urls = job.lock.python, dict[str, str]()
             else:
                 with self.context.report.step("resolve Python packages", "resolve") as said:
-                    packages, urls = job.resolve(workshop)
+                    packages, urls = self.resolution.with_workshop(workshop, self.context.report)
                     _hold(plan, packages)
                     said.append(f"{len(packages)} packages, {sum(p.size for p in packages) / 1e6:.0f} MB")
             if words := disagreement(plan.target.device, packages):
@@ -204,7 +214,7 @@ class _Build:
             scheme = scheme_of(plan.target.python, interpreter)
             compiler, standing = self._compiler(below, workshop), self._standing(interpreter)
             python = Python(scheme, interpreter, compiler, below, plan.compression, standing)
-            sources = Sources(job.fetcher, urls, workshop, job.directory)
+            sources = Sources(self.fetcher, urls, workshop, job.directory)
             layers = arrange_plan(
                 plan, packages, workshop.hashes(packages), interpreter, job.base, self.after_system, standing
             )
@@ -216,7 +226,7 @@ class _Build:
             def ready(layer: FileLayer, blob: Blob, made: bool) -> None:
                 index = layers.index(layer)
                 pieces[index] = Piece(blob=blob, created_by=f"{MADE}{layer.name}")
-                job.ready(blob, layer.name)
+                self.publication.offer(blob, layer.name)
                 self._say(layer.name, made=made)
                 if importer:
                     importer.fill(index + 1, pieces[index])
@@ -227,7 +237,7 @@ class _Build:
                 layer, blob, made = settled
                 layers = (*layers, layer)
                 pieces.append(Piece(blob=blob, created_by=f"{MADE}{layer.name}"))
-                job.ready(blob, layer.name)
+                self.publication.offer(blob, layer.name)
                 self._say(layer.name, made=made)
         self.keys = [layer.key for layer in layers]
         self.parts |= {layer.name: [list(part) for part in layer.parts] for layer in layers}
@@ -238,7 +248,7 @@ class _Build:
         there = interpreter_of(job.base, target.python)
         packages = there.packages if there else ()
         workdir = self.context.scratch.directory("resolve-build")
-        supply = supply_of(self.plan, job.fetcher, job.indexes, job.directory, workdir)
+        supply = supply_of(self.plan, self.fetcher, job.indexes, job.directory, workdir)
         if target.is_classic:
             return ClassicWorkshop(below, system, interpreter, packages, supply, job.indexes)
         return Workshop(below, system, interpreter, packages, supply)
@@ -418,12 +428,12 @@ def arrange_plan(
     )
 
 
-def build(context: Context, job: Job) -> Built:
-    """Build the image of `job.plan`; on every way out, clean up.
+def build(context: Context, job: Job, publication: Publication | None = None) -> Built:
+    """Build the image of `job.plan`; on every way out, clean up. Its layers are offered to `publication`.
 
     Raises:
         AvabuildError: of the class that fits; the name of the image is not moved.
         KeyboardInterrupt: after everything that ran was stopped.
     """
     with context.cleanup:
-        return _Build(context, job).run()
+        return _Build(context, job, publication or NoPublication()).run()

@@ -16,6 +16,7 @@ from avabuild.host.host import Host
 from avabuild.layer.keys import FLAT
 from avabuild.store import Scratch, Store
 from avabuild.tools.buildah import Tools
+from avabuild.tools.cancellation import Cancellation
 from avabuild.tools.container import Container, container
 from avabuild.tools.events import Report
 
@@ -28,6 +29,7 @@ class Context:
         keep: leave the working container of a failed step for a look inside.
         cleanup: what to undo on every way out.
         failed: set when a part of the build failed, so that the others stop.
+        downloads: how what the build downloads is stopped.
         containers: how many working containers were started: none in a build that is all cached.
         log: the build's full log.
     """
@@ -42,6 +44,7 @@ class Context:
     cleanup: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     containers: int = 0
     failed: threading.Event = field(default_factory=threading.Event)
+    downloads: Cancellation = field(default_factory=Cancellation)
     layouts: list[Path] = field(default_factory=list)
 
     @property

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from avabuild.engine.layout import Composed
 from avabuild.engine.output import LOCAL, Output
-from avabuild.engine.stages.workshop import Workshop
+from avabuild.engine.python.resolution import Inquiry
 from avabuild.layer.base import Base
 from avabuild.plan.plan import Plan
-from avabuild.resolve import Fetcher, Indexes, Platform, Resolved
-from avabuild.resolve.lock import Package, TargetLock
-from avabuild.store.blob import Blob
-
-Resolve = Callable[[Workshop], tuple[tuple[Package, ...], dict[str, str]]]
+from avabuild.resolve import Indexes
+from avabuild.resolve.lock import TargetLock
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,44 +20,39 @@ class Job:
     """What to build, and how far to go.
 
     Attributes:
-        plan: the plan.
+        inquiry: the plan, and what a resolver is asked for it where the lock does not answer.
         base: what it stands on, in the store.
-        lock: what the target resolved to before, or None.
-        request: the digest of what is asked of the resolver now.
+        lock: what the target resolved to before, as far as that is to be kept, or None.
         content: what the recipe says, for the labels.
-        directory: the recipe's.
-        resolve: the resolver of this target: packages, and where their files were seen.
-        fetcher: downloads.
-        indexes: the host's.
-        originals: downloads what compiles start from, beside `fetcher`.
-        pins: exact pins, for a platform -> their files: what the Python of a stage is given.
-        stage_base: code name of a Debian release -> its base, for compiles on another than the image's.
-        upgrade: what the user wants newer versions of: names, `apt`, `*`.
         output: where the image goes.
-        ready: told of each Python layer as soon as it is there: its blob and its name.
         check: whether the frameworks' checks run.
         anew: whether they do in an image that passed them before.
         locked: whether nothing may be resolved.
     """
 
-    plan: Plan
+    inquiry: Inquiry
     base: Base
     lock: TargetLock | None
-    request: str
     content: dict[str, Any]
-    directory: Path
-    resolve: Resolve
-    fetcher: Fetcher
-    indexes: Indexes
-    originals: Fetcher
-    pins: Callable[[Sequence[str], Platform], tuple[Resolved, ...]]
-    stage_base: Callable[[str], Base]
-    upgrade: frozenset[str] = frozenset()
     output: Output = LOCAL
-    ready: Callable[[Blob, str], None] = lambda blob, name: None  # noqa: ARG005
     check: bool = True
     anew: bool = False
     locked: bool = False
+
+    @property
+    def plan(self) -> Plan:
+        """What to build."""
+        return self.inquiry.plan
+
+    @property
+    def directory(self) -> Path:
+        """The recipe's."""
+        return self.inquiry.directory
+
+    @property
+    def indexes(self) -> Indexes:
+        """Where packages come from."""
+        return self.inquiry.indexes
 
     @property
     def imported(self) -> bool:

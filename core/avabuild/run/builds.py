@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from avabuild.common.errors import AvabuildError, together
@@ -14,9 +14,10 @@ from avabuild.images.leftovers import sweep_builds
 from avabuild.images.sbom.sbom import Format, has_bills
 from avabuild.layer.base import Base
 from avabuild.layer.keys import FLAT, flat
-from avabuild.run.catalogue import Catalogue, Entry
+from avabuild.run.catalogue import Catalogue
 from avabuild.run.forecast import refusal
 from avabuild.run.graph import Ended, Graph, Node
+from avabuild.run.image import ImageRun
 from avabuild.run.publish import Done, There
 from avabuild.run.running import Running
 from avabuild.store.scratch import sweep
@@ -32,7 +33,7 @@ class Listener:
         ended: a node failed or was skipped.
     """
 
-    done: Callable[[Entry, Done, Mapping[str, float]], None]
+    done: Callable[[ImageRun, Done, Mapping[str, float]], None]
     ended: Callable[[Ended], None]
 
 
@@ -50,7 +51,7 @@ class Outcome:
 
 
 def build(
-    catalogue: Catalogue, entries: Sequence[Entry], listener: Listener, *, jobs: int, keep_going: bool
+    catalogue: Catalogue, entries: Sequence[ImageRun], listener: Listener, *, jobs: int, keep_going: bool
 ) -> Outcome:
     """Build the images, `jobs` at a time; an image waits for those of the recipes that its own stands on.
 
@@ -71,7 +72,7 @@ def build(
     return run.outcome
 
 
-def pushed_before(entries: Sequence[Entry], bills: Sequence[Format] = ()) -> dict[str, There]:
+def pushed_before(entries: Sequence[ImageRun], bills: Sequence[Format] = ()) -> dict[str, There]:
     """Return, by reference, the images that their registry has just as a build would push them, with `bills`.
 
     Raises UnavailableError, RegistryError: the registry can't be asked.
@@ -81,19 +82,20 @@ def pushed_before(entries: Sequence[Entry], bills: Sequence[Format] = ()) -> dic
         return {reference: there for reference, there in found if there}
 
 
-def _there(entry: Entry, bills: Sequence[Format]) -> There | None:
-    session, plan, project = entry.session, entry.plan, entry.project
-    publisher, wishes = session.workplace.publisher, session.workplace.wishes
-    lock = still_locked(session.lock, plan)
+def _there(entry: ImageRun, bills: Sequence[Format]) -> There | None:
+    recipe, plan, project = entry.recipe, entry.plan, entry.project
+    workplace = recipe.workplace
+    publisher, wishes = workplace.publisher, workplace.wishes
+    lock = still_locked(recipe.lock.lock, plan)
     alone = wishes.output.kind == "nowhere" and not wishes.force and not wishes.upgrade
     if publisher is None or lock is None or not alone:
         return None
-    if lock.base != (entry.base.digest if entry.base else session.pinned(project)):
+    if lock.base != (entry.base.digest if entry.base else recipe.bases.pinned(project)):
         return None
-    environ = session.workplace.host.environment
-    key = image_key(session.store, plan, lock, project.recipe.content(), project.directory, environ)
+    environ = workplace.host.environment
+    key = image_key(entry.store, plan, lock, project.recipe.content(), project.directory, environ)
     there = publisher.there(plan, key) if key else None
-    if key and there is None and session.workplace.namespace.means.mode in FLAT:
+    if key and there is None and workplace.namespace.means.mode in FLAT:
         there = publisher.there(plan, flat(key))
     return there if there and has_bills(publisher.repository(there.name), there.digest, bills) else None
 
@@ -103,24 +105,24 @@ def image_list(catalogue: Catalogue) -> Path:
     return catalogue.workplace.tools(catalogue.report, "stamp").storage.images
 
 
-def _require_locks(entries: Sequence[Entry]) -> None:
+def _require_locks(entries: Sequence[ImageRun]) -> None:
     """Raise LockError for all locks that lack something, before anything is fetched for them."""
     errors: list[AvabuildError] = []
     for entry in entries:
-        session = entry.session
+        recipe = entry.recipe
         try:
-            require_lock(session.lock, entry.plan, (session.lock_path, session.path))
+            require_lock(recipe.lock.lock, entry.plan, (recipe.lock.path, recipe.path))
         except AvabuildError as error:
             errors.append(error)
     together(errors)
 
 
-def _refuse(catalogue: Catalogue, entries: Sequence[Entry]) -> None:
+def _refuse(catalogue: Catalogue, entries: Sequence[ImageRun]) -> None:
     """Raise HostError for all images that need a container, where none can be started."""
     found = {}
     for entry in entries:
-        base = entry.base or entry.session.look_elsewhere(entry.project)
-        found[entry.name] = entry.session.needs(entry.project, entry.plan, base)
+        base = entry.base or entry.recipe.bases.look_elsewhere(entry.project)
+        found[entry.name] = replace(entry, base=base).needs()
     if any(found.values()):
         raise refusal(catalogue.workplace.confined, found)
 
@@ -144,7 +146,7 @@ class _Run:
     """
 
     def __init__(
-        self, catalogue: Catalogue, entries: Sequence[Entry], listener: Listener, *, alone: bool
+        self, catalogue: Catalogue, entries: Sequence[ImageRun], listener: Listener, *, alone: bool
     ) -> None:
         self._alone = alone
         self.catalogue = catalogue
@@ -153,12 +155,12 @@ class _Run:
         self.outcome = Outcome()
         self._entries = {entry.plan.reference: entry for entry in entries}
         self._bases: dict[str, Base] = {}
-        self._owners: dict[str, Entry] = {}
+        self._owners: dict[str, ImageRun] = {}
         self.nodes = tuple(self._nodes())
 
     def _nodes(self) -> Iterator[Node]:
         by_file = {
-            (entry.session.path.resolve(), entry.plan.target.tag): reference
+            (entry.recipe.path.resolve(), entry.plan.target.tag): reference
             for reference, entry in self._entries.items()
         }
         renew = bool(self.catalogue.workplace.wishes.upgrade & {"*", "base"})
@@ -169,7 +171,7 @@ class _Run:
                 if (path.resolve(), entry.plan.target.tag) in by_file
             }
             if entry.base is None or renew:
-                name = f"base {entry.session.base_name(entry.project)}"
+                name = f"base {entry.recipe.bases.name(entry.project)}"
                 if name not in self._owners:
                     self._owners[name] = entry
                     yield Node(name)
@@ -189,21 +191,19 @@ class _Run:
         if elsewhere := self.catalogue.workplace.elsewhere:
             elsewhere.stop()
 
-    def _obtain(self, entry: Entry, name: str) -> None:
+    def _obtain(self, entry: ImageRun, name: str) -> None:
         workplace, report = self.catalogue.workplace, self.catalogue.report
         tools = workplace.tools(report, name)
         with self.running.build(tools):
-            self._bases[name] = entry.session.obtain(entry.project, tools, report)
+            self._bases[name] = entry.recipe.bases.obtain(entry.project, tools, report)
 
-    def _build(self, entry: Entry) -> None:
-        session, project = entry.session, entry.project
+    def _build(self, entry: ImageRun) -> None:
         report = self.catalogue.report.of(entry.plan.reference)
         tools = self.catalogue.workplace.tools(report, entry.name)
         if self._alone:
             _refuse(self.catalogue, [entry])
-        base = session.obtain(project, tools, report)
-        plan = session.plans(project, base.facts)[entry.index] if entry.base != base else entry.plan
-        done = session.build(project, plan, base, report, self.running)
+        base = entry.recipe.bases.obtain(entry.project, tools, report)
+        done = entry.build(base, report, self.running)
         self.outcome.done[entry.plan.reference] = done
         with report.alone:
             self.listener.done(entry, done, report.seconds)

@@ -4,51 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from avabuild.common.errors import AvabuildError, ImageError, Problem, RecipeError, together
 from avabuild.layer.base import Base
 from avabuild.layer.facts import assumed_image
-from avabuild.plan.plan import Plan
 from avabuild.plan.planning import refuse_early
 from avabuild.plan.project import Project
 from avabuild.recipe import DebianBase, ImageBase
 from avabuild.recipe.tags import DEFAULT
 from avabuild.resolve.uv import Unsolvable
 from avabuild.run.forecast import Row
-from avabuild.run.recipe_run import Session
+from avabuild.run.image import ImageRun
+from avabuild.run.recipe_run import RecipeRun
 from avabuild.run.run import Workplace
 from avabuild.run.stamp import fits
 from avabuild.tools.events import Report
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One image of the catalogue.
-
-    Attributes:
-        session: its recipe.
-        project: the recipe on the image's base.
-        index: which of the project's targets it is.
-        plan: as far as it is known before the base is there.
-        base: None for a Debian that is yet to be bootstrapped.
-    """
-
-    session: Session
-    project: Project
-    index: int
-    plan: Plan
-    base: Base | None = None
-
-    @property
-    def name(self) -> str:
-        """The image's name and tag, without the registry: `ava-keras:py311-cpu`."""
-        return f"{self.plan.name}:{self.plan.tag}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +35,7 @@ class Lost:
         name: the recipe's, with the tag where it has one target.
     """
 
-    session: Session
+    recipe: RecipeRun
     name: str
     error: AvabuildError
 
@@ -94,16 +70,16 @@ class Catalogue:
             )
         unique = {path.resolve(): path for path in reversed(paths)}
         ordered = dict.fromkeys(path for path in paths if unique[path.resolve()] == path)
-        self.sessions = _each(ordered, lambda path: Session(path, workplace))
+        self.recipes = _each(ordered, lambda path: RecipeRun(path, workplace))
         workplace.store.say = report.note
         self.lost: list[Lost] = []
-        self._every: tuple[Entry, ...] = ()
+        self._every: tuple[ImageRun, ...] = ()
         self._assume = assume
         self._fetch = fetch
         self._refused: dict[str, AvabuildError] = {}  # by the base's name: nobody is asked twice
         self._assumed: set[str] = set()  # names of bases that can't be had
 
-    def entries(self, only: Sequence[str] = (), beside: Sequence[str] = ()) -> tuple[Entry, ...]:
+    def entries(self, only: Sequence[str] = (), beside: Sequence[str] = ()) -> tuple[ImageRun, ...]:
         """Return every image whose tag, or name and tag, fits one of the patterns `only`; all without any.
 
         `beside` are the names of images of other recipes, which a pattern may be about.
@@ -112,7 +88,7 @@ class Catalogue:
             AvabuildError: all problems of all plans: no release fits, two recipes make one image; a
                 pattern that fits none.
         """
-        projects = [(session, project) for session in self.sessions for project in session.projects]
+        projects = [(recipe, project) for recipe in self.recipes for project in recipe.projects]
         others = [_name(project) for _, project in projects if not _may_fit(project, only)]
         projects = [pair for pair in projects if _may_fit(pair[1], only)]
         groups = _each(projects, lambda pair: tuple(self._entries(*pair)))
@@ -126,34 +102,34 @@ class Catalogue:
                 raise RecipeError((Problem("--only", "", f'no image fits "{pattern}"; there are {names}'),))
         return chosen
 
-    def names(self, session: Session) -> tuple[str, ...] | None:
+    def names(self, recipe: RecipeRun) -> tuple[str, ...] | None:
         """Return the names of all images of a recipe, those that `entries` left out too; None if unknown."""
-        if any(lost.session is session for lost in self.lost):
+        if any(lost.recipe is recipe for lost in self.lost):
             return None
         made = {id(entry.project) for entry in self._every}
-        skipped = [project for project in session.projects if id(project) not in made]
+        skipped = [project for project in recipe.projects if id(project) not in made]
         return (
-            *(entry.name for entry in self._every if entry.session is session),
+            *(entry.name for entry in self._every if entry.recipe is recipe),
             *(name for project in skipped for name in _names(project)),
         )
 
-    def _entries(self, session: Session, project: Project) -> Iterator[Entry]:
+    def _entries(self, recipe: RecipeRun, project: Project) -> Iterator[ImageRun]:
         try:
-            base = self._base(session, project)
+            base = self._base(recipe, project)
         except RecipeError:
             raise
         except AvabuildError as error:
-            self.lost.append(Lost(session, _name(project), error))
+            self.lost.append(Lost(recipe, _name(project), error))
             return
-        plans = session.plans(project, session.facts(project, base))
+        plans = recipe.plans(project, recipe.bases.facts(project, base))
         for text in dict.fromkeys(text for plan in plans for text in plan.warnings):
             self.report.warn(text)
         for index, plan in enumerate(plans):
-            yield Entry(session, project, index, plan, base)
+            yield ImageRun(recipe, project, index, plan, base)
 
-    def _base(self, session: Session, project: Project) -> Base | None:
+    def _base(self, recipe: RecipeRun, project: Project) -> Base | None:
         """Return the base for a plan; a Debian can wait, of anything else the Pythons must be known."""
-        base, name = session.known_base(project), session.base_name(project)
+        base, name = recipe.bases.known(project), recipe.bases.name(project)
         if base is not None or isinstance(project.recipe.one_base, DebianBase):
             return base
         if name in self._assumed:
@@ -166,7 +142,7 @@ class Catalogue:
             return None
         tools = self.workplace.tools(self.report, "plan")
         try:
-            return session.obtain(project, tools, self.report)
+            return recipe.bases.obtain(project, tools, self.report)
         except AvabuildError as error:
             if self._assume and project.assumed_base:
                 self.report.warn(f"{project.base_title} can't be had here: {project.assumption}")
@@ -184,27 +160,22 @@ class Catalogue:
             )
 
     def forecasts(
-        self, entries: Sequence[Entry], *, ask: bool = True
-    ) -> tuple[tuple[Entry, tuple[Row, ...]], ...]:
+        self, entries: Sequence[ImageRun], *, ask: bool = True
+    ) -> tuple[tuple[ImageRun, tuple[Row, ...]], ...]:
         """Return what a build of each image would make and find.
 
         Indexes are asked for several at once; unless `ask`, what no lock says stays unknown.
         """
 
-        def forecast(entry: Entry) -> tuple[Entry, tuple[Row, ...]]:
-            session, project, base = entry.session, entry.project, entry.base
+        def rows(entry: ImageRun) -> tuple[Row, ...]:
+            return entry.forecast(ask=ask, warn=lambda text: self.report.warn(f"{entry.name}: {text}"))
 
-            def rows(plan: Plan) -> tuple[Row, ...]:
-                return session.forecast(
-                    project, plan, base, ask=ask, warn=lambda text: self.report.warn(f"{entry.name}: {text}")
-                )
-
+        def forecast(entry: ImageRun) -> tuple[ImageRun, tuple[Row, ...]]:
             try:
-                return entry, rows(entry.plan)
+                return entry, rows(entry)
             except Unsolvable as error:
-                facts = session.facts(project, base)
-                plan = session.stepped_back(project, entry.plan, facts, error, self.report)
-                return replace(entry, plan=plan), rows(plan)
+                other = entry.stepped_back(error, self.report)
+                return other, rows(other)
 
         with ThreadPoolExecutor(4, "forecast") as pool:
             asked = [pool.submit(forecast, entry) for entry in entries]
@@ -246,13 +217,13 @@ def _names(project: Project) -> list[str]:
     return [f"{project.recipe.name}:{tag}" for tag in tags]
 
 
-def _clashes(entries: Sequence[Entry]) -> list[AvabuildError]:
+def _clashes(entries: Sequence[ImageRun]) -> list[AvabuildError]:
     """Return a problem for every image that two recipes, or two targets of one, would both make."""
-    seen: dict[str, Entry] = {}
+    seen: dict[str, ImageRun] = {}
     problems = []
     for entry in entries:
         first = seen.setdefault(entry.plan.reference, entry)
         if first is not entry:
-            message = f"{entry.name} is made by {first.session.path} too; choose another name or tag"
+            message = f"{entry.name} is made by {first.recipe.path} too; choose another name or tag"
             problems.append(Problem(entry.project.recipe.place("name"), "name", message))
     return [RecipeError(tuple(problems))] if problems else []

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from avabuild.common.errors import HostError
 from avabuild.common.value import Value, digest_of
 from avabuild.engine import directories
+from avabuild.engine.bases import known_stage_base
 from avabuild.engine.build import arrange_plan
 from avabuild.engine.exec.run_step import run_inputs
 from avabuild.engine.output import Output
+from avabuild.engine.python.fetching import find_file
 from avabuild.engine.stages.compile import ground_of, interpreter_of, known_layer, stage_interpreter
 from avabuild.engine.stages.workshop import built_key, built_wheel, classic_key, is_wheel
 from avabuild.host.host import Host
@@ -26,7 +28,6 @@ from avabuild.layer.standing import Standing
 from avabuild.layer.tree import read_tree, standing_of
 from avabuild.plan.plan import Plan, Step
 from avabuild.plugins.kinds import Apt, Compile, Files, Run
-from avabuild.resolve import file_name
 from avabuild.resolve.lock import AptLock, Package
 from avabuild.store import Store
 from avabuild.store.blob import Blob
@@ -74,7 +75,6 @@ class Forecast:
         parts: the named inputs of every layer's key at the last build, by layer name.
         apt: what the lock knows of apt layers.
         directory: the recipe's.
-        stage_base: code name -> the base of that Debian release when the store has it, else None.
         output: where the image would be written, which no layer takes.
         unpacked: the bytes of every layer at the last build, by its name.
     """
@@ -87,7 +87,6 @@ class Forecast:
         parts: dict[str, Any],
         apt: Sequence[AptLock],
         directory: Path,
-        stage_base: Callable[[str], Base | None],
         output: Path | None = None,
         unpacked: Mapping[str, int] | None = None,
     ) -> None:
@@ -97,7 +96,6 @@ class Forecast:
         self._before = parts
         self._apt = apt
         self._directory = directory
-        self._stage_base = stage_base
         self._output = output
         self._unpacked = {_place_of(name): size for name, size in (unpacked or {}).items()}
         self._below = base.digest if base else None
@@ -164,7 +162,9 @@ class Forecast:
         rows = []
         for layer in layers:
             row = self._row(layer.name, layer.origins or origins, layer.key, layer.parts)
-            missing = () if layer.kind != "wheels" else [p for p in layer.packages if not self._has(p)]
+            missing = (
+                () if layer.kind != "wheels" else [p for p in layer.packages if not find_file(self._store, p)]
+            )
             fetched = sum(package.size // layer.part[1] for package in missing)
             holds = tuple(f"{p.name} {p.version}" for p in layer.packages) if layer.kind == "wheels" else ()
             download = 0 if row.state == "cached" else fetched
@@ -208,8 +208,7 @@ class Forecast:
         if package.kind == "file":
             path = self._directory / package.path
             return path if path.is_file() else None
-        name, digest = f"wheels/{file_name(package)}", f"sha256:{package.sha256}"
-        return self._store.find(name, digest, package.size or None)
+        return find_file(self._store, package)
 
     def _built(self, package: Package, plan: Plan, interpreter: str, system: str | None) -> Path | None:
         """Return the wheel that was built of a source before; `system` is the chain after system steps."""
@@ -217,10 +216,6 @@ class Forecast:
             return None
         key = built_key(package, interpreter, system, networked=package.name in plan.build_network)
         return built_wheel(self._store, classic_key(key) if plan.target.is_classic else key)
-
-    def _has(self, package: Package) -> bool:
-        name, digest = f"wheels/{file_name(package)}", f"sha256:{package.sha256}"
-        return self._store.find(name, digest, package.size or None) is not None
 
     def _compiled(self, step: Step[Compile], plan: Plan, system: str | None) -> tuple[Row, str]:
         """Return the row of a compile and its key, which is empty until it was compiled once."""
@@ -247,7 +242,7 @@ class Forecast:
             return None
         if compiled.distribution is None or compiled.distribution == plan.target.distribution:
             return ground_of(system, system, interpreter_of(base, plan.target.python), plan.target)
-        stage = self._stage_base(compiled.distribution)
+        stage = known_stage_base(self._store, self._host, compiled.distribution)
         if stage is None:
             return None
         return ground_of(system, stage.digest, stage_interpreter(stage, plan.target), plan.target)

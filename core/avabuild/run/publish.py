@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from avabuild.common.value import Value
 from avabuild.engine.job import Built
 from avabuild.engine.layout import Composed
+from avabuild.engine.publication import Publication
 from avabuild.layer.base import Base
 from avabuild.plan.labels import KEY
 from avabuild.plan.plan import Plan
@@ -22,6 +23,7 @@ from avabuild.tools.events import Report
 
 if TYPE_CHECKING:
     from avabuild.registries.connections import Registries
+    from avabuild.registries.push import Push
     from avabuild.registries.repository import Repository
 
 
@@ -40,10 +42,6 @@ class Done:
     seconds: float
     pushed: Pushed | None = None
     warnings: tuple[str, ...] = ()
-
-
-# What takes a layer as it is made, with words for it; and what takes the image in the end.
-Way = tuple[Callable[[Blob, str], None], Callable[[Composed], Pushed | None]]
 
 
 class There(Value):
@@ -92,27 +90,31 @@ class Publisher:
         return There(name=name, digest=found.digest, size=sum(sizes) + len(found.data), layers=len(sizes) - 1)
 
     @contextmanager
-    def push(self, plan: Plan, base: Base, store: Store, report: Report, stop: Cancellation) -> Iterator[Way]:
-        """Begin with the base; yield what takes a layer as it is made, and what finishes with the image."""
+    def push(
+        self, plan: Plan, base: Base, store: Store, report: Report, stop: Cancellation
+    ) -> Iterator[Publication]:
+        """Begin with the base; yield what takes each layer as it is made, and the image in the end."""
         # httpx takes a tenth of a second to import, and most builds push nothing.
         from avabuild.registries.push import Push  # noqa: PLC0415
 
         name = self.name(plan)
         with Push(self._registries, name, store, report, stop) as push:
-
-            def ready(blob: Blob, words: str) -> None:
-                push.offer(blob.digest, blob.size, words)
-
+            publication = _Pushing(push)
             for blob in base.layers:
-                ready(blob, "base")
-
-            def finish(made: Composed) -> Pushed:
-                return push.finish(made.digest, made.config, {blob.digest: blob.size for blob in made.blobs})
-
-            yield ready, finish
+                publication.offer(blob, "base")
+            yield publication
 
 
-@contextmanager
-def none() -> Iterator[Way]:
-    """Yield the way to no registry."""
-    yield lambda blob, words: None, lambda made: None  # noqa: ARG005
+class _Pushing:
+    """An image on its way to a registry."""
+
+    def __init__(self, push: Push) -> None:
+        self._push = push
+
+    def offer(self, blob: Blob, words: str) -> None:
+        """Have a layer sent."""
+        self._push.offer(blob.digest, blob.size, words)
+
+    def finish(self, image: Composed) -> Pushed:
+        """Send what is left, and the image's name; wait for all of it."""
+        return self._push.finish(image.digest, image.config, {blob.digest: blob.size for blob in image.blobs})

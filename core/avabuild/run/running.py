@@ -13,10 +13,10 @@ from avabuild.tools.cancellation import Cancellation
 class Halt:
     """How one build is stopped from another thread: whatever of it runs ends, and nothing of it starts."""
 
-    def __init__(self, tools: Tools, failed: threading.Event) -> None:
+    def __init__(self, tools: Tools, failed: threading.Event, downloads: Cancellation) -> None:
         self._tools = tools
         self._failed = failed
-        self.downloads = Cancellation()
+        self.downloads = downloads
 
     def stop(self) -> None:
         """Stop the build; it raises soon."""
@@ -34,9 +34,11 @@ class Running:
         self.stopped = False
 
     @contextmanager
-    def build(self, tools: Tools, failed: threading.Event | None = None) -> Iterator[Halt]:
+    def build(
+        self, tools: Tools, failed: threading.Event | None = None, downloads: Cancellation | None = None
+    ) -> Iterator[Halt]:
         """Count a build among those that run while the block does."""
-        halt = Halt(tools, failed or threading.Event())
+        halt = Halt(tools, failed or threading.Event(), downloads or Cancellation())
         with self._lock:
             self._halts.add(halt)
             stopped = self.stopped

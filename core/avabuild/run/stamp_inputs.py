@@ -20,7 +20,7 @@ from avabuild.recipe import ArchiveBase, candidates, pip_kind
 from avabuild.resolve import read_lock
 from avabuild.run import stamp
 from avabuild.run.publish import Done
-from avabuild.run.recipe_run import Session
+from avabuild.run.recipe_run import RecipeRun
 from avabuild.run.watch import Watch
 from avabuild.store.store import file_digest
 
@@ -71,7 +71,7 @@ def modules_elsewhere() -> tuple[Path, ...]:
 
 def write(
     path: Path,
-    session: Session,
+    recipe: RecipeRun,
     done: Mapping[str, Done],
     kept: Mapping[str, stamp.Image],
     every: Sequence[str] | None,
@@ -87,8 +87,8 @@ def write(
     digests in a layout, else paths. No stamp is written when an input changed while the run read it, and
     none when a secret decides what is built: it is not kept, so nothing could tell its change.
     """
-    projects, output = session.projects, session.workplace.wishes.output
-    plans, store = [one.plan for one in done.values()], session.store
+    projects, output = recipe.projects, recipe.workplace.wishes.output
+    plans, store = [one.plan for one in done.values()], recipe.store
     if any(step.secrets for project in projects for step in project.recipe.run):
         return
     images = dict(kept)
@@ -104,7 +104,7 @@ def write(
         return file_digest(store, file).removeprefix("sha256:")
 
     def unchanged() -> bool:
-        return all(_is_own(file, session) or watch.unchanged(file) for file in read)
+        return all(_is_own(file, recipe) or watch.unchanged(file) for file in read)
 
     if not unchanged():
         path.unlink(missing_ok=True)
@@ -114,12 +114,12 @@ def write(
         path.unlink(missing_ok=True)
 
 
-def _is_own(file: Path, session: Session) -> bool:
+def _is_own(file: Path, recipe: RecipeRun) -> bool:
     """Whether it is the recipe's lock as this run wrote it."""
-    if file.absolute() != session.lock_path.absolute() or session.lock is None:
+    if file.absolute() != recipe.lock.path.absolute() or recipe.lock.lock is None:
         return False
     with suppress(LockError):
-        return read_lock(file) == session.lock
+        return read_lock(file) == recipe.lock.lock
     return False
 
 

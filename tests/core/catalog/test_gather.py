@@ -70,7 +70,7 @@ def planned(tmp_path, host):
         catalogue = Catalogue(paths, Workplace.on(host), Report(silent), assume=True, fetch=False)
         shown = catalogue.forecasts(catalogue.entries(), ask=False)
         assert catalogue.lost == []
-        return [entry_of(one, rows, f"recipes/{one.session.path.name}") for one, rows in shown]
+        return [entry_of(one, rows, f"recipes/{one.recipe.path.name}") for one, rows in shown]
 
     return planned
 

@@ -17,7 +17,7 @@ from avabuild.engine.names import looked_up, names_for, packages_of, parse, refu
 from avabuild.host.host import probe
 from avabuild.layer.base import Base
 from avabuild.plan.plan import Plan, Step
-from avabuild.plugins.kinds import Apt, Repository
+from avabuild.plugins.kinds import Apt, Repository, Run
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe import ScratchBase
 from avabuild.resolve.lock import AptLock
@@ -241,7 +241,8 @@ def test_what_avabuild_installs_what_a_lock_has_and_what_steps_may_add_is_not_lo
     mine = Step(name="apt: packages", layer=APT, origins=("recipe",))
     assert looked_up(plan(apt=own, apt_extra=mine), ()) == (APT,)
     assert looked_up(plan(apt_extra=mine), [AptLock(base="", packages=("git",), debs=())]) == ()
-    assert looked_up(plan(apt_extra=mine, system=(own,)), ()) == ()
+    bare = Step(name="run 1", layer=Run(shell="true", stage="system"), origins=("recipe",))
+    assert looked_up(plan(apt_extra=mine, system=(bare,)), ()) == ()
 
 
 CONTENTS = b"""\

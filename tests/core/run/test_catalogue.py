@@ -16,9 +16,11 @@ from avabuild.common.errors import (
 )
 from avabuild.layer.base import Base
 from avabuild.run import builds
+from avabuild.run.bases import BaseSource
 from avabuild.run.builds import Listener
 from avabuild.run.catalogue import Catalogue
-from avabuild.run.recipe_run import Session
+from avabuild.run.image import ImageRun
+from avabuild.run.recipe_run import RecipeRun
 from avabuild.run.run import Workplace
 from avabuild.tools.events import Report, silent
 
@@ -121,7 +123,7 @@ def test_a_base_whose_name_will_do_for_a_plan_is_asked_for_once_and_told_of_once
         asked.append(project.recipe.name)
         raise UnavailableError("the registry does not answer")
 
-    monkeypatch.setattr(Session, "obtain", obtain)
+    monkeypatch.setattr(BaseSource, "obtain", obtain)
     image = 'base = { image = "ubuntu:16.04" }\nmatrix.python = "3.5"\n'
     workplace, told = Workplace.on(host), []
     workplace.__dict__["confined"] = ""
@@ -133,12 +135,12 @@ def test_a_base_whose_name_will_do_for_a_plan_is_asked_for_once_and_told_of_once
 
 def test_that_a_base_is_another_one_than_the_locks_is_told_once(recipes, host, monkeypatch):
     (path,) = recipes(a=BOOKWORM)
-    session, told = Session(path, Workplace.on(host)), []
-    monkeypatch.setattr("avabuild.run.recipe_run.offer_base", lambda *_, **__: None)
-    monkeypatch.setattr(session, "known_base", lambda _: Base(digest="sha256:new"))
-    monkeypatch.setattr(session, "pinned", lambda _: "sha256:old")
+    recipe, told = RecipeRun(path, Workplace.on(host)), []
+    monkeypatch.setattr("avabuild.run.bases.offer_base", lambda *_, **__: None)
+    monkeypatch.setattr(recipe.bases, "known", lambda _: Base(digest="sha256:new"))
+    monkeypatch.setattr(recipe.bases, "pinned", lambda _: "sha256:old")
     for _ in range(2):  # for the plan, then for the build
-        assert session.obtain(session.projects[0], None, Report(told.append)).digest == "sha256:new"
+        assert recipe.bases.obtain(recipe.projects[0], None, Report(told.append)).digest == "sha256:new"
     assert [event.text for event in told] == [
         "the base changed since the lock was written; the lock now names the new one"
     ]
@@ -153,7 +155,7 @@ def test_a_base_that_cant_be_had_is_asked_for_once_and_costs_only_its_own_images
         asked.append(project.recipe.name)
         raise UnavailableError("the registry does not answer")
 
-    monkeypatch.setattr(Session, "obtain", obtain)
+    monkeypatch.setattr(BaseSource, "obtain", obtain)
     monkeypatch.setattr(Workplace, "tools", lambda *_: None)
     away = 'base = { image = "example.invalid/away" }\nmatrix.python = "3.11"\n'
     catalogue = opened(recipes(a=away, b=BOOKWORM, c=away))
@@ -170,7 +172,7 @@ def test_the_base_of_what_is_not_chosen_is_not_even_looked_for(recipes, opened):
     assert catalogue.lost == []
 
 
-# -- building, with a session that builds nothing ----------------------------------------------------------
+# -- building, where nothing is built ----------------------------------------------------------
 
 
 @pytest.fixture
@@ -184,14 +186,15 @@ def building(monkeypatch, opened):
             made.append("base")
             return Base(facts=self.facts(project, None))
 
-        def build(self, project, plan, base, report, running):
+        def build(self, base, report, running):
+            plan = self.plan
             made.append(plan.name)
             if {plan.name, f"{plan.name}:{plan.tag}"} & set(failing):
                 raise StepError(f"{plan.name} is broken")
             return plan
 
-        monkeypatch.setattr(Session, "obtain", obtain)
-        monkeypatch.setattr(Session, "build", build)
+        monkeypatch.setattr(BaseSource, "obtain", obtain)
+        monkeypatch.setattr(ImageRun, "build", build)
         monkeypatch.setattr(Workplace, "tools", lambda *_: None)
         catalogue = opened(paths)
         told: list[str] = []

@@ -67,22 +67,54 @@ class Below:
 
 
 @dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What a resolver is asked for one image.
+
+    Attributes:
+        plan: whose requirements.
+        indexes: where packages come from.
+        directory: the recipe's, to which its files are relative.
+        before: the target's entry in the lock, whose versions are kept where they still fit.
+        below: what the recipe is locked to that this one stands on, if it is.
+        upgrade: names whose versions are not kept, `*` for all; `base` and `apt` are no names of packages.
+    """
+
+    plan: Plan
+    indexes: Indexes
+    directory: Path
+    before: TargetLock | None = None
+    below: Below | None = None
+    upgrade: frozenset[str] = frozenset()
+
+    def resolution(self, workdir: Path, files: Path, stop: Cancellation | None = None) -> Resolution:
+        """Return how it is answered, with `workdir` for a resolver's own files and `files` of packages.
+
+        What it runs on this host ends when told to `stop`.
+        """
+        target = self.plan.target
+        if target.is_classic:
+            return Resolution(self, ClassicResolver(self.indexes, self.directory, workdir, files))
+        platform = Platform(target.python or "3.11", target.arch, target.glibc)
+        run = partial(run_here, stop=stop)
+        return Resolution(self, Resolver(platform, self.indexes, self.directory, workdir, run))
+
+
+@dataclass(frozen=True, slots=True)
 class Resolution:
     """How one target's packages are found.
 
     Attributes:
-        plan: whose requirements.
+        inquiry: what is asked.
         resolver: asks uv on this host, or for a classic Python its own pip in the workshop.
-        before: the target's entry in the lock, whose versions are kept where they still fit.
-        upgrade: names whose versions are not kept, `*` for all.
-        below: what the recipe is locked to that this one stands on, if it is.
     """
 
-    plan: Plan
+    inquiry: Inquiry
     resolver: Resolver | ClassicResolver
-    before: TargetLock | None
-    upgrade: frozenset[str]
-    below: Below | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """Whose requirements."""
+        return self.inquiry.plan
 
     def with_workshop(self, workshop: Workshop, report: Report) -> tuple[tuple[Package, ...], dict[str, str]]:
         """Return the packages, and where their files were seen; builds happen in `workshop`."""
@@ -112,7 +144,7 @@ class Resolution:
 
     @property
     def _lower(self) -> Below | None:
-        return None if self.upgrade - {"base", "apt"} else self.below
+        return None if self.inquiry.upgrade - {"base", "apt"} else self.inquiry.below
 
     def _ask_the_rest(self, whom: Resolver | ClassicResolver) -> tuple[Resolved, ...] | None:
         """Return what the recipe below is locked to, with what this one adds; None where that doesn't fit.
@@ -133,16 +165,16 @@ class Resolution:
             return None
 
     def _ask(self, whom: Resolver | ClassicResolver, *, build: bool) -> tuple[Resolved, ...]:
-        mine, extra = self.plan.requirements
+        (mine, extra), before = self.plan.requirements, self.inquiry.before
         try:
             return whom.resolve(
                 mine,
                 extra,
                 alone=self.plan.alone,
                 origins=dict(self.plan.python_origins),
-                preferences=self.before.python if self.before else (),
+                preferences=before.python if before else (),
                 preferred=self.plan.preferred,
-                upgrade=self.upgrade - {"base", "apt"},
+                upgrade=self.inquiry.upgrade - {"base", "apt"},
                 constraints=self.plan.constraints,
                 build=build,
             )
@@ -163,26 +195,6 @@ def asked_by(plan: Plan, words: str) -> str | None:
     ]
     chosen = ", ".join(f"{one.name} {one.series}" for one in plan.frameworks)
     return "; ".join([*asked, f"chosen were {chosen}"]) if chosen else None
-
-
-def resolver_for(
-    plan: Plan,
-    indexes: Indexes,
-    directory: Path,
-    workdir: Path,
-    files: Path,
-    stop: Cancellation | None = None,
-) -> Resolver | ClassicResolver:
-    """Return the resolver of the plan's target; `directory` is the recipe's, `files` that of fetched ones.
-
-    What it runs on this host ends when told to `stop`.
-    """
-    target = plan.target
-    if target.is_classic:
-        return ClassicResolver(indexes=indexes, recipe_dir=directory, workdir=workdir, files=files)
-    platform = Platform(target.python or "3.11", target.arch, target.glibc)
-    run = partial(run_here, stop=stop)
-    return Resolver(platform=platform, indexes=indexes, recipe_dir=directory, workdir=workdir, run=run)
 
 
 def still_locked(lock: Lock | None, plan: Plan) -> TargetLock | None:

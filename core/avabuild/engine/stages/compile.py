@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
 from avabuild.common.errors import StepError
 from avabuild.common.value import digest_of
+from avabuild.engine.bases import stage_base
 from avabuild.engine.exec.apt_run import forget_lists
 from avabuild.engine.exec.stack import Chain
 from avabuild.engine.stages.sources import fetch_sources
@@ -25,7 +27,8 @@ from avabuild.layer.tree import read_tree
 from avabuild.plan.plan import Step
 from avabuild.plugins.kinds import Apt, Compile
 from avabuild.plugins.target import Target
-from avabuild.resolve import Fetcher, Platform, Resolved
+from avabuild.resolve import Fetcher, Indexes, Platform, Resolved, Resolver
+from avabuild.resolve.uv import run_here
 from avabuild.store import Store
 from avabuild.store.blob import Blob
 from avabuild.tools.argv import Bind
@@ -50,37 +53,36 @@ class Yard:
 
     Attributes:
         image: the chain of base and system steps that compiled layers are put on.
-        stage: distribution (None for the image's own) -> the chain that its stage stands on, and the
-            interpreter there.
         fetcher: downloads sources.
-        pins: finds the files of `requirements` for a platform.
+        indexes: where the packages of stages come from; `directory` is the recipe's.
+        workdir: for the resolver's own files.
         upgrade: names of compiles whose build packages are looked at anew, `*` and `apt` for all.
     """
 
     image: Chain
-    stage: Callable[[str | None], tuple[Chain, Interpreter | None]]
     fetcher: Fetcher
-    pins: Callable[[Sequence[str], Platform], tuple[Resolved, ...]]
+    indexes: Indexes
+    directory: Path
+    workdir: Path
     upgrade: frozenset[str] = frozenset()
+
+    def stage(self, distribution: str | None) -> tuple[Chain, Interpreter | None]:
+        """Return the chain under the stage of a compile, and its interpreter; None is the image's own."""
+        image = self.image
+        if distribution is None or distribution == image.target.distribution:
+            return image, interpreter_of(image.base, image.target.python)
+        base = stage_base(image.context, distribution)
+        target = image.target.model_copy(update={"distribution": distribution})
+        return Chain(image.context, base, target, image.compression), stage_interpreter(base, image.target)
+
+    def pinned(self, pins: Sequence[str], platform: Platform) -> tuple[Resolved, ...]:
+        """Return the files of exact pins for a platform: what the Python of a stage is given."""
+        run = partial(run_here, stop=self.image.context.downloads)
+        return Resolver(platform, self.indexes, self.directory, self.workdir, run).pinned(pins)
 
     def anew(self, compiled: Compile) -> bool:
         """Whether the user wants newer build packages looked for."""
         return bool(self.upgrade & {ALL, "apt", canonicalize_name(compiled.name)})
-
-
-def stages_beside(
-    image: Chain, stage_base: Callable[[str], Base]
-) -> Callable[[str | None], tuple[Chain, Interpreter | None]]:
-    """Return a Yard's `stage`: of a distribution that is not the image's, on what `stage_base` gives."""
-
-    def stage(distribution: str | None) -> tuple[Chain, Interpreter | None]:
-        if distribution is None or distribution == image.target.distribution:
-            return image, interpreter_of(image.base, image.target.python)
-        base = stage_base(distribution)
-        target = image.target.model_copy(update={"distribution": distribution})
-        return Chain(image.context, base, target, image.compression), stage_interpreter(base, image.target)
-
-    return stage
 
 
 def interpreter_of(base: Base, python: str | None) -> Interpreter | None:
@@ -191,7 +193,7 @@ class _Work:
         """Make the stage's Python environment: its wheels are fetched like those of an image."""
         target, facts = self.yard.image.target, self.stage.chain.base.facts
         platform = Platform(interpreter.version, target.arch, facts.glibc)
-        found = self.yard.pins(self.compiled.requirements, platform)
+        found = self.yard.pinned(self.compiled.requirements, platform)
         urls = {one.package.sha256: one.url for one in found}
         paths = [path for _, path in self.yard.fetcher.fetch([one.package for one in found], urls)]
         binds = [Bind(source=str(path), target=f"{STAGE}/wheels/{path.name}") for path in paths]

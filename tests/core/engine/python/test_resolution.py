@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from avabuild.common.errors import ResolveError
-from avabuild.engine.python.resolution import Below, Resolution, asked_by
+from avabuild.engine.python.resolution import Below, Inquiry, Resolution, asked_by
 from avabuild.plan.plan import Chosen, Plan, Step
 from avabuild.plugins.kinds import Python
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe import ScratchBase
-from avabuild.resolve import Resolved
+from avabuild.resolve import Indexes, Resolved
 from avabuild.resolve.lock import Package
 
 TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=Device(), glibc="2.36")
@@ -87,10 +88,13 @@ class Pip:
         return (Resolved(answer, ""),)
 
 
+def inquiry(plan: Plan, upgrade: frozenset[str] = frozenset()) -> Inquiry:
+    return Inquiry(plan, Indexes(), Path(), None, Below(asking(), LOCKED), upgrade)
+
+
 def packages(pip: Pip, plan: Plan, upgrade: frozenset[str] = frozenset()) -> tuple[Package, ...]:
     made: Any = pip
-    below = Below(asking(), LOCKED)
-    return Resolution(plan, made, None, upgrade, below).with_workshop(made, made)[0]
+    return Resolution(inquiry(plan, upgrade), made).with_workshop(made, made)[0]
 
 
 KERAS = Package(name="keras", version="2.3.1", filename="keras.whl", sha256="3" * 64)
@@ -99,7 +103,8 @@ KERAS = Package(name="keras", version="2.3.1", filename="keras.whl", sha256="3" 
 def test_what_asks_for_no_more_than_the_recipe_below_has_its_packages_and_asks_nobody():
     pip = Pip()
     assert packages(pip, asking()) == LOCKED
-    assert Resolution(asking(), None, None, frozenset(), Below(asking(), LOCKED)).without_building() == LOCKED
+    nobody: Any = None
+    assert Resolution(inquiry(asking()), nobody).without_building() == LOCKED
     assert pip.asked == []
 
 

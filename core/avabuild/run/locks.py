@@ -1,0 +1,47 @@
+"""The lock beside a recipe: what its targets resolved to, read once and written as each is done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from avabuild.plan.plan import Plan
+from avabuild.recipe import Point
+from avabuild.resolve import read_lock, write_lock
+from avabuild.resolve.lock import Lock, TargetLock
+
+
+class RecipeLock:
+    """The lock of one recipe, which its targets share, each in a thread of its own.
+
+    Attributes:
+        path: where it is.
+        lock: what it says now, None where there is none yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = read_lock(path)
+        self._writing = threading.Lock()
+
+    def entry(self, tag: str) -> TargetLock | None:
+        """Return what the target of this tag resolved to."""
+        return self.lock.target(tag) if self.lock else None
+
+    def base(self, points: Sequence[Point]) -> str:
+        """Return the digest of the base on which one of these points of the matrix stands; empty for none."""
+        ends = tuple(point.tag_end for point in points)
+        targets = self.lock.targets if self.lock else ()
+        return next((entry.base for entry in targets if entry.target.endswith(ends)), "")
+
+    def write(self, plan: Plan, entry: TargetLock) -> bool:
+        """Put what the target of `plan` resolved to into the file; return whether that changed it."""
+        with self._writing:
+            lock = (self.lock or Lock(recipe=plan.name)).with_target(entry).with_plugins(plan.plugins)
+            lock = lock.model_copy(update={"recipe": plan.name})
+            changed = lock != self.lock
+            if changed:
+                write_lock(self.path, lock)
+            self.lock = lock
+        return changed
