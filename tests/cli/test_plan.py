@@ -128,15 +128,29 @@ DEBIAN = DebianBase(debian="bookworm")
 
 def test_a_plan_reads_in_columns():
     rows = (
-        Row(name="apt: frameworks", origins=("avabuild",), state="cached", holds=("python3 3.11",) * 21),
+        Row(
+            name="apt: frameworks",
+            kind="apt",
+            origins=("avabuild",),
+            state="cached",
+            holds=("python3 3.11",) * 21,
+        ),
         Row(
             name="python environment",
+            kind="venv",
             origins=("avabuild", "a", "b"),
             state="build",
             why=("interpreter changed",),
         ),
-        Row(name="numpy", origins=("a", "b"), state="build", holds=("numpy 2.4",), download=17_100_000),
-        Row(name="run 1 (last): make", origins=("recipe",), state="unknown"),
+        Row(
+            name="numpy",
+            kind="wheels",
+            origins=("a", "b"),
+            state="build",
+            holds=("numpy 2.4",),
+            download=17_100_000,
+        ),
+        Row(name="run 1 (last): make", kind="run", origins=("recipe",), state="unknown"),
     )
     lines = list(lines_of(plan_of("a", "b", base=DEBIAN), rows, "sha256:" + "d" * 64, "mine.lock fits"))
     assert [line.rstrip() for line in lines] == [
@@ -158,7 +172,8 @@ def test_a_plan_reads_in_columns():
 
 
 def test_many_reasons_of_a_rebuild_are_counted():
-    row = Row(name="wheels", origins=("a",), state="build", why=tuple(f"p{n} changed" for n in range(9)))
+    why = tuple(f"p{n} changed" for n in range(9))
+    row = Row(name="wheels", kind="wheels", origins=("a",), state="build", why=why)
     lines = list(lines_of(plan_of("a", base=DEBIAN), (row,), "sha256:" + "d" * 64, ""))
     assert "    rebuilt: p0 changed, p1 changed, p2 changed and 6 more" in lines
 
@@ -173,7 +188,7 @@ def test_many_reasons_of_a_rebuild_are_counted():
     ],
 )
 def test_the_last_line_says_how_much_there_is_to_do(states, digest, words):
-    rows = [Row(name=str(n), origins=("a",), state=state) for n, state in enumerate(states)]
+    rows = [Row(name=str(n), kind="wheels", origins=("a",), state=state) for n, state in enumerate(states)]
     *_, last = lines_of(plan_of("a", base=DEBIAN), rows, digest, "")
     assert last.strip() == words
 

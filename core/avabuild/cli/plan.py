@@ -53,7 +53,7 @@ def plan(
     shown = catalogue.forecasts(catalogue.entries(only or ()))
     for entry, rows in shown:
         for row in rows:
-            if row.name.startswith("run ") and row.unpacked > _MUCH:
+            if row.kind == "run" and row.unpacked > _MUCH:
                 echo(
                     f"warning: {entry.name}: {row.name} writes {human(row.unpacked)}: "
                     "all that a step changes, by chown -R too, is in its layer once more",
@@ -209,9 +209,7 @@ def _download(row: Row) -> str:
 
 def _unknown(row: Row) -> bool:
     """Whether nobody can say yet how much a layer downloads: what apt picks is known when it has run."""
-    return row.state == "unknown" or (
-        row.name.startswith(("apt: ", "compile: ")) and row.state == "build" and not row.download
-    )
+    return row.state == "unknown" or (row.kind == "compile" and row.state == "build")
 
 
 def _asked_by(row: Row, plan: Plan) -> str:
@@ -226,7 +224,7 @@ def _holds(row: Row) -> str:
     if len(row.holds) > _SHOWN:
         return f"{len(row.holds)} packages"
     if row.unpacked and not row.holds:
-        return f"{human(row.unpacked)} {'written' if row.name.startswith('run ') else 'of files'}"
+        return f"{human(row.unpacked)} {'written' if row.kind == 'run' else 'of files'}"
     return ", ".join(row.holds)
 
 

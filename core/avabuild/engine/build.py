@@ -34,7 +34,7 @@ from avabuild.layer.base import Base
 from avabuild.layer.facts import is_debian
 from avabuild.layer.files import files_key, own_places, write_files
 from avabuild.layer.grouping import MOST_LAYERS, FileLayer, arrange
-from avabuild.layer.keys import ExecLayer, interpreters_of
+from avabuild.layer.keys import ExecLayer, Stack, interpreters_of
 from avabuild.layer.scheme import scheme_of
 from avabuild.layer.standing import Standing
 from avabuild.layer.tree import read_tree, standing_of
@@ -106,7 +106,7 @@ class _Build:
         chain.pieces[place:place] = made
         self.visible = [*job.base.layers, *(piece.blob for piece in chain.pieces)]
         chain.pieces[place:place] = pieces
-        chain.digest = digest_of([chain.digest, *self.keys, *self.compiled_keys])
+        chain.stack.join([*self.keys, *self.compiled_keys])
         owned = self._directories(chain)
         for step in plan.files:
             self._files(chain, step)
@@ -320,11 +320,9 @@ class _Build:
     @functools.cached_property
     def after_system(self) -> str:
         """The chain's state after the system steps, whether or not they ran yet."""
-        job, context = self.job, self.context
-        environ, packed = context.host.environment, self.plan.compression
-        steps = self.plan.system
-        keep = self.plan.keep_secrets
-        return after_runs(context.store, steps, job.base.digest, environ, job.directory, packed, keep)
+        job, context, plan = self.job, self.context, self.plan
+        stack = Stack(job.base.digest, plan.compression, plan.keep_secrets)
+        return after_runs(context.store, plan.system, stack, context.host.environment, job.directory)
 
     def _standing(self, interpreter: str) -> Standing:
         """Return how the directories are below the environment; system steps may have moved them."""

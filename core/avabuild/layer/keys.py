@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from avabuild.common.value import Value, digest_of
-from avabuild.plugins.kinds import Run
+from avabuild.layer.blob import Compression
+from avabuild.plugins.kinds import Apt, Run
 from avabuild.resolve.lock import AptLock, Deb
 from avabuild.store.oci import Settings
 
@@ -98,6 +99,57 @@ def flat(key: str) -> str:
 def chain(below: str, key: str) -> str:
     """Return the chain's state after the layer `key`: what the next one stands on."""
     return digest_of([below, key])
+
+
+class Stack:
+    """What the keys of exec layers depend on: all that is below the next one, from the base upwards.
+
+    Forecast, build and lock put the same layers on one, and so come to the same keys.
+
+    Attributes:
+        base: the base's digest.
+        digest: of everything below the next layer: the `below` of its key.
+        origins: a digest of all that can have brought what is not of the distribution's own signed packages:
+            the base, run steps, packages of other repositories. Stacks that have it in common can trust
+            what is learnt in one another's containers.
+        compression: of the layers.
+        keep: patterns of keys and ids that steps make and that their layers are to hold.
+        seen: the image's settings that steps see; None before, where they see the base's.
+    """
+
+    def __init__(self, base: str, compression: Compression, keep: Sequence[str] = ()) -> None:
+        self.base = self.digest = self.origins = base
+        self.compression = compression
+        self.keep = tuple(keep)
+        self.seen: Settings | None = None
+
+    def fork(self) -> Stack:
+        """Return a stack that stands where this one does and goes its own way from here."""
+        other = Stack(self.base, self.compression, self.keep)
+        other.digest, other.origins, other.seen = self.digest, self.origins, self.seen
+        return other
+
+    def put(self, key: str, *, own: bool = False) -> None:
+        """Put the layer of `key` on top; `own` says that all of it is of the distribution's own packages."""
+        self.digest = chain(self.digest, key)
+        self.origins = self.origins if own else chain(self.origins, key)
+
+    def join(self, keys: Sequence[str]) -> None:
+        """Put layers on top that were made beside those of the stack: wheels, and what is compiled."""
+        self.digest = digest_of([self.digest, *keys])
+
+    def run(self, name: str, run: Run, inputs: Sequence[tuple[str, str]]) -> ExecLayer:
+        """Return the layer of a run step; `inputs` are as of `run_layer`."""
+        return run_layer(name, self.digest, run, inputs, self.compression, self.seen, self.keep)
+
+    def apt(self, name: str, apt: Apt, debs: Sequence[Deb]) -> ExecLayer:
+        """Return the layer of packages that resolved to `debs`."""
+        repositories = apt.identities
+        return apt_layer(name, self.digest, apt.packages, debs, self.compression, repositories, self.keep)
+
+    def locked(self, apt: Apt, locks: Sequence[AptLock]) -> tuple[Deb, ...] | None:
+        """Return what the packages resolve to here by the lock; None when it does not say."""
+        return locked_debs(locks, self.digest, apt.packages, apt.identities)
 
 
 def interpreters_of(below: str, base: str, repositories: Sequence[str], *, bootstrapped: bool) -> str:

@@ -100,6 +100,11 @@ class Apt(Value):
     packages: tuple[str, ...]
     repositories: tuple[Repository, ...] = ()
 
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """What tells the repositories from others, sorted."""
+        return tuple(sorted(one.identity for one in self.repositories))
+
 
 class Python(Value):
     """Python requirements (PEP 508), resolved together with every other framework's.

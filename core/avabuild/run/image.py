@@ -145,6 +145,7 @@ class ImageRun:
         forecast = Forecast(
             store,
             workplace.host,
+            plan,
             self.base,
             store.recall("parts", self._parts_name) or {},
             apt,
@@ -155,7 +156,7 @@ class ImageRun:
         rest = below.rest(plan) if packages is None and below else None
         if below and rest:
             forecast.kept, forecast.added = below.packages, (*rest[0], *rest[1])
-        rows = forecast.rows(plan, packages, interpreter or "")
+        rows = forecast.rows(packages, interpreter or "")
         for words in told(forecast.overlaps):
             warn(words)
         return rows

@@ -13,9 +13,9 @@ from avabuild.recipe import DebianBase
 from avabuild.run.forecast import INSTALLED, RUN, Need, Row, needs, refusal
 
 OCI = Output(kind="oci", path=Path("/out"))
-WHEELS = Row(name="wheels of packages", origins=("recipe",), state="build")
-BYTECODE = Row(name="bytecode of packages", origins=("recipe",), state="build", modules=True)
-APART = Row(name="bytecode and more, the recipe's own", origins=("recipe",), state="build")
+WHEELS = Row(name="wheels of packages", kind="wheels", origins=("recipe",), state="build")
+BYTECODE = Row(name="bytecode of packages", kind="bytecode", origins=("recipe",), state="build", modules=True)
+APART = Row(name="bytecode and more, the recipe's own", kind="wheels", origins=("recipe",), state="build")
 
 
 @pytest.fixture

@@ -28,9 +28,10 @@ from avabuild.engine.exec.apt_run import (
 )
 from avabuild.engine.exec.stack import Chain
 from avabuild.layer import diff
-from avabuild.layer.keys import apt_layer, locked_debs
+from avabuild.layer.keys import Stack
 from avabuild.plugins.kinds import Apt
 from avabuild.resolve.lock import AptLock, Deb
+from avabuild.store import Store
 from avabuild.tools.container import Container
 
 _SHOWN = 6
@@ -46,14 +47,14 @@ def add_apt(
         UnavailableError: the mirror does not answer.
         LockError: `locked`, and the lock does not say what these packages are here.
     """
-    debs = locked_debs(locks, chain.digest, apt.packages, _identities(apt))
+    debs = chain.stack.locked(apt, locks)
     if debs is None and locked:
         words = " ".join(apt.packages)
         raise LockError(f"{name}: the lock has no versions for {words}", hint="run without --locked")
     if lock := _found(chain, name, apt, debs):
         return lock, False
     with chain.context.store.lock("apt", "archives"), ExitStack() as stack:
-        debs = _recalled(chain, apt) if debs is None else debs
+        debs = recalled_debs(chain.context.store, chain.stack, apt) if debs is None else debs
         if lock := _found(chain, name, apt, debs):
             return lock, False
         container = stack.enter_context(chain.container(name))
@@ -68,9 +69,7 @@ def add_apt(
             def install() -> None:
                 install_debs(chain, container, apt, wanted)
 
-            layer = apt_layer(
-                name, chain.digest, apt.packages, debs, chain.compression, _identities(apt), chain.keep
-            )
+            layer = chain.stack.apt(name, apt, debs)
             blob, made = chain.make(layer, container, install, (*diff.ENGINE, *diff.APT))
             said.append(f"{len(debs)} packages" if made else "cached")
         chain.add(layer, blob, own=not apt.repositories)
@@ -79,7 +78,7 @@ def add_apt(
 
 def resolve_debs(chain: Chain, container: Container, apt: Apt) -> tuple[Deb, ...]:
     """Return what the packages bring now, or brought a build with the same lists."""
-    return _recalled(chain, apt) or _answered(chain, container, apt)
+    return recalled_debs(chain.context.store, chain.stack, apt) or _answered(chain, container, apt)
 
 
 def install_debs(chain: Chain, container: Container, apt: Apt, debs: Sequence[Deb]) -> None:
@@ -89,7 +88,7 @@ def install_debs(chain: Chain, container: Container, apt: Apt, debs: Sequence[De
     if missing:
         pins = shlex.join(map(pin, missing))
         shell = f"{UPDATE}\ncd {ARCHIVES}\napt-get download -qq --print-uris {pins}\n"
-        lists = Lists.kept(chain, apt.repositories)
+        lists = Lists.kept(chain.context.store, chain.stack, apt.repositories)
         with fetching(chain.context) as nothing:
             try:
                 printed = ask_apt(chain, container, shell, lists, nothing, apt.repositories)
@@ -118,12 +117,8 @@ def _gone(debs: Sequence[Deb]) -> ResolveError:
     )
 
 
-def _identities(apt: Apt) -> tuple[str, ...]:
-    return tuple(sorted(one.identity for one in apt.repositories))
-
-
 def _lock(chain: Chain, apt: Apt, debs: tuple[Deb, ...]) -> AptLock:
-    return AptLock(base=chain.digest, packages=apt.packages, debs=debs, repositories=_identities(apt))
+    return AptLock(base=chain.digest, packages=apt.packages, debs=debs, repositories=apt.identities)
 
 
 def _found(chain: Chain, name: str, apt: Apt, debs: tuple[Deb, ...] | None) -> AptLock | None:
@@ -131,9 +126,7 @@ def _found(chain: Chain, name: str, apt: Apt, debs: tuple[Deb, ...] | None) -> A
     if debs is None:
         return None
     lock = _lock(chain, apt, debs)
-    layer = apt_layer(
-        name, chain.digest, apt.packages, debs, chain.compression, lock.repositories, chain.keep
-    )
+    layer = chain.stack.apt(name, apt, debs)
     blob = chain.found(layer)
     if debs and not blob:
         return None
@@ -144,7 +137,7 @@ def _found(chain: Chain, name: str, apt: Apt, debs: tuple[Deb, ...] | None) -> A
 
 def _answered(chain: Chain, container: Container, apt: Apt) -> tuple[Deb, ...]:
     """Ask APT what the packages bring, and have it fetched; lists that are fresh are asked first."""
-    lists = Lists.kept(chain, apt.repositories)
+    lists = Lists.kept(chain.context.store, chain.stack, apt.repositories)
     debs = None
     if lists.fetched:
         try:
@@ -155,7 +148,7 @@ def _answered(chain: Chain, container: Container, apt: Apt) -> tuple[Deb, ...]:
         debs = _asked(chain, container, apt, lists, UPDATE)
         lists.keep()
     answer = {"lists": lists.fetched, "debs": [deb.model_dump() for deb in debs]}
-    chain.context.store.record("apt", _question(chain, apt), answer)
+    chain.context.store.record("apt", _question(chain.stack, apt), answer)
     return debs
 
 
@@ -170,17 +163,17 @@ def _asked(chain: Chain, container: Container, apt: Apt, lists: Lists, update: s
     return tuple(deb for deb, _ in found)
 
 
-def _recalled(chain: Chain, apt: Apt) -> tuple[Deb, ...] | None:
+def recalled_debs(store: Store, stack: Stack, apt: Apt) -> tuple[Deb, ...] | None:
     """Return what another build was answered to the same question from the lists that are still fresh."""
-    known = chain.context.store.recall("apt", _question(chain, apt))
-    fetched = Lists.kept(chain, apt.repositories).fetched
+    known = store.recall("apt", _question(stack, apt))
+    fetched = Lists.kept(store, stack, apt.repositories).fetched
     if not known or not fetched or known["lists"] != fetched:
         return None
     return tuple(Deb.model_validate(deb) for deb in known["debs"])
 
 
-def _question(chain: Chain, apt: Apt) -> str:
-    return digest_of([chain.digest, sorted(apt.packages), [one.model_dump() for one in apt.repositories]])
+def _question(stack: Stack, apt: Apt) -> str:
+    return digest_of([stack.digest, sorted(apt.packages), [one.model_dump() for one in apt.repositories]])
 
 
 def _install_script(packages: Sequence[str], debs: Sequence[Deb]) -> str:

@@ -28,6 +28,7 @@ from avabuild.engine.exec.repositories import binds as repository_binds
 from avabuild.engine.exec.stack import GIVEN, Chain, given
 from avabuild.engine.left import opened_left
 from avabuild.layer.facts import is_debian
+from avabuild.layer.keys import Stack
 from avabuild.plugins.kinds import Repository
 from avabuild.resolve.lock import Deb
 from avabuild.store import Store
@@ -56,18 +57,22 @@ class Lists:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._mark = self.path / "fetched"
+
+    def make(self) -> Lists:
+        """Have the directories there that APT expects; return the lists."""
         for part in ("lists/partial", "cache", "none/partial", "archives/partial"):
             (self.path / part).mkdir(parents=True, exist_ok=True)
+        return self
 
     @classmethod
-    def kept(cls, chain: Chain, repositories: Sequence[Repository] = ()) -> Lists:
-        """Return the lists that chains of the same origins have with `repositories`, kept in the store."""
-        name = _short(chain.base.digest, 16)
-        if chain.origins != chain.base.digest:
-            name += f"-on-{_short(chain.origins, 16)}"
+    def kept(cls, store: Store, stack: Stack, repositories: Sequence[Repository] = ()) -> Lists:
+        """Return the lists that stacks of the same origins have with `repositories`, kept in the store."""
+        name = _short(stack.base, 16)
+        if stack.origins != stack.base:
+            name += f"-on-{_short(stack.origins, 16)}"
         if repositories:
             name += "-" + _short(digest_of([one.model_dump() for one in repositories]), 8)
-        return cls(chain.context.store.root / "apt-lists" / name)
+        return cls(store.root / "apt-lists" / name)
 
     @property
     def fetched(self) -> int:
@@ -160,7 +165,7 @@ def ask_apt(
     """
     (fetched / "partial").mkdir(exist_ok=True)
     binds = [
-        Bind(source=str(lists.path), target=PLACE, writable=True),
+        Bind(source=str(lists.make().path), target=PLACE, writable=True),
         Bind(source=str(fetched), target=ARCHIVES, writable=True),
     ]
     return _run_apt(chain, container, shell, binds, lists=True, repositories=repositories)
@@ -170,7 +175,7 @@ def install_with_apt(chain: Chain, container: Container, shell: str, debs: Seque
     """Run a shell text that installs `debs`, the only archives that it and their scripts see."""
     store = chain.context.store
     with _place(chain.context) as own, _place(chain.context) as seen:
-        Lists(own)
+        Lists(own).make()
         for deb in debs:
             _give(archives(store) / file_name(deb), seen / file_name(deb))
         binds = [Bind(source=str(own), target=PLACE, writable=True), Bind(source=str(seen), target=ARCHIVES)]
@@ -180,7 +185,7 @@ def install_with_apt(chain: Chain, container: Container, shell: str, debs: Seque
 def run_apt(chain: Chain, container: Container, shell: str, binds: Sequence[Bind]) -> None:
     """Run a shell text that uses APT with lists of its own, wherever it wants them."""
     with _place(chain.context) as own:
-        Lists(own)
+        Lists(own).make()
         everything = [*binds, Bind(source=str(own), target=PLACE, writable=True)]
         _run_apt(chain, container, shell, everything, lists=False)
 
@@ -189,7 +194,7 @@ def run_apt(chain: Chain, container: Container, shell: str, binds: Sequence[Bind
 def private_lists(context: Context) -> Iterator[Lists]:
     """Lists that are fetched for one purpose and kept for none."""
     with _place(context) as place:
-        yield Lists(place)
+        yield Lists(place).make()
 
 
 @contextmanager

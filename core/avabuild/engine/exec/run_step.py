@@ -15,7 +15,7 @@ from avabuild.common.sizes import human
 from avabuild.common.value import digest_of
 from avabuild.engine.exec.stack import Chain, given
 from avabuild.layer import diff
-from avabuild.layer.keys import ExecLayer, chain, run_layer
+from avabuild.layer.keys import ExecLayer, Stack
 from avabuild.plan.plan import Step
 from avabuild.plugins.kinds import Mount, Run
 from avabuild.store import Store
@@ -45,7 +45,7 @@ def add_run(chain: Chain, step: Step[Run], directory: Path) -> bool:
     watched = [mount for mount in run.mounts if not mount.writable]
     before = [_state(context.store, directory, mount) for mount in watched]
     inputs = run_inputs(context.store, run, context.host.environment, directory, step.name)
-    layer = run_layer(step.name, chain.digest, run, inputs, chain.compression, chain.seen, chain.keep)
+    layer = chain.stack.run(step.name, run, inputs)
     with context.store.claims.hold(layer.key):
         if blob := chain.found(layer, private=bool(run.secrets)):
             chain.add(layer, blob)
@@ -110,19 +110,13 @@ def _make(
 
 
 def after_runs(
-    store: Store,
-    steps: Sequence[Step[Run]],
-    below: str,
-    environ: dict[str, str],
-    directory: Path,
-    compression: str,
-    keep: Sequence[str] = (),
+    store: Store, steps: Sequence[Step[Run]], stack: Stack, environ: dict[str, str], directory: Path
 ) -> str:
-    """Return the state of the chain `below` after the run `steps`, without running any."""
+    """Return the state of `stack` after the run `steps`, without running any."""
     for step in steps:
         inputs = run_inputs(store, step.layer, environ, directory, step.name)
-        below = chain(below, run_layer(step.name, below, step.layer, inputs, compression, keep=keep).key)
-    return below
+        stack.put(stack.run(step.name, step.layer, inputs).key)
+    return stack.digest
 
 
 def run_inputs(

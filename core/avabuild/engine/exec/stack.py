@@ -14,7 +14,7 @@ from avabuild.engine.context import Context
 from avabuild.engine.layout import compose_image
 from avabuild.layer.base import Base
 from avabuild.layer.blob import Compression
-from avabuild.layer.keys import ExecLayer, chain, flat
+from avabuild.layer.keys import ExecLayer, Stack, flat
 from avabuild.plugins.target import Target
 from avabuild.store.blob import Blob
 from avabuild.store.oci import Piece, Settings
@@ -29,14 +29,9 @@ class Chain:
     """What exec layers have made so far, and a way to run the next one on top of it.
 
     Attributes:
-        digest: of everything below the next layer: the `below` of its key.
+        stack: what the key of the next layer depends on.
         pieces: the layers made so far, above the base.
-        keep: patterns of keys and ids that steps make and that their layers are to hold.
-        seen: the image's settings that steps see; None before, where they see the base's.
         flattened: whether one of them is as a user with one id makes it.
-        origins: a digest of all that can have brought what is not of the distribution's own signed packages:
-            the base, run steps, packages of other repositories. Chains that have it in common can trust
-            what is learnt in one another's containers.
     """
 
     def __init__(
@@ -50,14 +45,10 @@ class Chain:
         self.context = context
         self.base = base
         self.target = target
-        self.compression = compression
-        self.keep = tuple(keep)
-        self.digest = base.digest
-        self.origins = base.digest
+        self.stack = Stack(base.digest, compression, keep)
         self.pieces: list[Piece] = []
         self.parts: dict[str, list[list[str]]] = {}
         self.flattened = False
-        self.seen: Settings | None = None
         self._image: tuple[str, str] | None = None
         self._began = 0.0  # when the container of the next layer was started
 
@@ -68,26 +59,34 @@ class Chain:
         """
         self.pieces.append(Piece(blob=blob, created_by=f"{MADE}{layer.name}"))
         self.parts[layer.name] = [list(part) for part in layer.parts]
-        self.digest = chain(self.digest, layer.key)
-        self.origins = self.origins if own else chain(self.origins, layer.key)
+        self.stack.put(layer.key, own=own)
+
+    @property
+    def digest(self) -> str:
+        """The digest of everything below the next layer."""
+        return self.stack.digest
+
+    @property
+    def compression(self) -> Compression:
+        """Of the layers."""
+        return self.stack.compression
 
     def fork(self) -> Chain:
         """Return a chain that stands where this one does and goes its own way from here."""
-        other = Chain(self.context, self.base, self.target, self.compression, self.keep)
-        other.digest, other.pieces, other._image = self.digest, list(self.pieces), self._image
-        other.origins = self.origins
+        other = Chain(self.context, self.base, self.target, self.compression, self.stack.keep)
+        other.stack, other.pieces, other._image = self.stack.fork(), list(self.pieces), self._image
         other.parts, other.flattened = dict(self.parts), self.flattened
         return other
 
     def see(self, settings: Settings) -> None:
         """Have the steps from here on see the environment and the directory of the image with `settings`."""
-        self.seen, self._image = settings.surroundings, None
+        self.stack.seen, self._image = settings.surroundings, None
 
     @property
     def workdir(self) -> str:
         """The directory in which containers of the image start: the settings', else the base's."""
-        below = self.base.read_config(self.context.store).get("config") or {}
-        return (self.seen and self.seen.workdir) or str(below.get("WorkingDir") or "/")
+        below, seen = self.base.read_config(self.context.store).get("config") or {}, self.stack.seen
+        return (seen and seen.workdir) or str(below.get("WorkingDir") or "/")
 
     def image(self) -> str:
         """Return the local image of the chain so far, importing it when it has changed since."""
@@ -95,7 +94,7 @@ class Chain:
             return self._image[1]
         context = self.context
         composed = compose_image(
-            context.store, self.base, self.pieces, self.seen or Settings(), self.target.oci_arch
+            context.store, self.base, self.pieces, self.stack.seen or Settings(), self.target.oci_arch
         )
         with context.importing(), context.report.step("import the base", "import"):
             identity = context.import_image(composed)
@@ -134,7 +133,7 @@ class Chain:
         def capture(out: Path) -> Blob:
             run()
             arguments = [str(out), repr(self._began), self.compression, *drop]
-            blob, told = changes(container, [*arguments, *(f"+{one}" for one in self.keep)], layer.name)
+            blob, told = changes(container, [*arguments, *(f"+{one}" for one in self.stack.keep)], layer.name)
             if told:
                 context.report.warn(f"{layer.name}: {told}")
             return blob
