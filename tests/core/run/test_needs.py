@@ -25,7 +25,9 @@ def plan() -> Plan:
 
 
 def row(name: str, state: str, container: str) -> Row:
-    return Row.model_validate({"name": name, "origins": ("recipe",), "state": state, "container": container})
+    return Row.model_validate(
+        {"name": name, "kind": "apt", "origins": ("recipe",), "state": state, "container": container}
+    )
 
 
 def test_layers_of_files_need_none(plan):
