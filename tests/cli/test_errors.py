@@ -72,11 +72,18 @@ def test_ctrl_c_is_130(monkeypatch, capsys):
     assert capsys.readouterr().err == "avabuild: stopped\n"
 
 
-def test_debug_shows_the_traceback(avabuild):
-    said = avabuild("plan", "nothing.toml", "--debug")
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_debug_shows_the_traceback_wherever_it_stands(avabuild, place):
+    arguments = ["plan", "nothing.toml"]
+    arguments.insert(place, "--debug")
+    said = avabuild(*arguments)
     assert said.returncode == 1
     assert "Traceback" in said.stderr
     assert "there is no such file" in said.stderr
+
+
+def test_debug_behind_two_dashes_is_not_avabuilds():
+    assert cli.without_debug(["run", "--", "make", "--debug"]) == (["run", "--", "make", "--debug"], False)
 
 
 @pytest.mark.parametrize("command", ["recipe", "plan"])

@@ -22,18 +22,25 @@ def main() -> None:
     from avabuild.cli.app import app
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` stops as cleanly as Ctrl-C
-    arguments = with_default_upgrade(sys.argv[1:])
+    arguments, debug = without_debug(with_default_upgrade(sys.argv[1:]))
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("default", category=Deprecation)
             warnings.showwarning = _warned
             code = app(args=arguments, prog_name="avabuild", standalone_mode=False)
     except Exception as error:  # noqa: BLE001 - the one place that catches everything
-        code = _explained(error, debug="--debug" in arguments)
+        code = _explained(error, debug=debug)
     if code == INTERRUPTED:
         kept = "; finished images, layers and downloads are kept, and the next run goes on from there"
         _say(f"stopped{kept if arguments[:1] == ['recipe'] else ''}")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def without_debug(arguments: list[str]) -> tuple[list[str], bool]:
+    """Return the arguments without `--debug`, and whether it stood there; what follows `--` is not ours."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    own = [word for word in arguments[:end] if word != "--debug"]
+    return [*own, *arguments[end:]], len(own) < end
 
 
 def with_default_upgrade(arguments: list[str]) -> list[str]:

@@ -49,8 +49,11 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show a traceback with an error; any command takes it too.")
+    ] = False,
 ) -> None:
-    """Take the options that come before a command."""
+    """Take the options that come before a command; `main` takes `--debug` from wherever it stands."""
 
 
 app.command()(recipe)

@@ -30,7 +30,6 @@ def catalog(
     ] = "",
     title: Annotated[str, typer.Option(help="The front page's title.")] = "Container images",
     insecure: InsecureOption = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Write web pages of the images: a table to search, and a page each. Builds and fetches nothing.
 
@@ -39,7 +38,6 @@ def catalog(
 
     Example: avabuild catalog recipes/ --output site/
     """
-    del debug  # main() looks for it
     from avabuild.catalog.build import pages, site_of
     from avabuild.catalog.gather import entry_of
     from avabuild.catalog.values import Missing

@@ -25,7 +25,6 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only warnings.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print what the tools print.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Run the checks of an image again, in a container of it that goes away.
 
@@ -33,7 +32,6 @@ def check(
 
     Example: avabuild check localhost/ava-keras:py311-cpu
     """
-    del debug  # main() looks for it
     from avabuild.cli.recipe import console_for
     from avabuild.common.errors import AvabuildError
     from avabuild.images.check import check_image

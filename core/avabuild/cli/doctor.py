@@ -39,7 +39,6 @@ def doctor(
     storage_driver: StorageDriverOption = None,
     runner: RunnerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Say how images are built on this host, what was found, and what an administrator could better.
 
@@ -47,7 +46,6 @@ def doctor(
 
     Example: avabuild doctor --mode single
     """
-    del debug  # main() looks for it
     from avabuild.common.errors import HostError
     from avabuild.host.advice import can_build, remarks
     from avabuild.host.choose import choose

@@ -20,13 +20,11 @@ def du(
         bool, typer.Option("--verify", help="Read all of the cache, and say what is damaged (exit code 11).")
     ] = False,
     root: RootOption = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Show what the cache and the local storage hold by kind, and what of it present images need.
 
     Example: avabuild du
     """
-    del debug  # main() looks for it
     import dataclasses
 
     from avabuild.cli.options import host_for

@@ -17,13 +17,11 @@ def enter(
     command: Annotated[
         list[str] | None, typer.Argument(metavar="[COMMAND]...", help="What to run there; else a shell.")
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Run a shell, or a command, in the container that a build with --keep left; exits as that does.
 
     Example: avabuild enter avabuild-1f0c9c7b4a2e-3-run -- cat /etc/os-release
     """
-    del debug  # main() looks for it
     from avabuild.cli.options import host_for
     from avabuild.run.run import Workplace
     from avabuild.tools.events import Report
@@ -37,13 +35,11 @@ def enter(
 
 def leave(
     container: ContainerArgument,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Remove the container that a build with --keep left, and what only that needs.
 
     Example: avabuild leave avabuild-1f0c9c7b4a2e-3-run
     """
-    del debug
     from avabuild.cli.options import host_for
     from avabuild.run.run import Workplace
     from avabuild.tools.events import Report

@@ -50,13 +50,11 @@ def export(
     ] = None,
     insecure: InsecureOption = False,
     root: RootOption = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Write an image as an archive, or as a Containerfile or definition with the versions of its lock.
 
     Example: avabuild export ava-keras:py311-cpu --format containerfile -o keras/
     """
-    del debug  # main() looks for it
     from avabuild.cli.options import host_for
     from avabuild.images.export.export import export as write
     from avabuild.images.find import find

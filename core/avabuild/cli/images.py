@@ -32,13 +32,11 @@ def images(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only the references.")] = False,
     insecure: InsecureOption = False,
     root: RootOption = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """List the images that avabuild made: of the local storage, or of a registry.
 
     Example: avabuild images --registry registry.example.com/ava-public
     """
-    del debug  # main() looks for it
     from avabuild.cli.options import host_for
     from avabuild.images.find import listed, listed_remote
     from avabuild.run.run import Workplace

@@ -35,13 +35,11 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     insecure: InsecureOption = False,
     root: RootOption = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Show an image's recipe, frameworks, plugins, layers and lock; one of a registry is not pulled.
 
     Example: avabuild inspect ava-keras:py311-cpu
     """
-    del debug  # main() looks for it
     from avabuild.cli.options import host_for
     from avabuild.images.find import find
     from avabuild.run.run import Workplace

@@ -41,7 +41,6 @@ def lock(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print events and the result as JSON lines.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Resolve the Python packages of every target and write them into the locks; build nothing.
 
@@ -50,7 +49,6 @@ def lock(
 
     Example: avabuild lock recipes/*.toml --only '*-cuda*'
     """
-    del debug  # main() looks for it
     from packaging.utils import canonicalize_name
 
     from avabuild.cli.options import host_for

@@ -21,7 +21,6 @@ def login(
         bool, typer.Option("--password-stdin", help="Read the password from the standard input.")
     ] = False,
     insecure: InsecureOption = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Log in to a registry; the password is tried before it is kept.
 
@@ -29,7 +28,6 @@ def login(
 
     Example: avabuild login registry.example.com --username ava
     """
-    del debug  # main() looks for it
     from avabuild.cli.options import host_for
     from avabuild.registries.connections import BRIEF, Registries
     from avabuild.registries.credentials import Credentials
@@ -48,13 +46,11 @@ def login(
 
 def logout(
     registry: Annotated[str, typer.Argument(metavar="REGISTRY", help="As in names of images: HOST[:PORT].")],
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Forget the password for a registry.
 
     Example: avabuild logout registry.example.com
     """
-    del debug  # main() looks for it
     from avabuild.cli.options import host_for
     from avabuild.registries.credentials import AuthFiles
 

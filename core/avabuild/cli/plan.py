@@ -33,7 +33,6 @@ def plan(
     ] = None,
     insecure: InsecureOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plans as JSON.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Show what a build would make: base, layers in order, who asked for them, what is cached, what changed.
 
@@ -41,7 +40,6 @@ def plan(
 
     Example: avabuild plan recipes/keras.toml
     """
-    del debug  # main() looks for it
     from avabuild.cli.options import host_for
     from avabuild.common.errors import together
     from avabuild.run.catalogue import Catalogue

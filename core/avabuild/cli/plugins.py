@@ -100,13 +100,11 @@ def show(
         str, typer.Argument(metavar="NAME", help="The framework, base or policy, or a local plugin's path.")
     ],
     as_json: _JSON = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Show a framework's options, releases and a recipe to begin with; or what a base or policy says.
 
     Example: avabuild plugins show tensorflow
     """
-    del debug  # main() looks for it
     from avabuild.layer.facts import homes
     from avabuild.plugins.profile import base_profile, policy_profile, profile_of
 

@@ -31,7 +31,6 @@ def check(
         bool, typer.Option("--build", help="Build an image of the newest release, too, and check it.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Hold a plugin against every point of the contract, and say what to change.
 
@@ -39,7 +38,6 @@ def check(
 
     Example: avabuild plugins check ./avabuild-lightgbm
     """
-    del debug  # main() looks for it
     from avabuild.authoring.conformance.check import held
     from avabuild.authoring.conformance.subject import opened
     from avabuild.run.config import trust_of

@@ -47,7 +47,6 @@ def new(
     ask: Annotated[
         bool, typer.Option("--ask/--no-ask", help="Ask the index which releases there are.")
     ] = True,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Write a plugin for a framework, a policy or a base: a distribution with tests, README, license and CI.
 
@@ -56,7 +55,6 @@ def new(
 
     Example: avabuild plugins new lightgbm
     """
-    del debug  # main() looks for it
     from datetime import date
 
     from avabuild import __version__

@@ -29,7 +29,6 @@ def prune(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     root: RootOption = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Remove from the cache and the storage what neither a present image nor a running build needs.
 
@@ -37,7 +36,6 @@ def prune(
 
     Example: avabuild prune --older-than 30d --keep-size 50GB --dry-run
     """
-    del debug  # main() looks for it
     import dataclasses
 
     from avabuild.cli.options import host_for

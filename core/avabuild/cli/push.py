@@ -39,7 +39,6 @@ def push(
         bool, typer.Option("-q", "--quiet", help="Print only the pushed digest's name.")
     ] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print what the tools print.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Push a local image to a registry, and print its name there with the digest.
 
@@ -48,7 +47,6 @@ def push(
 
     Example: avabuild push ava-keras:py311-cpu registry.example.com/ava-public
     """
-    del debug  # main() looks for it
     from avabuild.cli.options import host_for
     from avabuild.cli.recipe import console_for
     from avabuild.common.errors import AvabuildError
@@ -102,13 +100,11 @@ def tag(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="[REGISTRY/]NAME[:TAG]; its tag stays when none is given.")
     ],
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Give a local image one more name, and print it.
 
     Example: avabuild tag ava-keras:py311-cpu registry.example.com/ava-public/ava-keras
     """
-    del debug  # main() looks for it
     from avabuild.cli.options import host_for
     from avabuild.images.push import Outgoing
     from avabuild.run.run import Workplace

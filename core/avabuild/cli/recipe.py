@@ -98,7 +98,6 @@ def recipe(
     ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only the images' references.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print what the tools print.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Build the images of recipes, one per target of each matrix, several at a time.
 
@@ -106,7 +105,6 @@ def recipe(
 
     Example: avabuild recipe recipes/*.toml --only 'py311-*'
     """
-    del debug  # main() looks for it
     began, clock = time.monotonic(), time.time_ns()
     console = console_for(as_json=as_json, quiet=quiet, verbose=verbose)
     bills = tuple(dict.fromkeys(kind.known for kind in sbom or ()))

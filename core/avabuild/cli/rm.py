@@ -18,13 +18,11 @@ def rm(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     root: RootOption = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Remove images of avabuild from the local storage; the cache makes them again quickly.
 
     Example: avabuild rm ava-keras:py311-cpu
     """
-    del debug  # main() looks for it
     import dataclasses
 
     from avabuild.cli.options import host_for

@@ -40,13 +40,11 @@ def sbom(
     ] = None,
     insecure: InsecureOption = False,
     root: RootOption = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Print a bill of an image's Debian and Python packages, read from its layers without a container.
 
     Example: avabuild sbom ava-keras:py311-cpu --format cyclonedx -o keras.cdx.json
     """
-    del debug  # main() looks for it
     from avabuild.cli.options import host_for
     from avabuild.images.find import find
     from avabuild.images.sbom.sbom import sbom_of
