@@ -10,7 +10,7 @@ from pathlib import Path
 
 from avabuild.tools import streams
 from avabuild.tools.events import Event, Report
-from avabuild.tools.process import Calls
+from avabuild.tools.process import ProcessRunner
 from avabuild.tools.streams import Pipe, ending
 
 
@@ -35,7 +35,7 @@ class _Process:
 
 def followed(tmp_path: Path, program: str) -> tuple[str, list[Event]]:
     events: list[Event] = []
-    calls = Calls(Report(events.append), tmp_path / "log")
+    calls = ProcessRunner(Report(events.append), tmp_path / "log")
     text = calls.follow("python", "python", None, None, lambda out, err: _Process(program, out, err))
     return text, events
 

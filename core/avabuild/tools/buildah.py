@@ -22,7 +22,7 @@ from avabuild.tools import argv as commands
 from avabuild.tools.events import Report
 from avabuild.tools.inside.namespace import Namespace, Started
 from avabuild.tools.inside.private_home import settle
-from avabuild.tools.process import Calls
+from avabuild.tools.process import ProcessRunner
 from avabuild.tools.storage import LocalLayer, LocalStorage
 from avabuild.tools.streams import Pipe, ending
 
@@ -54,7 +54,7 @@ class _Child:
         self._process.signal_group(9)
 
 
-class Tools(Calls):
+class Tools:
     """The outside tools on this host; they put temporary files into `temporary` when it is set.
 
     buildah and steps run inside the namespace, all others as the user does. Every call is logged with its
@@ -65,7 +65,7 @@ class Tools(Calls):
     def __init__(
         self, host: Host, namespace: Namespace, report: Report, log: Path, *, insecure: bool = False
     ) -> None:
-        super().__init__(report, log)
+        self._runner = ProcessRunner(report, log)
         self.host = host
         self.insecure = insecure  # whether registries may do without verified TLS
         self.namespace = namespace
@@ -87,6 +87,28 @@ class Tools(Calls):
         return self.call("buildah", argv, env=known, place=place, cwd=cwd, timeout=timeout, inside=True)
 
     @property
+    def log(self) -> Path:
+        """Where each call is logged with its output."""
+        return self._runner.log
+
+    def warn(self, text: str) -> None:
+        """Tell the user of something that goes on otherwise than they may think."""
+        self._runner.report.warn(text)
+
+    def stop(self) -> None:
+        """End whatever runs, from any thread; only `reopen_for_cleanup` starts more."""
+        self._runner.stop()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether what ran was ended in the middle of what it did."""
+        return self._runner.stopped
+
+    def reopen_for_cleanup(self, act: Callable[[], Any]) -> None:
+        """Run `act` even after `stop`, in this thread; what a half-made container answers is swallowed."""
+        self._runner.reopen_for_cleanup(act)
+
+    @property
     def mode(self) -> Mode:
         """What user namespaces allow; see `Means`."""
         return self.namespace.means.mode
@@ -103,7 +125,7 @@ class Tools(Calls):
     def _private(self) -> dict[str, str]:
         means = self.namespace.means
         if (slow := slowness(means)) and self.namespace.first("slow"):
-            self._report.warn(f"{slow} (see: avabuild doctor)")
+            self._runner.report.warn(f"{slow} (see: avabuild doctor)")
         return settle(means, self.host.environment)
 
     def skopeo(self, argv: Sequence[str], *, place: str | None = None, storage: bool = False) -> str:
@@ -161,7 +183,7 @@ class Tools(Calls):
                 )
             )
 
-        return self.follow(tool, shlex.join([tool, *argv]), place, timeout, start)
+        return self._runner.follow(tool, shlex.join([tool, *argv]), place, timeout, start)
 
     def step(
         self,
@@ -178,7 +200,7 @@ class Tools(Calls):
         def begin(out: Pipe, err: Pipe) -> Started:
             return start(out.writer, err.writer)
 
-        return self.follow("the command", shown, place, timeout, begin)
+        return self._runner.follow("the command", shown, place, timeout, begin)
 
     def _check_version(self) -> None:
         if self._checked:

@@ -1,4 +1,4 @@
-"""Calls: programs that are run, logged line by line, timed, and stopped together from any thread."""
+"""Programs that are run, logged line by line, timed, and stopped together from any thread."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class Running(Protocol):
 Start = Callable[[Pipe, Pipe], Running]
 
 
-class Calls:
+class ProcessRunner:
     """Runs things one after another or side by side; each has its lines in `log` and in the report."""
 
     def __init__(self, report: Report, log: Path) -> None:
         self.log = log
-        self._report = report
+        self.report = report
         self._running: dict[int, Running] = {}
         self._lock = threading.Lock()
         self._stopped = False
@@ -75,7 +75,7 @@ class Calls:
                     shown = f"{shown[:_SHOWN]}… ({len(shown)} characters)"
                 tail.append(shown)
                 log.write(text)
-                self._report.emit(Event("output", place or tool, shown))
+                self.report.emit(Event("output", place or tool, shown))
 
             def kept(text: str) -> None:
                 out.add(text)
@@ -132,10 +132,6 @@ class Calls:
                 if halted:
                     raise KeyboardInterrupt
         return None if late.is_set() else code
-
-    def warn(self, text: str) -> None:
-        """Tell the user of something that goes on otherwise than they may think."""
-        self._report.warn(text)
 
     def stop(self) -> None:
         """End every running command and its children; only `reopen_for_cleanup` starts more."""
