@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from avabuild.catalog.values import Entry, Part, Slice, State, natural
-from avabuild.engine.python.resolution import still_locked
 from avabuild.images.columns import split
 from avabuild.images.image import Image
 from avabuild.plan.labels import exact_version
@@ -24,7 +23,8 @@ _DEBIAN = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 1
 def entry_of(planned: Planned, rows: Sequence[Row], recipe: str) -> Entry:
     """Return the entry of an image that a recipe makes; `rows` is its forecast, `recipe` the file's name."""
     plan = planned.plan
-    locked = still_locked(planned.recipe.lock.lock, plan)
+    known = planned.known
+    locked = known if known and known.request == plan.request_digest else None
     below = sum(blob.size for blob in planned.base.layers) if planned.base else 0
     base = base_words(plan)
     lowest = (Slice(name=f"base: {base}", size=below),) if base else ()

@@ -45,7 +45,7 @@ def lock(
     """Resolve the Python packages of every target and write them into the locks; build nothing.
 
     No base is needed, only the indexes; Python 2.7 and 3.5 are resolved in a container. Base and apt packages
-    are added by the first build, or by --full.
+    are added by --full; a build without a lock writes all of it.
 
     Example: avabuild lock recipes/*.toml --only '*-cuda*'
     """

@@ -82,7 +82,7 @@ class BaseSource:
                 )
             if name not in self._renamed:
                 self._renamed.add(name)
-                report.warn("the base changed since the lock was written; the lock now names the new one")
+                report.warn("the base is a newer one than the lock's; --upgrade base takes it into the lock")
         return base
 
     def _fetch(self, project: Project, name: str, tools: Tools, report: Report) -> Base:

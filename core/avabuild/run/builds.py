@@ -9,7 +9,7 @@ from pathlib import Path
 
 from avabuild.common.errors import AvabuildError, together
 from avabuild.engine.key import image_key
-from avabuild.engine.python.resolution import require_lock, still_locked
+from avabuild.engine.python.resolution import require_lock
 from avabuild.images.leftovers import sweep_builds
 from avabuild.images.sbom.sbom import Format, has_bills
 from avabuild.layer.base import Base
@@ -86,11 +86,12 @@ def _there(entry: ImageRun, bills: Sequence[Format]) -> There | None:
     recipe, plan, project = entry.recipe, entry.plan, entry.project
     workplace = recipe.workplace
     publisher, wishes = workplace.publisher, workplace.wishes
-    lock = still_locked(recipe.lock.lock, plan)
+    base = entry.base.digest if entry.base else recipe.bases.pinned(project)
+    answers = (entry.locked, entry.built)
+    asked = (plan.request_digest, base)
+    lock = next((one for one in answers if one and (one.request, one.base) == asked), None)
     alone = wishes.output.kind == "nowhere" and not wishes.force and not wishes.upgrade
     if publisher is None or lock is None or not alone:
-        return None
-    if lock.base != (entry.base.digest if entry.base else recipe.bases.pinned(project)):
         return None
     environ = workplace.host.environment
     key = image_key(entry.store, plan, lock, project.recipe.content(), project.directory, environ)

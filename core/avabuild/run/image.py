@@ -91,6 +91,24 @@ class ImageRun:
         return self.recipe.lock.entry(self.plan.target.tag)
 
     @property
+    def built(self) -> TargetLock | None:
+        """What the last build here resolved to, as long as the lock says no other packages of Python."""
+        entry, known = self.locked, None
+        with suppress(ValueError):  # nothing, or another version's
+            known = TargetLock.model_validate(self.store.recall("built-as", self._parts_name))
+        same = entry and known and (entry.request, entry.python) == (known.request, known.python)
+        return known if same else None
+
+    @property
+    def known(self) -> TargetLock | None:
+        """What the lock says of it, and of base and packages of the distribution what it does not say."""
+        entry, built = self.locked, self.built
+        if entry is None or built is None:
+            return entry
+        apt = (*entry.apt, *(one for one in built.apt if one not in entry.apt))
+        return entry.model_copy(update={"base": entry.base or built.base, "apt": apt})
+
+    @property
     def before(self) -> TargetLock | None:
         """What it resolved to before, else what the image on which it stands did."""
         return self.locked or next((found for _, found in self._locks_below()), None)
@@ -127,7 +145,7 @@ class ImageRun:
         What a build would warn of, as far as that is known before, goes to `warn`.
         """
         plan, store, workplace = self.plan, self.store, self.recipe.workplace
-        entry, locked = self.locked, still_locked(self.recipe.lock.lock, plan)
+        entry, locked = self.known, still_locked(self.recipe.lock.lock, plan)
         apt = entry.apt if entry else ()
         if ask:
             self._look_up(apt, warn)
@@ -252,7 +270,7 @@ class ImageRun:
         wishes, lock = self.recipe.workplace.wishes, self.recipe.lock
         if wishes.locked:
             require_lock(lock.lock, self.plan, (lock.path, self.recipe.path))
-        entry = self.locked
+        entry = self.known
         if entry and wishes.upgrade:
             entry = entry.model_copy(update={"request": "", "apt": self._kept(entry, base)})
         return Job(
@@ -278,7 +296,9 @@ class ImageRun:
 
     def _remember(self, built: Built) -> None:
         """Write the lock, and the parts of every key, to explain the next rebuild."""
-        self.recipe.lock.write(self.plan, built.lock)
+        upgrade = bool(self.recipe.workplace.wishes.upgrade)
+        self.recipe.lock.built(self.plan, built.lock, upgrade=upgrade)
+        self.store.record("built-as", self._parts_name, built.lock.model_dump(mode="json"))
         self.store.record("parts", self._parts_name, built.parts)
         self.store.record("unpacked", self._parts_name, built.unpacked)
 

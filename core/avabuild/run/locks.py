@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avabuild.plan.plan import Plan
-from avabuild.recipe import Point
+from avabuild.recipe import ArchiveBase, Point
 from avabuild.resolve import read_lock, write_lock
 from avabuild.resolve.lock import Lock, TargetLock
 
@@ -35,6 +35,15 @@ class RecipeLock:
         targets = self.lock.targets if self.lock else ()
         return next((entry.base for entry in targets if entry.target.endswith(ends)), "")
 
+    def built(self, plan: Plan, entry: TargetLock, *, upgrade: bool) -> bool:
+        """Write what a build of `plan` came to, where the lock has no answer; return whether that changed it.
+
+        What the lock says stays as it is, even where the build took a newer base or newer packages of the
+        distribution than it names: only `upgrade`, a changed recipe, or `avabuild lock` changes it.
+        """
+        known = self.entry(plan.target.tag)
+        return (upgrade or known is None or _is_outdated(known, plan, entry)) and self.write(plan, entry)
+
     def write(self, plan: Plan, entry: TargetLock) -> bool:
         """Put what the target of `plan` resolved to into the file; return whether that changed it."""
         with self._writing:
@@ -45,3 +54,18 @@ class RecipeLock:
                 write_lock(self.path, lock)
             self.lock = lock
         return changed
+
+
+def _is_outdated(known: TargetLock, plan: Plan, entry: TargetLock) -> bool:
+    """Return whether the recipe asks for something else than when the lock was written.
+
+    A lock without a base was made without a build, and says nothing of packages of the distribution.
+    """
+    if (known.request, known.without) != (entry.request, entry.without):
+        return True
+    if not known.base:
+        return False
+    if known.base == entry.base or isinstance(plan.base, ArchiveBase):  # the recipe's own, as it is now
+        return known != entry
+    asked = {lock.packages for lock in known.apt}
+    return any(step.layer.packages not in asked for step in plan.apt_steps)
