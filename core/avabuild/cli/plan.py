@@ -207,6 +207,8 @@ def _download(row: Row) -> str:
 
 def _unknown(row: Row) -> bool:
     """Whether nobody can say yet how much a layer downloads: what apt picks is known when it has run."""
+    if row.kind in {"files", "directories"}:
+        return False
     return row.state == "unknown" or (row.kind == "compile" and row.state == "build")
 
 
