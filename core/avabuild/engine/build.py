@@ -10,13 +10,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from avabuild.common.errors import ChangedError, ResolveError
+from avabuild.common.errors import ChangedError
 from avabuild.common.value import digest_of
 from avabuild.engine import directories
 from avabuild.engine.check.check import prove_image
 from avabuild.engine.check.linkage import base_ahead, require_libraries
 from avabuild.engine.context import Context
 from avabuild.engine.exec.apt import add_apt
+from avabuild.engine.exec.apt_run import UnknownPackageError
 from avabuild.engine.exec.run_step import add_run, after_runs
 from avabuild.engine.exec.stack import MADE, Chain
 from avabuild.engine.import_ahead import Importer
@@ -184,7 +185,7 @@ class _Build:
         locks = self.job.lock.apt if self.job.lock else ()
         try:
             lock, made = add_apt(chain, step.name, step.layer, locks, locked=self.job.locked)
-        except ResolveError:
+        except UnknownPackageError:
             self._look_up()  # in what APT has fetched now: it says what could be meant
             raise
         self.apt.append(lock)

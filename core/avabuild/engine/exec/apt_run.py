@@ -51,6 +51,10 @@ _DOWN = ("Temporary failure", "Could not resolve", "Could not connect", "Connect
          "Failed to fetch", "Connection refused", "Network is unreachable", "Unable to connect")  # fmt: skip
 
 
+class UnknownPackageError(ResolveError):
+    """APT has looked into all lists, and they have no package of a name."""
+
+
 class Lists:
     """Package lists, what APT made of them, and when they were fetched, in a directory."""
 
@@ -350,7 +354,9 @@ def is_here(store: Store, deb: Deb) -> bool:
 def _explained(error: StepError) -> AvabuildError:
     unknown = re.findall(r"E: (Unable to locate package .*|Package '.*' has no installation candidate|Version '.*' for '.*' was not found)", error.tail)  # fmt: skip  # noqa: E501
     if unknown:
-        return ResolveError("; ".join(dict.fromkeys(unknown)), hint="check the names under packages.apt")
+        return UnknownPackageError(
+            "; ".join(dict.fromkeys(unknown)), hint="check the names under packages.apt"
+        )
     if "unmet dependencies" in error.tail:
         return ResolveError(
             f"apt can't satisfy the packages together:\n{error.tail}", hint=f"full log: {error.log}"
