@@ -1,6 +1,6 @@
 # Two commands for a fresh machine: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-slow test-buildah-new rootless lint bench bench-rootless bench-matrix bench-push clean
+.PHONY: help setup demo test test-fast test-all test-slow test-buildah-new rootless lint bench bench-rootless bench-matrix bench-push clean
 
 BIN := .venv/bin
 
@@ -23,6 +23,9 @@ lint: setup ## ruff, mypy --strict and import-linter
 test: lint ## lint, then the suite, real builds included, a file at a time on each of two processors
 	@scripts/setup --tests
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-fast: setup ## the tests that need neither network nor buildah
+	@$(BIN)/pytest -m "not network and not build and not slow" --numprocesses 2
 
 test-all: setup ## the suite with both kinds of users also where one is enough to find most, and other examples each time
 	@scripts/setup --tests
