@@ -12,6 +12,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from avabuild.common.errors import AvabuildError, ResolveError, WheelError
 from avabuild.resolve.about import UNNAMED, About, configuration
@@ -51,6 +52,13 @@ def kept_versions(
     if "*" in upgrade:
         return pins
     return (*pins, *(one for one in before if one.name not in names | upgrade))
+
+
+def older_than(found: Sequence[Resolved], kept: Sequence[Package]) -> frozenset[str]:
+    """Return the names of packages that are older now than the versions that were to be kept."""
+    before = {one.name: Version(one.version) for one in kept if one.version}
+    now = {one.package.name: Version(one.package.version) for one in found if one.package.name in before}
+    return frozenset(name for name, version in now.items() if version < before[name])
 
 
 def _pin(text: str) -> tuple[str, str]:
@@ -146,9 +154,15 @@ class Resolver:
             who = {str(canonicalize_name(Requirement(pin).name)): asking(origins, pin) for pin in alone}
             return together(rest, [_by(one, who[one.package.name]) for one in self.pinned(alone)])
         kept = kept_versions(preferences, preferred, upgrade)
+        refresh = tuple(sorted(upgrade))
         everything = self._compile(
-            "all", lines.values(), kept=kept, pins=constraints, build=build, refresh=tuple(sorted(upgrade))
+            "all", lines.values(), kept=kept, pins=constraints, build=build, refresh=refresh
         )
+        if lower := older_than(everything, kept):
+            # uv leaves a preferred version whose first index has only files that don't fit, whatever others
+            # have, and takes an older one (astral-sh/uv#8922 mends that for versions that nobody prefers).
+            kept = tuple(one for one in kept if one.name not in lower)
+            everything = self._compile("again", lines.values(), kept=kept, pins=constraints, build=build)
         if not requirements:
             return everything
         asked = by_origin(requirements, origins, lines)

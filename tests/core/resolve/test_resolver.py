@@ -362,3 +362,24 @@ def test_the_order_of_requirements_decides_as_it_does_for_uv(index, resolver, as
     own = dict(line.split("==") for line in done.stdout.split())
     assert versions(resolver().resolve([], asked)) == own
     assert own[asked[0]] == "2.0"
+
+
+@pytest.mark.parametrize("tag", ["cp27-cp27m-manylinux2014_x86_64", "cp313-cp313-manylinux2014_x86_64"])
+def test_a_kept_version_never_makes_a_package_older(index, resolver, tmp_path, tag):
+    """A mirror of one's own has its newest version for another Python, and the index for this one."""
+    index.wheel("alpha", "1.0", requires=("beta",))
+    for version in ("1.0", "2.0"):
+        index.wheel("beta", version)
+    mirror = tmp_path / "mirror"
+    for name in ("files", "simple/beta"):
+        (mirror / name).mkdir(parents=True)
+    path = index.wheel("beta", "2.0", tag=tag)
+    path.rename(mirror / "files" / path.name)
+    page = f'<a href="../../files/{path.name}">{path.name}</a>'
+    (mirror / "simple/beta/index.html").write_text(f"<!DOCTYPE html><html><body>{page}</body></html>")
+    asking = resolver(extra=((mirror / "simple").as_uri(),), best_match=True)
+    kept = [Package(name="beta", version="2.0", filename=path.name, sha256="0" * 64)]
+    assert versions(asking.resolve(["alpha"])) == {"alpha": "1.0", "beta": "2.0"}
+    assert versions(asking.resolve(["alpha"], preferences=kept)) == {"alpha": "1.0", "beta": "2.0"}
+    older = asking.resolve(["alpha"], ["beta<2"], preferences=kept)
+    assert versions(older) == {"alpha": "1.0", "beta": "1.0"}
