@@ -102,12 +102,12 @@ def test_a_plan_and_its_errors_show_names_escaped(tmp_path):
 def test_a_wheel_s_name_in_an_error_is_escaped(capfd, tmp_path):
     from avabuild.common.errors import WheelError
     from avabuild.layer.scheme import Scheme
-    from avabuild.layer.wheel import paths
+    from avabuild.layer.wheel import modules
 
     path = tmp_path / "demo-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("demo\x1b[2J/.wh.\nx", b"")
     with pytest.raises(WheelError) as caught:
-        paths(path, Scheme(python="3.11"))
+        modules(path, Scheme(python="3.11"))
     echo(f"avabuild: {caught.value}", err=True)
     assert is_tame(capfd.readouterr().err)

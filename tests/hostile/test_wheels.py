@@ -16,7 +16,7 @@ from avabuild.common.errors import WheelError
 from avabuild.layer.blob import SPLICE, BlobWriter
 from avabuild.layer.bytecode import compile_wheels
 from avabuild.layer.scheme import Scheme
-from avabuild.layer.wheel import modules, overlapping, paths, write_wheels
+from avabuild.layer.wheel import modules, overlapping, write_wheels
 
 from ..core.conftest import write_wheel
 
@@ -24,7 +24,6 @@ SCHEME = Scheme(python="3.11")
 INFO = "demo-1.0.dist-info"
 WAYS = {
     "layer": lambda path, out: write_wheels([path], out, SCHEME),
-    "paths": lambda path, out: paths(path, SCHEME),
     "modules": lambda path, out: modules(path, SCHEME),
     "overlapping": lambda path, out: overlapping({"demo": path}, SCHEME),
     "bytecode": lambda path, out: compile_wheels({path: out}, SCHEME, ("python3",), jobs=1),

@@ -38,7 +38,7 @@ from avabuild.layer.standing import Standing
 from avabuild.plugins.kinds import WHITEOUT
 from avabuild.store.blob import Blob
 
-__all__ = ["FORMAT", "Scheme", "copy_files", "modules", "overlapping", "paths", "write_wheels"]
+__all__ = ["FORMAT", "Scheme", "copy_files", "modules", "overlapping", "write_wheels"]
 
 FORMAT = 3  # of the layers made here; part of their keys, so a change that moves a byte raises it
 
@@ -124,12 +124,6 @@ def _write(writer: BlobWriter, wheel: OpenWheel, item: Installed) -> None:
         writer.deflated(name, entry.file_size, raw, item.mode, packed=packed, crc32=entry.CRC)
     else:
         writer.stream(name, item.size, wheel.content(item), item.mode)
-
-
-def paths(wheel: Path, scheme: Scheme) -> frozenset[str]:
-    """Return the absolute path of every file that `wheel` installs; WheelError for an unusable wheel."""
-    with opened(wheel, scheme) as source:
-        return frozenset(item.path for item in (*source.files(), source.metadata("RECORD")))
 
 
 def modules(wheel: Path, scheme: Scheme) -> tuple[tuple[str, str], ...]:
