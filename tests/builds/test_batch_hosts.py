@@ -233,7 +233,7 @@ def test_a_cache_that_cant_be_written_is_beside_the_builds(ranged: User) -> None
         (("--mode", "subuid"), "/etc/subuid has no range for"),
         (("--mode", "root"), "the user is not root"),
         (("--root", "/etc"), "/etc belongs to root"),
-        (("--storage-driver", "fuse"), "storage driver fuse can't be had here"),
+        (("--storage-driver", "fuse"), "storage driver fuse does not work on this host"),
     ],
 )
 def test_a_wish_that_cant_come_true_exits_with_6(bare: User, options: tuple[str, ...], said: str) -> None:

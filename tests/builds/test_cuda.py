@@ -128,7 +128,7 @@ def test_cuda_in_base_and_wheels_is_told_with_the_bytes(
     outcome = builder.avabuild("recipe", recipe(builder, '"*"', base='{ archive = "inner.tar" }', more=more))
     assert outcome.code == 0, outcome.err
     assert (
-        "the base and the packages both bring CUDA: libcudart.so.9.0; 0.0 MB of the base are never used"
+        "both the base and the packages contain CUDA: libcudart.so.9.0; 0.0 MB of the base are never used"
         in outcome.err
     )
 

@@ -72,7 +72,7 @@ QUICK = {"pure", "mxnet"}
 
 
 def test_every_row_that_can_be_built_here_is() -> None:
-    """Its base is a Debian: images of Docker Hub can't be had everywhere."""
+    """Its base is a Debian: images of Docker Hub are not available everywhere."""
     found = {
         path.relative_to(RECIPES).with_suffix("").as_posix()
         for path in RECIPES.rglob("*.toml")

@@ -135,7 +135,10 @@ def test_a_base_that_can_not_be_had_hinders_only_what_needs_a_container_of_it(av
     (tmp_path / "mine.toml").write_text(base.replace('"3.11"', '"3.5"'))
     said = avabuild("lock", "mine.toml")
     assert said.returncode == 75
-    assert "Python 3.5 are resolved in a container of the base, which can't be had here" in said.stderr
+    assert (
+        "resolving for Python 3.5 needs a container of the base, and the base is not available here"
+        in said.stderr
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -98,5 +98,6 @@ def test_an_error_names_the_series_that_would_resolve(avabuild, wheels, tmp_path
     said = avabuild("plan", "mine.toml")
     assert said.returncode != 0
     assert (
-        "net 1.0 would resolve: ask for that in [frameworks]; note of 2.0; chosen were net 2.0" in said.stderr
+        "net 1.0 would resolve: ask for that in [frameworks]; note of 2.0; the releases chosen were net 2.0"
+        in said.stderr
     )

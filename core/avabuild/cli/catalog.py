@@ -23,12 +23,13 @@ def catalog(
         list[Path], typer.Argument(metavar="RECIPES...", help="Directories of recipes, or recipes.")
     ],
     output: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where the pages go; made when it is missing.")
+        Path, typer.Option(metavar="DIR", help="Directory for the pages; avabuild creates it.")
     ] = Path("site"),
     registry: Annotated[
-        str, typer.Option(metavar="REF", help="Show what this namespace holds: reg.example.com/ava-public.")
+        str,
+        typer.Option(metavar="REF", help="Show the images of this namespace: reg.example.com/ava-public."),
     ] = "",
-    title: Annotated[str, typer.Option(help="The front page's title.")] = "Container images",
+    title: Annotated[str, typer.Option(help="Title of the front page.")] = "Container images",
     insecure: InsecureOption = False,
 ) -> None:
     """Write web pages of the images: a table to search, and a page each. Builds and fetches nothing.

@@ -8,14 +8,16 @@ from typing import Annotated
 import typer
 
 ContainerArgument = Annotated[
-    str, typer.Argument(metavar="CONTAINER", help="As the failed build named it: avabuild-...")
+    str,
+    typer.Argument(metavar="CONTAINER", help="Container name that the failed build printed: avabuild-..."),
 ]
 
 
 def enter(
     container: ContainerArgument,
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[COMMAND]...", help="What to run there; else a shell.")
+        list[str] | None,
+        typer.Argument(metavar="[COMMAND]...", help="Command to run there (default: a shell)."),
     ] = None,
 ) -> None:
     """Run a shell, or a command, in the container that a build with --keep left; exits as that does.

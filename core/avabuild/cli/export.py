@@ -35,7 +35,7 @@ def export(
         typer.Option(
             "--format",
             "-f",
-            help="What to write, by default a containerfile; def is a definition for Apptainer.",
+            help="What to write (default: a containerfile); def is a definition for Apptainer.",
         ),
     ] = None,
     output: Annotated[

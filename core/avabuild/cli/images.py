@@ -23,10 +23,13 @@ _RIGHT = frozenset({"size", "unpacked", "age"})
 def images(
     registry: Annotated[
         str | None,
-        typer.Option(metavar="HOST[/PATH]", help="List those of a registry, all or below a path, instead."),
+        typer.Option(
+            metavar="HOST[/PATH]",
+            help="List the images of a registry instead, all of them or those below a path.",
+        ),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", "-a", help="Also images that have no name, and those of other tools.")
+        bool, typer.Option("--all", "-a", help="Also list images without a name, and images of other tools.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only the references.")] = False,

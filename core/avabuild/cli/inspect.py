@@ -30,7 +30,9 @@ def inspect(
     image: IMAGE,
     lock: Annotated[
         bool,
-        typer.Option("--lock", help="Print the image's lock file: beside its recipe, it makes it again."),
+        typer.Option(
+            "--lock", help="Print the image's lock file; saved next to the recipe, it rebuilds this image."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     insecure: InsecureOption = False,

@@ -26,16 +26,19 @@ def lock(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATTERN", help="Only images whose tag, or name:tag, fits: 'py311-*'. Repeatable."
+            metavar="PATTERN", help="Only images whose tag or name:tag matches: 'py311-*'. Repeatable."
         ),
     ] = None,
     upgrade: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Resolve this package anew, '*' for all. Repeatable."),
+        typer.Option(metavar="NAME", help="Resolve this package again, '*' for all. Repeatable."),
     ] = None,
     full: Annotated[
         bool,
-        typer.Option("--full", help="Lock base and apt packages too: --locked needs them. Makes both."),
+        typer.Option(
+            "--full",
+            help="Lock the base and apt packages too, which --locked needs; avabuild makes both for that.",
+        ),
     ] = False,
     insecure: InsecureOption = False,
     as_json: Annotated[

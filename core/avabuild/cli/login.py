@@ -12,10 +12,12 @@ from avabuild.cli.shown import echo
 
 
 def login(
-    registry: Annotated[str, typer.Argument(metavar="REGISTRY", help="As in names of images: HOST[:PORT].")],
+    registry: Annotated[
+        str, typer.Argument(metavar="REGISTRY", help="Registry as image names have it: HOST[:PORT].")
+    ],
     username: Annotated[
         str | None,
-        typer.Option("--username", "-u", metavar="NAME", help="Who you are there; else asked for."),
+        typer.Option("--username", "-u", metavar="NAME", help="Your user name (default: ask)."),
     ] = None,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from the standard input.")
@@ -45,7 +47,9 @@ def login(
 
 
 def logout(
-    registry: Annotated[str, typer.Argument(metavar="REGISTRY", help="As in names of images: HOST[:PORT].")],
+    registry: Annotated[
+        str, typer.Argument(metavar="REGISTRY", help="Registry as image names have it: HOST[:PORT].")
+    ],
 ) -> None:
     """Forget the password for a registry.
 

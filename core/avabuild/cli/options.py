@@ -13,21 +13,29 @@ if TYPE_CHECKING:
 
 ModeOption = Annotated[
     str | None,
-    typer.Option(metavar="MODE", help="Namespaces: root, subuid, single or none; else the best that works."),
+    typer.Option(
+        metavar="MODE", help="Namespace mode: root, subuid, single or none (default: the best that works)."
+    ),
 ]
 RootOption = Annotated[
     str | None,
-    typer.Option(metavar="DIR", help="Keep images and temporary files of builds there; else where it fits."),
+    typer.Option(
+        metavar="DIR", help="Directory for images and temporary files (default: chosen by free space)."
+    ),
 ]
 StorageDriverOption = Annotated[
     str | None,
-    typer.Option(metavar="DRIVER", help="Stack layers by overlay, fuse or vfs; else the best that works."),
+    typer.Option(
+        metavar="DRIVER", help="Storage driver: overlay, fuse or vfs (default: the best that works)."
+    ),
 ]
 RunnerOption = Annotated[
     str | None,
-    typer.Option(metavar="RUNNER", help="Run steps by `buildah` run; else by our `own` runner."),
+    typer.Option(
+        metavar="RUNNER", help="Run steps with `buildah` run (default: with avabuild's `own` runner)."
+    ),
 ]
-InsecureOption = Annotated[bool, typer.Option("--insecure", help="Let the registry do without verified TLS.")]
+InsecureOption = Annotated[bool, typer.Option("--insecure", help="Allow a registry without verified TLS.")]
 
 
 def flags_of(

@@ -28,7 +28,7 @@ def plan(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATTERN", help="Only images whose tag, or name:tag, fits: 'py311-*'. Repeatable."
+            metavar="PATTERN", help="Only images whose tag or name:tag matches: 'py311-*'. Repeatable."
         ),
     ] = None,
     insecure: InsecureOption = False,

@@ -28,7 +28,7 @@ def check(
         ),
     ] = ".",
     build: Annotated[
-        bool, typer.Option("--build", help="Build an image of the newest release, too, and check it.")
+        bool, typer.Option("--build", help="Also build an image of the newest release, and check it.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -23,30 +23,32 @@ def new(
         str, typer.Argument(metavar="NAME", help="The framework, as recipes will call it: jax, scikit-learn.")
     ],
     policy: Annotated[
-        bool, typer.Option("--policy", help="A policy, what a site asks of every image, not a framework.")
+        bool,
+        typer.Option(
+            "--policy", help="Write a policy, which a site applies to every image, not a framework."
+        ),
     ] = False,
     base: Annotated[
-        bool, typer.Option("--base", help="A base that recipes name by a key of its own, not a framework.")
+        bool, typer.Option("--base", help="Write a base that recipes name by its own key, not a framework.")
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Where to write; else ./avabuild-NAME."),
+        typer.Option("--output", "-o", metavar="DIR", help="Directory to write (default: ./avabuild-NAME)."),
     ] = None,
     project: Annotated[
-        str | None, typer.Option(metavar="PROJECT", help="What the index calls it, if not NAME.")
+        str | None, typer.Option(metavar="PROJECT", help="Name of the project on the index (default: NAME).")
     ] = None,
     imported: Annotated[
-        str | None, typer.Option("--import", metavar="MODULE", help="What Python imports, if not PROJECT.")
+        str | None,
+        typer.Option("--import", metavar="MODULE", help="Module that Python imports (default: PROJECT)."),
     ] = None,
     license: Annotated[  # noqa: A002 - the option's name
         str, typer.Option(metavar="LICENSE", help="MIT, BSD-3-Clause or Apache-2.0.")
     ] = "MIT",
     author: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Who holds the copyright; else the plugin's authors.")
+        str | None, typer.Option(metavar="NAME", help="Copyright holder (default: the plugin's authors).")
     ] = None,
-    ask: Annotated[
-        bool, typer.Option("--ask/--no-ask", help="Ask the index which releases there are.")
-    ] = True,
+    ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask the index for the releases.")] = True,
 ) -> None:
     """Write a plugin for a framework, a policy or a base: a distribution with tests, README, license and CI.
 

@@ -18,14 +18,14 @@ Number = TypeVar("Number", int, float)
 def prune(
     older_than: Annotated[
         str | None,
-        typer.Option(metavar="AGE", help="Only what was not used for that long: 30d, 12h, 2w."),
+        typer.Option(metavar="AGE", help="Remove only what has been unused for this long: 30d, 12h, 2w."),
     ] = None,
     keep_size: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Stop when the cache is that small: 50GB, 800MB, 2GiB."),
+        typer.Option(metavar="SIZE", help="Stop when the cache is this small: 50GB, 800MB, 2GiB."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be removed, and remove nothing.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     root: RootOption = None,

@@ -33,34 +33,42 @@ def recipe(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATTERN", help="Only images whose tag, or name:tag, fits: 'py311-*'. Repeatable."
+            metavar="PATTERN", help="Only images whose tag or name:tag matches: 'py311-*'. Repeatable."
         ),
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", min=1, metavar="N", help="Images at a time; else by the processors."),
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            metavar="N",
+            help="Number of images built in parallel (default: from the CPU count).",
+        ),
     ] = None,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="After a failure, go on with what does not need it.")
+        bool,
+        typer.Option("--keep-going", help="After a failure, keep building images that do not depend on it."),
     ] = False,
     output: Annotated[
         str | None,
         typer.Option(
-            metavar="DEST", help="oci:DIR, oci-archive:FILE or docker-archive:FILE; else the local storage."
+            metavar="DEST",
+            help="oci:DIR, oci-archive:FILE or docker-archive:FILE (default: the local storage).",
         ),
     ] = None,
     sbom: Annotated[
         list[Kind] | None,
-        typer.Option(help="Put a bill of materials beside the image of --output or --push. Repeatable."),
+        typer.Option(help="Add a bill of materials to the image of --output or --push. Repeatable."),
     ] = None,
     push: Annotated[
         str | None,
         typer.Option(
-            metavar="REGISTRY/NS", help="Push each image below this name, and keep it nowhere else."
+            metavar="REGISTRY/NS", help="Push each image below this name, instead of keeping it locally."
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Build and push what the registry has just like that, too.")
+        bool, typer.Option("--force", help="Build and push even what the registry already has.")
     ] = False,
     cache: Annotated[
         str | None,
@@ -69,12 +77,13 @@ def recipe(
         ),
     ] = None,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Let registries do without verified TLS.")
+        bool, typer.Option("--insecure", help="Allow registries without verified TLS.")
     ] = False,
     check: Annotated[
         bool | None,
         typer.Option(
-            "--check/--no-check", help="Run the frameworks' checks in the image; else only in local ones."
+            "--check/--no-check",
+            help="Run the frameworks' checks (default: only for images in the local storage).",
         ),
     ] = None,
     locked: Annotated[
@@ -83,7 +92,7 @@ def recipe(
     upgrade: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="[NAME]", help="Resolve anew: a package, 'apt', 'base', or everything. Repeatable."
+            metavar="[NAME]", help="Resolve again: a package, 'apt', 'base', or everything. Repeatable."
         ),
     ] = None,
     keep: Annotated[

@@ -36,7 +36,7 @@ def sbom(
     ] = Kind.SPDX,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write it there instead of printing it."),
+        typer.Option("--output", "-o", metavar="FILE", help="File to write instead of printing it."),
     ] = None,
     insecure: InsecureOption = False,
     root: RootOption = None,

@@ -279,7 +279,7 @@ def _pull(ref: str, target: Target, store: Store, scratch: Scratch, tools: Tools
     except StepError as error:
         if _FOREIGN.search(error.tail):
             raise TargetError(f"image {ref} is not for {target.arch}", hint=_OTHER_MACHINE) from error
-        raise _unreachable(error, f"image {ref} can't be had") from error
+        raise _unreachable(error, f"image {ref} is not available") from error
     return _adopt(layout, store, ref)
 
 

@@ -190,7 +190,7 @@ def _tools(findings: Findings, means: Means | None) -> Iterator[Remark]:
         tool = findings.tool(name)
         install = (f"apt-get install {package}",)
         if tool is None:
-            leads = f"without it can't be had: {_USES[name]}"
+            leads = f"it is needed for: {_USES[name]}"
             yield Remark(about=name, state="limited", found="is not on PATH", leads=leads, admin=install)
         elif name == "buildah" and not new_enough(tool.version):
             yield Remark(

@@ -78,7 +78,7 @@ def _modes(findings: Findings, settings: Settings) -> tuple[Kind, ...]:
         trial = findings.trial(settings.mode)
         if not trial.works:
             raise HostError(
-                f"mode {settings.mode} can't be had here: {trial.why}",
+                f"mode {settings.mode} does not work on this host: {trial.why}",
                 place=settings.origin("mode"),
                 hint=_DOCTOR,
             )
@@ -145,7 +145,7 @@ def _no_storage(findings: Findings, settings: Settings, modes: tuple[Kind, ...])
     if settings.storage_driver == "fuse" and not (findings.fuse.works and findings.tool("fuse-overlayfs")):
         why = findings.fuse.why or "fuse-overlayfs is not on PATH"
         origin = settings.origin("storage_driver")
-        return HostError(f"storage driver fuse can't be had here: {why}", place=origin, hint=_DOCTOR)
+        return HostError(f"storage driver fuse does not work on this host: {why}", place=origin, hint=_DOCTOR)
     if settings.storage_driver:
         where = ", ".join(str(one.path) for one in usable)
         return HostError(

@@ -65,7 +65,8 @@ def recorded_checks(config: Mapping[str, Any], name: str) -> tuple[Check, ...]:
     if not found:
         raise ImageError(
             f"{name} records no checks",
-            hint="images of avabuild with frameworks do; this is none, or is of an older version",
+            hint="only images that avabuild built with a framework can be checked; this one was not, "
+            "or an older version built it",
         )
     return found
 

@@ -62,7 +62,7 @@ def _words(one: Image, store: Store) -> str:
         dead = build in unfinished(store) and not is_alive(store, build)
         return "left by a killed build" if dead or (old and not is_alive(store, build)) else ""
     named = ":" in one.reference
-    return "" if named or not is_ours(one.config) else "has lost its name to a newer one"
+    return "" if named or not is_ours(one.config) else "its name now belongs to a newer image"
 
 
 def _own_sizes(storage: LocalStorage) -> dict[str, int]:

@@ -71,8 +71,8 @@ class Project:
         """What the plan goes by where the image base can't be had, in words."""
         spec = self.recipe.one_base
         if isinstance(spec, ImageBase) and assumed_image(spec.image):
-            return "its plan goes by its name"
-        return "its plan goes by the Pythons that the recipe names, and by the oldest C library"
+            return "planning from its name alone"
+        return "planning from the Pythons that the recipe names, and the oldest C library"
 
 
 def open_projects(path: Path, registry: Registry) -> tuple[Project, ...]:

@@ -165,7 +165,9 @@ def _plugin(text: str, info: ValidationInfo) -> str:
 def _port(value: object) -> str:
     found = None if isinstance(value, bool) else _PORT.fullmatch(str(value))
     if not found or not 0 < int(found[1]) < 65536:
-        raise ValueError(f'{value!r} is no port; write 8888 or "8888/udp"'.replace("'", '"'))
+        raise ValueError(
+            f'{value!r} is not a valid port; write a number such as 8888 or "8888/udp"'.replace("'", '"')
+        )
     return found[1] + (found[2] or "/tcp")
 
 

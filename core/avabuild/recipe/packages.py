@@ -90,10 +90,13 @@ def _local(text: str, info: ValidationInfo) -> str:
             parse_sdist_filename(filename)
     except InvalidWheelFilename:
         raise ValueError(
-            f'"{filename}" is no wheel\'s name; it must be as it was built, like mine-1.0-py3-none-any.whl'
+            f'"{filename}" is not a wheel file name; keep the name it was built with, like '
+            "mine-1.0-py3-none-any.whl"
         ) from None
     except InvalidSdistFilename:
-        raise ValueError(f'"{filename}" is no wheel or sdist; build one with "pip wheel --no-deps"') from None
+        raise ValueError(
+            f'"{filename}" is not a wheel or sdist; build one with "pip wheel --no-deps"'
+        ) from None
     return text
 
 

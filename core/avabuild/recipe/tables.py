@@ -85,7 +85,7 @@ def _seconds(value: object) -> object:
         return value
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", value.strip())
     if not found:
-        raise ValueError(f'"{value}" is no time; write seconds, or "90s", "10m", "2h"')
+        raise ValueError(f'"{value}" is not a duration; write seconds, or "90s", "10m", "2h"')
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 

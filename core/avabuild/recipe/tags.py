@@ -26,7 +26,10 @@ def template_problem(template: str, frameworks: Iterable[str] | None) -> str | N
     if "{" in literal or "}" in literal:
         return f'"{template}" has a brace without its partner'
     if not _TAG.fullmatch(_FIELD.sub("x", template)):
-        return f'"{template}" makes no valid tag: up to 128 of A-Z a-z 0-9 _ . -, not beginning with . or -'
+        return (
+            f'"{template}" does not give a valid tag: at most 128 characters of A-Z a-z 0-9 _ . -, '
+            "not starting with . or -"
+        )
     if frameworks is None:
         return None
     known = (*BUILT_IN, *frameworks)

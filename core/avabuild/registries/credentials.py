@@ -129,7 +129,7 @@ def _decoded(entry: Any, path: Path) -> Credentials | None:
     except (binascii.Error, UnicodeDecodeError):
         user = colon = password = ""
     if not colon:
-        raise HostError("an entry's auth is no base64 of user:password", place=str(path), hint=_ANEW)
+        raise HostError('an entry\'s "auth" is not base64 of user:password', place=str(path), hint=_ANEW)
     return Credentials(user=user, password=password.rstrip("\0"))
 
 

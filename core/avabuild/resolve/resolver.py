@@ -73,8 +73,9 @@ def together(resolved: Sequence[Resolved], alone: Sequence[Resolved]) -> tuple[R
         other = found.get(one.package.name, one).package
         if other.version != one.package.version:
             raise ResolveError(
-                f"{other.name} is pinned alone to {one.package.version}, and others need {other.version}",
-                hint="ask for it with what it needs, or constrain it to the same version",
+                f"{other.name} is pinned to {one.package.version} without its dependencies, but "
+                f"other packages need {other.version}",
+                hint="request it with its dependencies, or constrain it to the same version",
             )
         by = tuple(sorted({*other.by, *one.package.by}))
         found[other.name] = replace(found.get(other.name, one), package=other.model_copy(update={"by": by}))

@@ -222,7 +222,7 @@ def run_here(command: Command, stop: Cancellation | None = None) -> Outcome:
 def _of_its_cache(words: str) -> AvabuildError | None:
     """Return the error for a cache of uv that is full or damaged; None when it is not about that."""
     if any(full in words for full in _FULL):
-        return DiskFullError(f"uv found no space on the disk of its cache:\n{words}", hint="free some space")
+        return DiskFullError(f"the disk with uv's cache is full:\n{words}", hint="free some space")
     if not (found := _IN_CACHE.findall(words)):
         return None
     return StoreError(

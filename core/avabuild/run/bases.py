@@ -76,7 +76,8 @@ class BaseSource:
         if pinned and pinned != base.digest:
             if workplace.wishes.locked:
                 raise LockError(
-                    f"the lock's base {pinned[:19]} can't be had any more; now it is {base.digest[:19]}",
+                    f"the base pinned in the lock ({pinned[:19]}) is no longer available; the "
+                    f"current one is {base.digest[:19]}",
                     place=str(self._lock.path),
                     hint="take today's with --upgrade base",
                 )

@@ -145,7 +145,7 @@ class Catalogue:
             return recipe.bases.obtain(project, tools, self.report)
         except AvabuildError as error:
             if self._assume and project.assumed_base:
-                self.report.warn(f"{project.base_title} can't be had here: {project.assumption}")
+                self.report.warn(f"{project.base_title} is not available here: {project.assumption}")
                 self._assumed.add(name)
                 return None
             self._refused[name] = error
@@ -156,7 +156,8 @@ class Catalogue:
         base = project.recipe.one_base
         if not (self._assume and isinstance(base, ImageBase) and assumed_image(base.image)):
             raise ImageError(
-                f"its base {project.base_title} is not here, and its name does not tell what it has"
+                f"its base {project.base_title} is not in the cache, and its name does not say "
+                "what it contains"
             )
 
     def forecasts(

@@ -200,8 +200,8 @@ class _One:
         python = self.entry.plan.target.python
         if python != "2.7":
             raise UnavailableError(
-                f"{self.entry.name}: packages for Python {python} are resolved in a container of the base, "
-                "which can't be had here",
+                f"{self.entry.name}: resolving for Python {python} needs a container of the base, "
+                "and the base is not available here",
                 hint="lock it where the base can be pulled",
             )
         return stage_base(self.context, _CLASSIC_SUITE)

@@ -158,7 +158,7 @@ def test_no_base_is_fetched_and_one_whose_name_says_nothing_is_told(tmp_path, ho
     (lost,) = catalogue.lost
     assert lost.name == "odd"
     assert lost.error.message == (
-        "its base reg.example.com/team/odd:1 is not here, and its name does not tell what it has"
+        "its base reg.example.com/team/odd:1 is not in the cache, and its name does not say what it contains"
     )
 
 

@@ -98,7 +98,7 @@ def test_who_cant_build_where_podman_looks_is_told() -> None:
 def test_what_a_missing_tool_takes_away_is_told(name: str) -> None:
     remark = said(tools=tuple(tool for tool in TOOLS if tool.name != name))[name]
     assert (remark.state, remark.admin) == ("limited", (f"apt-get install {name}",))
-    assert remark.leads.startswith("without it can't be had: ")
+    assert remark.leads.startswith("it is needed for: ")
 
 
 def test_whether_layers_are_extracted_as_they_are_made_is_told(tmp_path: Path) -> None:

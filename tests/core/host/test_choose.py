@@ -142,11 +142,11 @@ def test_a_runner_may_be_wished() -> None:
 @pytest.mark.parametrize(
     ("findings", "settings", "said"),
     [
-        (found(), {"mode": "root"}, "--mode: mode root can't be had here: the user is not root"),
+        (found(), {"mode": "root"}, "--mode: mode root does not work on this host: the user is not root"),
         (found(subuid=NO_RANGE), {"mode": "subuid"}, "/etc/subuid has no range for ada"),
         (found(single=REFUSED), {"mode": "single"}, "unshare: No space left on device"),
         (found(network("/nfs")), {"storage_driver": "overlay"}, "storage driver overlay works in mode subuid or single in none of: /nfs"),
-        (found(), {"storage_driver": "fuse"}, "storage driver fuse can't be had here: fuse-overlayfs is not on PATH"),
+        (found(), {"storage_driver": "fuse"}, "storage driver fuse does not work on this host: fuse-overlayfs is not on PATH"),
         (found(network("/nfs")), {"mode": "subuid"}, "no directory can hold images in mode subuid: tried /nfs (nfs)"),
         (found(local("/x", trouble="is a link")), {}, "no directory can hold what builds keep: /x is a link"),
         (found(local("/x", trouble="is a link"), single=REFUSED, subuid=REFUSED), {}, "/x is a link"),

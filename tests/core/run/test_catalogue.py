@@ -130,7 +130,9 @@ def test_a_base_whose_name_will_do_for_a_plan_is_asked_for_once_and_told_of_once
     found = Catalogue(recipes(a=image, b=image), workplace, Report(told.append), assume=True).entries()
     assert [entry.name for entry in found] == ["a:py35-cpu", "b:py35-cpu"]
     assert asked == ["a"]
-    assert [event.text for event in told] == ["ubuntu:16.04 can't be had here: its plan goes by its name"]
+    assert [event.text for event in told] == [
+        "ubuntu:16.04 is not available here: planning from its name alone"
+    ]
 
 
 def test_that_a_base_is_another_one_than_the_locks_is_told_once(recipes, host, monkeypatch):

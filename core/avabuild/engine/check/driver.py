@@ -81,7 +81,7 @@ def driver_with(
     """
     libraries = driver_of_host(context.host.arch)
     if not libraries:
-        context.report.note("no GPU here: checks compute on the CPU, and the driver is a stand-in")
+        context.report.note("no GPU found: checks run on the CPU with a stub of the CUDA driver")
         try:
             libraries = (stand_in(context, chain, container_of),)
         except AvabuildError as error:

@@ -149,7 +149,7 @@ def _tell_waste(context: Context, tree: Tree, below: int) -> None:
     size, names = wasted(tree, below)
     if names:
         context.report.warn(
-            f"the base and the packages both bring CUDA: {', '.join(names[:3])}"
+            f"both the base and the packages contain CUDA: {', '.join(names[:3])}"
             + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             + f"; {size / 1e6:.1f} MB of the base are never used: stand on one without CUDA",
             lasting=True,

@@ -194,7 +194,7 @@ def asked_by(plan: Plan, words: str) -> str | None:
         if origins != ("recipe",) and re.search(rf"\b{re.escape(Requirement(text).name)}\b", words)
     ]
     chosen = ", ".join(f"{one.name} {one.series}" for one in plan.frameworks)
-    return "; ".join([*asked, f"chosen were {chosen}"]) if chosen else None
+    return "; ".join([*asked, f"the releases chosen were {chosen}"]) if chosen else None
 
 
 def still_locked(lock: Lock | None, plan: Plan) -> TargetLock | None:

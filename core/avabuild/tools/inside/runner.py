@@ -79,7 +79,7 @@ def _first(step: Step, writer: int) -> None:
             if step.clear:
                 room.clear()
     except (OSError, ValueError) as error:
-        os.write(2, f"avabuild: the step can't be begun: {error}\n".encode())
+        os.write(2, f"avabuild: the step could not be started: {error}\n".encode())
     finally:
         os.write(writer, str(code).encode())
         os._exit(0)

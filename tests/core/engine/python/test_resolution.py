@@ -36,12 +36,12 @@ def plan(*frameworks: str, **limits: tuple[str, ...]) -> Plan:
 def test_a_limit_that_the_user_never_wrote_is_told_with_who_did():
     made = plan("mxnet", "lab", numpy=("mxnet",), rich=("recipe",), scipy=("lab", "mxnet"))
     assert asked_by(made, "because you require numpy<2 and rich<2, your requirements are unsatisfiable") == (
-        "numpy<2 is asked for by mxnet; chosen were mxnet 1.0, lab 1.0"
+        "numpy<2 is asked for by mxnet; the releases chosen were mxnet 1.0, lab 1.0"
     )
 
 
 def test_a_name_within_another_is_none():
-    assert asked_by(plan("mxnet", num=("mxnet",)), "numpy<2") == "chosen were mxnet 1.0"
+    assert asked_by(plan("mxnet", num=("mxnet",)), "numpy<2") == "the releases chosen were mxnet 1.0"
 
 
 def test_without_frameworks_there_is_nobody_to_name():
