@@ -95,15 +95,20 @@ def digest(name: str, user: User) -> str:
     return str(json.loads(shown.stdout)["Digest"])
 
 
+@pytest.mark.parametrize("committed", [False, True], ids=["no lock", "a committed lock"])
 def test_a_variant_that_the_registry_has_is_not_built(
-    pusher: User, small: Path, distribution: Any, tmp_path: Path
+    pusher: User, small: Path, distribution: Any, tmp_path: Path, committed: bool
 ) -> None:
     """And no tool is needed to push what is made of files."""
     pusher.env["PATH"] = str(tmp_path / "no-tools")
-    to = ("--push", f"{distribution.host}/skip")
+    lock = small.with_suffix(".lock")
+    if committed:
+        assert pusher.avabuild("lock", small).code == 0
+    before = lock.read_bytes() if committed else b""
+    to = ("--push", f"{distribution.host}/skip-{committed}".lower())
     first = pusher.avabuild("recipe", small, *to, "--json")
     assert first.code == 0, first.err
-    name = f"{distribution.host}/skip/ava-test-small"
+    name = f"{to[1]}/ava-test-small"
     assert first.image["pushed"] == f"{name}@{first.image['digest']}"
     assert first.image["uploaded"]
     assert digest(f"{name}:py311-cpu", pusher) == first.image["digest"]
@@ -112,6 +117,7 @@ def test_a_variant_that_the_registry_has_is_not_built(
     assert again.image["digest"] == first.image["digest"]
     forced = pusher.avabuild("recipe", small, *to, "--force", "--json")
     assert ("up_to_date" in forced.image, forced.image["uploaded"]) == (False, 0)
+    assert not committed or lock.read_bytes() == before
 
 
 @pytest.mark.parametrize("change", ["content", "label", "wheel"])

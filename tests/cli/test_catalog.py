@@ -71,7 +71,9 @@ def test_a_recipe_whose_base_is_out_of_reach_is_told_on_the_page(avabuild, recip
     done = avabuild("catalog", "recipes")
     assert done.returncode == 0
     assert "odd:py311-cpu is not shown: its base reg.example.com/odd:1 is not in the cache" in done.stderr
-    assert "its base reg.example.com/odd:1 is not in the cache" in (tmp_path / "site" / "index.html").read_text()
+    assert (
+        "its base reg.example.com/odd:1 is not in the cache" in (tmp_path / "site" / "index.html").read_text()
+    )
 
 
 def test_a_recipe_that_is_wrong_is_an_error_and_nothing_is_written(avabuild, recipes, tmp_path):
