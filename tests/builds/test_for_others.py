@@ -79,6 +79,7 @@ def test_what_is_long_of_an_image_is_read_wherever_it_is(
 ) -> None:
     registry = make_distribution(certificate="", auth={})
     registry.start()
+    tiny.cache = tiny.home / "store"
     long = "words " * 1000
     path = tiny.recipe(f"""
         name = "ava-test-long"
@@ -119,7 +120,7 @@ def test_what_is_long_of_an_image_is_read_wherever_it_is(
         assert dict(about["recipe"]["image"]["labels"])["org.example.long"] == long, name
     config = json.loads(tiny.buildah("inspect", "--type", "image", reference))["OCIv1"]
     assert all(len(f"{key}{text}".encode()) <= MOST for key, text in labels_in(config).items())
-    shutil.rmtree(tiny.cache)  # the local storage alone knows it now
+    tiny.forget_cache()  # the local storage alone knows it now
     about = json.loads(tiny.avabuild("inspect", reference, "--json").out)
     assert about["labels"]["org.example.long"] == long
     assert tiny.avabuild("export", reference, "-o", "exported").code == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,7 +95,7 @@ def test_a_row_with_cuda_is_built_and_says_that_no_gpu_computed(own: User, row: 
     said = built(own, f"cuda/{row}")
     assert re.search(r"no GPU here", said[f"check {CUDA[row]}"]), said
     assert re.search(r"\d+ files", said["linkage"]), "each library that a wheel needs was found"
-    shutil.rmtree(own.cache)  # 10 GB and more
+    own.forget_cache()  # 10 GB and more
 
 
 @pytest.mark.slow

@@ -144,6 +144,11 @@ class User:
             self.own(directory)
         self.cache = place
 
+    def forget_cache(self) -> None:
+        """Remove the cache, which must be the test's own: others use the one of a session meanwhile."""
+        assert self.cache.is_relative_to(self.home), f"{self.cache} is not this test's own"
+        shutil.rmtree(self.cache)
+
     def leftovers(self) -> list[str]:
         """Working containers, scratch, half-imported images and their layers, which no build should leave."""
         listed = json.loads(self.buildah("containers", "--json") or "[]") or []
