@@ -51,16 +51,26 @@ def test_names_that_only_apt_finds_wanting_are_told_in_the_same_words(own: User)
     assert "awk is virtual: name one that provides it, gawk, mawk" in outcome.err
 
 
-def test_a_locked_package_that_the_mirror_has_dropped_is_told_with_the_way_out(builder: User) -> None:
+def test_a_locked_package_that_the_mirror_has_dropped_is_replaced_with_a_warning_where_the_lock_need_not_hold(
+    builder: User,
+) -> None:
     recipe = builder.recipe(RECIPE.replace("NAMES", "hello"))
     assert builder.avabuild("recipe", recipe, "--output", "oci:out").code == 0
     lock = builder.home / "recipe.lock"
     old = re.sub(r'(name = "hello", version = ")[^"]*(".*sha256 = ")[0-9a-f]*', r"\g<1>2.9-1\g<2>" + "0" * 64,
                  lock.read_text())  # fmt: skip
     lock.write_text(old)
-    outcome = builder.avabuild("recipe", recipe, "--output", "oci:out")
-    assert outcome.code == 9, outcome.err
-    assert "the lock names packages that the mirror has dropped for newer ones: hello 2.9-1" in outcome.err
-    assert "--upgrade apt" in outcome.err
-    assert "packages.apt" not in outcome.err
+    words = "the lock names packages that the mirror has dropped for newer ones: hello 2.9-1"
+    refused = builder.avabuild("recipe", recipe, "--output", "oci:out", "--locked")
+    assert refused.code == 9, refused.err
+    assert words in refused.err
+    assert "--upgrade apt" in refused.err
+    assert "packages.apt" not in refused.err
+    for made in (True, False):
+        outcome = builder.avabuild("recipe", recipe, "--json", "--output", f"oci:{made}")
+        assert outcome.code == 0, outcome.err
+        assert (f"apt: packages: {words}; today's are taken" in outcome.out) is made
+        assert "apt: packages" in outcome.image["reused"]  # type: ignore[operator]
+        assert lock.read_text() == old
     assert builder.avabuild("recipe", recipe, "--output", "oci:out", "--upgrade", "apt").code == 0
+    assert "2.9-1" not in lock.read_text()

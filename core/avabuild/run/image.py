@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from avabuild.common.errors import AvabuildError
 from avabuild.engine.build import build
@@ -92,20 +93,24 @@ class ImageRun:
 
     @property
     def built(self) -> TargetLock | None:
-        """What the last build here resolved to, as long as the lock says no other packages of Python."""
-        entry, known = self.locked, None
-        with suppress(ValueError):  # nothing, or another version's
-            known = TargetLock.model_validate(self.store.recall("built-as", self._parts_name))
-        same = entry and known and (entry.request, entry.python) == (known.request, known.python)
-        return known if same else None
+        """What the last build here resolved to, as long as the lock is as it left it."""
+        recorded: Any = self.store.recall("built-as", self._parts_name)
+        try:
+            lock, built = (TargetLock.model_validate(one) for one in recorded)
+        except (ValueError, TypeError):  # nothing, or another version's
+            return None
+        return built if lock == self.locked else None
 
     @property
     def known(self) -> TargetLock | None:
-        """What the lock says of it, and of base and packages of the distribution what it does not say."""
+        """What the lock says of it, after the packages of the distribution that the last build took.
+
+        A lock need not say any, and a mirror drops what it says for newer ones.
+        """
         entry, built = self.locked, self.built
         if entry is None or built is None:
             return entry
-        apt = (*entry.apt, *(one for one in built.apt if one not in entry.apt))
+        apt = (*built.apt, *(one for one in entry.apt if one not in built.apt))
         return entry.model_copy(update={"base": entry.base or built.base, "apt": apt})
 
     @property
@@ -298,7 +303,9 @@ class ImageRun:
         """Write the lock, and the parts of every key, to explain the next rebuild."""
         upgrade = bool(self.recipe.workplace.wishes.upgrade)
         self.recipe.lock.built(self.plan, built.lock, upgrade=upgrade)
-        self.store.record("built-as", self._parts_name, built.lock.model_dump(mode="json"))
+        if lock := self.locked:
+            both = [one.model_dump(mode="json") for one in (lock, built.lock)]
+            self.store.record("built-as", self._parts_name, both)
         self.store.record("parts", self._parts_name, built.parts)
         self.store.record("unpacked", self._parts_name, built.unpacked)
 

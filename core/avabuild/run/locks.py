@@ -9,7 +9,7 @@ from pathlib import Path
 from avabuild.plan.plan import Plan
 from avabuild.recipe import ArchiveBase, Point
 from avabuild.resolve import read_lock, write_lock
-from avabuild.resolve.lock import Lock, TargetLock
+from avabuild.resolve.lock import AptLock, Lock, TargetLock
 
 
 class RecipeLock:
@@ -65,7 +65,13 @@ def _is_outdated(known: TargetLock, plan: Plan, entry: TargetLock) -> bool:
         return True
     if not known.base:
         return False
-    if known.base == entry.base or isinstance(plan.base, ArchiveBase):  # the recipe's own, as it is now
-        return known != entry
-    asked = {lock.packages for lock in known.apt}
-    return any(step.layer.packages not in asked for step in plan.apt_steps)
+    if isinstance(plan.base, ArchiveBase) and known.base != entry.base:  # the recipe's own, as it is now
+        return True
+    if [_asked(one) for one in known.apt] != [_asked(one) for one in entry.apt]:
+        return True
+    below = (next((one.base for one in lock.apt), "") for lock in (known, entry))
+    return known.base == entry.base and len(set(below)) > 1  # run steps below the packages are others
+
+
+def _asked(apt: AptLock) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return apt.packages, apt.repositories

@@ -12,15 +12,16 @@ from avabuild.plan.plan import Plan, Step
 from avabuild.plugins.kinds import Apt
 from avabuild.plugins.target import Device, Target
 from avabuild.recipe import ArchiveBase, DebianBase, Point
-from avabuild.resolve.lock import AptLock, TargetLock
+from avabuild.resolve.lock import AptLock, Deb, TargetLock
 from avabuild.run.locks import RecipeLock
 
 TARGET = Target(distribution="bookworm", arch="x86_64", python="3.11", device=Device(), glibc="2.36")
 OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 
-def apt(base: str, *packages: str) -> AptLock:
-    return AptLock(base=base, packages=packages, debs=())
+def apt(base: str, *packages: str, version: str = "") -> AptLock:
+    debs = (Deb(name="git", version=version, arch="all", sha256="1" * 64, size=1),) if version else ()
+    return AptLock(base=base, packages=packages, debs=debs)
 
 
 def plan_of(*packages: str, base: Any = DebianBase(debian="bookworm")) -> Plan:  # noqa: B008 - a frozen value
@@ -43,6 +44,10 @@ UNCHANGED = {
     "what it says": (entry(OLD, apt(OLD, "git")), entry(OLD, apt(OLD, "git"))),
     "a newer base": (entry(OLD), entry(NEW)),
     "newer packages on a newer base": (entry(OLD, apt(OLD, "git")), entry(NEW, apt(NEW, "git"))),
+    "packages that the mirror has dropped": (
+        entry(OLD, apt(OLD, "python3", version="1"), apt("sha256:1", "git")),
+        entry(OLD, apt(OLD, "python3", version="2"), apt("sha256:2", "git")),
+    ),
     "base and packages where it has neither": (entry(""), entry(NEW, apt(NEW, "git"))),
 }
 CHANGED = {

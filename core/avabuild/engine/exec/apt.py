@@ -37,17 +37,22 @@ from avabuild.tools.container import Container
 _SHOWN = 6
 
 
+class DroppedError(ResolveError):
+    """A mirror has dropped packages of a lock for newer ones."""
+
+
 def add_apt(
     chain: Chain, name: str, apt: Apt, locks: Sequence[AptLock], *, locked: bool
 ) -> tuple[AptLock, bool]:
     """Put the layer of `apt` on the chain; return what it resolved to and whether it was made now.
 
     Raises:
-        ResolveError: no such package, or what a lock pins is on no mirror any more.
+        ResolveError: no such package.
+        DroppedError: `locked`, and the mirror has other versions now; else it takes those, with a warning.
         UnavailableError: the mirror does not answer.
         LockError: `locked`, and the lock does not say what these packages are here.
     """
-    debs = chain.stack.locked(apt, locks)
+    debs = pinned = chain.stack.locked(apt, locks)
     if debs is None and locked:
         words = " ".join(apt.packages)
         raise LockError(f"{name}: the lock has no versions for {words}", hint="run without --locked")
@@ -59,21 +64,35 @@ def add_apt(
             return lock, False
         container = stack.enter_context(chain.container(name))
         with chain.context.report.step(name, "apt") as said:
-            if debs is None:
-                debs = _answered(chain, container, apt)
-            lock = _lock(chain, apt, debs)
-            if not debs:
-                return lock, False
-            wanted = debs
+            debs = _answered(chain, container, apt) if debs is None else debs
+            try:
+                lock, made = _install(chain, container, name, apt, debs)
+            except DroppedError as error:
+                if locked or pinned is None:
+                    raise
+                chain.context.report.warn(f"{name}: {error.message}; today's are taken", lasting=True)
+                debs = resolve_debs(chain, container, apt)
+                lock, made = _install(chain, container, name, apt, debs)
+            if debs:
+                said.append(f"{len(debs)} packages" if made else "cached")
+    return lock, made
 
-            def install() -> None:
-                install_debs(chain, container, apt, wanted)
 
-            layer = chain.stack.apt(name, apt, debs)
-            blob, made = chain.make(layer, container, install, (*diff.ENGINE, *diff.APT))
-            said.append(f"{len(debs)} packages" if made else "cached")
-        chain.add(layer, blob, own=not apt.repositories)
-        return lock, made
+def _install(
+    chain: Chain, container: Container, name: str, apt: Apt, debs: tuple[Deb, ...]
+) -> tuple[AptLock, bool]:
+    """Put the layer of `debs` on the chain, made in `container` unless it is there; no layer for none."""
+    lock = _lock(chain, apt, debs)
+    if not debs:
+        return lock, False
+    layer = chain.stack.apt(name, apt, debs)
+
+    def install() -> None:
+        install_debs(chain, container, apt, debs)
+
+    blob, made = chain.make(layer, container, install, (*diff.ENGINE, *diff.APT))
+    chain.add(layer, blob, own=not apt.repositories)
+    return lock, made
 
 
 def resolve_debs(chain: Chain, container: Container, apt: Apt) -> tuple[Deb, ...]:
@@ -106,11 +125,11 @@ def install_debs(chain: Chain, container: Container, apt: Apt, debs: Sequence[De
     install_with_apt(chain, container, _install_script(apt.packages, debs), debs)
 
 
-def _gone(debs: Sequence[Deb]) -> ResolveError:
+def _gone(debs: Sequence[Deb]) -> DroppedError:
     """Return the error for packages of the lock that the mirror does not have any more."""
     names = ", ".join(f"{deb.name} {deb.version}" for deb in debs[:_SHOWN])
     more = f" and {len(debs) - _SHOWN} more" if len(debs) > _SHOWN else ""
-    return ResolveError(
+    return DroppedError(
         f"the lock names packages that the mirror has dropped for newer ones: {names}{more}",
         hint="take today's with --upgrade apt, or name a mirror that keeps old packages with "
         "AVABUILD_DEBIAN_MIRROR; where a cache has the layer, no mirror is asked",
