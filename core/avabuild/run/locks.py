@@ -59,11 +59,12 @@ class RecipeLock:
 def _is_outdated(known: TargetLock, plan: Plan, entry: TargetLock) -> bool:
     """Return whether the recipe asks for something else than when the lock was written.
 
-    A lock without a base was made without a build, and says nothing of packages of the distribution.
+    A lock without a base, or without the packages that bring Python, was made without a build, and says
+    nothing of packages of the distribution.
     """
     if (known.request, known.without) != (entry.request, entry.without):
         return True
-    if not known.base:
+    if not known.base or (plan.apt and not known.apt):
         return False
     if isinstance(plan.base, ArchiveBase) and known.base != entry.base:  # the recipe's own, as it is now
         return True

@@ -78,6 +78,14 @@ def test_a_build_of_a_changed_recipe_writes_what_it_came_to(tmp_path, known, fou
     assert RecipeLock(lock.path).entry("py311-cpu") == found
 
 
+def test_a_lock_that_was_made_where_the_base_was_known_stays_without_the_packages_that_bring_python(tmp_path):
+    python = Step(name="apt: frameworks", layer=Apt(packages=("python3",)), origins=("avabuild",))
+    plan = plan_of("git").model_copy(update={"apt": python})
+    lock = lock_with(tmp_path, entry(OLD), plan)
+    assert not lock.built(plan, entry(OLD, apt(OLD, "python3"), apt("sha256:1", "git")), upgrade=False)
+    assert lock.entry("py311-cpu") == entry(OLD)
+
+
 def test_an_archive_that_changed_is_the_recipes_own(tmp_path):
     plan = plan_of(base=ArchiveBase(archive="root.tar"))
     lock = lock_with(tmp_path, entry(OLD), plan)
