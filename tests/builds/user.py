@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from filelock import FileLock
 from uv import find_uv_bin
 
 from avabuild.store.uses import is_free
+from avabuild.store.whole import is_write
 from avabuild.tools.storage import LocalStorage
 
 INSIDE = (Path(__file__).parent / "inside.py").read_text()
@@ -161,6 +163,10 @@ class User:
         tmp = self.cache / "tmp"
         living = {lock.stem for lock in tmp.glob("*.lock") if not is_free(lock)}  # root's tests share a cache
         scratch = [path.name for path in tmp.iterdir() if path.stem not in living] if tmp.exists() else []
+        patience = time.monotonic() + 30
+        while time.monotonic() < patience and any(is_write(tmp / name) for name in scratch):
+            time.sleep(0.05)  # another test's build writes a file, which takes a moment
+            scratch = [name for name in scratch if (tmp / name).exists()]
         storage = LocalStorage.of(json.loads(self.buildah("info")))
         layers = storage.loose([layer for layer, one in storage.list_layers().items() if one.diff_id])
         return [name for name in containers if name.startswith("avabuild-")] + images + scratch + [*layers]
