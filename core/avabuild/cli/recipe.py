@@ -83,7 +83,7 @@ def recipe(
         bool | None,
         typer.Option(
             "--check/--no-check",
-            help="Run the frameworks' checks (default: only for images in the local storage).",
+            help="Run the frameworks' checks (default: for the local storage, and before a push).",
         ),
     ] = None,
     locked: Annotated[
