@@ -61,16 +61,24 @@ def test_a_locked_package_that_the_mirror_has_dropped_is_replaced_with_a_warning
                  lock.read_text())  # fmt: skip
     lock.write_text(old)
     words = "the lock names packages that the mirror has dropped for newer ones: hello 2.9-1"
-    refused = builder.avabuild("recipe", recipe, "--output", "oci:out", "--locked")
-    assert refused.code == 9, refused.err
-    assert words in refused.err
-    assert "--upgrade apt" in refused.err
-    assert "packages.apt" not in refused.err
+
+    def refuses() -> None:
+        refused = builder.avabuild("recipe", recipe, "--output", "oci:out", "--locked")
+        assert refused.code == 9, refused.err
+        assert words in refused.err
+        assert "--upgrade apt" in refused.err
+        assert "packages.apt" not in refused.err
+
+    refuses()
     for made in (True, False):
         outcome = builder.avabuild("recipe", recipe, "--json", "--output", f"oci:{made}")
         assert outcome.code == 0, outcome.err
-        assert (f"apt: packages: {words}; today's are taken" in outcome.out) is made
+        assert (f"apt: packages: {words}; the build uses the current ones" in outcome.out) is made
         assert "apt: packages" in outcome.image["reused"]  # type: ignore[operator]
         assert lock.read_text() == old
+    refuses()  # whatever a build without --locked took
     assert builder.avabuild("recipe", recipe, "--output", "oci:out", "--upgrade", "apt").code == 0
+    assert "2.9-1" not in lock.read_text()
+    lock.write_text(old)
+    assert builder.avabuild("lock", "--full", recipe, "--upgrade", "apt").code == 0
     assert "2.9-1" not in lock.read_text()

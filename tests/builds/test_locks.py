@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from .origins import Index
     from .user import User
 
 pytestmark = [pytest.mark.build, pytest.mark.one_builder, pytest.mark.network]
@@ -37,3 +39,29 @@ def test_a_build_of_a_fresh_clone_leaves_its_lock_as_it_is_and_the_next_one_find
     assert built.image["digest"] == builder.avabuild(
         "recipe", recipe, "--locked", "--output", "oci:three", "--json"
     ).image["digest"]  # fmt: skip
+
+
+def test_a_full_lock_of_what_only_a_container_resolves_leaves_nothing_and_holds(
+    own: User, index: Index
+) -> None:
+    source = own.home / "avaplain-1.0"
+    source.mkdir()
+    (source / "setup.py").write_text("from setuptools import setup\nsetup(name='avaplain', version='1.0')\n")
+    archive = shutil.make_archive(str(source), "gztar", own.home, source.name)
+    index.add("avaplain", Path(archive))
+    own.env["UV_INDEX"] = index.url
+    recipe = own.recipe("""
+        name = "ava-test-plain"
+        base = { debian = "bookworm" }
+        [packages]
+        pip = ["avaplain"]
+        apt = ["hello"]
+    """)
+    full = own.avabuild("lock", "--full", recipe)
+    assert full.out.endswith("written\n"), full.err
+    assert "resolving in a container" in full.err
+    (entry,) = tomllib.loads(recipe.with_suffix(".lock").read_text())["targets"]
+    assert [one["packages"] for one in entry["apt"]] == [["python3"], ["hello"]]
+    assert own.leftovers() == []
+    built = own.avabuild("recipe", recipe, "--locked", "--output", "oci:out")
+    assert built.code == 0, built.err

@@ -23,8 +23,8 @@ _DEBIAN = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 1
 def entry_of(planned: Planned, rows: Sequence[Row], recipe: str) -> Entry:
     """Return the entry of an image that a recipe makes; `rows` is its forecast, `recipe` the file's name."""
     plan = planned.plan
-    known = planned.known
-    locked = known if known and known.request == plan.request_digest else None
+    lock = planned.starting_lock
+    locked = lock if lock and lock.request == plan.request_digest else None
     below = sum(blob.size for blob in planned.base.layers) if planned.base else 0
     base = base_words(plan)
     lowest = (Slice(name=f"base: {base}", size=below),) if base else ()

@@ -87,7 +87,7 @@ def _there(entry: ImageRun, bills: Sequence[Format]) -> There | None:
     workplace = recipe.workplace
     publisher, wishes = workplace.publisher, workplace.wishes
     base = entry.base.digest if entry.base else recipe.bases.pinned(project)
-    answers = (entry.locked, entry.built)
+    answers = (entry.locked, entry.last_build)
     asked = (plan.request_digest, base)
     lock = next((one for one in answers if one and (one.request, one.base) == asked), None)
     alone = wishes.output.kind == "nowhere" and not wishes.force and not wishes.upgrade

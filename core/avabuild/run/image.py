@@ -92,8 +92,10 @@ class ImageRun:
         return self.recipe.lock.entry(self.plan.target.tag)
 
     @property
-    def built(self) -> TargetLock | None:
-        """What the last build here resolved to, as long as the lock is as it left it."""
+    def last_build(self) -> TargetLock | None:
+        """What the last build here resolved to, while the lock is as it left it; with --locked nothing."""
+        if self.recipe.workplace.wishes.locked:
+            return None
         recorded: Any = self.store.recall("built-as", self._parts_name)
         try:
             lock, built = (TargetLock.model_validate(one) for one in recorded)
@@ -102,12 +104,12 @@ class ImageRun:
         return built if lock == self.locked else None
 
     @property
-    def known(self) -> TargetLock | None:
-        """What the lock says of it, after the packages of the distribution that the last build took.
+    def starting_lock(self) -> TargetLock | None:
+        """What a build starts from: the lock's entry, the last build's packages of the distribution first.
 
-        A lock need not say any, and a mirror drops what it says for newer ones.
+        A lock may name none, and mirrors drop the packages that it names.
         """
-        entry, built = self.locked, self.built
+        entry, built = self.locked, self.last_build
         if entry is None or built is None:
             return entry
         apt = (*built.apt, *(one for one in entry.apt if one not in built.apt))
@@ -150,17 +152,18 @@ class ImageRun:
         What a build would warn of, as far as that is known before, goes to `warn`.
         """
         plan, store, workplace = self.plan, self.store, self.recipe.workplace
-        entry, locked = self.known, still_locked(self.recipe.lock.lock, plan)
+        entry, locked = self.starting_lock, still_locked(self.recipe.lock.lock, plan)
+        asked = self.inquiry()
         apt = entry.apt if entry else ()
         if ask:
             self._look_up(apt, warn)
         packages: tuple[Package, ...] | None = locked.python if locked else None
-        below = self.below
+        below = asked.below
         if packages is None and below and below.answers(plan):
             packages = below.packages
         if packages is None and plan.target.python and ask:
             with Scratch(store) as scratch:
-                resolution = self.inquiry().resolution(scratch.path, package_files(store))
+                resolution = asked.resolution(scratch.path, package_files(store))
                 packages = resolution.without_building()
         if packages and (words := disagreement(plan.target.device, packages)):
             warn(words)
@@ -275,9 +278,9 @@ class ImageRun:
         wishes, lock = self.recipe.workplace.wishes, self.recipe.lock
         if wishes.locked:
             require_lock(lock.lock, self.plan, (lock.path, self.recipe.path))
-        entry = self.known
+        entry = self.starting_lock
         if entry and wishes.upgrade:
-            entry = entry.model_copy(update={"request": "", "apt": self._kept(entry, base)})
+            entry = entry.model_copy(update={"request": "", "apt": self.kept_apt(entry, base)})
         return Job(
             inquiry=self.inquiry(wishes.upgrade),
             base=base,
@@ -289,8 +292,8 @@ class ImageRun:
             locked=wishes.locked,
         )
 
-    def _kept(self, entry: TargetLock, base: Base) -> tuple[AptLock, ...]:
-        """Return the lock's apt layers; none when they are wanted anew, from lists fetched once a run."""
+    def kept_apt(self, entry: TargetLock, base: Base) -> tuple[AptLock, ...]:
+        """Return the apt layers of a lock's entry; none with --upgrade, which fetches lists once a run."""
         workplace = self.recipe.workplace
         if not workplace.wishes.upgrade & {"*", "apt"}:
             return entry.apt

@@ -97,11 +97,12 @@ def _lock_one(catalogue: Catalogue, entry: ImageRun, running: Running, *, full: 
         running.build(tools) as halt,
     ):
         one = _One(catalogue, entry, scratch, tools, halt)
-        packages = known.python if known and not anew else one.here()
-        if packages is None:
-            packages = one.in_a_container()
-        if full:
-            one.install()
+        with one.context.cleanup:
+            packages = known.python if known and not anew else one.here()
+            if packages is None:
+                packages = one.in_a_container()
+            if full:
+                one.install()
         said.append(f"{len(packages)} packages, {sum(p.size for p in packages) / 1e6:.0f} MB")
     found = TargetLock(
         target=plan.target.tag,
@@ -148,26 +149,23 @@ class _One:
     def in_a_container(self) -> tuple[Package, ...]:
         """Resolve in a container of the base, or of a Debian that has the same Python."""
         plan, context = self.entry.plan, self.context
-        with context.cleanup:
-            base = self._base()
-            chain = Chain(
-                context, base or self._classic_base(), plan.target, plan.compression, plan.keep_secrets
-            )
-            ground: Future[Chain] = Future()
-            ground.set_result(chain.fork())
-            interpreter = base.facts.interpreter(plan.target.python or "") if base else "/usr/bin/python2.7"
-            there = interpreter_of(base, plan.target.python) if base else None
-            packages = (there.packages if there else ()) if base else _CLASSIC_PACKAGES
-            wanted = plan.apt.layer if base and plan.apt else None
-            if not base:
-                wanted = Apt(packages=_CLASSIC_PACKAGES)
-            if wanted:
-                made, _ = add_apt(chain, "apt: frameworks", wanted, self._known_apt, locked=False)
-                self.apt = (made,) if base and not plan.system else ()
-            below: Future[Chain] = Future()
-            below.set_result(chain)
-            with self._workshop(below, ground, interpreter or "", packages) as workshop:
-                return self.resolution.with_workshop(workshop, context.report)[0]
+        base = self._base()
+        chain = Chain(context, base or self._classic_base(), plan.target, plan.compression, plan.keep_secrets)
+        ground: Future[Chain] = Future()
+        ground.set_result(chain.fork())
+        interpreter = base.facts.interpreter(plan.target.python or "") if base else "/usr/bin/python2.7"
+        there = interpreter_of(base, plan.target.python) if base else None
+        packages = (there.packages if there else ()) if base else _CLASSIC_PACKAGES
+        wanted = plan.apt.layer if base and plan.apt else None
+        if not base:
+            wanted = Apt(packages=_CLASSIC_PACKAGES)
+        if wanted:
+            made, _ = add_apt(chain, "apt: frameworks", wanted, self._known_apt, locked=False)
+            self.apt = (made,) if base and not plan.system else ()
+        below: Future[Chain] = Future()
+        below.set_result(chain)
+        with self._workshop(below, ground, interpreter or "", packages) as workshop:
+            return self.resolution.with_workshop(workshop, context.report)[0]
 
     def install(self) -> None:
         """Make what stands on the base and the apt layers, to know what these are."""
@@ -175,22 +173,20 @@ class _One:
         assert entry.base  # noqa: S101 - a full lock begins with it
         if not plan.apt_steps:
             return
-        with context.cleanup:
-            chain = Chain(context, entry.base, plan.target, plan.compression, plan.keep_secrets)
-            for run in plan.system:
-                add_run(chain, run, entry.project.directory)
-            self.apt = tuple(
-                add_apt(chain, step.name, step.layer, self._known_apt, locked=False)[0]
-                for step in plan.apt_steps
-            )
+        chain = Chain(context, entry.base, plan.target, plan.compression, plan.keep_secrets)
+        for run in plan.system:
+            add_run(chain, run, entry.project.directory)
+        self.apt = tuple(
+            add_apt(chain, step.name, step.layer, self._known_apt, locked=False)[0] for step in plan.apt_steps
+        )
 
     @property
     def _known_apt(self) -> tuple[AptLock, ...]:
-        before = self.inquiry.before
-        return before.apt if before else ()
+        before, base = self.inquiry.before, self.entry.base
+        return self.entry.kept_apt(before, base) if before and base else ()
 
     def _base(self) -> Base | None:
-        """Return the image's own base; None for one that can't be had."""
+        """Return the image's own base; None where that is not available."""
         entry, context = self.entry, self.context
         if entry.base is not None or not isinstance(entry.project.recipe.one_base, DebianBase):
             return entry.base

@@ -70,8 +70,12 @@ def _is_outdated(known: TargetLock, plan: Plan, entry: TargetLock) -> bool:
         return True
     if [_asked(one) for one in known.apt] != [_asked(one) for one in entry.apt]:
         return True
-    below = (next((one.base for one in lock.apt), "") for lock in (known, entry))
-    return known.base == entry.base and len(set(below)) > 1  # run steps below the packages are others
+    alike = known.base == entry.base  # whether all below is what the lock has: else it moved on at the mirror
+    for old, new in zip(known.apt, entry.apt, strict=True):
+        if alike and old.base != new.base:  # run steps below, or how layers are made
+            return True
+        alike = alike and old.debs == new.debs
+    return False
 
 
 def _asked(apt: AptLock) -> tuple[tuple[str, ...], tuple[str, ...]]:

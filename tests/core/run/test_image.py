@@ -66,33 +66,39 @@ def built_as(image: ImageRun, **fields: Any) -> TargetLock:
 
 def test_what_the_lock_does_not_say_the_last_build_does(image):
     one = image(BOOKWORM, python=(SIX,))
-    assert (one.built, one.known) == (None, one.locked)
+    assert (one.last_build, one.starting_lock) == (None, one.locked)
     found = built_as(one)
-    assert (one.built, one.known) == (found, found)
+    assert (one.last_build, one.starting_lock) == (found, found)
     assert one.locked.base == "", "the lock is as it was"
 
 
 def test_a_build_of_another_lock_says_nothing(image):
     one = image(BOOKWORM, python=(SIX,))
     built_as(one)
-    assert image(BOOKWORM, python=(SIX,)).built
+    assert image(BOOKWORM, python=(SIX,)).last_build
     other = image(BOOKWORM, python=(SIX.model_copy(update={"sha256": "7" * 64}),))
-    assert (other.built, other.known) == (None, other.locked)
+    assert (other.last_build, other.starting_lock) == (None, other.locked)
+
+
+def test_where_all_is_to_be_locked_the_lock_holds_alone(image):
+    built_as(image(BOOKWORM, python=(SIX,)))
+    one = image(BOOKWORM, python=(SIX,), locked=True)
+    assert (one.last_build, one.starting_lock) == (None, one.locked)
 
 
 @pytest.mark.parametrize("record", [None, "words", [], [{"target": "py311-cpu", "news": 1}] * 2, 7])
 def test_a_record_of_another_version_says_nothing(image, record):
     one = image(BOOKWORM, python=(SIX,))
     one.store.record("built-as", one._parts_name, record)
-    assert one.built is None
+    assert one.last_build is None
 
 
 def test_packages_that_the_last_build_took_go_before_those_of_the_lock(image):
     one = image(BOOKWORM, python=(SIX,), base=NEW)
     taken = tuple(apt.model_copy(update={"base": OLD, "debs": GIT.debs}) for apt in one.locked.apt)
     built_as(one, apt=taken)
-    assert one.known.base == NEW
-    assert one.known.apt == (*taken, *one.locked.apt)
+    assert one.starting_lock.base == NEW
+    assert one.starting_lock.apt == (*taken, *one.locked.apt)
 
 
 def test_a_plan_is_that_of_the_base_on_which_the_image_is(image):

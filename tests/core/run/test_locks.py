@@ -56,6 +56,10 @@ CHANGED = {
     "older series": (entry(OLD), entry(OLD, without=("keras 3.15",))),
     "another step below the packages": (entry(OLD, apt(OLD, "git")), entry(OLD, apt("sha256:run", "git"))),
     "packages more": (entry(OLD), entry(NEW, apt(NEW, "git"))),
+    "another compression": (
+        entry(OLD, apt(OLD, "python3", version="1"), apt("sha256:gzip", "git")),
+        entry(OLD, apt(OLD, "python3", version="1"), apt("sha256:zstd", "git")),
+    ),
 }
 
 

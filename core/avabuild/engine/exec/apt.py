@@ -48,7 +48,7 @@ def add_apt(
 
     Raises:
         ResolveError: no such package.
-        DroppedError: `locked`, and the mirror has other versions now; else it takes those, with a warning.
+        DroppedError: `locked`, and the mirror has other versions now; else those are used, with a warning.
         UnavailableError: the mirror does not answer.
         LockError: `locked`, and the lock does not say what these packages are here.
     """
@@ -68,10 +68,12 @@ def add_apt(
             try:
                 lock, made = _install(chain, container, name, apt, debs)
             except DroppedError as error:
-                if locked or pinned is None:
+                if locked:
                     raise
-                chain.context.report.warn(f"{name}: {error.message}; today's are taken", lasting=True)
-                debs = resolve_debs(chain, container, apt)
+                if pinned is not None:
+                    words = f"{name}: {error.message}; the build uses the current ones"
+                    chain.context.report.warn(words, lasting=True)
+                debs = _answered(chain, container, apt)
                 lock, made = _install(chain, container, name, apt, debs)
             if debs:
                 said.append(f"{len(debs)} packages" if made else "cached")
