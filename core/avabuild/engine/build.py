@@ -26,7 +26,7 @@ from avabuild.engine.key import Contents, contents, described
 from avabuild.engine.layout import compose_image
 from avabuild.engine.names import looked_up, names_for, refuse_unknown
 from avabuild.engine.output import write_output
-from avabuild.engine.publication import NoPublication, Publication
+from avabuild.engine.publication import Publication
 from avabuild.engine.python.fetching import fetcher_for, package_files
 from avabuild.engine.python.wheels import Compiler, Layers, Python, Sources, cause_of, choose_compiler
 from avabuild.engine.stages.compile import Yard, add_compiled, interpreter_of
@@ -427,7 +427,7 @@ def arrange_plan(
     )
 
 
-def build(context: Context, job: Job, publication: Publication | None = None) -> Built:
+def build(context: Context, job: Job, publication: Publication) -> Built:
     """Build the image of `job.plan`; on every way out, clean up. Its layers are offered to `publication`.
 
     Raises:
@@ -435,4 +435,4 @@ def build(context: Context, job: Job, publication: Publication | None = None) ->
         KeyboardInterrupt: after everything that ran was stopped.
     """
     with context.cleanup:
-        return _Build(context, job, publication or NoPublication()).run()
+        return _Build(context, job, publication).run()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import io
+import socket
 import ssl
 import time
 import urllib.error
@@ -16,13 +17,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from avabuild.host.host import Host
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _SILENCE = 10  # seconds without a byte
 _PAUSE = 0.5  # seconds before it is asked again
@@ -33,16 +35,17 @@ _CHUNK = _LONGEST = 1 << 20  # bytes of a piece, and of a line
 NO_INDEX = (OSError, EOFError, ValueError, zlib.error, http.client.HTTPException)
 """What reading an index may raise: there is no answer, it is something else, or it is out of bounds."""
 
-_silent: set[str] = set()  # addresses that did not answer in this run: they are not asked again
+_silent: set[str] = set()  # hosts and addresses that did not answer in this run: they are not asked again
 
 
-def read(host: Host, address: str, reader: Callable[[Iterator[bytes]], T]) -> T:
+def read(host: Host, address: str, reader: Callable[[Iterator[bytes]], _T]) -> _T:
     """Return what `reader` makes of an address of gzip, which it gets some whole lines at a time.
 
     A mirror that does not answer, breaks off or has an error of its own is asked again, from the start.
     Raises one of NO_INDEX.
     """
-    if address in _silent or not address.startswith(("http://", "https://")):
+    host_name = urlsplit(address).netloc
+    if _silent & {host_name, address} or not address.startswith(("http://", "https://")):
         raise ValueError("does not answer")
     context = ssl.create_default_context(cafile=str(host.ca_bundle) if host.ca_bundle else None)
     for last in (False, False, True):
@@ -52,19 +55,25 @@ def read(host: Host, address: str, reader: Callable[[Iterator[bytes]], T]) -> T:
                 return reader(_lines(gzip.GzipFile(fileobj=packed, mode="rb")))
         except NO_INDEX as error:
             if last or not _may_pass(error):
-                _silent.add(address)
+                _silent.add(host_name if _is_unreachable(error) else address)
                 raise
             time.sleep(_PAUSE)
     raise AssertionError("the last try returns or raises")
+
+
+def _is_unreachable(error: Exception) -> bool:
+    """Return whether there was no connection: other addresses of the host would not answer either."""
+    return isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError)
 
 
 def _may_pass(error: Exception) -> bool:
     """Return whether another try may do better: after silence, a break or an error of the server's own."""
     if isinstance(error, urllib.error.HTTPError):
         return error.code >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return isinstance(error, OSError | EOFError | http.client.HTTPException) and not isinstance(
-        error, gzip.BadGzipFile
-    )
+    if isinstance(error, urllib.error.URLError):
+        return not isinstance(error.reason, ConnectionRefusedError | socket.gaierror)
+    broken = isinstance(error, OSError | EOFError | http.client.HTTPException)
+    return broken and not isinstance(error, gzip.BadGzipFile)
 
 
 class _Bounded(io.RawIOBase):

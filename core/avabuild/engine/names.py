@@ -99,8 +99,10 @@ def looked_up(plan: Plan, locks: Sequence[AptLock]) -> tuple[Apt, ...]:
 
     Where a step on the bare base may add sources of packages, nothing is known before it has run.
     """
+    if plan.system:
+        return ()
     known = {lock.packages for lock in locks}
-    steps = [step for step in plan.apt_steps if set(step.origins) != {"avabuild"}] if not plan.system else []
+    steps = (step for step in plan.apt_steps if set(step.origins) != {"avabuild"})
     return tuple(step.layer for step in steps if step.layer.packages not in known)
 
 

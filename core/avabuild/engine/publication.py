@@ -10,7 +10,7 @@ from avabuild.store.blob import Blob
 
 
 class Publication(Protocol):
-    """One image on its way to whoever wants it beside the local storage."""
+    """One image on its way to a registry, or nowhere."""
 
     def offer(self, blob: Blob, words: str) -> None:
         """Take a layer that is there now, which `words` name; return without waiting for it."""

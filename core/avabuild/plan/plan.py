@@ -165,7 +165,7 @@ class Plan(Value):
         return self.python.layer.preferred if self.python else ()
 
     @property
-    def request(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def request_lines(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """All that a resolver is asked, in words: for the frameworks, and for the recipe."""
         mine, extra = self.requirements
         constrained = [f"constraint {text}" for text in self.constraints]
@@ -180,7 +180,7 @@ class Plan(Value):
     def request_digest(self) -> str:
         """The digest of the request and of its platform: a lock with an equal one still holds."""
         target = self.target
-        return request_digest(*self.request, target.python or "", target.arch, target.glibc)
+        return request_digest(*self.request_lines, target.python or "", target.arch, target.glibc)
 
     @property
     def plugins(self) -> tuple[Distribution, ...]:

@@ -68,7 +68,7 @@ class Project:
 
     @property
     def assumption(self) -> str:
-        """What the plan goes by where the image base can't be had, in words."""
+        """How avabuild plans while the image base is not available, in words."""
         spec = self.recipe.one_base
         if isinstance(spec, ImageBase) and assumed_image(spec.image):
             return "planning from its name alone"
@@ -90,7 +90,7 @@ def open_projects(path: Path, registry: Registry) -> tuple[Project, ...]:
 
 
 def known_of(registry: Registry) -> Known:
-    """Return what recipes are held against: all that `registry` has."""
+    """Return all that `registry` has, for checking recipes."""
 
     def base(name: str) -> tuple[OfferedBase, str, str]:
         provider = registry.provider(name, "base")

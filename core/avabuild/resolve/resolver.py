@@ -12,7 +12,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from avabuild.common.errors import AvabuildError, ResolveError, WheelError
 from avabuild.resolve.about import UNNAMED, About, configuration
@@ -56,9 +56,19 @@ def kept_versions(
 
 def older_than(found: Sequence[Resolved], kept: Sequence[Package]) -> frozenset[str]:
     """Return the names of packages that are older now than the versions that were to be kept."""
-    before = {one.name: Version(one.version) for one in kept if one.version}
-    now = {one.package.name: Version(one.package.version) for one in found if one.package.name in before}
-    return frozenset(name for name, version in now.items() if version < before[name])
+    before = {one.name: one.version for one in kept}
+    return frozenset(
+        package.name
+        for package in (one.package for one in found)
+        if package.name in before and _is_older(package.version, before[package.name])
+    )
+
+
+def _is_older(version: str, other: str) -> bool:
+    try:
+        return Version(version) < Version(other)
+    except InvalidVersion:  # of a lock that somebody edited
+        return False
 
 
 def _pin(text: str) -> tuple[str, str]:

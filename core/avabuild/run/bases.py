@@ -30,7 +30,7 @@ class BaseSource:
         self._workplace = workplace
         self._lock = lock
         self._store = workplace.store
-        self._renamed: set[str] = set()  # names of bases that differ from the lock's, as was told
+        self._renamed: set[str] = set()  # bases that differ from the lock and were already reported
 
     @property
     def _anew(self) -> bool:
@@ -83,7 +83,7 @@ class BaseSource:
                 )
             if name not in self._renamed:
                 self._renamed.add(name)
-                report.warn("the base is a newer one than the lock's; --upgrade base takes it into the lock")
+                report.warn("the base is newer than the one in the lock; --upgrade base updates the lock")
         return base
 
     def _fetch(self, project: Project, name: str, tools: Tools, report: Report) -> Base:

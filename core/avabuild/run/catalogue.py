@@ -29,7 +29,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A recipe that can't be planned: its base can't be had now, which is no fault of the recipe.
+    """A recipe that can't be planned now: its base is not available, which is not the recipe's fault.
 
     Attributes:
         name: the recipe's, with the tag where it has one target.
@@ -45,11 +45,11 @@ class Catalogue:
 
     Raises, when it is made, all problems of all recipes.
 
-    With `assume`, an image base that can't be had is what its name says it is: enough for a plan. Without
-    `fetch` none is pulled: what is not here can't be had.
+    With `assume`, the name of an image base that is not available says enough for a plan. Without `fetch`
+    no base is pulled, and one that is not here is not available.
 
     Attributes:
-        lost: what `entries` left out because its base can't be had.
+        lost: what `entries` left out because its base is not available.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Catalogue:
         self._assume = assume
         self._fetch = fetch
         self._refused: dict[str, AvabuildError] = {}  # by the base's name: nobody is asked twice
-        self._assumed: set[str] = set()  # names of bases that can't be had
+        self._assumed: set[str] = set()  # names of bases that are not available
 
     def entries(self, only: Sequence[str] = (), beside: Sequence[str] = ()) -> tuple[ImageRun, ...]:
         """Return every image whose tag, or name and tag, fits one of the patterns `only`; all without any.

@@ -79,7 +79,7 @@ def test_what_the_lock_pins_and_nobody_has_is_told_once_and_refused_where_all_is
     digests = {brought(mine, project, told.append) for _ in range(2)}
     assert len(digests) == 1
     words = [event.text for event in told if event.kind == "warn"]
-    assert words == ["the base is a newer one than the lock's; --upgrade base takes it into the lock"]
+    assert words == ["the base is newer than the one in the lock; --upgrade base updates the lock"]
     with pytest.raises(LockError, match="--upgrade base"):
         brought(source(pinned, locked=True), project)
 

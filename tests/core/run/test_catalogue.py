@@ -144,7 +144,7 @@ def test_that_a_base_is_another_one_than_the_locks_is_told_once(recipes, host, m
     for _ in range(2):  # for the plan, then for the build
         assert recipe.bases.obtain(recipe.projects[0], None, Report(told.append)).digest == "sha256:new"
     assert [event.text for event in told] == [
-        "the base is a newer one than the lock's; --upgrade base takes it into the lock"
+        "the base is newer than the one in the lock; --upgrade base updates the lock"
     ]
 
 

@@ -112,7 +112,7 @@ def _make(
 def after_runs(
     store: Store, steps: Sequence[Step[Run]], stack: Stack, environ: dict[str, str], directory: Path
 ) -> str:
-    """Return the state of `stack` after the run `steps`, without running any."""
+    """Put the run `steps` on `stack` without running any; return its digest then."""
     for step in steps:
         inputs = run_inputs(store, step.layer, environ, directory, step.name)
         stack.put(stack.run(step.name, step.layer, inputs).key)

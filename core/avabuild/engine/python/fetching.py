@@ -1,4 +1,4 @@
-"""The files of packages: in the store of a build, brought there from who shares it or from an index."""
+"""The files of packages: in the store of a build, taken from a shared store or fetched from an index."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def package_files(store: Store) -> Path:
 
 
 def find_file(store: Store, package: Package) -> Path | None:
-    """Return the file of a package, held against its hash, when it is here or the shared store has it."""
+    """Return the file of a package, verified by its hash, when this store or the shared one has it."""
     name, digest = f"wheels/{file_name(package)}", f"sha256:{package.sha256}"
     return store.find(name, digest, package.size or None)
 
@@ -26,7 +26,7 @@ def find_file(store: Store, package: Package) -> Path | None:
 def fetcher_for(
     context: Context, indexes: Indexes, locate: Callable[[Sequence[Package]], Mapping[str, str]]
 ) -> Fetcher:
-    """Return what fetches files for a build: it ends when that is stopped, and tells how far it is."""
+    """Return the fetcher of a build. It reports its progress, and ends when the build is stopped."""
     store = context.store
 
     def progress(one: Progress) -> None:

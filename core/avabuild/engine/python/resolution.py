@@ -46,7 +46,7 @@ class Below:
 
         None where what that recipe is locked to need not hold: the plan asks for less, or otherwise.
         """
-        known, wanted = ({*a, *b} for a, b in (self.plan.request, plan.request))
+        known, wanted = ({*a, *b} for a, b in (self.plan.request_lines, plan.request_lines))
         pinned = all(package.kind in {"wheel", "sdist"} and not package.url for package in self.packages)
         new = wanted - known
         origins = {f"{text} by {name}": text for text, names in plan.python_origins for name in names}
@@ -76,7 +76,7 @@ class Inquiry:
         directory: the recipe's, to which its files are relative.
         before: the target's entry in the lock, whose versions are kept where they still fit.
         below: what the recipe is locked to that this one stands on, if it is.
-        upgrade: names whose versions are not kept, `*` for all; `base` and `apt` are no names of packages.
+        upgrade: names whose versions are not kept, `*` for all; `base` and `apt` do not name packages.
     """
 
     plan: Plan
