@@ -18,9 +18,9 @@ from isal import igzip_lib
 _ISAL = cast("type[Exception]", igzip_lib.IsalError)  # which its own types call an instance
 
 ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, KeyError, RuntimeError)
-"""Of a zip: RuntimeError where it is encrypted, which NotImplementedError is a kind of."""
+"""What readers of a zip raise. An encrypted zip, or one packed in an unknown way, gives a RuntimeError."""
 TAR = (
     *(tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError),
     *(gzip.BadGzipFile, _ISAL, ValueError),
 )
-"""Of a tar, whatever its compression."""
+"""What readers of a tar raise, whatever its compression."""
